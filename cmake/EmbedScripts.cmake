@@ -1,0 +1,11 @@
+# Writes each Lua file of FILES into OUT as SCRIPT(name, "text").
+set(text "")
+foreach(file ${FILES})
+    get_filename_component(name ${file} NAME_WE)
+    file(READ ${file} body)
+    string(REPLACE "\\" "\\\\" body "${body}")
+    string(REPLACE "\"" "\\\"" body "${body}")
+    string(REPLACE "\n" "\\n\"\n    \"" body "${body}")
+    string(APPEND text "SCRIPT(${name},\n    \"${body}\")\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

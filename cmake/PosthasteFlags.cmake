@@ -1,0 +1,33 @@
+# Compiler and linker flags of every target.
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+option(POSTHASTE_SANITIZE "Build with ASan and UBSan" OFF)
+option(POSTHASTE_FUZZ "Build the libFuzzer targets (clang)" OFF)
+option(FAULT_POINTS "Compile in named crash points" OFF)
+
+add_compile_definitions(_GNU_SOURCE)
+add_compile_options(
+    -Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow
+    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wwrite-strings
+    -Wformat=2 -Wvla -Wundef -Wnull-dereference -Wswitch-enum
+    -Wimplicit-fallthrough -fno-common -fno-omit-frame-pointer
+    -include ${CMAKE_SOURCE_DIR}/server/base/banned.h)
+include_directories(${CMAKE_SOURCE_DIR})
+
+if(POSTHASTE_SANITIZE OR POSTHASTE_FUZZ)
+    add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=address,undefined)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+    add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-protector-strong
+                        -fstack-clash-protection)
+    add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+
+if(FAULT_POINTS)
+    add_compile_definitions(FAULT_POINTS)
+endif()

@@ -1,0 +1,33 @@
+/* clock.h - the time, read once per turn of the loop.
+ *
+ * Two clocks: the monotonic one for every timeout and duration, the wall
+ * clock for what is stored or shown. Both are cached; the loop refreshes
+ * them after it slept (clock_tick). Tests set them.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include "server/base/check.h"
+#include "server/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+int64_t clock_now_ms(void);  /* monotonic, cached */
+int64_t clock_wall_ms(void); /* Unix time, cached */
+void clock_tick(void);       /* reads both anew, unless a test set them */
+
+/* From now on both clocks stand where they were put. Negative gives the
+ * clocks back to the system. */
+void clock_set(int64_t now_ms, int64_t wall_ms);
+
+enum { CLOCK_RFC3339_SIZE = sizeof "2026-11-24T12:00:00.000Z" };
+
+/* RFC 3339 in UTC with milliseconds and Z. */
+void clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
+
+/* RFC 3339 with any offset, the fraction optional, T or one blank between.
+ * False: not such a time, or a date that does not exist. */
+MUST_USE bool clock_parse(struct str text, int64_t *wall_ms);
+
+#endif

@@ -1,0 +1,163 @@
+/* config.h - what the operator may set, read once and then constant.
+ *
+ * config.def is the one list of keys: names, types, defaults and their
+ * documentation come from it, and so do the environment variables,
+ * `posthaste config show` and the reference page. The file is a strict
+ * subset of TOML (toml.h). Order: environment over file over default.
+ */
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include "server/base/arena.h"
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/error.h"
+#include "server/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Members are named as their keys; a unit is appended: _ms for durations,
+ * _bytes for sizes. Strings end in NUL, "" when not set. */
+struct config_list {
+    const char **items;
+    size_t count;
+};
+
+struct config_duration_list {
+    int64_t *items_ms;
+    size_t count;
+};
+
+enum config_tls { TLS_IMPLICIT, TLS_STARTTLS, TLS_OPPORTUNISTIC, TLS_OFF };
+enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN,
+                   AUTH_CRAM_MD5 };
+
+struct config_api {
+    struct config_list listen; /* "host:port" or "unix:/path" */
+    const char *admin_listen;
+    int64_t max_body_bytes;
+    int64_t header_timeout_ms;
+    int64_t body_timeout_ms;
+    int64_t connections_per_ip;
+    struct config_list trusted_proxies;
+};
+
+struct config_redis {
+    const char *url; /* "redis://host:port/db" or "unix:/path?db=N" */
+    const char *username;
+    const char *password; /* read from password_file */
+    const char *prefix;
+    bool allow_volatile;
+    int64_t history_max_percent; /* of maxmemory */
+};
+
+struct config_secrets {
+    const char *keyring_file;
+};
+
+struct config_worker {
+    const char *admin_listen;
+    int64_t message_ttl_ms;
+    const char *state_dir;
+    int64_t stop_timeout_ms; /* 0: the dot timeout */
+    int64_t lease_ms;
+    struct config_duration_list retry; /* empty: each class's own plan */
+};
+
+struct config_upstream {
+    const char *name;
+    const char *host;
+    int64_t port;
+    enum config_tls tls;
+    const char *tls_ca_file; /* "": the system's */
+    enum config_auth auth;
+    bool auth_in_clear;
+    const char *username;
+    const char *password; /* read from password_file */
+    int64_t max_sessions;
+    int64_t messages_per_session;
+    int64_t weight;
+    int64_t priority;
+    int64_t connect_timeout_ms;
+    int64_t banner_timeout_ms;
+    int64_t command_timeout_ms;
+    int64_t data_timeout_ms;
+    int64_t block_timeout_ms;
+    int64_t dot_timeout_ms;
+    int64_t session_timeout_ms;
+    int64_t idle_timeout_ms;
+};
+
+struct config_route {
+    const char *name; /* given, or the upstreams' names joined by "+" */
+    const char *class; /* "" matches all; so do the next three */
+    const char *from_domain;
+    const char *to_domain;
+    const char *tag;
+    struct config_list upstreams; /* names, each known */
+    bool final;
+};
+
+struct config_hooks {
+    const char *admin_listen;
+};
+
+struct config_webhook {
+    int64_t timeout_ms;
+    struct config_list ports; /* decimal; empty: any */
+    struct config_duration_list retry;
+    bool allow_private;
+};
+
+struct config_limits {
+    int64_t rate;        /* requests per window and key; 0: none */
+    int64_t rate_per_ms; /* the window */
+};
+
+struct config_privacy {
+    int64_t keep_bodies_ms;
+    int64_t keep_events_ms;
+};
+
+struct config_log {
+    int level;  /* enum log_level */
+    int format; /* enum log_format */
+};
+
+struct config {
+    struct config_api api;
+    struct config_redis redis;
+    struct config_secrets secrets;
+    struct config_worker worker;
+    struct config_upstream *upstreams;
+    size_t upstream_count;
+    struct config_route *routes; /* the default route stands last */
+    size_t route_count;
+    struct config_hooks hooks;
+    struct config_webhook webhook;
+    struct config_limits limits;
+    struct config_privacy privacy;
+    struct config_log log;
+    struct arena *arena; /* owns all of it */
+};
+
+/* path NULL: only environment and defaults. Problems (one per line,
+ * "file:line:column: text", the line with a caret below) are added to
+ * problems; NULL if there were any. */
+struct config *config_load(const char *path, struct buf *problems);
+/* The same from memory; name stands for the file in problems. */
+struct config *config_parse(struct str text, const char *name,
+                            struct buf *problems);
+void config_destroy(struct config **config);
+
+/* The file to use: the flag's, POSTHASTE_CONFIG, ./posthaste.toml,
+ * /etc/posthaste/posthaste.toml; NULL when there is none. */
+const char *config_find(const char *flag);
+
+/* Every key with its value and where that came from; secrets masked. */
+void config_show(const struct config *config, bool as_json, struct buf *out);
+/* A commented posthaste.toml with every key and its default. */
+void config_template(struct buf *out);
+
+#endif

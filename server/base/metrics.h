@@ -1,0 +1,64 @@
+/* metrics.h - counters that survive their process.
+ *
+ * The supervisor maps one anonymous shared region before it forks: one slot
+ * a child, each a table of series (metric of metrics.def + label values).
+ * A child writes only its own slot, the supervisor sums all of them when it
+ * is scraped, so nothing is locked and a dead child's counts remain.
+ *
+ * A process without a region (unit tests, short verbs) counts into a
+ * private one. Label values must be bounded: never an address or an id.
+ *
+ * Source: Prometheus text format 0.0.4.
+ */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include "server/base/buf.h"
+#include "server/base/check.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+enum metric {
+#define METRIC(id, kind, name, labels, help) METRIC_##id,
+#include "server/base/metrics.def"
+#undef METRIC
+    METRIC_COUNT
+};
+
+struct metrics_region;
+
+/* slots children; shared between this process and what it forks. */
+struct metrics_region *metrics_region_create(unsigned slots);
+void metrics_region_destroy(struct metrics_region **region);
+
+/* From now on this process writes into that slot. */
+void metrics_use(struct metrics_region *region, unsigned slot);
+
+/* A handle on one series of this process' slot, made on first use; keep it
+ * where the same labels are counted often. values: one per label of
+ * metrics.def, in its order. The handle never fails: a full slot gives a
+ * series that is counted as dropped. */
+struct series;
+struct series *metrics_series(enum metric metric, const char *const *values);
+void series_add(struct series *series, uint64_t by);      /* counters */
+void series_set(struct series *series, int64_t value);    /* gauges */
+void series_observe(struct series *series, double value); /* histograms */
+
+/* metrics_count(METRIC_X, "label", ...): look up and add one. */
+#define metrics_count(metric, ...)                                             \
+    series_add(metrics_series(metric, (const char *const[]){__VA_ARGS__}), 1)
+
+/* Whether the slot's child says that it can do its work, and if not, why:
+ * what /readyz answers. The supervisor resets a slot before a fork. */
+void metrics_slot_reset_gauges(struct metrics_region *region, unsigned slot);
+void metrics_set_ready(bool ready, const char *reason);
+bool metrics_ready(const struct metrics_region *region, unsigned slot,
+                   char reason[200]);
+
+/* All slots summed, in Prometheus text. */
+void metrics_render(const struct metrics_region *region, struct buf *out);
+
+#endif

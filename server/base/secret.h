@@ -1,0 +1,56 @@
+/* secret.h - hashes, random bytes, sealed values. All of it on OpenSSL. */
+#ifndef BASE_SECRET_H
+#define BASE_SECRET_H
+
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/error.h"
+#include "server/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65 };
+
+void secret_random(void *out, size_t len);
+void secret_sha256(struct str data, unsigned char out[SHA256_SIZE]);
+void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE]);
+void secret_hmac_sha256(struct str key, struct str data,
+                        unsigned char out[SHA256_SIZE]);
+uint32_t secret_crc32(struct str data); /* IEEE, as in zip */
+
+/* Same length and same bytes, in time that depends on the length only. */
+bool secret_equal(struct str a, struct str b);
+void secret_wipe(void *ptr, size_t len);
+
+/* Keys that encrypt what is stored (blueprint 9, secrets.keyring_file). The
+ * file holds lines "id base64-of-32-bytes"; the first one seals, all open.
+ * What is used is derived by HKDF-SHA256 with a label per purpose. */
+struct keyring;
+
+/* NULL and err: unreadable, a bad line (with its number), no key. */
+struct keyring *keyring_load(const char *path, struct error *err);
+void keyring_destroy(struct keyring **keyring);
+/* Writes a new file with one fresh key, mode 0600; refuses to overwrite. */
+MUST_USE bool keyring_create(const char *path, struct error *err);
+
+/* AES-256-GCM. Adds "id.nonce+ciphertext+tag", base64url behind the dot.
+ * context is authenticated and must be the same when opened: the name of
+ * the place where the value is stored. */
+void keyring_seal(const struct keyring *keyring, const char *label,
+                  struct str context, struct str plain, struct buf *out);
+
+enum keyring_result {
+    KEYRING_OK,
+    KEYRING_UNKNOWN_ID, /* sealed under a key that this process lacks */
+    KEYRING_BROKEN,     /* tampered with, or other label or context */
+};
+MUST_USE enum keyring_result keyring_open(const struct keyring *keyring,
+                                          const char *label, struct str context,
+                                          struct str sealed, struct buf *plain);
+
+/* 32 bytes for the label, from the sealing key: for HMACs of ours. */
+void keyring_derive(const struct keyring *keyring, const char *label,
+                    unsigned char out[SHA256_SIZE]);
+
+#endif
