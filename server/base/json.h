@@ -5,6 +5,9 @@
  * escapes, invalid UTF-8, lone surrogates and whatever stands behind the
  * value; depth is limited.
  *
+ * Names keep clear of the library's exported ones (json_real, json_string,
+ * json_type): two of a name in one program would be one.
+ *
  * Source: RFC 8259; RFC 6901 (pointers).
  */
 #ifndef BASE_JSON_H
@@ -23,7 +26,7 @@ enum json_type {
     JSON_NULL_VALUE,
     JSON_BOOL,
     JSON_INT,
-    JSON_REAL,
+    JSON_NUMBER, /* with a fraction or an exponent */
     JSON_TEXT,
     JSON_LIST,
     JSON_MAP,
@@ -38,7 +41,7 @@ enum { JSON_DEPTH_MAX = 32 };
 struct json *json_parse(struct str text, struct error *err);
 void json_destroy(struct json **root);
 
-enum json_type json_type(const struct json *value); /* NULL: JSON_MISSING */
+enum json_type json_type_of(const struct json *value); /* NULL: missing */
 const char *json_type_name(enum json_type type);    /* "string", "array" */
 
 const struct json *json_get(const struct json *map, const char *name);
@@ -52,7 +55,7 @@ bool json_next(const struct json *map, void **at, struct str *name,
 /* Of another type: the empty str, 0, false. */
 struct str json_str(const struct json *value);
 int64_t json_int(const struct json *value);
-double json_real(const struct json *value); /* of integers too */
+double json_number(const struct json *value); /* of integers too */
 bool json_bool(const struct json *value);
 
 /* Short cuts: a member of a map. */
