@@ -1,0 +1,92 @@
+/* claims.h - the worker's side: claim deliveries, mark them, report.
+ *
+ * The queue drives itself: it registers after every connect, sends turns
+ * (heartbeat, results, claims) when there is something to tell or to ask,
+ * and waits for wake tokens otherwise. The worker says how much it can take
+ * and gets claims; each claim ends with exactly one queue_report.
+ */
+#ifndef QUEUE_CLAIMS_H
+#define QUEUE_CLAIMS_H
+
+#include "queue/events.h"
+#include "queue/record.h"
+#include "server/io/loop.h"
+
+struct queue;
+
+struct queue_claim {
+    struct id email;
+    unsigned number; /* recipient */
+    unsigned lane;
+    struct str route;
+    unsigned attempt; /* from 1 */
+    unsigned generation;
+    bool possible_duplicate; /* an earlier attempt may have been delivered */
+    enum on_unknown on_unknown;
+    int64_t accepted_ms; /* wall clock: when it was due for the first time */
+    int64_t deadline_ms; /* wall clock; 0: none */
+    int64_t expires_ms;  /* wall clock: deadline or end of its maximum age */
+    /* Shared by the claims of one email; destroyed with the last of them. */
+    const struct record *record;
+    const struct str *attachments; /* raw bytes, in the job's order */
+    void *ctx;                     /* the worker's own */
+};
+
+struct queue_worker {
+    void *ctx;
+    /* How many more deliveries of that route and lane may be claimed now;
+     * asked for every route before each claim. */
+    size_t (*room)(void *ctx, struct str route, unsigned lane);
+    /* A claim of ours. It lives until queue_report. */
+    void (*claimed)(void *ctx, struct queue_claim *claim);
+    /* The name of the route for a mail whose route the config does not know
+     * any more; empty: there is none, the mail waits. */
+    struct str (*reroute)(void *ctx, const struct record *record,
+                          unsigned number);
+    const struct str *routes; /* that the config knows */
+    size_t route_count;
+};
+
+/* worker must outlive the queue. */
+void queue_worker_start(struct queue *queue, const struct queue_worker *worker);
+
+/* There is room again: claim if there was none before. */
+void queue_worker_hungry(struct queue *queue);
+
+/* The write-ahead mark before the final dot: claimed -> dotted. All marks of
+ * one turn of the loop go in one script call. may_go false: the delivery is
+ * canceled, late or no longer ours: no dot. valid_until_ms (monotonic): a
+ * dot sent later than that may meet another worker's, so it is not sent. */
+typedef void (*queue_mark_fn)(void *ctx, bool may_go, int64_t valid_until_ms);
+void queue_mark(struct queue *queue, struct queue_claim *claim,
+                queue_mark_fn done, void *ctx);
+
+enum outcome {
+    OUTCOME_SENT,
+    OUTCOME_SOFT,    /* again at retry_at_ms */
+    OUTCOME_EXPIRED, /* soft, and no next try lies within its time */
+    OUTCOME_BOUNCED, /* a server refused it for good */
+    OUTCOME_FAILED,  /* composer error and the like: reason says */
+    OUTCOME_UNSENT,  /* certainly no dot; no attempt counted */
+    OUTCOME_UNKNOWN, /* lost after the dot: on_unknown decides */
+};
+
+/* Ends the claim (and frees it): one script call a turn for all. detail
+ * (events.h) is what the event tells; its type, times and sequence are
+ * filled in by the queue. final_route: raise delivered behind sent. */
+void queue_report(struct queue *queue, struct queue_claim *claim,
+                  enum outcome outcome, int64_t retry_at_ms, bool final_route,
+                  const struct event_detail *detail);
+
+/* Claims nothing more. The worker reports what it holds; drained is called
+ * once when every report has reached Redis (or can't). */
+void queue_worker_stop(struct queue *queue, void (*drained)(void *ctx),
+                       void *ctx);
+
+/* By the supervisor when a child died: gives back what the child's epoch
+ * owned. The child tells its epoch through the shared region. */
+struct str queue_worker_epoch(const struct queue *queue);
+void queue_release(struct queue *queue, struct str epoch,
+                   void (*done)(void *ctx, bool ok), void *ctx);
+
+#endif

@@ -1,0 +1,160 @@
+/* mail.h - what the API does with emails: enqueue, look up, cancel.
+ *
+ * enqueue is one atomic script: idempotency, content, deliveries, flows,
+ * events. The answer the caller saw is stored with the idempotency key and
+ * replayed as it was.
+ */
+#ifndef QUEUE_MAIL_H
+#define QUEUE_MAIL_H
+
+#include "queue/events.h"
+#include "queue/record.h"
+
+struct queue;
+
+enum queue_status {
+    QUEUE_OK,
+    QUEUE_AWAY,       /* no answer: unknown outcome. 503, Retry-After */
+    QUEUE_NOT_READY,  /* nothing was stored: see queue_is_ready. 503 */
+    QUEUE_FULL,       /* Redis is out of memory or a limit of ours. 503 */
+    QUEUE_OWNER_FULL, /* the owner's quota. 429 */
+    QUEUE_FROZEN,     /* the owner is being moved. 503 */
+    QUEUE_NO_KEYRING, /* needs encryption at rest and there is none. 503 */
+    QUEUE_NOT_FOUND,
+    QUEUE_CONFLICT, /* idempotency key seen with another request. 409 */
+    QUEUE_RUNNING,  /* its first request is not yet answered. 409 */
+    QUEUE_REPLAY,   /* the first answer is in the result */
+    QUEUE_REFUSED,  /* the state does not allow it. 409 */
+};
+
+/* Of a POST. key_hash: SHA-256 in hex of the Idempotency-Key, "" without;
+ * fingerprint: SHA-256 in hex of method, canonical path and body. */
+struct idempotency {
+    struct str key_hash;
+    struct str fingerprint;
+};
+
+struct queue_recipient {
+    unsigned number;  /* record.h */
+    struct str route; /* name of the route that was matched */
+};
+
+/* Bytes that are too big for the record (attachments; also the JSON of the
+ * mail when it is over 64 KiB, see queue_enqueue). */
+struct queue_blob {
+    struct str bytes;
+};
+
+struct queue_mail {
+    const struct summary *summary;
+    struct str mail_json; /* as for record_write */
+    const struct job_attachment *attachments;
+    const struct queue_blob *attachment_bytes; /* one per attachment */
+    size_t attachment_count;
+    const struct queue_recipient *recipients;
+    size_t recipient_count;
+    int64_t date_ms;
+    int64_t due_ms;     /* 0: now */
+    int64_t max_age_ms; /* counted from due; 0 when there is a deadline */
+    enum on_unknown on_unknown;
+    struct idempotency idempotency;
+    struct str answer; /* body that this request will be answered with */
+};
+
+struct queue_answer {
+    enum queue_status status;
+    struct str answer; /* QUEUE_REPLAY: the stored body */
+    int http_status;   /* QUEUE_REPLAY: the stored status */
+    struct error why;  /* for every status that is a failure */
+};
+typedef void (*queue_answer_fn)(void *ctx, const struct queue_answer *answer);
+
+/* Everything mail points at is copied or used up before this returns,
+ * attachment_bytes excepted: they stay until the callback. Big values go in
+ * chunks over the bulk link first. */
+void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
+                   queue_answer_fn done, void *ctx);
+
+enum delivery_state {
+    DELIVERY_QUEUED,
+    DELIVERY_DUE, /* scheduled, or waiting for its next attempt */
+    DELIVERY_CLAIMED,
+    DELIVERY_DOTTED,
+    DELIVERY_HELD,
+    DELIVERY_DEAD,
+    DELIVERY_SENT,
+    DELIVERY_BOUNCED,
+    DELIVERY_FAILED,
+    DELIVERY_SUPPRESSED,
+    DELIVERY_EXPIRED,
+    DELIVERY_SUPERSEDED,
+    DELIVERY_CANCELED,
+    DELIVERY_STATE_COUNT
+};
+bool delivery_is_final(enum delivery_state state);
+const char *delivery_state_name(enum delivery_state state);
+
+struct queue_delivery {
+    unsigned number;
+    enum delivery_state state;
+    bool delivered; /* sent over a final route */
+    unsigned generation;
+    unsigned attempts;
+    int code; /* last reply; 0: none yet */
+    struct str enhanced_code;
+    struct str response;     /* short */
+    int64_t next_attempt_ms; /* 0: none planned */
+    int64_t ended_ms;        /* 0: not final */
+};
+
+struct queue_email {
+    enum queue_status status; /* OK, NOT_FOUND, AWAY, NOT_READY */
+    struct error why;
+    const struct record *record; /* job.mail NULL once the bodies are gone */
+    const struct queue_delivery *deliveries;
+    size_t delivery_count;
+};
+typedef void (*queue_email_fn)(void *ctx, const struct queue_email *email);
+
+/* Another owner's email is QUEUE_NOT_FOUND, as an unknown one. */
+void queue_email_get(struct queue *queue, struct str owner,
+                     const struct id *email, queue_email_fn done, void *ctx);
+
+struct queue_timeline {
+    enum queue_status status;
+    struct error why;
+    const struct event *events; /* oldest first */
+    size_t count;
+    const struct record *record;
+};
+typedef void (*queue_timeline_fn)(void *ctx,
+                                  const struct queue_timeline *timeline);
+void queue_email_events(struct queue *queue, struct str owner,
+                        const struct id *email, queue_timeline_fn done,
+                        void *ctx);
+
+/* Per recipient: OK with the deliveries' new states if at least one was
+ * stopped; REFUSED with the states when none could be. */
+void queue_email_cancel(struct queue *queue, struct str owner,
+                        const struct id *email, queue_email_fn done, void *ctx);
+
+struct queue_lane_stats {
+    uint64_t queued;
+    uint64_t due;
+    int64_t oldest_ms; /* age of the oldest one queued; 0 when empty */
+};
+struct queue_stats {
+    enum queue_status status;
+    struct error why;
+    struct queue_lane_stats lanes[LANE_COUNT];
+    uint64_t owned; /* claimed or dotted */
+    uint64_t held;
+    uint64_t dead;
+    uint64_t accepted;
+    uint64_t final;
+    uint64_t webhook_tasks; /* waiting */
+};
+typedef void (*queue_stats_fn)(void *ctx, const struct queue_stats *stats);
+void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx);
+
+#endif

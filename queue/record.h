@@ -1,0 +1,123 @@
+/* record.h - the content of an email as Redis holds it. Pure.
+ *
+ * A record is a summary and a job. The summary (who, masked subject, class,
+ * tags, times) outlives the mail as its history; the job is what the worker
+ * composes from. Layout of version 1, so that scripts can copy the summary
+ * unread:
+ *
+ *     "1 FLAGS SUMMARY_LENGTH\n" SUMMARY JOB
+ *
+ * FLAGS is "-" or "s": sensitive, then SUMMARY and JOB are each sealed under
+ * the keyring (label "mail", context email id). Both are JSON.
+ *
+ * Recipients are numbered from 0 over to, then cc, then bcc. A mailbox that
+ * came before in that order has no delivery of its own, but keeps its number.
+ */
+#ifndef QUEUE_RECORD_H
+#define QUEUE_RECORD_H
+
+#include "server/base/arena.h"
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/error.h"
+#include "server/base/id.h"
+#include "server/base/json.h"
+#include "server/base/secret.h"
+#include "server/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mail_class {
+    CLASS_VERIFICATION,
+    CLASS_RESET,
+    CLASS_ALERT,
+    CLASS_TRANSACTIONAL,
+    CLASS_BULK,
+    CLASS_COUNT
+};
+enum { LANE_COUNT = 4 };
+const char *mail_class_name(enum mail_class mail_class);
+MUST_USE bool mail_class_parse(struct str name, enum mail_class *mail_class);
+/* 0 verification and reset, 1 alert, 2 transactional, 3 bulk. */
+unsigned mail_class_lane(enum mail_class mail_class);
+
+enum on_unknown { ON_UNKNOWN_RETRY, ON_UNKNOWN_HOLD, ON_UNKNOWN_FAIL };
+
+struct summary {
+    struct id email;
+    struct str owner;
+    struct str from; /* as the caller wrote it: "Name <a@b>" */
+    struct str *to;  /* likewise */
+    size_t to_count;
+    struct str *cc;
+    size_t cc_count;
+    struct str *bcc;
+    size_t bcc_count;
+    struct str *reply_to;
+    size_t reply_to_count;
+    struct str subject; /* masked when sensitive */
+    enum mail_class mail_class;
+    bool sensitive;
+    struct str tags_json;     /* [{"name":..,"value":..}] or empty */
+    struct str metadata_json; /* {"k":"v"} or empty */
+    struct str message_id;    /* with its angle brackets */
+    int64_t created_ms;
+    int64_t scheduled_ms; /* 0: was sent at once */
+    int64_t expires_ms;   /* deadline; 0: none */
+};
+
+/* One attachment: metadata in the job, bytes in chunks (mail.h). */
+struct job_attachment {
+    struct str filename;
+    struct str content_type;
+    struct str content_id; /* empty: not inline */
+    uint64_t size_bytes;
+};
+
+struct job {
+    /* What the API validated, members as Resend names them (from, to, cc,
+     * reply_to, subject, html, text, headers), without the attachments'
+     * content: read with json.h. */
+    const struct json *mail;
+    struct job_attachment *attachments;
+    size_t attachment_count;
+    int64_t date_ms; /* first due time: Date of every attempt */
+    /* Mailboxes are parsed from mail again by the composer. */
+};
+
+struct record {
+    struct summary summary;
+    struct job job;        /* job.mail NULL when only the summary is kept */
+    struct json *job_root; /* owned */
+    struct arena *arena;   /* owned */
+};
+
+/* mail_json: the request as validated; put in as it is, so it must be one
+ * JSON object. attachments: NULL for none. With summary->sensitive, keyring
+ * must not be NULL. */
+void record_write(const struct summary *summary, struct str mail_json,
+                  const struct job_attachment *attachments, size_t count,
+                  int64_t date_ms, const struct keyring *keyring,
+                  struct buf *out);
+
+enum record_result {
+    RECORD_OK,
+    RECORD_NEWER,  /* version above ours: give it back */
+    RECORD_NO_KEY, /* sealed under a key that we lack: give it back */
+    RECORD_BROKEN,
+};
+/* bytes are copied; NULL unless RECORD_OK. Also reads a summary alone (the
+ * history of a final mail). */
+struct record *record_read(struct str bytes, const struct id *email,
+                           const struct keyring *keyring,
+                           enum record_result *result);
+void record_destroy(struct record **record);
+
+/* The mailbox of a recipient number, as the caller wrote it; kind is "to",
+ * "cc" or "bcc". False: no such number. */
+bool summary_recipient(const struct summary *summary, unsigned number,
+                       struct str *mailbox, const char **kind);
+size_t summary_recipient_count(const struct summary *summary);
+
+#endif

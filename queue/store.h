@@ -1,0 +1,132 @@
+/* store.h - what is stored beside mails: API keys, webhook endpoints,
+ * idempotency of other POSTs, rate limits.
+ */
+#ifndef QUEUE_STORE_H
+#define QUEUE_STORE_H
+
+#include "queue/mail.h"
+
+struct queue;
+
+/* API keys: k:<sha256>, listed per owner. */
+enum key_permission { KEY_FULL_ACCESS, KEY_SENDING_ACCESS, KEY_READ_ACCESS };
+
+struct api_key {
+    struct id id;
+    struct str owner;
+    struct str name;
+    struct str prefix; /* "ph_live_abcd": shown in lists */
+    enum key_permission permission;
+    unsigned partition;
+    int64_t created_ms;
+    int64_t last_used_ms; /* 0: never */
+};
+
+struct queue_keys {
+    enum queue_status status;
+    struct error why;
+    const struct api_key *keys; /* newest first */
+    size_t count;
+    bool has_more;
+};
+typedef void (*queue_keys_fn)(void *ctx, const struct queue_keys *keys);
+
+/* hash: SHA-256 of the token in hex. */
+void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
+                    void *ctx);
+/* Creates the owner too when it is new. */
+void queue_key_create(struct queue *queue, const struct api_key *key,
+                      struct str hash, const struct idempotency *idempotency,
+                      struct str answer, queue_answer_fn done, void *ctx);
+
+struct queue_page {
+    unsigned limit;   /* 1..100 */
+    struct str after; /* ids, exclusive; empty: none */
+    struct str before;
+};
+void queue_key_list(struct queue *queue, struct str owner,
+                    const struct queue_page *page, queue_keys_fn done,
+                    void *ctx);
+void queue_key_delete(struct queue *queue, struct str owner,
+                      const struct id *id, queue_answer_fn done, void *ctx);
+/* Batched, at most once a minute per key. */
+void queue_key_used(struct queue *queue, const struct api_key *key);
+
+/* Webhook endpoints. */
+struct endpoint {
+    struct id id;
+    struct str owner;
+    struct str url;
+    struct str *events; /* names; count 0: all of Resend's */
+    size_t event_count;
+    bool enabled;
+    struct str disabled_reason;
+    /* "whsec_..." in clear while in memory; sealed under the keyring (label
+     * "webhook", context endpoint id) in Redis. */
+    struct str secret;
+    int64_t created_ms;
+};
+
+struct queue_endpoints {
+    enum queue_status status;
+    struct error why;
+    const struct endpoint *endpoints; /* newest first; without secrets */
+    size_t count;
+    bool has_more;
+};
+typedef void (*queue_endpoints_fn)(void *ctx,
+                                   const struct queue_endpoints *endpoints);
+
+/* answer: what a replay gets (without the secret, blueprint 10.6). */
+void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
+                           const struct idempotency *idempotency,
+                           struct str answer, queue_answer_fn done, void *ctx);
+void queue_endpoint_list(struct queue *queue, struct str owner,
+                         const struct queue_page *page, queue_endpoints_fn done,
+                         void *ctx);
+void queue_endpoint_get(struct queue *queue, struct str owner,
+                        const struct id *id, queue_endpoints_fn done,
+                        void *ctx);
+/* NULL members of the change stay as they are. */
+struct endpoint_change {
+    const struct str *url;
+    const struct str *events;
+    size_t event_count;
+    const bool *enabled;
+};
+void queue_endpoint_update(struct queue *queue, struct str owner,
+                           const struct id *id,
+                           const struct endpoint_change *change,
+                           queue_answer_fn done, void *ctx);
+void queue_endpoint_delete(struct queue *queue, struct str owner,
+                           const struct id *id, queue_answer_fn done,
+                           void *ctx);
+
+/* Idempotency of a POST whose answer is not made by one script (cancel).
+ * OK: go on, and finish with the answer; REPLAY, CONFLICT, RUNNING: don't. */
+void queue_idempotency_begin(struct queue *queue, struct str owner,
+                             const struct idempotency *idempotency,
+                             queue_answer_fn done, void *ctx);
+void queue_idempotency_finish(struct queue *queue, struct str owner,
+                              const struct idempotency *idempotency,
+                              int http_status, struct str answer);
+
+/* Rate limit per API key, over all children and hosts within 5 %: tokens are
+ * leased from Redis in portions of at most a second of use. */
+struct queue_rate {
+    bool allowed;
+    int64_t limit;
+    int64_t remaining;
+    int64_t reset_s; /* until the window starts anew */
+    int64_t window_s;
+};
+enum rate_answer {
+    RATE_KNOWN, /* out is filled in */
+    RATE_ASK,   /* no lease at hand: queue_rate_ask, then take again */
+};
+enum rate_answer queue_rate_take(struct queue *queue, const struct id *key,
+                                 struct queue_rate *out);
+void queue_rate_ask(struct queue *queue, const struct id *key,
+                    queue_answer_fn done, void *ctx);
+
+#endif
