@@ -1,0 +1,220 @@
+/* smtp.h - the door to the delivery engine.
+ *
+ * Takes one delivery (one recipient, one message) at a time, brings it to an
+ * upstream of its route over a pooled session, and tells what became of it.
+ * It knows no queue: the worker claims, marks and reports.
+ *
+ * Every callback fires from the loop, never inside a call into this door,
+ * and never after smtp_close.
+ *
+ * Source: RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 4954 (AUTH), 8314,
+ * 6531 (SMTPUTF8); docs of failures: verdict.c.
+ */
+#ifndef SMTP_SMTP_H
+#define SMTP_SMTP_H
+
+#include "server/base/config.h"
+#include "server/base/error.h"
+#include "server/base/list.h"
+#include "server/base/str.h"
+#include "smtp/retry.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct dns;
+
+/* ---- which route: pure, on the configuration alone (api uses it too) ---- */
+
+struct smtp_tag {
+    struct str name;
+    struct str value;
+};
+
+struct smtp_route_query {
+    struct str class;       /* "verification" ... */
+    struct str from_domain; /* of the header From, any case, A-labels */
+    struct str to_domain;
+    const struct smtp_tag *tags;
+    size_t tag_count;
+};
+
+/* The first route whose matchers all fit; its name and its final flag are
+ * members. NULL: none fits. A domain matcher is the domain, or "*.domain"
+ * for everything below it; a tag matcher is a tag's name, or "name=value". */
+const struct config_route *
+smtp_route_find(const struct config *config,
+                const struct smtp_route_query *query);
+
+/* ---- what became of a delivery ------------------------------------------ */
+
+enum smtp_verdict {
+    SMTP_SENT,    /* the server took responsibility */
+    SMTP_SOFT,    /* refused for now: an attempt, try again by the plan */
+    SMTP_HARD,    /* refused for good */
+    SMTP_UNSENT,  /* certainly not sent, and no attempt: back to the queue */
+    SMTP_UNKNOWN, /* lost behind the final dot: may have been delivered */
+};
+
+/* Why a delivery came back SMTP_UNSENT. */
+enum smtp_unsent {
+    SMTP_UNSENT_NONE,     /* the verdict is another one */
+    SMTP_UNSENT_DEADLINE, /* it passed before the dot: the mail is expired */
+    SMTP_UNSENT_MARK,     /* the mark was refused, or its time ran out */
+    SMTP_UNSENT_STOPPED,  /* smtp_stop or smtp_cancel */
+    SMTP_UNSENT_ROOM,     /* no upstream of the route is free or well */
+    SMTP_UNSENT_ALARM,    /* the operator is asked: see alarm in the result */
+};
+
+/* Where it was decided, in the order of a session. */
+enum smtp_stage {
+    SMTP_STAGE_NONE, /* before any upstream was asked */
+    SMTP_STAGE_DNS,
+    SMTP_STAGE_CONNECT,
+    SMTP_STAGE_BANNER,
+    SMTP_STAGE_EHLO,
+    SMTP_STAGE_STARTTLS,
+    SMTP_STAGE_TLS, /* the handshake */
+    SMTP_STAGE_AUTH,
+    SMTP_STAGE_MAIL,
+    SMTP_STAGE_RCPT,
+    SMTP_STAGE_DATA,
+    SMTP_STAGE_BODY, /* before the dot */
+    SMTP_STAGE_DOT,
+    SMTP_STAGE_COUNT
+};
+const char *smtp_stage_name(enum smtp_stage stage); /* "RCPT TO" ... */
+
+/* The 12 classes of failures. */
+enum smtp_bounce {
+    SMTP_BOUNCE_NONE,
+    SMTP_BOUNCE_INVALID_RECIPIENT,
+    SMTP_BOUNCE_INACTIVE,
+    SMTP_BOUNCE_MAILBOX_FULL,
+    SMTP_BOUNCE_RATE_LIMITED,
+    SMTP_BOUNCE_REPUTATION,
+    SMTP_BOUNCE_CONTENT,
+    SMTP_BOUNCE_AUTH_POLICY,
+    SMTP_BOUNCE_DNS,
+    SMTP_BOUNCE_CONNECTION,
+    SMTP_BOUNCE_TOO_LARGE,
+    SMTP_BOUNCE_PROTOCOL,
+    SMTP_BOUNCE_UNKNOWN,
+    SMTP_BOUNCE_COUNT
+};
+
+struct smtp_bounce_words {
+    const char *name;    /* ours: "invalid_recipient" */
+    const char *type;    /* Resend's: "Permanent", "Transient" ... */
+    const char *subtype; /* Resend's: "NoEmail", "MailboxFull" ... */
+};
+const struct smtp_bounce_words *smtp_bounce_words(enum smtp_bounce bounce);
+
+/* Valid during on_done only, the texts too. Texts are never NULL. */
+struct smtp_result {
+    enum smtp_verdict verdict;
+    enum smtp_unsent unsent;
+    enum smtp_stage stage;
+    unsigned code;           /* 250, 550 ...; 0: no reply decided it */
+    const char *enhanced;    /* "5.1.1"; "" when the reply has none */
+    const char *text;        /* the reply, or what went wrong: valid UTF-8
+                                without controls, at most 1 KiB */
+    const char *upstream;    /* its name; "" when none was asked */
+    const char *host;        /* its host name */
+    const char *tls_version; /* "TLSv1.3"; "" in clear */
+    const char *tls_cipher;
+    enum smtp_bounce bounce;
+    bool suppress; /* the address is bad, not the mail: keep it off */
+    enum smtp_pace pace;
+    bool alarm;  /* trouble of configuration or upstream, logged as such */
+    bool reused; /* the session had carried a mail before */
+    unsigned connect_ms; /* DNS, TCP and banner; 0 on a reused session */
+    unsigned tls_ms;
+    unsigned auth_ms;
+    unsigned data_ms; /* from MAIL FROM to the last reply */
+};
+
+/* ---- the engine --------------------------------------------------------- */
+
+struct smtp;
+struct smtp_route;
+
+struct smtp_settings {
+    unsigned child;             /* index among the children of a supervisor */
+    unsigned child_count;       /* they divide max_sessions, from 1 */
+    const char *hello_name;     /* for EHLO; NULL: this host's name */
+    void (*on_room)(void *ctx); /* there may be room again: at most once a
+                                   turn, after a delivery ended or an upstream
+                                   came back; NULL: nobody asks */
+    void *ctx;
+};
+
+/* config must outlive it. NULL and err: a CA file that cannot be read. */
+MUST_USE struct smtp *smtp_open(struct loop *loop, struct dns *dns,
+                                const struct config *config,
+                                const struct smtp_settings *settings,
+                                struct error *err);
+/* Closes all sessions at once. Deliveries in hand get no callback. */
+void smtp_close(struct smtp **smtp);
+
+/* Graceful: what is not marked comes back SMTP_UNSENT, what is marked goes
+ * on to its end, sessions end, no delivery is taken any more. */
+void smtp_stop(struct smtp *smtp);
+/* Deliveries whose on_done has not fired. */
+size_t smtp_in_hand(const struct smtp *smtp);
+
+/* NULL: the configuration has no route of that name. */
+struct smtp_route *smtp_route_named(struct smtp *smtp, struct str name);
+
+/* How many deliveries of that lane may be handed in now. Each upstream keeps
+ * a quarter of its sessions, at least one, for lanes 0 and 1. Fast upstreams
+ * are given a few more than they have free sessions: these wait at most some
+ * 50 ms. 0 while all upstreams of the route are full or backing off. */
+size_t smtp_room(struct smtp *smtp, const struct smtp_route *route,
+                 unsigned lane);
+
+/* One delivery: memory of the caller, who zeroes it, fills the first part
+ * and keeps it and all it points at until on_done has been called (it may be
+ * freed or used again inside on_done). */
+struct smtp_delivery {
+    struct str id;        /* for logs */
+    struct str mail_from; /* empty: <> */
+    struct str rcpt_to;   /* A-label domains; local part may be UTF-8 */
+    bool needs_smtputf8;
+    struct str message; /* headers and body, lines end in CRLF; this engine
+                           stuffs the dots */
+    struct smtp_route *route;
+    unsigned lane;
+    int64_t deadline_ms; /* Unix time; 0: none */
+
+    /* DATA leaves in this turn: send the mark now. At most once; the answer
+     * is brought by smtp_delivery_marked, not from inside. */
+    void (*on_mark)(void *ctx);
+    /* Exactly once. */
+    void (*on_done)(void *ctx, const struct smtp_result *result);
+    void *ctx;
+
+    /* From here on the engine's own. */
+    struct list link; /* of upstream.waiting, session or smtp.returning */
+    struct session *session;
+    struct upstream *upstream;
+    uint64_t tried; /* upstreams that failed it: a bit each */
+    enum { MARK_NONE, MARK_ASKED, MARK_YES, MARK_NO } mark;
+    int64_t mark_until_ms;
+    bool dotted; /* the final dot was written */
+    struct smtp_result *failure;
+};
+
+void smtp_deliver(struct smtp *smtp, struct smtp_delivery *delivery);
+
+/* The answer to on_mark. The dot goes out only while clock_now_ms() is below
+ * valid_until_ms (monotonic: half a lease after the mark was sent). */
+void smtp_delivery_marked(struct smtp_delivery *delivery, bool may_go,
+                          int64_t valid_until_ms);
+
+/* Back as SMTP_UNSENT unless it is marked already: false then, and the
+ * delivery goes on. */
+bool smtp_cancel(struct smtp_delivery *delivery);
+
+#endif
