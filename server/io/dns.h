@@ -1,0 +1,54 @@
+/* dns.h - addresses of a host name, without blocking the loop.
+ *
+ * A and AAAA are asked for together, /etc/hosts and /etc/resolv.conf are
+ * honoured. Timeouts: the resolver's own (a look-up always ends); an owner
+ * with less patience cancels. Nothing is cached here: the answer carries a
+ * lifetime for whoever does.
+ */
+#ifndef IO_DNS_H
+#define IO_DNS_H
+
+#include "server/base/check.h"
+#include "server/base/error.h"
+#include "server/io/address.h"
+#include "server/io/loop.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct dns;
+
+/* servers: "127.0.0.1:5353,..." instead of those of the system; NULL or ""
+ * for the system's. */
+MUST_USE struct dns *dns_open(struct loop *loop, const char *servers,
+                              struct error *err);
+/* Ends all look-ups without a callback; their handles are dead then. */
+void dns_close(struct dns **dns);
+
+enum dns_status {
+    DNS_FOUND,
+    DNS_NOT_FOUND, /* surely: no such name, or no address under it */
+    DNS_FAILED,    /* for now: time-out, SERVFAIL, no server */
+};
+
+enum { DNS_ADDRESSES_MAX = 16 };
+struct dns_answer {
+    enum dns_status status;
+    const char *reason; /* when not found: in words, for logs */
+    size_t count;       /* the rest of a longer list is left out */
+    struct address addresses[DNS_ADDRESSES_MAX]; /* in the order to try */
+    uint32_t ttl_s; /* the shortest of them; 0 from files or numbers */
+};
+
+/* answer is valid during the call; the handle of the look-up is dead. */
+typedef void (*dns_fn)(void *ctx, const struct dns_answer *answer);
+
+/* host: a name (A-labels) or a numeric address, which is answered without
+ * asking; port is put into the addresses. Fires exactly once, or never when
+ * cancelled. */
+struct dns_lookup;
+struct dns_lookup *dns_lookup(struct dns *dns, const char *host, uint16_t port,
+                              dns_fn fn, void *ctx);
+void dns_cancel(struct dns_lookup **lookup);
+
+#endif
