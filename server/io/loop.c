@@ -4,7 +4,10 @@
 #include "server/base/mem.h"
 
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 /* The order of a turn: libevent sleeps and runs what is ready (fds, timers),
  * then tasks run until none is left, then the dead are freed. */
@@ -36,8 +39,8 @@ struct watch {
 };
 
 struct signal_watch {
-    struct loop *loop;
-    struct event *event;
+    struct watch *watch;
+    int fd;
     signal_fn fn;
     void *ctx;
 };
@@ -311,34 +314,44 @@ void watch_close(struct watch **watch)
     *watch = NULL;
 }
 
-static void on_signal(evutil_socket_t number, short what, void *ctx)
+static void on_signal(void *ctx, int events)
 {
     struct signal_watch *watch = ctx;
+    struct signalfd_siginfo info;
 
-    (void)what;
-    watch->fn(watch->ctx, (int)number);
+    (void)events;
+    if (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info)
+        watch->fn(watch->ctx, (int)info.ssi_signo);
 }
 
 struct signal_watch *signal_watch_open(struct loop *loop, int number,
                                        signal_fn fn, void *ctx)
 {
     struct signal_watch *watch = xcalloc(1, sizeof *watch);
+    sigset_t set;
 
-    watch->loop = loop;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
     watch->fn = fn;
     watch->ctx = ctx;
-    watch->event = evsignal_new(loop->base, number, on_signal, watch);
-    CHECK(watch->event != NULL);
-    CHECK(event_add(watch->event, NULL) == 0);
+    watch->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    CHECK(watch->fd >= 0);
+    watch->watch = watch_open(loop, watch->fd, on_signal, watch);
+    watch_set(watch->watch, WATCH_READ);
     return watch;
 }
 
 void signal_watch_close(struct signal_watch **watch)
 {
+    struct loop *loop;
+
     if (*watch == NULL)
         return;
-    event_free((*watch)->event);
-    loop_free_later((*watch)->loop, free, *watch);
+    loop = (*watch)->watch->loop;
+    watch_close(&(*watch)->watch);
+    close((*watch)->fd);
+    loop_free_later(loop, free, *watch);
     *watch = NULL;
 }
 

@@ -47,7 +47,8 @@ struct watch *watch_open(struct loop *loop, int fd, watch_fn fn, void *ctx);
 void watch_set(struct watch *watch, int events); /* 0: rest */
 void watch_close(struct watch **watch);
 
-/* Signals, as events of this loop. */
+/* Signals, as events of this loop (signalfd, so that a fork leaves no handler
+ * behind). The signal stays blocked in this process after the close. */
 typedef void (*signal_fn)(void *ctx, int number);
 struct signal_watch;
 struct signal_watch *signal_watch_open(struct loop *loop, int number,
