@@ -22,25 +22,12 @@
 #include "server/base/error.h"
 #include "server/base/id.h"
 #include "server/base/json.h"
+#include "server/base/mail_class.h"
 #include "server/base/secret.h"
 #include "server/base/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum mail_class {
-    CLASS_VERIFICATION,
-    CLASS_RESET,
-    CLASS_ALERT,
-    CLASS_TRANSACTIONAL,
-    CLASS_BULK,
-    CLASS_COUNT
-};
-enum { LANE_COUNT = 4 };
-const char *mail_class_name(enum mail_class mail_class);
-MUST_USE bool mail_class_parse(struct str name, enum mail_class *mail_class);
-/* 0 verification and reset, 1 alert, 2 transactional, 3 bulk. */
-unsigned mail_class_lane(enum mail_class mail_class);
 
 enum on_unknown { ON_UNKNOWN_RETRY, ON_UNKNOWN_HOLD, ON_UNKNOWN_FAIL };
 
