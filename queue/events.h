@@ -1,8 +1,29 @@
 /* events.h - what happened to a mail: the record in the owner's stream and
  * the payload that a webhook gets. Pure.
  *
- * Source: design/api.md 5; Resend's payload shapes (wire contracts 2.11);
- * blueprint 10, rulings 1-3.
+ * A record is one JSON map. Scripts make it by joining texts, so its members
+ * have this order, and what is zero or empty is left out, save the first
+ * six:
+ *
+ *   {"t":"email.sent"   type
+ *   ,"e":"<uuid>"       email; of webhook.*: the endpoint
+ *   ,"n":0              recipient; -1: the whole email
+ *   ,"g":1              generation
+ *   ,"o":1              ordinal: n-th of its type in the generation
+ *   ,"s":3              sequence in the email
+ *   ,"at":1764000000000 time, Unix ms
+ *   ,"a":1              attempt
+ *   ,"dup":1            possible duplicate
+ *   ,"next":1764..      next attempt, Unix ms: delivery_delayed
+ *   DETAIL}
+ *
+ * DETAIL is what event_detail_write made of an event_detail: members that
+ * each begin with a comma, so a script adds it as it is, and the empty text
+ * where there is none. Its members: c code, ec enhanced code, r response,
+ * u upstream, mx, tls, why reason, bt and bs bounce type and subtype, q
+ * queued_ms, ms total_ms, url of an endpoint.
+ *
+ * Source: docs/webhooks.md; Resend's event payloads; Standard Webhooks 1.0.
  */
 #ifndef QUEUE_EVENTS_H
 #define QUEUE_EVENTS_H
@@ -21,6 +42,7 @@ enum event_type {
     EVENT_EXPIRED,
     EVENT_SUPERSEDED,
     EVENT_CANCELED,
+    EVENT_WEBHOOK_DISABLED, /* of an endpoint, not of an email */
     EVENT_TYPE_COUNT
 };
 const char *event_type_name(enum event_type type); /* "email.sent" */
@@ -43,12 +65,13 @@ struct event_detail {
     struct str bounce_subtype;
     int64_t queued_ms; /* due -> claimed by this attempt */
     int64_t total_ms;  /* due -> now */
+    struct str url;    /* webhook.disabled: the endpoint's */
 };
 
 struct event {
     enum event_type type;
-    struct id email;
-    int number; /* recipient; -1: the whole email (queued, scheduled) */
+    struct id email; /* of webhook.disabled: the endpoint */
+    int number;      /* recipient; -1: the whole email (queued, scheduled) */
     unsigned generation;
     unsigned ordinal;  /* n-th of its type in the generation, from 1 */
     unsigned sequence; /* per email, from 1 */
@@ -59,16 +82,21 @@ struct event {
     struct event_detail detail;
 };
 
-/* One compact JSON text per event; read from Redis replies. False: not one
- * of ours. Texts of event point into arena. */
+/* Texts must be valid UTF-8 (utf8_clean_add); response is cut to what is
+ * kept. */
+void event_detail_write(const struct event_detail *detail, struct buf *out);
 void event_write(const struct event *event, struct buf *out);
+/* False: not one of ours. The texts of event are copies in arena. */
 MUST_USE bool event_read(struct str bytes, struct arena *arena,
                          struct event *event);
 
-/* webhook-id: a pure function of (delivery, generation, type, ordinal). */
+/* webhook-id: "msg_" and 32 hex digits, a pure function of (delivery,
+ * generation, type, ordinal). */
+enum { EVENT_WEBHOOK_ID_LEN = 4 + 32 };
 void event_webhook_id(const struct event *event, struct buf *out);
 
-/* {"type","created_at","data"} in Resend's shape with our additions. */
+/* {"type","created_at","data"} in Resend's shape with our additions inside
+ * of data. summary may be NULL for webhook.disabled only. */
 void event_payload(const struct event *event, const struct summary *summary,
                    struct buf *out);
 
