@@ -1,0 +1,171 @@
+// mailhost.mjs - a provider: Postfix with STARTTLS, implicit TLS and SASL,
+// delivering by LMTP to Dovecot, read back by IMAP. Needs root, no systemd.
+import fs from 'node:fs';
+import path from 'node:path';
+import { makeCerts } from './certs.mjs';
+import { Program, atEnd, folder, freePort, must, until } from './scope.mjs';
+
+export const PASSWORD = 'correct-horse';
+
+// Every address at inbox.test has a mailbox, and any name with PASSWORD may
+// log in. mechanisms: what SASL offers.
+export async function startMailHost({ mechanisms = 'plain login cram-md5' }
+                                    = {}) {
+    const host = new MailHost(await makeCerts());
+    for (const name of ['imap', 'lmtp', 'submission', 'smtps'])
+        host.ports[name] = await freePort();
+    await host.startDovecot(mechanisms);
+    await host.startPostfix();
+    return host;
+}
+
+class MailHost {
+    ports = {};
+
+    constructor(certs) {
+        this.certs = certs;
+        this.dovecot = folder('dovecot');
+        this.postfix = folder('postfix');
+    }
+
+    // An [[upstream]] of posthaste.toml; tls: 'starttls' or 'implicit'.
+    upstream(tls, more = {}) {
+        const password_file = path.join(this.certs.dir, 'password');
+        fs.writeFileSync(password_file, `${PASSWORD}\n`, { mode: 0o600 });
+        return {
+            name: tls, host: '127.0.0.1', tls,
+            port: tls === 'implicit' ? this.ports.smtps
+                                     : this.ports.submission,
+            tls_ca_file: this.certs.ca, username: 'app@inbox.test',
+            password_file, ...more,
+        };
+    }
+
+    async startDovecot(mechanisms) {
+        const dir = this.dovecot;
+        const config = path.join(dir, 'dovecot.conf');
+        const mail = path.join(dir, 'mail');
+
+        fs.mkdirSync(mail);
+        await must('chown', ['nobody:nogroup', mail]);
+        fs.writeFileSync(config, `
+base_dir = ${dir}/run
+state_dir = ${dir}/state
+log_path = /dev/stderr
+listen = 127.0.0.1
+protocols = imap lmtp
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = ${mechanisms}
+auth_failure_delay = 0 secs
+mail_location = maildir:${mail}/%u
+passdb {
+  driver = static
+  args = password=${PASSWORD}
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=${mail}/%u
+}
+service imap-login {
+  inet_listener imap {
+    port = ${this.ports.imap}
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
+service lmtp {
+  inet_listener lmtp {
+    address = 127.0.0.1
+    port = ${this.ports.lmtp}
+  }
+}
+service auth {
+  unix_listener ${dir}/auth {
+    mode = 0660
+    user = postfix
+    group = postfix
+  }
+}
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+`);
+        this.dovecotProgram = new Program('dovecot', 'dovecot',
+                                          ['-F', '-c', config]);
+        await until('dovecot listens', () => fs.existsSync(`${dir}/auth`));
+    }
+
+    async startPostfix() {
+        const dir = this.postfix;
+        const etc = path.join(dir, 'etc');
+        const { certs, ports } = this;
+
+        fs.mkdirSync(etc, { mode: 0o755 });
+        fs.mkdirSync(path.join(dir, 'queue'), { mode: 0o755 });
+        fs.mkdirSync(path.join(dir, 'data'), { mode: 0o755 });
+        await must('chown', ['postfix', path.join(dir, 'data')]);
+        fs.writeFileSync(path.join(etc, 'main.cf'), `
+compatibility_level = 3.6
+queue_directory = ${dir}/queue
+data_directory = ${dir}/data
+maillog_file_prefixes = ${dir}, /dev/stdout
+maillog_file = ${dir}/maillog
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mail.inbox.test
+mynetworks =
+mydestination =
+alias_maps =
+alias_database =
+local_recipient_maps =
+virtual_mailbox_domains = static:all
+virtual_transport = lmtp:inet:127.0.0.1:${ports.lmtp}
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_recipient_restrictions = check_recipient_access inline:{
+    { refused@inbox.test = 550 5.1.1 no such mailbox here }
+    { later@inbox.test = 451 4.3.0 try again later } }
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = ${this.dovecot}/auth
+smtpd_tls_auth_only = yes
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = ${certs.cert}
+smtpd_tls_key_file = ${certs.key}
+smtpd_tls_received_header = yes
+smtpd_client_connection_rate_limit = 0
+smtpd_client_connection_count_limit = 0
+`);
+        const stock = fs.readFileSync('/usr/share/postfix/master.cf.dist',
+                                      'utf8');
+        const services = stock.split('\n')
+            .filter((line) => /^[a-z]/.test(line) &&
+                              !/^smtp\s+inet/.test(line))
+            .map((line) => line.replace(
+                /^(\S+\s+\S+\s+\S+\s+\S+\s+)y/, '$1n'));
+        fs.writeFileSync(path.join(etc, 'master.cf'), [
+            ...services,
+            `127.0.0.1:${ports.submission} inet n - n - - smtpd`,
+            `127.0.0.1:${ports.smtps} inet n - n - - smtpd ` +
+                '-o smtpd_tls_wrappermode=yes',
+        ].join('\n') + '\n');
+        // Its processes make groups of their own; the master ends them all.
+        atEnd(() => must('postfix', ['-c', etc, 'stop']));
+        await must('postfix', ['-c', etc, 'start']);
+    }
+
+    maillog() {
+        return fs.readFileSync(path.join(this.postfix, 'maillog'), 'utf8');
+    }
+
+    // The n-th mail (from 1) of a mailbox by IMAP, once it is there.
+    async mail(address, n = 1, timeout = 20_000) {
+        return until(`mail ${n} of ${address}`, () => must('curl', [
+            '-sS', '--max-time', '10', '--user', `${address}:${PASSWORD}`,
+            `imap://127.0.0.1:${this.ports.imap}/INBOX;MAILINDEX=${n}`,
+        ]), timeout);
+    }
+}

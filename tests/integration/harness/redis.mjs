@@ -1,0 +1,66 @@
+// redis.mjs - a private redis-server, as durable as Posthaste demands.
+import net from 'node:net';
+import { Program, folder, freePort, must } from './scope.mjs';
+
+export async function startRedis({ appendfsync = 'everysec', args = [] } = {}) {
+    const redis = new Redis(folder('redis'), await freePort(),
+                            [`--appendfsync`, appendfsync, ...args]);
+    await redis.start();
+    return redis;
+}
+
+class Redis {
+    constructor(dir, port, args) {
+        this.dir = dir;
+        this.port = port;
+        this.args = args;
+        this.url = `redis://127.0.0.1:${port}/0`;
+    }
+
+    async start() {
+        this.program = new Program('redis-server', 'redis-server', [
+            '--port', String(this.port), '--bind', '127.0.0.1',
+            '--dir', this.dir, '--appendonly', 'yes', '--save', '',
+            '--maxmemory', '512mb', '--maxmemory-policy', 'noeviction',
+            '--auto-aof-rewrite-min-size', '2gb', '--daemonize', 'no',
+            ...this.args,
+        ]);
+        await this.program.says(/Ready to accept connections/);
+    }
+
+    // One command by redis-cli; gives what it prints.
+    async cli(...args) {
+        return (await must('redis-cli', ['-p', String(this.port), ...args]))
+            .trimEnd();
+    }
+
+    async stop() {
+        await this.program.end('SIGTERM');
+    }
+
+    async kill() {
+        this.program.kill('SIGKILL');
+        await this.program.ended;
+    }
+}
+
+// Listens where a stopped redis-server was and never answers: a server that
+// hangs instead of refusing.
+export function deafRedis(port) {
+    return new Promise((resolve, reject) => {
+        const sockets = new Set();
+        const server = net.createServer((socket) => {
+            sockets.add(socket);
+            socket.on('error', () => {});
+            socket.on('close', () => sockets.delete(socket));
+        });
+        server.once('error', reject);
+        server.listen(port, '127.0.0.1', () => resolve({
+            close: () => new Promise((done) => {
+                for (const socket of sockets)
+                    socket.destroy();
+                server.close(done);
+            }),
+        }));
+    });
+}
