@@ -24,8 +24,9 @@ bool secret_equal(struct str a, struct str b);
 void secret_wipe(void *ptr, size_t len);
 
 /* Keys that encrypt what is stored (blueprint 9, secrets.keyring_file). The
- * file holds lines "id base64-of-32-bytes"; the first one seals, all open.
- * What is used is derived by HKDF-SHA256 with a label per purpose. */
+ * file holds lines "id base64-of-32-bytes" beside blank lines and # comments;
+ * ids are of [A-Za-z0-9_-]{1,32}. The first key seals, all open. What is used
+ * is derived by HKDF-SHA256 (RFC 5869) with a label per purpose. */
 struct keyring;
 
 /* NULL and err: unreadable, a bad line (with its number), no key. */
@@ -34,16 +35,18 @@ void keyring_destroy(struct keyring **keyring);
 /* Writes a new file with one fresh key, mode 0600; refuses to overwrite. */
 MUST_USE bool keyring_create(const char *path, struct error *err);
 
-/* AES-256-GCM. Adds "id.nonce+ciphertext+tag", base64url behind the dot.
- * context is authenticated and must be the same when opened: the name of
- * the place where the value is stored. */
+/* AES-256-GCM. Adds "id.salt+nonce+ciphertext+tag", base64url behind the
+ * dot. The salt goes into the derived key, so that no key comes near the 2^32
+ * messages that random nonces allow (NIST SP 800-38D section 8.3). context is
+ * authenticated and must be the same when opened: the name of the place where
+ * the value is stored. */
 void keyring_seal(const struct keyring *keyring, const char *label,
                   struct str context, struct str plain, struct buf *out);
 
 enum keyring_result {
     KEYRING_OK,
     KEYRING_UNKNOWN_ID, /* sealed under a key that this process lacks */
-    KEYRING_BROKEN,     /* tampered with, or other label or context */
+    KEYRING_BROKEN,     /* tampered with, other label or context, or no room */
 };
 MUST_USE enum keyring_result keyring_open(const struct keyring *keyring,
                                           const char *label, struct str context,

@@ -2,8 +2,6 @@
 
 #include "check_cmocka.h"
 
-#include <locale.h>
-
 enum { OUT_MAX = 1 << 16 };
 
 /* What is refused, and the place and words it is refused with. */
@@ -217,25 +215,6 @@ static void writing_nests_and_separates(void **state)
     buf_finish(&buf);
 }
 
-/* A number is read and written with a point whatever the user's locale; the
- * test does nothing where no such locale is installed. */
-static void numbers_do_not_follow_the_locale(void **state)
-{
-    struct json *root;
-    struct buf buf;
-
-    (void)state;
-    if (setlocale(LC_ALL, "de_DE.UTF-8") == NULL)
-        skip();
-    root = json_parse(S("[1.25]"), NULL);
-    buf_init(&buf, OUT_MAX);
-    json_dump(root, &buf);
-    assert_string_equal(buf.data, "[1.25]");
-    json_destroy(&root);
-    buf_finish(&buf);
-    setlocale(LC_ALL, "C");
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -247,7 +226,6 @@ int main(void)
         cmocka_unit_test(members_come_in_their_order),
         cmocka_unit_test(dumping_gives_the_text_again),
         cmocka_unit_test(writing_nests_and_separates),
-        cmocka_unit_test(numbers_do_not_follow_the_locale),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,404 @@
+#include "server/base/secret.h"
+
+#include "server/base/codec.h"
+#include "server/base/file.h"
+#include "server/base/mem.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- what the library makes, once a process ---
+ *
+ * A fetch costs more than hashing a kilobyte. Helper threads hash too, hence
+ * pthread_once. */
+static struct {
+    EVP_MD *sha256;
+    EVP_CIPHER *aes;
+    EVP_MAC_CTX *hmac; /* without a key: a mould to copy */
+} fetched;
+
+static void fetch(void)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+    char digest[] = OSSL_DIGEST_NAME_SHA2_256;
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    fetched.sha256 = EVP_MD_fetch(NULL, OSSL_DIGEST_NAME_SHA2_256, NULL);
+    fetched.aes = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    fetched.hmac = EVP_MAC_CTX_new(mac);
+    CHECK(fetched.sha256 != NULL && fetched.aes != NULL);
+    CHECK(EVP_MAC_CTX_set_params(fetched.hmac, params) == 1);
+    EVP_MAC_free(mac);
+}
+
+static void fetch_once(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    CHECK(pthread_once(&once, fetch) == 0);
+}
+
+/* The library takes no null pointer for "no bytes". */
+static const unsigned char *bytes_of(struct str s)
+{
+    return (const unsigned char *)(s.len == 0 ? "" : s.ptr);
+}
+
+/* --- hashes --- */
+
+void secret_random(void *out, size_t len)
+{
+    CHECK(len <= INT_MAX && RAND_bytes(out, (int)len) == 1);
+}
+
+void secret_sha256(struct str data, unsigned char out[SHA256_SIZE])
+{
+    fetch_once();
+    CHECK(EVP_Digest(bytes_of(data), data.len, out, NULL, fetched.sha256,
+                     NULL) == 1);
+}
+
+void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char hash[SHA256_SIZE];
+
+    secret_sha256(data, hash);
+    for (size_t i = 0; i < SHA256_SIZE; i++) {
+        out[2 * i] = digits[hash[i] >> 4];
+        out[2 * i + 1] = digits[hash[i] & 15];
+    }
+    out[SHA256_HEX_SIZE - 1] = '\0';
+}
+
+/* Over several pieces, as if they were one. */
+static void hmac(struct str key, const struct str *pieces, size_t count,
+                 unsigned char out[SHA256_SIZE])
+{
+    EVP_MAC_CTX *ctx;
+    size_t len;
+
+    fetch_once();
+    ctx = EVP_MAC_CTX_dup(fetched.hmac);
+    CHECK(ctx != NULL);
+    CHECK(EVP_MAC_init(ctx, bytes_of(key), key.len, NULL) == 1);
+    for (size_t i = 0; i < count; i++)
+        CHECK(EVP_MAC_update(ctx, bytes_of(pieces[i]), pieces[i].len) == 1);
+    CHECK(EVP_MAC_final(ctx, out, &len, SHA256_SIZE) == 1);
+    CHECK(len == SHA256_SIZE);
+    EVP_MAC_CTX_free(ctx);
+}
+
+void secret_hmac_sha256(struct str key, struct str data,
+                        unsigned char out[SHA256_SIZE])
+{
+    hmac(key, &data, 1, out);
+}
+
+uint32_t secret_crc32(struct str data)
+{
+    /* Four bits at a time; entry i is the remainder of i. */
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    uint32_t crc = 0xffffffff;
+
+    for (size_t i = 0; i < data.len; i++) {
+        crc ^= (unsigned char)data.ptr[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+bool secret_equal(struct str a, struct str b)
+{
+    return a.len == b.len &&
+           CRYPTO_memcmp(bytes_of(a), bytes_of(b), a.len) == 0;
+}
+
+void secret_wipe(void *ptr, size_t len)
+{
+    OPENSSL_cleanse(ptr, len);
+}
+
+/* --- the keyring file --- */
+
+enum {
+    KEY_SIZE = 32,
+    KEY_ID_MAX = 32,
+    KEYRING_KEYS_MAX = 64,
+    KEYRING_FILE_MAX = 16 * 1024,
+};
+
+struct key {
+    char id[KEY_ID_MAX + 1];
+    unsigned char root[SHA256_SIZE]; /* HKDF-Extract of what the file holds */
+};
+
+struct keyring {
+    size_t count;
+    struct key keys[KEYRING_KEYS_MAX]; /* the first one seals */
+};
+
+static bool is_key_id(struct str id)
+{
+    if (id.len == 0 || id.len > KEY_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!ascii_is_alnum(id.ptr[i]) && id.ptr[i] != '-' && id.ptr[i] != '_')
+            return false;
+    return true;
+}
+
+static const struct key *find_key(const struct keyring *keyring, struct str id)
+{
+    for (size_t i = 0; i < keyring->count; i++)
+        if (str_eq(str_of(keyring->keys[i].id), id))
+            return &keyring->keys[i];
+    return NULL;
+}
+
+static bool add_key(struct keyring *keyring, struct str id, struct str text)
+{
+    struct key *key = &keyring->keys[keyring->count];
+    struct buf secret;
+    bool ok;
+
+    buf_init(&secret, KEY_SIZE);
+    ok = codec_base64_decode(text, &secret) && secret.len == KEY_SIZE;
+    if (ok) {
+        memcpy(key->id, id.ptr, id.len);
+        secret_hmac_sha256(S(""), buf_str(&secret), key->root);
+        keyring->count++;
+    }
+    if (secret.data != NULL)
+        secret_wipe(secret.data, secret.cap);
+    buf_finish(&secret);
+    return ok;
+}
+
+/* NULL, or what is wrong with the line. */
+static const char *add_line(struct keyring *keyring, struct str line)
+{
+    struct str id;
+
+    line = str_trim(line);
+    if (line.len == 0 || line.ptr[0] == '#')
+        return NULL;
+    if (!str_cut(&line, ' ', &id) || !is_key_id(id))
+        return "does not begin with a key id of letters, digits, - and _";
+    if (find_key(keyring, id) != NULL)
+        return "has the id of an earlier line";
+    if (keyring->count == KEYRING_KEYS_MAX)
+        return "is one key too many";
+    if (!add_key(keyring, id, str_trim(line)))
+        return "is not an id, a blank and 32 bytes in base64";
+    return NULL;
+}
+
+static bool add_lines(struct keyring *keyring, struct str text,
+                      const char *path, struct error *err)
+{
+    struct str line;
+
+    for (unsigned number = 1; str_cut(&text, '\n', &line); number++) {
+        const char *wrong = add_line(keyring, line);
+
+        if (wrong != NULL) {
+            error_set(err, ERR_CONFIG, "%s:%u: the line %s", path, number,
+                      wrong);
+            return false;
+        }
+    }
+    if (keyring->count == 0)
+        error_set(err, ERR_CONFIG, "%s: holds no key", path);
+    return keyring->count > 0;
+}
+
+struct keyring *keyring_load(const char *path, struct error *err)
+{
+    struct keyring *keyring = xcalloc(1, sizeof *keyring);
+    struct buf text;
+
+    buf_init(&text, KEYRING_FILE_MAX);
+    if (!file_read(path, &text, err) ||
+        !add_lines(keyring, buf_str(&text), path, err))
+        keyring_destroy(&keyring);
+    if (text.data != NULL)
+        secret_wipe(text.data, text.cap);
+    buf_finish(&text);
+    return keyring;
+}
+
+void keyring_destroy(struct keyring **keyring)
+{
+    if (*keyring == NULL)
+        return;
+    secret_wipe(*keyring, sizeof **keyring);
+    free(*keyring);
+    *keyring = NULL;
+}
+
+bool keyring_create(const char *path, struct error *err)
+{
+    unsigned char bytes[KEY_SIZE];
+    unsigned char id[4];
+    struct buf text;
+    bool ok;
+
+    secret_random(bytes, sizeof bytes);
+    secret_random(id, sizeof id);
+    buf_init(&text, KEYRING_FILE_MAX);
+    buf_add_cstr(&text,
+                 "# Keys that encrypt what Posthaste stores in Redis. Back\n"
+                 "# this file up: without it, stored secrets are lost.\n"
+                 "# The first key seals, all open.\nk");
+    codec_hex_add(&text, str_make(id, sizeof id));
+    buf_add_char(&text, ' ');
+    codec_base64_add(&text, str_make(bytes, sizeof bytes));
+    buf_add_char(&text, '\n');
+    ok = file_create(path, buf_str(&text), 0600, err);
+    secret_wipe(bytes, sizeof bytes);
+    secret_wipe(text.data, text.cap);
+    buf_finish(&text);
+    return ok;
+}
+
+/* --- sealing --- */
+
+enum {
+    SALT_SIZE = 12,
+    NONCE_SIZE = 12,
+    TAG_SIZE = 16,
+    HEAD_SIZE = SALT_SIZE + NONCE_SIZE,
+    SEALED_MAX = 1 << 30, /* the library counts in int */
+};
+
+/* HKDF-Expand to one block: what it would put behind a first block is not
+ * needed. The salt's length is fixed, so label and salt cannot be shifted. */
+static void expand(const struct key *key, const char *label, struct str salt,
+                   unsigned char out[SHA256_SIZE])
+{
+    const struct str pieces[] = {str_of(label), salt, STR("\x01")};
+
+    hmac(str_make(key->root, SHA256_SIZE), pieces, COUNT_OF(pieces), out);
+}
+
+void keyring_derive(const struct keyring *keyring, const char *label,
+                    unsigned char out[SHA256_SIZE])
+{
+    expand(&keyring->keys[0], label, S(""), out);
+}
+
+/* A context that goes the given way, with key, nonce and context set. */
+static EVP_CIPHER_CTX *begin_cipher(const struct key *key, const char *label,
+                                    const unsigned char *head,
+                                    struct str context, int encrypts)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    unsigned char derived[SHA256_SIZE];
+    int len;
+
+    fetch_once();
+    CHECK(ctx != NULL && context.len < SEALED_MAX);
+    expand(key, label, str_make(head, SALT_SIZE), derived);
+    CHECK(EVP_CipherInit_ex2(ctx, fetched.aes, derived, head + SALT_SIZE,
+                             encrypts, NULL) == 1);
+    CHECK(EVP_CipherUpdate(ctx, NULL, &len, bytes_of(context),
+                           (int)context.len) == 1);
+    secret_wipe(derived, sizeof derived);
+    return ctx;
+}
+
+void keyring_seal(const struct keyring *keyring, const char *label,
+                  struct str context, struct str plain, struct buf *out)
+{
+    size_t size = HEAD_SIZE + plain.len + TAG_SIZE;
+    unsigned char *box = xmalloc(size);
+    unsigned char *body = box + HEAD_SIZE;
+    EVP_CIPHER_CTX *ctx;
+    int len;
+
+    CHECK(plain.len < SEALED_MAX);
+    secret_random(box, HEAD_SIZE);
+    ctx = begin_cipher(&keyring->keys[0], label, box, context, 1);
+    CHECK(EVP_CipherUpdate(ctx, body, &len, bytes_of(plain), (int)plain.len) ==
+          1);
+    CHECK((size_t)len == plain.len);
+    CHECK(EVP_CipherFinal_ex(ctx, body + len, &len) == 1 && len == 0);
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE,
+                              body + plain.len) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+    buf_add_cstr(out, keyring->keys[0].id);
+    buf_add_char(out, '.');
+    codec_base64url_add(out, str_make(box, size));
+    free(box);
+}
+
+/* box: salt, nonce, ciphertext, tag. */
+static bool open_box(const struct key *key, const char *label,
+                     struct str context, struct buf *box, struct buf *plain)
+{
+    unsigned char *bytes = (unsigned char *)box->data;
+    size_t size;
+    char *out;
+    EVP_CIPHER_CTX *ctx;
+    int len = 0;
+    bool ok;
+
+    if (box->len < HEAD_SIZE + TAG_SIZE)
+        return false;
+    size = box->len - HEAD_SIZE - TAG_SIZE;
+    out = buf_space(plain, size);
+    if (out == NULL)
+        return false;
+    ctx = begin_cipher(key, label, bytes, context, 0);
+    ok = EVP_CipherUpdate(ctx, (unsigned char *)out, &len, bytes + HEAD_SIZE,
+                          (int)size) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE,
+                             bytes + HEAD_SIZE + size) == 1 &&
+         EVP_CipherFinal_ex(ctx, (unsigned char *)out + len, &len) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (ok)
+        buf_grown(plain, size);
+    else
+        secret_wipe(out, size);
+    return ok;
+}
+
+enum keyring_result keyring_open(const struct keyring *keyring,
+                                 const char *label, struct str context,
+                                 struct str sealed, struct buf *plain)
+{
+    const struct key *key;
+    struct str id;
+    struct buf box;
+    bool ok;
+
+    if (sealed.len >= SEALED_MAX || str_index(sealed, '.', 0) < 0)
+        return KEYRING_BROKEN;
+    CHECK(str_cut(&sealed, '.', &id));
+    key = find_key(keyring, id);
+    if (key == NULL)
+        return is_key_id(id) ? KEYRING_UNKNOWN_ID : KEYRING_BROKEN;
+    buf_init(&box, SEALED_MAX);
+    ok = codec_base64url_decode(sealed, &box) &&
+         open_box(key, label, context, &box, plain);
+    buf_finish(&box);
+    return ok ? KEYRING_OK : KEYRING_BROKEN;
+}
