@@ -8,34 +8,19 @@
 #define SMTP_RETRY_H
 
 #include "server/base/config.h"
+#include "server/base/mail_class.h"
 #include "server/base/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum smtp_class {
-    SMTP_VERIFICATION,
-    SMTP_RESET,
-    SMTP_ALERT,
-    SMTP_TRANSACTIONAL,
-    SMTP_BULK,
-    SMTP_CLASS_COUNT
-};
-
-struct smtp_class_plan {
-    const char *name;
-    unsigned lane;        /* 0 first, 3 last */
+struct smtp_plan {
     int64_t delays_ms[8]; /* behind each soft failure; the last repeats */
     size_t delay_count;
     int64_t deadline_ms; /* for mails that name none; 0: none */
     int64_t age_max_ms;  /* 0: worker.message_ttl */
 };
-
-enum { SMTP_LANE_COUNT = 4 };
-
-const struct smtp_class_plan *smtp_class_plan(enum smtp_class class);
-/* False: no class of that name. Exact, lower case. */
-MUST_USE bool smtp_class_parse(struct str name, enum smtp_class *class);
+const struct smtp_plan *smtp_retry_plan(enum mail_class mail_class);
 
 /* What a soft reply asks of the next try, beside the class's own plan. */
 enum smtp_pace {
@@ -46,7 +31,7 @@ enum smtp_pace {
 };
 
 struct smtp_retry {
-    enum smtp_class class;
+    enum mail_class mail_class;
     unsigned attempt; /* attempts made so far, this one included: from 1 */
     enum smtp_pace pace;
     const struct config_worker *worker; /* retry, message_ttl_ms */
@@ -62,7 +47,7 @@ int64_t smtp_retry_at_ms(const struct smtp_retry *retry);
 
 /* When the mail is given up at the latest: its deadline, else first due plus
  * the maximum age of its class. */
-int64_t smtp_expires_ms(enum smtp_class class,
+int64_t smtp_expires_ms(enum mail_class mail_class,
                         const struct config_worker *worker,
                         int64_t first_due_ms, int64_t deadline_ms);
 

@@ -33,7 +33,7 @@ struct smtp_tag {
 };
 
 struct smtp_route_query {
-    struct str class;       /* "verification" ... */
+    enum mail_class mail_class;
     struct str from_domain; /* of the header From, any case, A-labels */
     struct str to_domain;
     const struct smtp_tag *tags;

@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 enum tls_trust {
-    TLS_VERIFIED,      /* chain and name must be good: the default */
-    TLS_OPPORTUNISTIC, /* anything goes; tls_facts tells what it was */
+    TLS_TRUST_VERIFIED, /* chain and name must be good: the default */
+    TLS_TRUST_ANY,      /* anything goes; tls_facts tells what it was */
 };
 
 struct tls_client_options {

@@ -1,0 +1,34 @@
+/* ehlo.h - what a server offers, read from its reply to EHLO.
+ *
+ * Source: RFC 5321 section 4.1.1.1; RFC 1870 (SIZE), 2920 (PIPELINING),
+ * 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
+ */
+#ifndef SMTP_EHLO_H
+#define SMTP_EHLO_H
+
+#include "smtp/reply.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    OFFERS_PLAIN = 1,
+    OFFERS_LOGIN = 2,
+    OFFERS_CRAM_MD5 = 4,
+};
+
+struct smtp_offers {
+    bool pipelining;
+    bool starttls;
+    bool eightbitmime;
+    bool smtputf8;
+    bool size;
+    uint64_t size_max; /* bytes; 0: no limit stated */
+    unsigned auth;     /* OFFERS_ bits */
+};
+
+/* Never fails: what cannot be read is not offered. The first line is the
+ * server's name. */
+void ehlo_read(const struct smtp_reply *reply, struct smtp_offers *offers);
+
+#endif
