@@ -34,8 +34,10 @@ struct queue_claim {
 
 struct queue_worker {
     void *ctx;
-    /* How many more deliveries of that route and lane may be claimed now;
-     * asked for every route before each claim. */
+    /* How many more deliveries of that route may be claimed now for this lane
+     * and the less urgent ones together: what is claimed of lanes l and later
+     * never passes room(route, l). Asked for every route before each claim,
+     * lane by lane; it does not rise with the lane. */
     size_t (*room)(void *ctx, struct str route, unsigned lane);
     /* A claim of ours. It lives until queue_report. */
     void (*claimed)(void *ctx, struct queue_claim *claim);
@@ -56,7 +58,9 @@ void queue_worker_hungry(struct queue *queue);
 /* The write-ahead mark before the final dot: claimed -> dotted. All marks of
  * one turn of the loop go in one script call. may_go false: the delivery is
  * canceled, late or no longer ours: no dot. valid_until_ms (monotonic): a
- * dot sent later than that may meet another worker's, so it is not sent. */
+ * dot sent later than that may meet another worker's, so it is not sent. A
+ * report of the claim takes the place of an answer that has not come yet:
+ * done is not called any more. */
 typedef void (*queue_mark_fn)(void *ctx, bool may_go, int64_t valid_until_ms);
 void queue_mark(struct queue *queue, struct queue_claim *claim,
                 queue_mark_fn done, void *ctx);

@@ -54,9 +54,10 @@ void series_observe(struct series *series, double value); /* histograms */
 /* Whether the slot's child says that it can do its work, and if not, why:
  * what /readyz answers. The supervisor resets a slot before a fork. */
 void metrics_slot_reset_gauges(struct metrics_region *region, unsigned slot);
+enum { METRICS_REASON_SIZE = 200 };
 void metrics_set_ready(bool ready, const char *reason);
 bool metrics_ready(const struct metrics_region *region, unsigned slot,
-                   char reason[200]);
+                   char reason[METRICS_REASON_SIZE]);
 
 /* All slots summed, in Prometheus text. */
 void metrics_render(const struct metrics_region *region, struct buf *out);
