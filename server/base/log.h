@@ -4,8 +4,10 @@
  * a terminal (or log.format says so), "event key=value" text on one. The
  * identity comes first, units are in the keys. Renaming an event or a field
  * is a change of contract. Writing never blocks: a line that standard error
- * does not take at once is dropped and counted, and the count is told with
- * the next line that goes through.
+ * does not take at once is dropped and counted (posthaste_log_dropped_total),
+ * and the count is told with the next line that goes through, as
+ * log_dropped. A line has at most 4 KiB: values are cut at 1 KiB, fields that
+ * do not fit are left out, and the line then says truncated.
  *
  * Never put a code, a body, a key or a password into a field; addresses go
  * in by log_address, which masks them.
@@ -41,7 +43,8 @@ struct log_field log_str(const char *key, struct str value);
 struct log_field log_cstr(const char *key, const char *value);
 struct log_field log_int(const char *key, int64_t value);
 struct log_field log_address(const char *key, struct str address);
-struct log_field log_error(const struct error *err); /* error=... */
+/* error=...; left out when err is NULL or no error. */
+struct log_field log_error(const struct error *err);
 
 /* log_write(LOG_INFO, LOG_SMTP_REJECTED, log_str("job", id), ...); */
 #define log_write(level, event, ...)                                           \
@@ -51,11 +54,12 @@ struct log_field log_error(const struct error *err); /* error=... */
 void log_write_fields(enum log_level level, enum log_event event,
                       const struct log_field *fields, size_t count);
 
-/* Once per process; children inherit it. role ("api", "worker", ...) is put
- * into every line. */
+/* Once per process, and again in a child that has a role of its own. role
+ * ("api", "worker", ...) and the process id are put into every line. */
 void log_setup(enum log_level level, enum log_format format, const char *role);
 
 /* a***@example.net; what is no address becomes ***. */
-struct str log_mask_address(struct str address, char out[320]);
+enum { LOG_ADDRESS_SIZE = 400 };
+struct str log_mask_address(struct str address, char out[LOG_ADDRESS_SIZE]);
 
 #endif
