@@ -51,11 +51,13 @@ struct stream_events {
      * stays is offered again when more has come. A buffer that is left full
      * stops the reading until stream_resume. */
     void (*readable)(void *ctx, struct buf *input);
-    /* All that was written has gone to the system. */
+    /* All that was written has gone to the system; or, behind an ended with
+     * STREAM_EOF, was dropped since the peer is gone for good. */
     void (*drained)(void *ctx);
     /* Nothing more will be read, exactly once. All that came before was
-     * offered. reason: what happened, in words fit for a log; valid during
-     * the call. Unless end is STREAM_EOF, nothing may be written either. */
+     * offered, unless reading was paused. reason: what happened, in words fit
+     * for a log; valid during the call. Unless end is STREAM_EOF, nothing may
+     * be written either. */
     void (*ended)(void *ctx, enum stream_end end, const char *reason);
 };
 
