@@ -3,6 +3,7 @@
 #include "server/base/clock.h"
 #include "server/base/codec.h"
 #include "server/base/json.h"
+#include "server/base/metrics.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -247,10 +248,12 @@ void log_write_fields(enum log_level level, enum log_event event,
         return;
     buf_clear(&line);
     render(&line, level, event, fields, count);
-    if (emit(buf_str(&line)))
+    if (emit(buf_str(&line))) {
         logger.dropped = 0;
-    else
-        logger.dropped++;
+        return;
+    }
+    logger.dropped++;
+    series_add(metrics_series(METRIC_LOG_DROPPED, NULL), 1);
 }
 
 void log_setup(enum log_level level, enum log_format format, const char *role)

@@ -1,12 +1,14 @@
 /* metrics.h - counters that survive their process.
  *
  * The supervisor maps one anonymous shared region before it forks: one slot
- * a child, each a table of series (metric of metrics.def + label values).
+ * a process, each a table of series (metric of metrics.def + label values).
  * A child writes only its own slot, the supervisor sums all of them when it
- * is scraped, so nothing is locked and a dead child's counts remain.
+ * is scraped, so nothing is locked and a dead child's counts remain: the next
+ * child in that slot goes on with them.
  *
  * A process without a region (unit tests, short verbs) counts into a
- * private one. Label values must be bounded: never an address or an id.
+ * private one. Label values must be bounded: never an address or an id. A
+ * slot has room for about a thousand series.
  *
  * Source: Prometheus text format 0.0.4.
  */
@@ -19,7 +21,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* How the slots' gauges become one: GAUGE adds them up (each child holds a
+ * part), GAUGE_MAX and GAUGE_MIN take the largest or smallest (all children
+ * look at the same thing). */
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_GAUGE_MAX,
+    METRIC_GAUGE_MIN,
+    METRIC_HISTOGRAM,        /* of seconds, 0.5 ms to 1 h */
+    METRIC_HISTOGRAM_COUNTS, /* of how many, 1 to 10,000 */
+};
 
 enum metric {
 #define METRIC(id, kind, name, labels, help) METRIC_##id,
@@ -30,17 +42,19 @@ enum metric {
 
 struct metrics_region;
 
-/* slots children; shared between this process and what it forks. */
+/* slots processes, the supervisor's own among them; shared between this
+ * process and what it forks. */
 struct metrics_region *metrics_region_create(unsigned slots);
 void metrics_region_destroy(struct metrics_region **region);
 
-/* From now on this process writes into that slot. */
+/* From now on this process writes into that slot. Handles from before go on
+ * writing where they did, so a child gets its own anew. */
 void metrics_use(struct metrics_region *region, unsigned slot);
 
 /* A handle on one series of this process' slot, made on first use; keep it
  * where the same labels are counted often. values: one per label of
- * metrics.def, in its order. The handle never fails: a full slot gives a
- * series that is counted as dropped. */
+ * metrics.def, in its order; NULL for a metric without labels. The handle
+ * never fails: what finds no room is counted as METRIC_METRICS_DROPPED. */
 struct series;
 struct series *metrics_series(enum metric metric, const char *const *values);
 void series_add(struct series *series, uint64_t by);      /* counters */
@@ -51,15 +65,19 @@ void series_observe(struct series *series, double value); /* histograms */
 #define metrics_count(metric, ...)                                             \
     series_add(metrics_series(metric, (const char *const[]){__VA_ARGS__}), 1)
 
-/* Whether the slot's child says that it can do its work, and if not, why:
- * what /readyz answers. The supervisor resets a slot before a fork. */
+/* Before a fork: forgets the gauges of the slot's last child, which is no
+ * more, and its readiness ("starting"). Counters stay. */
 void metrics_slot_reset_gauges(struct metrics_region *region, unsigned slot);
+
 enum { METRICS_REASON_SIZE = 200 };
+
+/* Whether this slot's process can do its work, and if not, why: what /readyz
+ * answers. A slot begins not ready. */
 void metrics_set_ready(bool ready, const char *reason);
 bool metrics_ready(const struct metrics_region *region, unsigned slot,
                    char reason[METRICS_REASON_SIZE]);
 
-/* All slots summed, in Prometheus text. */
+/* All slots together, in Prometheus text. NULL: this process' own region. */
 void metrics_render(const struct metrics_region *region, struct buf *out);
 
 #endif
