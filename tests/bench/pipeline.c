@@ -1,0 +1,156 @@
+/* pipeline - from the POST to the upstream's 250.
+ *
+ *   bench_pipeline --port P --sink-port S [--key K] [--path /v1/emails]
+ *                  [--prefix NAME] [--mails N] [--connections 64]
+ *                  [--seconds 10] [--pids API,WORKER,…]
+ *
+ * First as fast as it goes (closed loop), then at 50, 200 and 500 mails a
+ * second (open loop), where the latency of each mail counts from the moment
+ * when its POST was due until the sink answered 250. Fails when a mail was
+ * lost or doubled.
+ */
+#include "tests/bench/lib/args.h"
+#include "tests/bench/lib/load.h"
+#include "tests/bench/lib/report.h"
+#include "tests/bench/lib/sink.h"
+#include "tests/bench/lib/tree.h"
+#include "server/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { PATIENCE_S = 60, STEP_MS = 5 };
+
+static const double RATES[] = {50, 200, 500};
+
+struct bench {
+    struct load_plan plan;
+    struct sink *sink;
+    const char *prefix;
+    const char *pids;
+    size_t next; /* number of the next mail */
+    size_t missing;
+};
+
+static void rest(void)
+{
+    struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+
+    nanosleep(&step, NULL);
+}
+
+/* Waits until the mails from first on have come. Gives how many did not. */
+static size_t wait_for(const struct sink *sink, size_t first, size_t count)
+{
+    uint64_t end = now_ns() + (uint64_t)PATIENCE_S * 1000000000u;
+    size_t missing = count;
+
+    while (missing > 0 && now_ns() < end) {
+        rest();
+        missing = 0;
+        for (size_t i = 0; i < count; i++)
+            missing += sink_arrival_ns(sink, first + i) == 0;
+    }
+    return missing;
+}
+
+static uint64_t last_arrival(const struct sink *sink, size_t first,
+                             size_t count)
+{
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t at = sink_arrival_ns(sink, first + i);
+
+        last = at > last ? at : last;
+    }
+    return last;
+}
+
+static void closed_loop(struct bench *bench, size_t mails)
+{
+    struct load_plan plan = bench->plan;
+    double cpu = tree_cpu_s(bench->pids);
+    uint64_t begin = now_ns();
+    struct load_result result;
+    double seconds;
+
+    plan.requests = mails;
+    plan.first = bench->next;
+    bench->next += mails;
+    result = load_run(&plan);
+    bench->missing += wait_for(bench->sink, plan.first, mails);
+    seconds =
+        (double)(last_arrival(bench->sink, plan.first, mails) - begin) / 1e9;
+    report(bench->prefix, "closed_rate", (double)mails / seconds, "mail/s");
+    report(bench->prefix, "closed_accept_rate",
+           (double)result.answered / result.seconds, "mail/s");
+    report(bench->prefix, "closed_cpu",
+           (tree_cpu_s(bench->pids) - cpu) * 1e6 / (double)mails, "us/mail");
+    load_result_finish(&result);
+}
+
+static void open_loop(struct bench *bench, double rate, long seconds)
+{
+    size_t mails = (size_t)(rate * (double)seconds);
+    uint64_t *ns = xcalloc(mails, sizeof *ns);
+    struct load_plan plan = bench->plan;
+    struct load_result result;
+    size_t arrived = 0;
+    char name[64];
+
+    plan.requests = mails;
+    plan.rate = rate;
+    plan.first = bench->next;
+    plan.started_ns = xcalloc(mails, sizeof *plan.started_ns);
+    bench->next += mails;
+    result = load_run(&plan);
+    bench->missing += wait_for(bench->sink, plan.first, mails);
+    for (size_t i = 0; i < mails; i++) {
+        uint64_t at = sink_arrival_ns(bench->sink, plan.first + i);
+
+        if (at != 0)
+            ns[arrived++] = at - plan.started_ns[i];
+    }
+    snprintf(name, sizeof name, "%s_%.0f", bench->prefix, rate);
+    report_latency(name, ns, arrived);
+    load_result_finish(&result);
+    free(plan.started_ns);
+    free(ns);
+}
+
+int main(int argc, char **argv)
+{
+    const char *key = arg_text(argc, argv, "--key", "");
+    size_t mails = (size_t)arg_number(argc, argv, "--mails", 30000);
+    long seconds = arg_number(argc, argv, "--seconds", 10);
+    struct bench bench = {
+        .plan = {.port = (uint16_t)arg_number(argc, argv, "--port", -1),
+                 .path = arg_text(argc, argv, "--path", "/v1/emails"),
+                 .key = key[0] == '\0' ? NULL : key,
+                 .connections =
+                     (unsigned)arg_number(argc, argv, "--connections", 64),
+                 .body = load_mail_body},
+        .prefix = arg_text(argc, argv, "--prefix", "pipeline"),
+        .pids = arg_text(argc, argv, "--pids", ""),
+    };
+    struct sink_plan sink = {
+        .port = (uint16_t)arg_number(argc, argv, "--sink-port", -1),
+        .delay_ms = (unsigned)arg_number(argc, argv, "--delay", 0),
+        .capacity = mails + (size_t)(750 * (seconds + 1)),
+    };
+    uint64_t doubles;
+
+    bench.sink = sink_start(&sink);
+    for (size_t i = 0; i < COUNT_OF(RATES); i++)
+        open_loop(&bench, RATES[i], seconds);
+    closed_loop(&bench, mails);
+    doubles = sink_doubles(bench.sink);
+    report(bench.prefix, "connections", (double)sink_connections(bench.sink),
+           "sessions");
+    report(bench.prefix, "lost", (double)bench.missing, "mails");
+    report(bench.prefix, "doubled", (double)doubles, "mails");
+    sink_stop(&bench.sink);
+    return bench.missing + doubles == 0 ? 0 : 1;
+}
