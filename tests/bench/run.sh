@@ -1,0 +1,256 @@
+#!/usr/bin/env bash
+# run.sh NAME [--tiny] [--keep] - starts what a benchmark needs and runs it.
+#
+# NAME is accept, pipeline, memory, bigbody or smtpsink. Prints lines
+# "name value unit"; the peer's figures come from the same run. --tiny does
+# little of everything and leaves the peer out: it shows that the benchmark
+# works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
+#   cmake --preset release && cmake --build --preset release
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+build=$root/build/release
+bin=${POSTHASTE_BIN:-$build/posthaste}
+name=${1:?"usage: run.sh accept|pipeline|memory|bigbody|smtpsink [--tiny]"}
+tiny=false
+[ "${2:-}" != --tiny ] || tiny=true
+
+work=$(mktemp -d)
+pids=()
+
+finish() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# --- what runs ----------------------------------------------------------
+
+# start NAME COMMAND... - in the background, with its id in $started.
+start() {
+    local log=$work/$1.log
+    shift
+    "$@" >"$log" 2>&1 </dev/null &
+    started=$!
+    pids+=("$started")
+}
+
+stop() {
+    kill "$1"
+    wait "$1" || true
+}
+
+# Waits until the command succeeds.
+await() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < 1000; i++)); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.02
+    done
+    echo "run.sh: $what: not within 20 s" >&2
+    tail -n 20 "$work"/*.log >&2
+    exit 1
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+silent() { ! answers "$1"; }
+
+# A free port below those that the kernel hands out.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)); do
+        silent "$port" && break
+    done
+    echo "$port"
+}
+
+# start_redis FSYNC - port in $redis, process in $redis_pid.
+start_redis() {
+    redis=$(free_port)
+    mkdir -p "$work/redis-$redis"
+    start "redis-$redis" redis-server --port "$redis" --bind 127.0.0.1 \
+        --dir "$work/redis-$redis" --save '' --appendonly yes \
+        --appendfsync "$1" --maxmemory 6gb --maxmemory-policy noeviction \
+        --auto-aof-rewrite-min-size 2gb
+    redis_pid=$started
+    await redis redis-cli -p "$redis" ping
+}
+
+# start_service ROLE... - roles over $redis, sending to $sink_port; port in
+# $port, API key in $key, process of each role in ${role[ROLE]}.
+declare -A role admin
+configure() {
+    port=$(free_port)
+    admin[api]=$(free_port)
+    admin[worker]=$(free_port)
+    cat >"$work/posthaste.toml" <<TOML
+[api]
+listen = ["127.0.0.1:$port"]
+admin_listen = "127.0.0.1:${admin[api]}"
+connections_per_ip = 4096
+[redis]
+url = "redis://127.0.0.1:$redis/0"
+[secrets]
+keyring_file = "$work/keyring"
+[worker]
+admin_listen = "127.0.0.1:${admin[worker]}"
+[limits]
+rate = ""
+[log]
+level = "warn"
+[[upstream]]
+name = "sink"
+host = "127.0.0.1"
+port = $sink_port
+tls = "off"
+auth = "none"
+max_sessions = 64
+messages_per_session = 1000000
+TOML
+    rm -f "$work/keyring"
+    "$bin" keyring create "$work/keyring" >/dev/null
+}
+
+start_role() {
+    start "$1" "$bin" "$1" --config "$work/posthaste.toml" \
+        --children "${CHILDREN:-1}"
+    role[$1]=$started
+    await "$1" curl -fsS "http://127.0.0.1:${admin[$1]}/readyz"
+}
+
+make_key() {
+    key=$("$bin" keys create --config "$work/posthaste.toml" --name bench)
+}
+
+# --- the peer -----------------------------------------------------------
+
+peer_npm=$root/build/peers
+install_peer() {
+    cmp -s tests/bench/peers/package-lock.json "$peer_npm/installed" && return
+    mkdir -p "$peer_npm"
+    cp tests/bench/peers/package.json tests/bench/peers/package-lock.json \
+        "$peer_npm"
+    npm ci --prefix "$peer_npm" --ignore-scripts --no-audit --no-fund \
+        >"$work/npm.log" 2>&1
+    cp tests/bench/peers/package-lock.json "$peer_npm/installed"
+}
+
+# start_peer ROLE - over $redis, sending to $sink_port; port in $peer_port.
+start_peer() {
+    [ "$1" != api ] || peer_port=$(free_port)
+    start "peer-$1" env REDIS_PORT="$redis" PORT="${peer_port:-}" \
+        SINK_PORT="$sink_port" PEER_NPM="$peer_npm" \
+        node tests/bench/peers/peer.mjs "$1"
+    peer[$1]=$started
+    await "peer $1" grep -q ready "$work/peer-$1.log"
+}
+declare -A peer
+
+# --- the benchmarks -----------------------------------------------------
+
+bench() { "$build/tests/bench_$1" "${@:2}"; }
+sink_port=$(free_port)
+
+run_accept() {
+    local fsync requests=30000
+    ! $tiny || requests=600
+    for fsync in everysec always; do
+        start_redis $fsync
+        configure
+        start_role api
+        make_key
+        bench accept --port "$port" --key "$key" --prefix "accept_$fsync" \
+            --requests $requests
+        stop "${role[api]}"
+        stop "$redis_pid"
+    done
+    ! $tiny || return 0
+    install_peer
+    start_redis everysec
+    start_peer api
+    bench accept --port "$peer_port" --path /emails --prefix accept_peer \
+        --requests 10000 --pairs 0
+}
+
+run_pipeline() {
+    local fsync mails=30000 seconds=10
+    ! $tiny || { mails=500 seconds=1; }
+    for fsync in everysec always; do
+        start_redis $fsync
+        configure
+        start_role api
+        start_role worker
+        make_key
+        bench pipeline --port "$port" --key "$key" --sink-port "$sink_port" \
+            --prefix "pipeline_$fsync" --mails $mails --seconds $seconds \
+            --pids "${role[worker]}"
+        stop "${role[worker]}"
+        stop "${role[api]}"
+        stop "$redis_pid"
+    done
+    ! $tiny || return 0
+    install_peer
+    start_redis everysec
+    start_peer worker
+    start_peer api
+    bench pipeline --port "$peer_port" --path /emails --prefix pipeline_peer \
+        --sink-port "$sink_port" --mails 5000 --seconds $seconds \
+        --pids "${peer[worker]}"
+}
+
+run_memory() {
+    local mails=100000 clients=1000
+    ! $tiny || { mails=2000 clients=50; }
+    start_redis everysec
+    configure
+    start_role api
+    start_role worker
+    make_key
+    bench memory rest --pids "${role[api]},${role[worker]}"
+    bench memory clients --port "$port" --key "$key" --pids "${role[api]}" \
+        --clients $clients
+    stop "${role[worker]}"
+    bench memory queued --port "$port" --key "$key" --redis "$redis" \
+        --mails $mails
+    start_role worker
+    bench memory drain --sink-port "$sink_port" --mails $mails \
+        --pids "${role[api]},${role[worker]}"
+}
+
+run_bigbody() {
+    local seconds=10
+    ! $tiny || seconds=2
+    start_redis everysec
+    configure
+    start_role api
+    make_key
+    bench bigbody --port "$port" --key "$key" --seconds $seconds
+}
+
+# The sink by itself: that it takes what a plain client sends.
+run_smtpsink() {
+    mkfifo "$work/input"
+    "$build/tests/bench_smtpsink" --port "$sink_port" <"$work/input" \
+        >"$work/smtpsink.log" &
+    pids+=($!)
+    exec 8>"$work/input"
+    await sink answers "$sink_port"
+    printf 'Subject: Hello\r\n\r\nHello.\r\n' >"$work/mail"
+    curl -sS --mail-from a@sender.test --mail-rcpt n1@sink.test \
+        --upload-file "$work/mail" "smtp://127.0.0.1:$sink_port"
+    exec 8>&-
+    wait "${pids[0]}"
+    cat "$work/smtpsink.log"
+    grep -q '^smtpsink_mails 1.000 ' "$work/smtpsink.log"
+}
+
+declare -F "run_$name" >/dev/null || {
+    echo "run.sh: no benchmark '$name'" >&2
+    exit 2
+}
+"run_$name"
