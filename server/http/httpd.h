@@ -106,9 +106,9 @@ bool http_query(struct http_request *request, const char *name,
                 struct str *value);
 struct str http_body(const struct http_request *request);
 /* X-Request-Id, the client's if sane, else ours: [A-Za-z0-9._-]{1,128}. */
-struct str http_request_id(const struct http_request *request);
+struct str http_request_id(struct http_request *request);
 /* Text of the client's address, behind trusted proxies; "unix". */
-struct str http_client(const struct http_request *request);
+struct str http_client(struct http_request *request);
 
 /* Fields that somebody here reads. Each comes at most once and holds no
  * control character: anything else was answered 400. */

@@ -1,0 +1,503 @@
+#include "server/base/clock.h"
+#include "server/base/codec.h"
+#include "server/base/id.h"
+#include "server/base/mem.h"
+#include "server/base/metrics.h"
+#include "server/http/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* What is left of a body that nobody wants is read when it is small, so that
+ * the connection lives on; otherwise the answer ends the connection. */
+enum {
+    DISCARD_MAX = 64 * 1024,
+    REQUEST_ID_MAX = 128,
+    STATUSES_MAX = 16, /* different ones of a route */
+    WRITTEN_HEAD_MAX = 8 * 1024,
+};
+
+/* ---- counting ------------------------------------------------------------ */
+
+struct route_stats {
+    struct series *seconds;
+    struct {
+        unsigned status;
+        struct series *series;
+    } statuses[STATUSES_MAX];
+};
+
+struct route_stats *route_stats_create(const struct httpd_options *options)
+{
+    return xcalloc(options->route_count + 1, sizeof(struct route_stats));
+}
+
+/* A stranger must not make labels. */
+static const char *method_label(struct str method)
+{
+    static const char *const KNOWN[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                        "PATCH", "DELETE", "OPTIONS"};
+
+    for (size_t i = 0; i < COUNT_OF(KNOWN); i++)
+        if (str_eq(method, str_of(KNOWN[i])))
+            return KNOWN[i];
+    return "other";
+}
+
+static void request_count(struct http_request *request)
+{
+    const struct httpd_options *options = &request->httpd->options;
+    const struct http_route *route = request->match.route;
+    size_t at = route == NULL ? options->route_count
+                              : (size_t)(route - options->routes);
+    struct route_stats *stats = &request->httpd->stats[at];
+    const char *path = route == NULL ? "none" : route->path;
+    double seconds = (double)(clock_now_ms() - request->started_ms) / 1000;
+    char code[16];
+    size_t i = 0;
+
+    if (stats->seconds == NULL)
+        stats->seconds = metrics_series(METRIC_HTTP_REQUEST_SECONDS,
+                                        (const char *const[]){path});
+    series_observe(stats->seconds, seconds);
+
+    snprintf(code, sizeof code, "%u", request->status);
+    while (route != NULL && i < STATUSES_MAX && stats->statuses[i].status != 0 &&
+           stats->statuses[i].status != request->status)
+        i++;
+    if (route == NULL || i == STATUSES_MAX) {
+        metrics_count(METRIC_HTTP_REQUESTS, path, method_label(request->method),
+                      code);
+        return;
+    }
+    if (stats->statuses[i].status == 0) {
+        stats->statuses[i].status = request->status;
+        stats->statuses[i].series = metrics_series(
+            METRIC_HTTP_REQUESTS,
+            (const char *const[]){path, method_label(request->method), code});
+    }
+    series_add(stats->statuses[i].series, 1);
+}
+
+static void waiting_add(struct httpd *httpd, int by)
+{
+    httpd->waiting = (size_t)((int64_t)httpd->waiting + by);
+    series_set(metrics_series(METRIC_HTTP_IN_FLIGHT, NULL),
+               (int64_t)httpd->waiting);
+}
+
+/* ---- birth and death ------------------------------------------------------ */
+
+struct http_request *request_create(struct conn *conn, const char *target,
+                                    const char *method, const char *version)
+{
+    struct arena *arena = arena_create();
+    struct http_request *request = ARENA_NEW(arena, struct http_request);
+
+    request->conn = conn;
+    request->httpd = conn->httpd;
+    request->arena = arena;
+    request->method = arena_copy(arena, str_of(method));
+    request->path.text = arena_copy(arena, str_of(target));
+    request->is_http_1_0 = str_eq(str_of(version), S("HTTP/1.0"));
+    request->started_ms = clock_now_ms();
+    buf_init(&request->body, conn->httpd->options.body_max);
+    timer_init(&request->deadline, NULL, NULL);
+    return request;
+}
+
+void request_destroy(struct http_request **request_at)
+{
+    struct http_request *request = *request_at;
+    struct arena *arena;
+
+    if (request == NULL)
+        return;
+    *request_at = NULL;
+    CHECK(!request->asked || request->answered);
+    timer_clear(request->httpd->loop, &request->deadline);
+    request->httpd->body_bytes -= request->body.len;
+    buf_finish(&request->body);
+    if (request->response != NULL)
+        MHD_destroy_response(request->response);
+    arena = request->arena;
+    arena_destroy(&arena); /* with the request in it */
+}
+
+/* ---- the head ------------------------------------------------------------- */
+
+/* The library ends a value at its first NUL, so "KEY\0junk" looks like KEY.
+ * But it puts NULs in the place of both CR and LF, so behind a whole value
+ * stand two. (Measured with 0.9.75, held by a test. A line that ends in LF
+ * alone counts as cut, too.) */
+static bool is_cut(const char *value, size_t len)
+{
+    return value[len + 1] != '\0';
+}
+
+static enum MHD_Result take_field(void *ctx, enum MHD_ValueKind kind,
+                                  const char *name, size_t name_len,
+                                  const char *value, size_t value_len)
+{
+    struct http_request *request = ctx;
+
+    (void)kind;
+    head_add(&request->head, request->arena, str_make(name, name_len),
+             str_make(value, value_len), is_cut(value, value_len));
+    return MHD_YES;
+}
+
+struct query_reader {
+    struct http_request *request;
+    size_t count;
+    bool ok;
+};
+
+static enum MHD_Result take_query(void *ctx, enum MHD_ValueKind kind,
+                                  const char *name, size_t name_len,
+                                  const char *value, size_t value_len)
+{
+    struct query_reader *reader = ctx;
+    struct http_request *request = reader->request;
+    struct query_member *member =
+        ARENA_NEW(request->arena, struct query_member);
+
+    (void)kind;
+    reader->ok = ++reader->count <= QUERY_MEMBERS_MAX &&
+                 path_decode(request->arena, str_make(name, name_len),
+                             &member->name) &&
+                 path_decode(request->arena,
+                             str_make(value, value == NULL ? 0 : value_len),
+                             &member->value);
+    member->next = request->query;
+    request->query = member;
+    return reader->ok ? MHD_YES : MHD_NO;
+}
+
+static bool query_read(struct http_request *request)
+{
+    struct query_reader reader = {.request = request, .ok = true};
+
+    MHD_get_connection_values_n(request->conn->mhd, MHD_GET_ARGUMENT_KIND,
+                                take_query, &reader);
+    return reader.ok;
+}
+
+/* False: refused. */
+static bool route_choose(struct http_request *request, bool has_body)
+{
+    const struct httpd_options *options = &request->httpd->options;
+    const struct http_route *route;
+    struct str type = request->head.fields[HEAD_CONTENT_TYPE];
+
+    route_find(request->arena, options->routes, options->route_count,
+               request->method, &request->path, &request->match);
+    route = request->match.route;
+    if (route == NULL && request->match.allow.len == 0) {
+        request_refuse(request, 404, "There is nothing at this path.");
+    } else if (route == NULL) {
+        http_add_field(request, "Allow", request->match.allow);
+        request_refuse(request, 405, "The path does not take this method.");
+    } else if (has_body && route->accepts != NULL && type.len > 0 &&
+               !head_type_is(type, route->accepts)) {
+        request_refuse(request, 415,
+                       arena_printf(request->arena,
+                                    "The body must be %s: set Content-Type.",
+                                    route->accepts)
+                           .ptr);
+    } else if (has_body && route->accepts == NULL && !request->is_small) {
+        request_refuse(request, 413, "This request takes no body.");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+void request_head(struct http_request *request)
+{
+    const struct httpd_options *options = &request->httpd->options;
+    struct head_verdict verdict;
+
+    MHD_get_connection_values_n(request->conn->mhd, MHD_HEADER_KIND, take_field,
+                                request);
+    verdict = head_check(&request->head, request->arena, request->is_http_1_0,
+                         options->body_max);
+    request->is_small = verdict.status == 0 && !verdict.is_chunked &&
+                        !verdict.wants_continue &&
+                        verdict.body_length <= DISCARD_MAX;
+    if (verdict.status != 0) {
+        request_refuse(request, verdict.status, verdict.detail);
+        return;
+    }
+    if (!path_parse(request->arena, request->path.text, &request->path)) {
+        request->path.text = S("");
+        request_refuse(request, 400,
+                       "The path is malformed: it must be percent-encoded "
+                       "UTF-8 without control characters.");
+        return;
+    }
+    if (!query_read(request)) {
+        request_refuse(request, 400,
+                       "The query is malformed: it must be percent-encoded "
+                       "UTF-8 without control characters.");
+        return;
+    }
+    if (route_choose(request, verdict.is_chunked || verdict.body_length > 0) &&
+        options->head != NULL)
+        CHECK(options->head(options->ctx, request) != request->answered);
+}
+
+/* ---- the body ------------------------------------------------------------- */
+
+void request_body(struct http_request *request, struct str bytes)
+{
+    struct httpd *httpd = request->httpd;
+
+    request->conn->moved += bytes.len;
+    if (request->answered)
+        return;
+    if (request->match.route->accepts == NULL) {
+        if (request->conn->moved > DISCARD_MAX)
+            request_refuse(request, 413, "This request takes no body.");
+        return;
+    }
+    if (bytes.len > httpd->options.body_max - request->body.len) {
+        request_refuse(request, 413,
+                       "The body is larger than this server takes.");
+        return;
+    }
+    if (bytes.len > httpd->options.bodies_max - httpd->body_bytes) {
+        http_add_field(request, "Retry-After", S("1"));
+        request_refuse(request, 503, "Too many large requests at once.");
+        return;
+    }
+    buf_add(&request->body, bytes);
+    httpd->body_bytes += bytes.len;
+}
+
+void request_ask(struct http_request *request)
+{
+    request->body_ended = true;
+    if (request->answered || request->asked)
+        return;
+    request->asked = true;
+    waiting_add(request->httpd, 1);
+    request->match.route->handler(request->httpd->options.ctx, request);
+}
+
+void request_refuse(struct http_request *request, unsigned status,
+                    const char *detail)
+{
+    const struct httpd_options *options = &request->httpd->options;
+
+    if (status == 408)
+        request->is_small = false; /* its rest will not come */
+    options->problem(options->ctx, request, status, detail);
+    CHECK(request->answered);
+}
+
+/* ---- the answer ------------------------------------------------------------ */
+
+void http_add_field(struct http_request *request, const char *name,
+                    struct str value)
+{
+    struct answer_field *field =
+        ARENA_NEW(request->arena, struct answer_field);
+
+    CHECK(!request->answered && !str_has_control(value));
+    field->name = arena_cstr(request->arena, str_of(name));
+    field->value = arena_cstr(request->arena, value);
+    field->next = request->fields;
+    request->fields = field;
+}
+
+static void response_create(struct http_request *request, struct buf *body)
+{
+    size_t len = 0;
+    char *bytes = body == NULL ? NULL : buf_take(body, &len);
+
+    if (len > 0) {
+        request->response = MHD_create_response_from_buffer(
+            len, bytes, MHD_RESPMEM_MUST_FREE);
+    } else {
+        free(bytes);
+        request->response = MHD_create_response_from_buffer(
+            0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+    }
+    CHECK(request->response != NULL);
+    request->answer_bytes = len;
+    for (struct answer_field *field = request->fields; field != NULL;
+         field = field->next)
+        CHECK(MHD_add_response_header(request->response, field->name,
+                                      field->value) == MHD_YES);
+}
+
+static void date_add(struct buf *out)
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    char text[64];
+    struct tm tm;
+
+    gmtime_r(&now, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    buf_addf(out, "Date: %s\r\n", text);
+}
+
+/* Answers past the library, which can't answer before a body has ended, and
+ * ends the connection softly: half closed, and what the client still sends
+ * is dropped for a while, since a reset could overtake the answer. */
+static void request_write_raw(struct http_request *request, struct buf *body)
+{
+    struct str bytes = body == NULL ? S("") : buf_str(body);
+    struct buf out;
+
+    buf_init(&out, WRITTEN_HEAD_MAX + bytes.len);
+    buf_addf(&out, "HTTP/1.1 %u %s\r\n", request->status,
+             MHD_get_reason_phrase_for(request->status));
+    date_add(&out);
+    for (struct answer_field *field = request->fields; field != NULL;
+         field = field->next)
+        buf_addf(&out, "%s: %s\r\n", field->name, field->value);
+    buf_addf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+             bytes.len);
+    if (!str_eq(request->method, S("HEAD")))
+        buf_add(&out, bytes);
+    /* Nothing was sent before, so the socket takes it whole. */
+    if (!out.full)
+        (void)!send(request->conn->fd, out.data, out.len,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    buf_finish(&out);
+    if (body != NULL)
+        buf_clear(body);
+    request->is_written = true;
+    shutdown(request->conn->fd, SHUT_WR);
+    conn_enter(request->conn, CONN_LINGER);
+}
+
+void http_reply(struct http_request *request, unsigned status,
+                const char *content_type, struct buf *body)
+{
+    struct httpd *httpd = request->httpd;
+    struct conn *conn = request->conn;
+
+    CHECK(!request->answered);
+    CHECK(body == NULL || !body->full);
+    request->status = status;
+    timer_clear(httpd->loop, &request->deadline);
+    http_add_field(request, "X-Request-Id", http_request_id(request));
+    if (content_type != NULL)
+        http_add_field(request, "Content-Type", str_of(content_type));
+    request->answered = true;
+    request_count(request);
+    if (request->asked)
+        waiting_add(httpd, -1);
+
+    if (!request->body_ended && !request->is_small) {
+        request_write_raw(request, body);
+        return;
+    }
+    if (httpd->draining) {
+        request->answered = false;
+        http_add_field(request, "Connection", S("close"));
+        request->answered = true;
+    }
+    response_create(request, body);
+    if (conn->state == CONN_WORK) {
+        MHD_resume_connection(conn->mhd);
+        httpd_kick(httpd);
+    }
+}
+
+/* ---- what is known of it ---------------------------------------------------- */
+
+struct arena *http_arena(struct http_request *request)
+{
+    return request->arena;
+}
+
+struct str http_method(const struct http_request *request)
+{
+    return request->method;
+}
+
+struct str http_path(const struct http_request *request)
+{
+    return request->path.text;
+}
+
+struct str http_param(const struct http_request *request, size_t n)
+{
+    CHECK(n < request->match.param_count);
+    return request->match.params[n];
+}
+
+bool http_query(struct http_request *request, const char *name,
+                struct str *value)
+{
+    for (struct query_member *member = request->query; member != NULL;
+         member = member->next) {
+        if (str_eq(member->name, str_of(name))) {
+            *value = member->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct str http_body(const struct http_request *request)
+{
+    return buf_str(&request->body);
+}
+
+struct str http_field(const struct http_request *request, enum http_field field)
+{
+    return request->head.fields[field];
+}
+
+static bool id_is_sane(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alnum(text.ptr[i]) && text.ptr[i] != '-' &&
+            text.ptr[i] != '_' && text.ptr[i] != '.')
+            return false;
+    return text.len > 0 && text.len <= REQUEST_ID_MAX;
+}
+
+struct str http_request_id(struct http_request *request)
+{
+    struct str given = request->head.fields[HEAD_X_REQUEST_ID];
+    struct id id;
+
+    if (request->id.len == 0) {
+        if (!id_is_sane(given)) {
+            id = id_new(0);
+            given = id_str(&id);
+        }
+        request->id = arena_copy(request->arena, given);
+    }
+    return request->id;
+}
+
+struct str http_client(struct http_request *request)
+{
+    struct conn *conn = request->conn;
+
+    if (request->client.len == 0 && conn->is_trusted)
+        request->client =
+            peer_forwarded(&request->httpd->trusted,
+                           request->head.fields[HEAD_X_FORWARDED_FOR]);
+    if (request->client.len == 0)
+        request->client = str_of(conn->text);
+    return request->client;
+}
+
+void http_set_deadline(struct http_request *request, int64_t delay_ms,
+                       void (*fn)(void *ctx), void *ctx)
+{
+    CHECK(!request->answered);
+    request->deadline.fn = fn;
+    request->deadline.ctx = ctx;
+    timer_set(request->httpd->loop, &request->deadline, delay_ms);
+}
