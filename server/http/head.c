@@ -47,9 +47,8 @@ void head_add(struct head *head, struct arena *arena, struct str name,
     if (head->fields[field].ptr == NULL)
         head->fields[field] = value;
     else if (FIELDS[field].is_list)
-        head->fields[field] =
-            arena_printf(arena, "%.*s, %.*s", STR_ARG(head->fields[field]),
-                         STR_ARG(value));
+        head->fields[field] = arena_printf(
+            arena, "%.*s, %.*s", STR_ARG(head->fields[field]), STR_ARG(value));
     else
         head->doubled = FIELDS[field].name;
 }
@@ -108,10 +107,10 @@ struct head_verdict head_check(const struct head *head, struct arena *arena,
                                         head->unclean)
                                .ptr);
     if (head->doubled != NULL)
-        return refuse(400, arena_printf(arena,
-                                        "The header field %s came twice.",
-                                        head->doubled)
-                               .ptr);
+        return refuse(400,
+                      arena_printf(arena, "The header field %s came twice.",
+                                   head->doubled)
+                          .ptr);
     if (head->fields[HEAD_HOST].len == 0 && !is_http_1_0)
         return refuse(400, "The Host header field is missing.");
     verdict = framing_check(head, is_http_1_0, body_max);

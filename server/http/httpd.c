@@ -223,8 +223,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd,
     (void)ctx;
     if (request == NULL) {
         conn_enter(conn, CONN_BODY);
-        *mhd_ctx = conn->request =
-            request_create(conn, url, method, version);
+        *mhd_ctx = conn->request = request_create(conn, url, method, version);
         request_head(conn->request);
         return MHD_YES;
     }
@@ -267,11 +266,9 @@ static void accepting_set(struct httpd *httpd, bool accepting)
 
 static void connections_count(struct httpd *httpd)
 {
-    series_set(metrics_series(METRIC_HTTP_CONNECTIONS, NULL),
-               (int64_t)httpd->conn_count);
+    series_set(httpd->conn_series, (int64_t)httpd->conn_count);
     accepting_set(httpd, httpd->conn_count < httpd->options.connections_max);
-    if (httpd->draining && httpd->acceptor_count == 0 &&
-        httpd->conn_count == 0)
+    if (httpd->draining && httpd->acceptor_count == 0 && httpd->conn_count == 0)
         task_run_soon(httpd->loop, &httpd->drain_task);
 }
 
@@ -354,7 +351,8 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
     httpd_kick(httpd);
 }
 
-/* ---- life ----------------------------------------------------------------- */
+/* ---- life -----------------------------------------------------------------
+ */
 
 static void on_library_log(void *ctx, const char *format, va_list args)
     PRINTF_LIKE(2, 0);
@@ -408,8 +406,7 @@ static void on_drain_timer(void *ctx)
     struct httpd *httpd = ctx;
 
     acceptors_close(httpd);
-    list_each(link, &httpd->conns)
-    {
+    list_each (link, &httpd->conns) {
         struct conn *conn = LIST_MEMBER(link, struct conn, link);
 
         if (conn->state == CONN_IDLE)
@@ -447,6 +444,8 @@ struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
     httpd->options = *options;
     httpd->peers = peer_table_create(options->connections_per_ip);
     httpd->stats = route_stats_create(options);
+    httpd->waiting_series = metrics_series(METRIC_HTTP_IN_FLIGHT, NULL);
+    httpd->conn_series = metrics_series(METRIC_HTTP_CONNECTIONS, NULL);
     list_init(&httpd->conns);
     task_init(&httpd->kick, on_kick, httpd);
     task_init(&httpd->drain_task, on_drain_task, httpd);

@@ -61,8 +61,8 @@ struct httpd_options {
     http_head_fn head; /* may be NULL */
     void *ctx;         /* of problem, head and every handler */
 
-    size_t body_max;          /* of one request */
-    size_t bodies_max;        /* of all requests at once; beyond: 503 */
+    size_t body_max;           /* of one request */
+    size_t bodies_max;         /* of all requests at once; beyond: 503 */
     int64_t header_timeout_ms; /* absolute */
     int64_t body_timeout_ms;   /* absolute, + 1 s for each 256 KiB received */
     unsigned connections_max;

@@ -29,15 +29,17 @@ struct httpd {
     bool accepting; /* false while connections_max is reached */
 
     struct MHD_Daemon *daemon;
-    struct watch *watch;  /* of the daemon's epoll set */
-    struct task kick;     /* runs the daemon once, at the end of the turn */
-    struct timer again;   /* the same in the next turn */
+    struct watch *watch;   /* of the daemon's epoll set */
+    struct task kick;      /* runs the daemon once, at the end of the turn */
+    struct timer again;    /* the same in the next turn */
     struct conn *entering; /* is being handed to the daemon */
 
     struct list conns;
     size_t conn_count;
     size_t waiting;    /* handlers that have not answered */
     size_t body_bytes; /* of all requests */
+    struct series *conn_series;
+    struct series *waiting_series;
 
     bool draining;
     struct task drain_task;

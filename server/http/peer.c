@@ -49,7 +49,7 @@ static bool net_parse(struct str text, struct peer_net *net)
     }
     if (!peer_ip_parse(host, &net->ip))
         return false;
-    if (slash >= 0 && is_v4(&net->ip))
+    if (slash >= 0 && str_index(host, ':', 0) < 0)
         bits += V4_PREFIX_BITS;
     net->bits = (unsigned)bits;
     return bits <= 128;
@@ -90,8 +90,7 @@ static bool net_holds(const struct peer_net *net, const struct peer_ip *ip)
 
     if (memcmp(net->ip.bytes, ip->bytes, whole) != 0)
         return false;
-    return rest == 0 ||
-           ((net->ip.bytes[whole] ^ ip->bytes[whole]) & mask) == 0;
+    return rest == 0 || ((net->ip.bytes[whole] ^ ip->bytes[whole]) & mask) == 0;
 }
 
 bool peer_nets_hold(const struct peer_nets *nets, const struct peer_ip *ip)

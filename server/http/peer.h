@@ -26,7 +26,7 @@ struct peer_nets {
     struct peer_net {
         struct peer_ip ip;
         unsigned bits; /* of the 128 */
-    } *nets;
+    } * nets;
     size_t count;
     bool local; /* "unix" is among them */
 };

@@ -5,6 +5,7 @@
 #include "server/base/metrics.h"
 #include "server/http/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,7 +65,8 @@ static void request_count(struct http_request *request)
     series_observe(stats->seconds, seconds);
 
     snprintf(code, sizeof code, "%u", request->status);
-    while (route != NULL && i < STATUSES_MAX && stats->statuses[i].status != 0 &&
+    while (route != NULL && i < STATUSES_MAX &&
+           stats->statuses[i].status != 0 &&
            stats->statuses[i].status != request->status)
         i++;
     if (route == NULL || i == STATUSES_MAX) {
@@ -84,11 +86,11 @@ static void request_count(struct http_request *request)
 static void waiting_add(struct httpd *httpd, int by)
 {
     httpd->waiting = (size_t)((int64_t)httpd->waiting + by);
-    series_set(metrics_series(METRIC_HTTP_IN_FLIGHT, NULL),
-               (int64_t)httpd->waiting);
+    series_set(httpd->waiting_series, (int64_t)httpd->waiting);
 }
 
-/* ---- birth and death ------------------------------------------------------ */
+/* ---- birth and death ------------------------------------------------------
+ */
 
 struct http_request *request_create(struct conn *conn, const char *target,
                                     const char *method, const char *version)
@@ -108,6 +110,13 @@ struct http_request *request_create(struct conn *conn, const char *target,
     return request;
 }
 
+static void body_release(struct http_request *request)
+{
+    request->httpd->body_bytes -= request->body.len;
+    buf_finish(&request->body);
+    buf_init(&request->body, 0);
+}
+
 void request_destroy(struct http_request **request_at)
 {
     struct http_request *request = *request_at;
@@ -118,15 +127,15 @@ void request_destroy(struct http_request **request_at)
     *request_at = NULL;
     CHECK(!request->asked || request->answered);
     timer_clear(request->httpd->loop, &request->deadline);
-    request->httpd->body_bytes -= request->body.len;
-    buf_finish(&request->body);
+    body_release(request);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
     arena = request->arena;
     arena_destroy(&arena); /* with the request in it */
 }
 
-/* ---- the head ------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------
+ */
 
 /* The library ends a value at its first NUL, so "KEY\0junk" looks like KEY.
  * But it puts NULs in the place of both CR and LF, so behind a whole value
@@ -165,12 +174,12 @@ static enum MHD_Result take_query(void *ctx, enum MHD_ValueKind kind,
         ARENA_NEW(request->arena, struct query_member);
 
     (void)kind;
-    reader->ok = ++reader->count <= QUERY_MEMBERS_MAX &&
-                 path_decode(request->arena, str_make(name, name_len),
-                             &member->name) &&
-                 path_decode(request->arena,
-                             str_make(value, value == NULL ? 0 : value_len),
-                             &member->value);
+    reader->ok =
+        ++reader->count <= QUERY_MEMBERS_MAX &&
+        path_decode(request->arena, str_make(name, name_len), &member->name) &&
+        path_decode(request->arena,
+                    str_make(value, value == NULL ? 0 : value_len),
+                    &member->value);
     member->next = request->query;
     request->query = member;
     return reader->ok ? MHD_YES : MHD_NO;
@@ -249,7 +258,8 @@ void request_head(struct http_request *request)
         CHECK(options->head(options->ctx, request) != request->answered);
 }
 
-/* ---- the body ------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------
+ */
 
 void request_body(struct http_request *request, struct str bytes)
 {
@@ -292,19 +302,20 @@ void request_refuse(struct http_request *request, unsigned status,
 {
     const struct httpd_options *options = &request->httpd->options;
 
+    body_release(request);
     if (status == 408)
         request->is_small = false; /* its rest will not come */
     options->problem(options->ctx, request, status, detail);
     CHECK(request->answered);
 }
 
-/* ---- the answer ------------------------------------------------------------ */
+/* ---- the answer ------------------------------------------------------------
+ */
 
 void http_add_field(struct http_request *request, const char *name,
                     struct str value)
 {
-    struct answer_field *field =
-        ARENA_NEW(request->arena, struct answer_field);
+    struct answer_field *field = ARENA_NEW(request->arena, struct answer_field);
 
     CHECK(!request->answered && !str_has_control(value));
     field->name = arena_cstr(request->arena, str_of(name));
@@ -319,12 +330,12 @@ static void response_create(struct http_request *request, struct buf *body)
     char *bytes = body == NULL ? NULL : buf_take(body, &len);
 
     if (len > 0) {
-        request->response = MHD_create_response_from_buffer(
-            len, bytes, MHD_RESPMEM_MUST_FREE);
+        request->response =
+            MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
     } else {
         free(bytes);
         request->response = MHD_create_response_from_buffer(
-            0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+            0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     }
     CHECK(request->response != NULL);
     request->answer_bytes = len;
@@ -360,8 +371,7 @@ static void request_write_raw(struct http_request *request, struct buf *body)
     for (struct answer_field *field = request->fields; field != NULL;
          field = field->next)
         buf_addf(&out, "%s: %s\r\n", field->name, field->value);
-    buf_addf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-             bytes.len);
+    buf_addf(&out, "Content-Length: %zu\r\n\r\n", bytes.len);
     if (!str_eq(request->method, S("HEAD")))
         buf_add(&out, bytes);
     /* Nothing was sent before, so the socket takes it whole. */
@@ -381,6 +391,7 @@ void http_reply(struct http_request *request, unsigned status,
 {
     struct httpd *httpd = request->httpd;
     struct conn *conn = request->conn;
+    bool past_library;
 
     CHECK(!request->answered);
     CHECK(body == NULL || !body->full);
@@ -389,19 +400,17 @@ void http_reply(struct http_request *request, unsigned status,
     http_add_field(request, "X-Request-Id", http_request_id(request));
     if (content_type != NULL)
         http_add_field(request, "Content-Type", str_of(content_type));
+    past_library = !request->body_ended && !request->is_small;
+    if (past_library || httpd->draining)
+        http_add_field(request, "Connection", S("close"));
     request->answered = true;
     request_count(request);
     if (request->asked)
         waiting_add(httpd, -1);
 
-    if (!request->body_ended && !request->is_small) {
+    if (past_library) {
         request_write_raw(request, body);
         return;
-    }
-    if (httpd->draining) {
-        request->answered = false;
-        http_add_field(request, "Connection", S("close"));
-        request->answered = true;
     }
     response_create(request, body);
     if (conn->state == CONN_WORK) {
@@ -410,7 +419,8 @@ void http_reply(struct http_request *request, unsigned status,
     }
 }
 
-/* ---- what is known of it ---------------------------------------------------- */
+/* ---- what is known of it ----------------------------------------------------
+ */
 
 struct arena *http_arena(struct http_request *request)
 {
