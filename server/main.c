@@ -1,9 +1,6 @@
-#include <stdio.h>
+#include "server/cli/cli.h"
 
 int main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    puts("posthaste " POSTHASTE_VERSION);
-    return 0;
+    return cli_run(argc, argv);
 }

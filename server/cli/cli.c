@@ -1,0 +1,295 @@
+#include "server/cli/cli.h"
+
+#include "server/base/mem.h"
+#include "server/base/nearest.h"
+#include "server/base/str.h"
+#include "server/cli/verbs.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPTIONS_MAX = 24, VERBS_MAX = 64 };
+
+struct cli_args {
+    const struct verb *verb;
+    const char *values[OPTIONS_MAX]; /* "" for a flag that was given */
+    char **operands;
+    size_t operand_count;
+};
+
+/* In the order of the help. */
+static const struct verb_group *const GROUPS[] = {
+    &VERBS_VERSION,
+};
+
+/* Arguments ---------------------------------------------------------------- */
+
+static size_t option_index(const struct verb *verb, const char *name)
+{
+    for (size_t i = 0; i < verb->option_count; i++)
+        if (strcmp(verb->options[i].name, name) == 0)
+            return i;
+    CHECK(!"an option that the verb's table does not have");
+    return 0;
+}
+
+const char *cli_option(const struct cli_args *args, const char *name)
+{
+    size_t i = option_index(args->verb, name);
+    const struct cli_option *option = &args->verb->options[i];
+    const char *from_env = NULL;
+
+    if (args->values[i] != NULL)
+        return args->values[i];
+    if (option->env != NULL)
+        from_env = getenv(option->env);
+    return from_env != NULL && from_env[0] != '\0' ? from_env
+                                                   : option->fallback;
+}
+
+bool cli_flag(const struct cli_args *args, const char *name)
+{
+    return args->values[option_index(args->verb, name)] != NULL;
+}
+
+bool cli_number(const struct cli_args *args, const char *name, int64_t min,
+                int64_t max, int64_t *number)
+{
+    const char *text = cli_option(args, name);
+    uint64_t value;
+
+    if (text == NULL)
+        return true;
+    if (!str_to_u64(str_of(text), &value) || value > INT64_MAX ||
+        (int64_t)value < min || (int64_t)value > max) {
+        cli_fail(args, EXIT_USAGE,
+                 "--%s: \"%s\" is not a whole number from %lld to %lld", name,
+                 text, (long long)min, (long long)max);
+        return false;
+    }
+    *number = (int64_t)value;
+    return true;
+}
+
+const char *cli_operand(const struct cli_args *args, size_t n)
+{
+    return n < args->operand_count ? args->operands[n] : NULL;
+}
+
+bool cli_wants_json(const struct cli_args *args)
+{
+    return cli_flag(args, "json") || !isatty(STDOUT_FILENO);
+}
+
+int cli_fail(const struct cli_args *args, enum exit_code code,
+             const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "posthaste %s: ", args->verb->name);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    return (int)code;
+}
+
+int cli_fail_error(const struct cli_args *args, const struct error *err)
+{
+    static const enum exit_code CODES[] = {
+        [ERR_NONE] = EXIT_FAILED,       [ERR_INPUT] = EXIT_USAGE,
+        [ERR_CONFIG] = EXIT_CONFIG,     [ERR_REMOTE] = EXIT_UNREACHABLE,
+        [ERR_TIMEOUT] = EXIT_TIMED_OUT, [ERR_BUSY] = EXIT_FAILED,
+        [ERR_SYSTEM] = EXIT_FAILED,
+    };
+
+    return cli_fail(args, CODES[err->kind], "%s", err->text);
+}
+
+/* Help ----------------------------------------------------------------------
+ */
+
+static void print_usage(FILE *out, const struct verb *verb)
+{
+    fprintf(out, "usage: posthaste %s%s%s%s\n", verb->name,
+            verb->option_count > 0 ? " [options]" : "",
+            verb->operands != NULL ? " " : "",
+            verb->operands != NULL ? verb->operands : "");
+}
+
+static void print_option(FILE *out, const struct cli_option *option)
+{
+    char left[64];
+
+    snprintf(left, sizeof left, "--%s%s%s", option->name,
+             option->value != NULL ? " " : "",
+             option->value != NULL ? option->value : "");
+    fprintf(out, "  %-24s %s", left, option->help);
+    if (option->fallback != NULL)
+        fprintf(out, " (default %s)", option->fallback);
+    if (option->env != NULL)
+        fprintf(out, " [%s]", option->env);
+    fputc('\n', out);
+}
+
+static void print_verb_help(const struct verb *verb)
+{
+    printf("%s\n\n", verb->purpose);
+    print_usage(stdout, verb);
+    puts("\nexamples:");
+    for (size_t i = 0; i < COUNT_OF(verb->examples); i++)
+        if (verb->examples[i] != NULL)
+            printf("  %s\n", verb->examples[i]);
+    if (verb->option_count > 0)
+        puts("\noptions:");
+    for (size_t i = 0; i < verb->option_count; i++)
+        print_option(stdout, &verb->options[i]);
+}
+
+static void print_help(FILE *out)
+{
+    fputs("Posthaste: transactional mail over HTTP, durable, and in time.\n\n"
+          "usage: posthaste VERB [options]\n\nverbs:\n",
+          out);
+    for (size_t i = 0; i < COUNT_OF(GROUPS); i++)
+        for (size_t j = 0; j < GROUPS[i]->count; j++)
+            fprintf(out, "  %-18s %s\n", GROUPS[i]->verbs[j].name,
+                    GROUPS[i]->verbs[j].purpose);
+    fputs("\nposthaste VERB --help tells more of one.\n", out);
+}
+
+/* Parsing -------------------------------------------------------------------
+ */
+
+static int refuse_option(const struct cli_args *args, const char *given)
+{
+    const struct verb *verb = args->verb;
+    const char *names[OPTIONS_MAX];
+    struct str wrong = str_of(given);
+    const char *near;
+
+    for (size_t i = 0; i < verb->option_count; i++)
+        names[i] = verb->options[i].name;
+    while (str_starts(wrong, S("-")))
+        wrong = str_from(wrong, 1);
+    str_cut(&wrong, '=', &wrong);
+    near = nearest_name(wrong, names, verb->option_count);
+    cli_fail(args, EXIT_USAGE, "unknown option %s%s%s%s", given,
+             near != NULL ? "; did you mean --" : "", near != NULL ? near : "",
+             near != NULL ? "?" : "");
+    print_usage(stderr, verb);
+    return EXIT_USAGE;
+}
+
+/* EXIT_OK: run the verb; -1: help was asked for. */
+static int parse(struct cli_args *args, int argc, char **argv)
+{
+    struct option longs[OPTIONS_MAX + 2] = {0};
+    const struct verb *verb = args->verb;
+    int at;
+    int found;
+
+    CHECK(verb->option_count < OPTIONS_MAX);
+    for (size_t i = 0; i < verb->option_count; i++) {
+        longs[i].name = verb->options[i].name;
+        longs[i].has_arg =
+            verb->options[i].value != NULL ? required_argument : no_argument;
+    }
+    longs[verb->option_count].name = "help";
+    opterr = 0;
+    optind = 1;
+    while ((found = getopt_long(argc, argv, ":h", longs, &at)) != -1) {
+        if (found == 'h' || (found == 0 && (size_t)at == verb->option_count))
+            return -1;
+        if (found == ':')
+            return cli_fail(args, EXIT_USAGE, "%s wants a value",
+                            argv[optind - 1]);
+        if (found == '?')
+            return refuse_option(args, argv[optind - 1]);
+        args->values[at] = optarg != NULL ? optarg : "";
+    }
+    args->operands = argv + optind;
+    args->operand_count = (size_t)(argc - optind);
+    if (args->operand_count > 0 && verb->operands == NULL)
+        return cli_fail(args, EXIT_USAGE, "takes no operand, but was given %s",
+                        args->operands[0]);
+    return EXIT_OK;
+}
+
+static int run_verb(const struct verb *verb, int argc, char **argv)
+{
+    struct cli_args args = {.verb = verb};
+    int code = parse(&args, argc, argv);
+
+    if (code == -1) {
+        print_verb_help(verb);
+        return EXIT_OK;
+    }
+    return code == EXIT_OK ? verb->run(&args) : code;
+}
+
+/* Words of a verb's name that the command line begins with; 0: another. */
+static int words_matched(const struct verb *verb, int argc, char **argv)
+{
+    struct str rest = str_of(verb->name);
+    struct str word;
+    int words = 0;
+
+    while (str_cut(&rest, ' ', &word)) {
+        if (words >= argc || !str_eq(word, str_of(argv[words])))
+            return 0;
+        words++;
+    }
+    return words;
+}
+
+static int refuse_verb(int argc, char **argv)
+{
+    const char *names[VERBS_MAX];
+    char given[128];
+    size_t count = 0;
+    const char *near;
+
+    for (size_t i = 0; i < COUNT_OF(GROUPS); i++)
+        for (size_t j = 0; j < GROUPS[i]->count && count < VERBS_MAX; j++)
+            names[count++] = GROUPS[i]->verbs[j].name;
+    snprintf(given, sizeof given, "%s %s", argv[0], argc > 1 ? argv[1] : "");
+    near = nearest_name(str_trim(str_of(given)), names, count);
+    if (near == NULL)
+        near = nearest_name(str_of(argv[0]), names, count);
+    fprintf(stderr, "posthaste: unknown verb %s%s%s%s\n", argv[0],
+            near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+            near != NULL ? "?" : "");
+    for (size_t i = 0; near == NULL && i < count; i++)
+        if (str_starts(str_of(names[i]), str_of(argv[0])))
+            fprintf(stderr, "  posthaste %s\n", names[i]);
+    return EXIT_USAGE;
+}
+
+int cli_run(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < COUNT_OF(GROUPS); i++) {
+        for (size_t j = 0; j < GROUPS[i]->count; j++) {
+            const struct verb *verb = &GROUPS[i]->verbs[j];
+            int words = words_matched(verb, argc - 1, argv + 1);
+
+            if (words > 0)
+                return run_verb(verb, argc - words, argv + words);
+        }
+    }
+    return refuse_verb(argc - 1, argv + 1);
+}
