@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
@@ -105,6 +106,14 @@ void secret_hmac_sha256(struct str key, struct str data,
                         unsigned char out[SHA256_SIZE])
 {
     hmac(key, &data, 1, out);
+}
+
+void secret_hmac_md5(struct str key, struct str data,
+                     unsigned char out[MD5_SIZE])
+{
+    CHECK(key.len <= INT_MAX);
+    CHECK(HMAC(EVP_md5(), bytes_of(key), (int)key.len, bytes_of(data),
+               data.len, out, NULL) != NULL);
 }
 
 uint32_t secret_crc32(struct str data)

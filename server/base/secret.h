@@ -17,6 +17,10 @@ void secret_sha256(struct str data, unsigned char out[SHA256_SIZE]);
 void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE]);
 void secret_hmac_sha256(struct str key, struct str data,
                         unsigned char out[SHA256_SIZE]);
+/* For CRAM-MD5 (RFC 2195), and nothing new. */
+enum { MD5_SIZE = 16 };
+void secret_hmac_md5(struct str key, struct str data,
+                     unsigned char out[MD5_SIZE]);
 uint32_t secret_crc32(struct str data); /* IEEE, as in zip */
 
 /* Same length and same bytes, in time that depends on the length only. */

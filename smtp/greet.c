@@ -1,0 +1,257 @@
+#include "smtp/greet.h"
+
+enum {
+    STEP_BANNER,
+    STEP_EHLO,
+    STEP_HELO,
+    STEP_STARTTLS,
+    STEP_HANDSHAKE,
+    STEP_AUTH,
+    STEP_CANCEL, /* of AUTH, whose challenge makes no sense */
+    STEP_END,
+    STEP_COUNT
+};
+
+struct step {
+    enum smtp_stage stage;
+    enum smtp_wait wait;
+    void (*write)(const struct greet *greet, struct buf *out);
+    void (*reply)(struct greet *greet, const struct smtp_reply *reply);
+};
+
+/* Moves on; what the step says is written by greet_write. */
+static void go(struct greet *greet, unsigned step)
+{
+    greet->step = step;
+    greet->is_written = false;
+    if (step == STEP_HANDSHAKE)
+        greet->state = GREET_HANDSHAKE;
+    else if (step == STEP_END)
+        greet->state = GREET_READY;
+    else
+        greet->state = GREET_GOING;
+}
+
+static void fail(struct greet *greet, enum smtp_trouble trouble,
+                 const char *words)
+{
+    finding_of_trouble(&greet->finding, greet_stage(greet), trouble, words);
+    greet->state = GREET_FAILED;
+}
+
+static void fail_by(struct greet *greet, const struct smtp_reply *reply)
+{
+    if (reply->code < 400) {
+        fail(greet, TROUBLE_PROTOCOL, "a code came that is none of this step");
+        return;
+    }
+    finding_of_reply(&greet->finding, greet_stage(greet), reply);
+    greet->state = GREET_FAILED;
+}
+
+static bool is_positive(const struct smtp_reply *reply)
+{
+    return reply->code < 300;
+}
+
+static void write_nothing(const struct greet *greet, struct buf *out)
+{
+    (void)greet;
+    (void)out;
+}
+
+static void reply_banner(struct greet *greet, const struct smtp_reply *reply)
+{
+    greet->has_banner = true;
+    if (is_positive(reply))
+        go(greet, STEP_EHLO);
+    else
+        fail_by(greet, reply);
+}
+
+static void write_ehlo(const struct greet *greet, struct buf *out)
+{
+    buf_addf(out, "EHLO %s\r\n", greet->policy->hello_name);
+}
+
+static void begin_auth(struct greet *greet)
+{
+    const struct greet_policy *policy = greet->policy;
+
+    greet->step = STEP_AUTH;
+    if (policy->auth == AUTH_NONE ||
+        (policy->auth == AUTH_AUTO && policy->login.username.len == 0)) {
+        go(greet, STEP_END);
+        return;
+    }
+    greet->mechanism = auth_choose(policy->auth, greet->offers.auth,
+                                   greet->is_secured, policy->auth_in_clear);
+    if (greet->mechanism == AUTH_NONE)
+        fail(greet, TROUBLE_AUTH_MISSING,
+             greet->offers.auth == 0
+                 ? "the server offers no AUTH that is known here"
+                 : "no AUTH mechanism is both offered and allowed");
+    else
+        go(greet, STEP_AUTH);
+}
+
+/* What the offers ask for next. */
+static void proceed(struct greet *greet)
+{
+    bool wants_tls = greet->policy->tls == TLS_STARTTLS ||
+                     (greet->policy->tls == TLS_OPPORTUNISTIC &&
+                      greet->offers.starttls && !greet->tls_declined);
+
+    if (greet->is_secured || !wants_tls) {
+        begin_auth(greet);
+        return;
+    }
+    go(greet, STEP_STARTTLS);
+    if (!greet->offers.starttls)
+        fail(greet, TROUBLE_TLS_MISSING, "the server offers no STARTTLS");
+}
+
+/* "Command unknown" in its four forms: an old server, which HELO suits. */
+static bool knows_no_ehlo(const struct smtp_reply *reply)
+{
+    return reply->code >= 500 && reply->code <= 504;
+}
+
+static void reply_ehlo(struct greet *greet, const struct smtp_reply *reply)
+{
+    if (is_positive(reply)) {
+        ehlo_read(reply, &greet->offers);
+        proceed(greet);
+    } else if (knows_no_ehlo(reply)) {
+        go(greet, STEP_HELO);
+    } else {
+        fail_by(greet, reply);
+    }
+}
+
+static void write_helo(const struct greet *greet, struct buf *out)
+{
+    buf_addf(out, "HELO %s\r\n", greet->policy->hello_name);
+}
+
+static void reply_helo(struct greet *greet, const struct smtp_reply *reply)
+{
+    greet->offers = (struct smtp_offers){0};
+    if (is_positive(reply))
+        proceed(greet);
+    else
+        fail_by(greet, reply);
+}
+
+static void write_starttls(const struct greet *greet, struct buf *out)
+{
+    (void)greet;
+    buf_add_cstr(out, "STARTTLS\r\n");
+}
+
+static void reply_starttls(struct greet *greet, const struct smtp_reply *reply)
+{
+    if (is_positive(reply)) {
+        go(greet, STEP_HANDSHAKE);
+    } else if (greet->policy->tls == TLS_OPPORTUNISTIC) {
+        greet->tls_declined = true;
+        begin_auth(greet);
+    } else {
+        fail_by(greet, reply);
+    }
+}
+
+static void write_auth(const struct greet *greet, struct buf *out)
+{
+    auth_add_command(greet->mechanism, &greet->policy->login, out);
+}
+
+/* A star ends the exchange when there is no answer (RFC 4954 section 4). */
+static void answer_challenge(struct greet *greet,
+                             const struct smtp_reply *reply)
+{
+    if (!auth_add_answer(greet->mechanism, greet->challenges++, reply->lines,
+                         &greet->policy->login, greet->out))
+        go(greet, STEP_CANCEL);
+}
+
+static void reply_auth(struct greet *greet, const struct smtp_reply *reply)
+{
+    if (reply->code == 235)
+        go(greet, STEP_END);
+    else if (reply->code == 334)
+        answer_challenge(greet, reply);
+    else
+        fail_by(greet, reply);
+}
+
+static void write_cancel(const struct greet *greet, struct buf *out)
+{
+    (void)greet;
+    buf_add_cstr(out, "*\r\n");
+}
+
+static void reply_cancel(struct greet *greet, const struct smtp_reply *reply)
+{
+    (void)reply;
+    fail(greet, TROUBLE_AUTH_CHALLENGE,
+         "the AUTH challenge of the server cannot be answered");
+}
+
+static const struct step STEPS[STEP_COUNT] = {
+    [STEP_BANNER] = {SMTP_STAGE_BANNER, WAIT_BANNER, write_nothing,
+                     reply_banner},
+    [STEP_EHLO] = {SMTP_STAGE_EHLO, WAIT_COMMAND, write_ehlo, reply_ehlo},
+    [STEP_HELO] = {SMTP_STAGE_EHLO, WAIT_COMMAND, write_helo, reply_helo},
+    [STEP_STARTTLS] = {SMTP_STAGE_STARTTLS, WAIT_COMMAND, write_starttls,
+                       reply_starttls},
+    [STEP_HANDSHAKE] = {SMTP_STAGE_TLS, WAIT_HANDSHAKE, write_nothing, NULL},
+    [STEP_AUTH] = {SMTP_STAGE_AUTH, WAIT_COMMAND, write_auth, reply_auth},
+    [STEP_CANCEL] = {SMTP_STAGE_AUTH, WAIT_COMMAND, write_cancel, reply_cancel},
+    [STEP_END] = {SMTP_STAGE_AUTH, WAIT_IDLE, write_nothing, NULL},
+};
+
+void greet_init(struct greet *greet, const struct greet_policy *policy)
+{
+    *greet = (struct greet){.policy = policy};
+    go(greet, policy->tls == TLS_IMPLICIT ? STEP_HANDSHAKE : STEP_BANNER);
+}
+
+void greet_write(struct greet *greet, struct buf *out)
+{
+    if (greet->state != GREET_GOING || greet->is_written)
+        return;
+    greet->is_written = true;
+    STEPS[greet->step].write(greet, out);
+}
+
+bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
+                 struct buf *out)
+{
+    CHECK(reply->code >= 200 && reply->code <= 599); /* reply.c saw to it */
+    if (greet->state != GREET_GOING || !greet->is_written)
+        return false;
+    greet->out = out;
+    STEPS[greet->step].reply(greet, reply);
+    greet->out = NULL;
+    greet_write(greet, out);
+    return true;
+}
+
+void greet_secured(struct greet *greet)
+{
+    CHECK(greet->state == GREET_HANDSHAKE);
+    greet->is_secured = true;
+    greet->offers = (struct smtp_offers){0}; /* RFC 3207 section 4.2 */
+    go(greet, greet->has_banner ? STEP_EHLO : STEP_BANNER);
+}
+
+enum smtp_stage greet_stage(const struct greet *greet)
+{
+    return STEPS[greet->step].stage;
+}
+
+enum smtp_wait greet_wait(const struct greet *greet)
+{
+    return STEPS[greet->step].wait;
+}

@@ -1,0 +1,82 @@
+/* txn.h - one mail transaction, as pure protocol.
+ *
+ * Turns an envelope into SMTP commands, and SMTP replies into what happened.
+ * It knows no socket, no clock and no queue: conn.c moves the bytes, and a
+ * test or a fuzzer can move them from memory just as well.
+ *
+ * The final dot waits for txn_allow_dot. One recipient a transaction.
+ *
+ * Source: RFC 5321 section 4.1.1 (commands), RFC 2920 (pipelining),
+ * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8).
+ */
+#ifndef SMTP_TXN_H
+#define SMTP_TXN_H
+
+#include "server/base/buf.h"
+#include "smtp/ehlo.h"
+#include "smtp/step.h"
+#include "smtp/verdict.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct txn_envelope {
+    struct str mail_from; /* empty: <> */
+    struct str rcpt_to;
+    bool needs_smtputf8;
+    struct str message;
+};
+
+struct txn {
+    struct txn_envelope envelope;
+    const struct smtp_offers *offers;
+    unsigned sent;   /* steps whose command was written */
+    unsigned read;   /* steps whose reply was read */
+    bool is_decided; /* finding holds the outcome */
+    bool mail_accepted;
+    bool data_open;     /* 354 came: only a dot or a close ends it */
+    bool owes_lone_dot; /* 354 came behind a refused recipient */
+    bool may_dot;
+    bool is_dotted; /* the final dot of the message was written */
+    bool must_close;
+    size_t body_at; /* bytes of message written */
+    struct smtp_finding finding;
+};
+
+/* envelope's bytes and offers must outlive it. It may be decided at once,
+ * with nothing to write: the server lacks what the mail needs. */
+void txn_init(struct txn *txn, const struct txn_envelope *envelope,
+              const struct smtp_offers *offers);
+
+/* Adds what may be sent now, a long message in pieces: stops once out holds
+ * about out_max bytes. */
+void txn_write(struct txn *txn, struct buf *out, size_t out_max);
+
+/* DATA was written: the mark is due in the same turn. */
+bool txn_data_is_sent(const struct txn *txn);
+
+/* More of the message could be written if out had room. */
+bool txn_has_more(const struct txn *txn);
+
+/* The message is out but for its final dot, which may not go yet. */
+bool txn_awaits_dot(const struct txn *txn);
+void txn_allow_dot(struct txn *txn);
+
+/* Gives it up, short of the final dot. The session goes on, with RSET, if
+ * DATA was not sent. The envelope is not looked at any more. */
+void txn_abandon(struct txn *txn);
+
+/* Takes the next reply. False: nobody asked for it, so close the session. */
+MUST_USE bool txn_reply(struct txn *txn, const struct smtp_reply *reply);
+
+/* Decided, and no reply is due: the outcome may be told. */
+bool txn_is_settled(const struct txn *txn);
+/* Settled, and the session may carry the next one (or should be closed). */
+bool txn_is_over(const struct txn *txn);
+
+/* Where it stands: the step whose reply is awaited. */
+enum smtp_stage txn_stage(const struct txn *txn);
+enum smtp_wait txn_wait(const struct txn *txn);
+bool txn_awaits_reply(const struct txn *txn);
+
+#endif

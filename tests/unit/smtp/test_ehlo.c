@@ -1,0 +1,62 @@
+/* What servers offer, in the forms they write it. */
+#include "smtp/ehlo.h"
+
+#include "say.h"
+
+static const struct fact {
+    const char *name;
+    const char *bytes;
+    struct smtp_offers offers;
+} FACTS[] = {
+    {"nothing", "250 mx\r\n", {0}},
+    {"the first line is a name, not an offer", "250 STARTTLS\r\n", {0}},
+    {"a modern server",
+     "250-mx\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-STARTTLS\r\n"
+     "250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\r\n250-8BITMIME\r\n"
+     "250 SMTPUTF8\r\n",
+     {true, true, true, true, true, 10240000,
+      OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5}},
+    {"lower case, and the old AUTH=",
+     "250-mx\r\n250-pipelining\r\n250 auth=login\r\n",
+     {.pipelining = true, .auth = OFFERS_LOGIN}},
+    {"both AUTH lines",
+     "250-mx\r\n250-AUTH PLAIN\r\n250 AUTH=LOGIN\r\n",
+     {.auth = OFFERS_PLAIN | OFFERS_LOGIN}},
+    {"blank keyword, odd blanks",
+     "250-mx\r\n250-\r\n250- \r\n250-  STARTTLS \r\n250 AUTH  PLAIN \r\n",
+     {.starttls = true, .auth = OFFERS_PLAIN}},
+    {"a word that begins with an offer", "250-mx\r\n250 STARTTLSX\r\n", {0}},
+    {"SIZE without a limit", "250-mx\r\n250 SIZE\r\n", {.size = true}},
+    {"SIZE 0", "250-mx\r\n250 SIZE 0\r\n", {.size = true}},
+    {"SIZE beyond 64 bits",
+     "250-mx\r\n250 SIZE 99999999999999999999\r\n",
+     {.size = true}},
+    {"SIZE that is no number", "250-mx\r\n250 SIZE -1\r\n", {.size = true}},
+};
+
+static void facts(void **state)
+{
+    struct smtp_offers offers;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(FACTS); i++) {
+        const struct smtp_offers *want = &FACTS[i].offers;
+
+        print_message("  %s\n", FACTS[i].name);
+        ehlo_read(say(FACTS[i].bytes), &offers);
+        assert_int_equal(offers.pipelining, want->pipelining);
+        assert_int_equal(offers.starttls, want->starttls);
+        assert_int_equal(offers.eightbitmime, want->eightbitmime);
+        assert_int_equal(offers.smtputf8, want->smtputf8);
+        assert_int_equal(offers.size, want->size);
+        assert_int_equal(offers.size_max, want->size_max);
+        assert_int_equal(offers.auth, want->auth);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(facts)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

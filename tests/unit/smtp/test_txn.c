@@ -1,0 +1,478 @@
+/* One transaction against servers of all kinds; every byte is compared. */
+#include "smtp/txn.h"
+
+#include "say.h"
+
+#define MAIL "MAIL FROM:<a@me.example>\r\n"
+#define RCPT "RCPT TO:<b@you.example>\r\n"
+#define DATA "DATA\r\n"
+#define BODY "Subject: x\r\n\r\nHi\r\n"
+#define DOT  ".\r\n"
+#define RSET "RSET\r\n"
+
+enum { OUT_MAX = 65536 };
+
+/* may_dot comes with the 354, as when the mark was quick; a script with
+ * .holds_dot never gets it. */
+static const struct script {
+    const char *name;
+    bool pipelining;
+    bool holds_dot;
+    const char *replies[6]; /* in order, NULL ends */
+    const char *wire;
+    enum smtp_stage stage;
+    enum smtp_trouble trouble;
+    unsigned code; /* with trouble 0: not decided */
+    bool over;     /* the session may go on, or must_close */
+    bool must_close;
+    enum smtp_verdict verdict;
+} SCRIPTS[] = {
+    {
+        .name = "accepted, one step at a time",
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT DATA BODY DOT,
+        .stage = SMTP_STAGE_DOT,
+        .code = 250,
+        .over = true,
+        .verdict = SMTP_SENT,
+    },
+    {
+        .name = "not pipelining: RCPT waits for MAIL's reply",
+        .replies = {NULL},
+        .wire = MAIL,
+    },
+    {
+        .name = "pipelining: three in one flight, nothing behind DATA",
+        .pipelining = true,
+        .replies = {NULL},
+        .wire = MAIL RCPT DATA,
+    },
+    {
+        .name = "accepted, pipelined",
+        .pipelining = true,
+        .replies = {"250 a\r\n", "251 b\r\n", "354 c\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT DATA BODY DOT,
+        .stage = SMTP_STAGE_DOT,
+        .code = 250,
+        .over = true,
+        .verdict = SMTP_SENT,
+    },
+    {
+        .name = "the dot waits for the mark, the body does not",
+        .pipelining = true,
+        .holds_dot = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n"},
+        .wire = MAIL RCPT DATA BODY,
+    },
+    {
+        .name = "refused sender: no RSET is needed",
+        .replies = {"550 no\r\n"},
+        .wire = MAIL,
+        .stage = SMTP_STAGE_MAIL,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused sender, pipelined: all three replies are read",
+        .pipelining = true,
+        .replies = {"450 no\r\n", "503 no\r\n"},
+        .wire = MAIL RCPT DATA,
+        .stage = SMTP_STAGE_MAIL,
+        .code = 450,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "refused sender, pipelined, and yet 354: close, no dot",
+        .pipelining = true,
+        .replies = {"550 no\r\n", "250 b\r\n", "354 c\r\n"},
+        .wire = MAIL RCPT DATA,
+        .stage = SMTP_STAGE_MAIL,
+        .code = 550,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused recipient: RSET",
+        .replies = {"250 a\r\n", "550 5.1.1 no\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused recipient, pipelined: DATA is refused too",
+        .pipelining = true,
+        .replies = {"250 a\r\n", "550 5.1.1 no\r\n", "554 no valid\r\n",
+                    "250 r\r\n"},
+        .wire = MAIL RCPT DATA RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused recipient, yet 354: pay the dot, send no body",
+        .pipelining = true,
+        .replies = {"250 a\r\n", "550 5.1.1 no\r\n", "354 c\r\n",
+                    "554 no valid\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT DATA DOT RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "and when the lone dot is accepted, close",
+        .pipelining = true,
+        .replies = {"250 a\r\n", "450 no\r\n", "354 c\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT DATA DOT,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 450,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "RSET refused: the session is done for",
+        .replies = {"250 a\r\n", "550 no\r\n", "500 r\r\n"},
+        .wire = MAIL RCPT RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "DATA answered by 250: never send the body",
+        .replies = {"250 a\r\n", "250 b\r\n", "250 c\r\n"},
+        .wire = MAIL RCPT DATA,
+        .stage = SMTP_STAGE_DATA,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "DATA refused for now",
+        .replies = {"250 a\r\n", "250 b\r\n", "451 c\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT DATA RSET,
+        .stage = SMTP_STAGE_DATA,
+        .code = 451,
+        .over = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "RCPT answered by 354",
+        .replies = {"250 a\r\n", "354 b\r\n"},
+        .wire = MAIL RCPT,
+        .stage = SMTP_STAGE_RCPT,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "552 in mid-body",
+        .holds_dot = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "552 5.3.4 big\r\n"},
+        .wire = MAIL RCPT DATA BODY,
+        .stage = SMTP_STAGE_BODY,
+        .code = 552,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "250 in mid-body is no success",
+        .holds_dot = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT DATA BODY,
+        .stage = SMTP_STAGE_BODY,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "354 to the dot: nobody knows",
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "354 d\r\n"},
+        .wire = MAIL RCPT DATA BODY DOT,
+        .stage = SMTP_STAGE_DOT,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_UNKNOWN,
+    },
+    {
+        .name = "refused after the dot",
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "554 5.7.1 spam\r\n",
+                    "250 r\r\n"},
+        .wire = MAIL RCPT DATA BODY DOT RSET,
+        .stage = SMTP_STAGE_DOT,
+        .code = 554,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "put off after the dot",
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n", "451 later\r\n",
+                    "250 r\r\n"},
+        .wire = MAIL RCPT DATA BODY DOT RSET,
+        .stage = SMTP_STAGE_DOT,
+        .code = 451,
+        .over = true,
+        .verdict = SMTP_SOFT,
+    },
+};
+
+static const struct txn_envelope ENVELOPE = {
+    .mail_from = STR("a@me.example"),
+    .rcpt_to = STR("b@you.example"),
+    .message = STR(BODY),
+};
+
+static void run(const struct script *script)
+{
+    const struct smtp_offers offers = {.pipelining = script->pipelining};
+    struct txn txn;
+    struct buf out;
+
+    print_message("  %s\n", script->name);
+    buf_init(&out, OUT_MAX * 2);
+    txn_init(&txn, &ENVELOPE, &offers);
+    txn_write(&txn, &out, OUT_MAX);
+    for (size_t i = 0; script->replies[i] != NULL; i++) {
+        assert_true(txn_reply(&txn, say(script->replies[i])));
+        if (txn.data_open && !script->holds_dot)
+            txn_allow_dot(&txn);
+        txn_write(&txn, &out, OUT_MAX);
+    }
+    assert_said(&out, script->wire);
+    assert_int_equal(txn_is_over(&txn), script->over);
+    assert_int_equal(txn.must_close, script->must_close);
+    assert_int_equal(txn.is_decided, script->code != 0 || script->trouble != 0);
+    if (txn.is_decided) {
+        assert_int_equal(txn.finding.stage, script->stage);
+        assert_int_equal(txn.finding.trouble, script->trouble);
+        assert_int_equal(txn.finding.code, script->code);
+        assert_int_equal(smtp_judge(&txn.finding).verdict, script->verdict);
+    }
+    buf_finish(&out);
+}
+
+static void scripts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SCRIPTS); i++)
+        run(&SCRIPTS[i]);
+}
+
+/* MAIL for that envelope and those offers. */
+static void assert_mail(struct txn_envelope envelope, struct smtp_offers offers,
+                        const char *wire)
+{
+    struct txn txn;
+    struct buf out;
+
+    buf_init(&out, OUT_MAX);
+    txn_init(&txn, &envelope, &offers);
+    txn_write(&txn, &out, OUT_MAX);
+    assert_said(&out, wire);
+    buf_finish(&out);
+}
+
+static void parameters(void **state)
+{
+    struct txn_envelope envelope = ENVELOPE;
+    struct smtp_offers offers = {0};
+
+    (void)state;
+    offers.size = true;
+    assert_mail(envelope, offers, "MAIL FROM:<a@me.example> SIZE=18\r\n");
+    envelope.message = S("no end");
+    envelope.mail_from = S("");
+    assert_mail(envelope, offers, "MAIL FROM:<> SIZE=8\r\n");
+    offers.size_max = 8;
+    assert_mail(envelope, offers, "MAIL FROM:<> SIZE=8\r\n");
+    offers.size_max = 7;
+    assert_mail(envelope, offers, "");
+    offers = (struct smtp_offers){.smtputf8 = true, .eightbitmime = true};
+    envelope.needs_smtputf8 = true;
+    assert_mail(envelope, offers, "MAIL FROM:<> BODY=8BITMIME SMTPUTF8\r\n");
+    offers.smtputf8 = false;
+    assert_mail(envelope, offers, "");
+}
+
+static void lacking_server(void **state)
+{
+    struct txn_envelope envelope = ENVELOPE;
+    struct smtp_offers offers = {.size = true, .size_max = 17};
+    struct txn txn;
+
+    (void)state;
+    txn_init(&txn, &envelope, &offers);
+    assert_true(txn_is_over(&txn));
+    assert_int_equal(smtp_judge(&txn.finding).bounce, SMTP_BOUNCE_TOO_LARGE);
+    assert_string_equal(txn.finding.enhanced, "5.3.4");
+    envelope.needs_smtputf8 = true;
+    txn_init(&txn, &envelope, &offers);
+    assert_true(txn_is_over(&txn));
+    assert_int_equal(smtp_judge(&txn.finding).verdict, SMTP_HARD);
+    assert_string_equal(txn.finding.enhanced, "5.6.7");
+}
+
+static const struct stuffing {
+    const char *message;
+    const char *wire;
+} STUFFINGS[] = {
+    {"", ".\r\n"},
+    {"a\r\n", "a\r\n.\r\n"},
+    {"a", "a\r\n.\r\n"},
+    {".\r\n", "..\r\n.\r\n"},
+    {"..\r\n", "...\r\n.\r\n"},
+    {".", "..\r\n.\r\n"},
+    {"a.\r\n.b\r\n\r\n.\r\n.", "a.\r\n..b\r\n\r\n..\r\n..\r\n.\r\n"},
+    {"a\r\n.\r\n", "a\r\n..\r\n.\r\n"},
+};
+
+/* The message part of the wire, written in pieces of that size. */
+static void assert_stuffed(const struct stuffing *it, size_t piece)
+{
+    const struct smtp_offers offers = {.pipelining = true};
+    struct txn_envelope envelope = ENVELOPE;
+    struct buf out;
+    struct buf all;
+    struct txn txn;
+
+    envelope.message = str_of(it->message);
+    buf_init(&out, OUT_MAX);
+    buf_init(&all, OUT_MAX);
+    txn_init(&txn, &envelope, &offers);
+    txn_write(&txn, &out, OUT_MAX);
+    assert_true(txn_reply(&txn, say("250 a\r\n")));
+    assert_true(txn_reply(&txn, say("250 b\r\n")));
+    assert_true(txn_reply(&txn, say("354 c\r\n")));
+    do {
+        buf_clear(&out);
+        txn_write(&txn, &out, piece);
+        assert_in_range(out.len, 0, piece + 3);
+        buf_add(&all, buf_str(&out));
+    } while (txn_has_more(&txn));
+    buf_clear(&out);
+    txn_write(&txn, &out, piece);
+    assert_int_equal(out.len, 0);
+    assert_true(txn_awaits_dot(&txn));
+    assert_int_equal(txn_stage(&txn), SMTP_STAGE_BODY);
+    txn_allow_dot(&txn);
+    txn_write(&txn, &out, piece);
+    buf_add(&all, buf_str(&out));
+    assert_int_equal(txn_stage(&txn), SMTP_STAGE_DOT);
+    assert_said(&all, it->wire);
+    buf_finish(&out);
+    buf_finish(&all);
+}
+
+static void stuffing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(STUFFINGS); i++)
+        for (size_t piece = 1; piece < 24; piece++)
+            assert_stuffed(&STUFFINGS[i], piece);
+}
+
+/* Smuggling (CVE-2023-51764 and kin) needs a line end that is none. */
+static void smuggling(void **state)
+{
+    static const struct str MESSAGES[] = {
+        STR("a\n.\r\n"), STR("a\r.\r\n"), STR("a\r\n.\nb\r\n"), STR("\nb\r\n"),
+        STR("a\r"),      STR("a\r\r\n"),  STR("nul\0here\r\n"),
+    };
+    const struct smtp_offers offers = {.pipelining = true};
+    struct txn_envelope envelope = ENVELOPE;
+    struct buf out;
+    struct txn txn;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    for (size_t i = 0; i < COUNT_OF(MESSAGES); i++) {
+        envelope.message = MESSAGES[i];
+        txn_init(&txn, &envelope, &offers);
+        txn_write(&txn, &out, OUT_MAX);
+        assert_true(txn_reply(&txn, say("250 a\r\n")));
+        assert_true(txn_reply(&txn, say("250 b\r\n")));
+        assert_true(txn_reply(&txn, say("354 c\r\n")));
+        txn_allow_dot(&txn);
+        txn_write(&txn, &out, OUT_MAX);
+        assert_true(txn_is_over(&txn));
+        assert_true(txn.must_close);
+        assert_false(txn.is_dotted);
+        assert_int_equal(smtp_judge(&txn.finding).verdict, SMTP_HARD);
+        buf_clear(&out);
+    }
+    buf_finish(&out);
+}
+
+static void abandoned(void **state)
+{
+    struct smtp_offers offers = {0};
+    struct buf out;
+    struct txn txn;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    txn_init(&txn, &ENVELOPE, &offers);
+    txn_abandon(&txn);
+    txn_write(&txn, &out, OUT_MAX);
+    assert_said(&out, "");
+    assert_true(txn_is_over(&txn));
+    assert_false(txn.must_close);
+
+    txn_init(&txn, &ENVELOPE, &offers);
+    txn_write(&txn, &out, OUT_MAX);
+    txn_abandon(&txn);
+    assert_false(txn_is_over(&txn));
+    assert_true(txn_reply(&txn, say("250 a\r\n")));
+    txn_write(&txn, &out, OUT_MAX);
+    assert_said(&out, MAIL RSET);
+    assert_true(txn_reply(&txn, say("250 r\r\n")));
+    assert_true(txn_is_over(&txn));
+    assert_false(txn.must_close);
+
+    offers.pipelining = true;
+    txn_init(&txn, &ENVELOPE, &offers);
+    txn_write(&txn, &out, OUT_MAX);
+    txn_abandon(&txn);
+    assert_true(txn.must_close);
+    buf_finish(&out);
+}
+
+static void unasked(void **state)
+{
+    const struct smtp_offers offers = {0};
+    struct buf out;
+    struct txn txn;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    txn_init(&txn, &ENVELOPE, &offers);
+    assert_false(txn_reply(&txn, say("250 a\r\n")));
+    txn_write(&txn, &out, OUT_MAX);
+    assert_true(txn_reply(&txn, say("250 a\r\n")));
+    assert_false(txn_reply(&txn, say("250 b\r\n")));
+    buf_finish(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scripts),   cmocka_unit_test(parameters),
+        cmocka_unit_test(stuffing),  cmocka_unit_test(lacking_server),
+        cmocka_unit_test(smuggling), cmocka_unit_test(abandoned),
+        cmocka_unit_test(unasked),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
