@@ -170,14 +170,15 @@ static int refuse_option(const struct cli_args *args, const char *given)
 {
     const struct verb *verb = args->verb;
     const char *names[OPTIONS_MAX];
-    struct str wrong = str_of(given);
+    struct str rest = str_of(given);
+    struct str wrong = rest;
     const char *near;
 
     for (size_t i = 0; i < verb->option_count; i++)
         names[i] = verb->options[i].name;
-    while (str_starts(wrong, S("-")))
-        wrong = str_from(wrong, 1);
-    str_cut(&wrong, '=', &wrong);
+    while (str_starts(rest, S("-")))
+        rest = str_from(rest, 1);
+    str_cut(&rest, '=', &wrong);
     near = nearest_name(wrong, names, verb->option_count);
     cli_fail(args, EXIT_USAGE, "unknown option %s%s%s%s", given,
              near != NULL ? "; did you mean --" : "", near != NULL ? near : "",
