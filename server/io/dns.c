@@ -103,8 +103,10 @@ static void on_socket_state(void *ctx, ares_socket_t fd, int readable,
     loop_free_later(dns->loop, free, sock);
 }
 
-static void lookup_free(struct dns_lookup *lookup)
+static void lookup_free(void *ptr)
 {
+    struct dns_lookup *lookup = ptr;
+
     free(lookup->host);
     free(lookup);
 }
@@ -191,8 +193,8 @@ static void tell(struct dns_lookup *lookup)
 {
     lookup->answer.status = verdict(lookup);
     lookup->answer.reason = ares_strerror(lookup->status);
+    loop_free_later(lookup->dns->loop, lookup_free, lookup);
     lookup->fn(lookup->ctx, &lookup->answer);
-    lookup_free(lookup);
 }
 
 /* A callback may cancel others, or close dns, which empties the list. */
@@ -256,17 +258,15 @@ struct dns *dns_open(struct loop *loop, const char *servers, struct error *err)
 void dns_close(struct dns **handle)
 {
     struct dns *dns = *handle;
-    struct dns_lookup *lookup;
 
     if (dns == NULL)
         return;
     *handle = NULL;
     ares_destroy(dns->channel); /* frees the look-ups under way */
     ares_library_cleanup();
-    while ((lookup = LIST_FIRST(&dns->done, struct dns_lookup, link)) != NULL) {
-        list_remove(&lookup->link);
-        lookup_free(lookup);
-    }
+    list_each_safe (link, &dns->done)
+        lookup_free(LIST_MEMBER(link, struct dns_lookup, link));
+    list_init(&dns->done); /* tell_all may be at it */
     task_cancel(&dns->task);
     timer_clear(dns->loop, &dns->timer);
     loop_free_later(dns->loop, free, dns);

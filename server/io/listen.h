@@ -17,15 +17,16 @@ struct listen_options {
 
 /* A non-blocking, close-on-exec listening socket on where: "host:port",
  * "[ipv6]:port", "*:port" (all IPv4 addresses) or "unix:/path". Port 0 lets
- * the system choose (listen_address tells). A Unix socket file that nobody
- * listens on any more is replaced. A name is resolved blockingly, so call it
- * before the loop runs. -1 and err: ERR_CONFIG when where is malformed,
- * ERR_SYSTEM when the system refuses. The caller owns the fd. */
+ * the system choose (listen_address tells). IPv6 sockets take IPv6 only. A Unix
+ * socket file that nobody listens on any more is replaced. A name is resolved
+ * blockingly, so call it before the loop runs. -1 and err: ERR_CONFIG when
+ * where is malformed, ERR_SYSTEM when the system refuses. The caller owns the
+ * fd. */
 MUST_USE int listen_open(const char *where,
                          const struct listen_options *options,
                          struct error *err);
 
-/* Where it listens; in the form that listen_open takes. */
+/* Where it listens; address_format gives the form that listen_open takes. */
 void listen_address(int fd, struct address *address);
 
 /* Takes every connection that comes and hands it over. fd (the new socket,

@@ -51,13 +51,13 @@ static int on_verify(int good, X509_STORE_CTX *store)
     char subject[128] = "no certificate";
 
     if (good)
-        return good;
+        return 1;
     if (cert != NULL)
         subject_of(cert, subject, sizeof subject);
     snprintf(session->untrusted, sizeof session->untrusted, "%s (%s)",
              X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)),
              subject);
-    return good;
+    return 0;
 }
 
 static struct tls_session *session_new(SSL_CTX *ctx, int fd)
@@ -74,7 +74,7 @@ static struct tls_session *session_new(SSL_CTX *ctx, int fd)
 
 /* An address is matched against the certificate's addresses and is no SNI
  * (RFC 6066 section 3). */
-static bool set_host(SSL *ssl, const char *host)
+static bool set_host(SSL *ssl, char *host)
 {
     struct address address;
 
@@ -109,7 +109,7 @@ struct tls_session *tls_session_create_client(struct tls_client *client,
     session->host = xstrdup(host);
     session->peer = (struct tls_peer){tls_client_hold(client), session->host};
     SSL_set_connect_state(session->ssl);
-    if (!set_host(session->ssl, host)) {
+    if (!set_host(session->ssl, session->host)) {
         error_set(err, ERR_CONFIG, "%.100s: cannot be the name of a server",
                   host);
         ERR_clear_error();

@@ -142,7 +142,7 @@ static void trickled_bytes_gather(void **state)
     probe_accept(&probe, loop, ends[0]);
     probe.keep = true;
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(write(ends[1], "hello" + i, 1), 1);
+        assert_int_equal(write(ends[1], &"hello"[i], 1), 1);
         turn_until(loop, stream_input(probe.stream)->len == i + 1);
     }
     probe.keep = false;
