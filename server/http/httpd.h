@@ -61,8 +61,8 @@ struct httpd_options {
     http_head_fn head; /* may be NULL */
     void *ctx;         /* of problem, head and every handler */
 
-    size_t body_max;          /* of one request */
-    size_t bodies_max;        /* of all requests at once; beyond: 503 */
+    size_t body_max;           /* of one request */
+    size_t bodies_max;         /* of all requests at once; beyond: 503 */
     int64_t header_timeout_ms; /* absolute */
     int64_t body_timeout_ms;   /* absolute, + 1 s for each 256 KiB received */
     unsigned connections_max;
@@ -106,9 +106,9 @@ bool http_query(struct http_request *request, const char *name,
                 struct str *value);
 struct str http_body(const struct http_request *request);
 /* X-Request-Id, the client's if sane, else ours: [A-Za-z0-9._-]{1,128}. */
-struct str http_request_id(const struct http_request *request);
+struct str http_request_id(struct http_request *request);
 /* Text of the client's address, behind trusted proxies; "unix". */
-struct str http_client(const struct http_request *request);
+struct str http_client(struct http_request *request);
 
 /* Fields that somebody here reads. Each comes at most once and holds no
  * control character: anything else was answered 400. */

@@ -510,21 +510,23 @@ struct sink *sink_start(const struct sink_plan *plan)
     uint16_t port = plan->port;
     int listener = listen_on(&port);
     pid_t parent = getpid();
+    pid_t pid;
 
     CHECK(sink != MAP_FAILED);
     sink->port = port;
     sink->capacity = plan->capacity;
     sink->map_bytes = bytes;
     fflush(stdout);
-    sink->pid = fork();
-    CHECK(sink->pid >= 0);
-    if (sink->pid == 0) {
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(0);
         serve(sink, plan, listener);
     }
     close(listener);
+    sink->pid = pid; /* by the parent alone: the memory is shared */
     return sink;
 }
 
