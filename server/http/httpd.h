@@ -95,6 +95,8 @@ size_t httpd_connections(const struct httpd *httpd);
 /* What is known of a request; all of it lives until its answer is sent. */
 
 struct arena *http_arena(struct http_request *request);
+/* The row of the table; NULL when there is none (for http_problem_fn). */
+const struct http_route *http_route_of(const struct http_request *request);
 struct str http_method(const struct http_request *request);
 /* Decoded, duplicate slashes collapsed, without /v1 and without the query.
  * What fingerprints a request, too. */

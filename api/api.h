@@ -1,0 +1,52 @@
+/* api.h - the HTTP API: what callers see.
+ *
+ * Authenticates, limits, validates, hands to the queue, answers. One struct
+ * api per child; it keeps nothing that must outlive the process.
+ *
+ * Source: docs/api.md, openapi.yaml; Resend's wire format.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "queue/queue.h"
+#include "server/base/check.h"
+#include "server/base/config.h"
+#include "server/base/error.h"
+#include "server/base/str.h"
+#include "server/http/httpd.h"
+#include "server/io/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct api;
+
+/* config, queue and the listening sockets outlive it. NULL and err: a value
+ * of the configuration that cannot be used. */
+MUST_USE struct api *api_open(struct loop *loop, const struct config *config,
+                              struct queue *queue, const int *listen_fds,
+                              size_t listen_count, struct error *err);
+
+/* Takes nothing new, answers what was accepted, then calls done once. */
+void api_drain(struct api *api, void (*done)(void *ctx), void *ctx);
+
+/* Before queue_close. What is still unanswered is answered 503. */
+void api_close(struct api **api);
+
+/* Writes the JSON body of a refusal that has no call behind it (httpd.h,
+ * http_problem_fn): the one shape of errors, for the admin listener too. */
+void api_problem(void *ctx, struct http_request *request, unsigned status,
+                 const char *detail);
+
+/* ---- tokens of API keys ---------------------------------------------------
+ *
+ * "ph_live_" and 59 characters: 256 random bits and the CRC-32 of what
+ * stands before it, in base 32 (lower case, without look-alikes). Stored as
+ * SHA-256 in hex; shown in lists by its first characters. */
+enum { API_TOKEN_SIZE = sizeof "ph_live_" + 52 + 7, API_TOKEN_PREFIX_LEN = 12 };
+
+void api_token_create(char token[API_TOKEN_SIZE]);
+/* Of the right form, CRC and all: worth asking Redis for. */
+bool api_token_is_sound(struct str token);
+
+#endif
