@@ -427,6 +427,11 @@ struct arena *http_arena(struct http_request *request)
     return request->arena;
 }
 
+const struct http_route *http_route_of(const struct http_request *request)
+{
+    return request->match.route;
+}
+
 struct str http_method(const struct http_request *request)
 {
     return request->method;
