@@ -1,0 +1,39 @@
+/* config_value.h - from a TOML value to a member of struct config, and back
+ * to text. Inside of config*.c only. Pure but for KIND_SECRET_FILE, which
+ * reads the file. */
+#ifndef BASE_CONFIG_VALUE_H
+#define BASE_CONFIG_VALUE_H
+
+#include "server/base/arena.h"
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/config_keys.h"
+#include "server/base/toml.h"
+
+#include <stdbool.h>
+
+struct config_reading {
+    struct arena *arena; /* what is read lives there */
+    const struct config_key *key;
+    struct toml_place place; /* of the problem: the value's, or an item's */
+    char why[256];
+};
+
+/* Stores value at to, as key->kind says. False: why and place tell what is
+ * wrong, and nothing was stored. */
+MUST_USE bool config_value_read(struct config_reading *reading,
+                                const struct toml_value *value, void *to);
+
+/* The same for a secret that came itself instead of its file's path. */
+MUST_USE bool config_secret_read(struct config_reading *reading,
+                                 struct str secret, const char **to);
+
+/* What an environment variable holds, as the kind's TOML type. Lists may be
+ * written with commas alone: a,b. */
+MUST_USE bool config_value_of_text(struct config_reading *reading,
+                                   struct str text, struct toml_value *value);
+
+/* As it would stand in the file. */
+void config_value_write(const struct toml_value *value, struct buf *out);
+
+#endif
