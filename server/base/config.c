@@ -169,13 +169,14 @@ static struct config_block *only_block(struct loading *l,
 static void unknown_table(struct loading *l, const struct toml_table *table)
 {
     char label[CONFIG_LABEL_SIZE] = "";
-    struct nearest nearest;
+    const char *names[CONFIG_SECTIONS_MAX];
+    const char *nearest;
 
-    nearest_init(&nearest, table->name);
     for (size_t i = 0; i < config_section_count(); i++)
-        nearest_offer(&nearest, config_section_at(i)->name);
-    if (nearest.name != NULL)
-        config_section_label(config_section_find(str_of(nearest.name)), label);
+        names[i] = config_section_at(i)->name;
+    nearest = nearest_name(table->name, names, config_section_count());
+    if (nearest != NULL)
+        config_section_label(config_section_find(str_of(nearest)), label);
     problem(l, (struct config_origin){.place = table->place},
             "unknown table [%.*s]%s%s%s", STR_ARG(table->name),
             *label == '\0' ? "" : "; did you mean ", label,
@@ -207,16 +208,16 @@ static void unknown_key(struct loading *l, const struct config_section *section,
                         struct str name, struct config_origin origin)
 {
     char label[CONFIG_LABEL_SIZE];
-    struct nearest nearest;
+    const char *names[CONFIG_KEYS_MAX];
+    const char *nearest;
 
-    nearest_init(&nearest, name);
     for (size_t i = 0; i < config_key_count(section); i++)
-        nearest_offer(&nearest, config_key_at(section, i)->name);
+        names[i] = config_key_at(section, i)->name;
+    nearest = nearest_name(name, names, config_key_count(section));
     problem(l, origin, "unknown key \"%.*s\" in %s%s%s%s", STR_ARG(name),
             config_section_label(section, label),
-            nearest.name == NULL ? "" : "; did you mean \"",
-            nearest.name == NULL ? "" : nearest.name,
-            nearest.name == NULL ? "" : "\"?");
+            nearest == NULL ? "" : "; did you mean \"",
+            nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
 }
 
 static void take_member(struct loading *l, struct config_block *block,
@@ -584,15 +585,16 @@ static bool is_upstream(const struct config *config, const char *name)
 static void unknown_upstream(struct loading *l, const char *name,
                              struct config_origin origin)
 {
-    struct nearest nearest;
+    size_t count = l->config->upstream_count;
+    const char **names = ARENA_ARRAY(l->arena, const char *, count);
+    const char *nearest;
 
-    nearest_init(&nearest, str_of(name));
-    for (size_t i = 0; i < l->config->upstream_count; i++)
-        nearest_offer(&nearest, l->config->upstreams[i].name);
+    for (size_t i = 0; i < count; i++)
+        names[i] = l->config->upstreams[i].name;
+    nearest = nearest_name(str_of(name), names, count);
     problem(l, origin, "there is no [[upstream]] \"%s\"%s%s%s", name,
-            nearest.name == NULL ? "" : "; did you mean \"",
-            nearest.name == NULL ? "" : nearest.name,
-            nearest.name == NULL ? "" : "\"?");
+            nearest == NULL ? "" : "; did you mean \"",
+            nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
 }
 
 static void check_route(struct loading *l, const struct config_route *route,

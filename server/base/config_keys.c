@@ -65,6 +65,7 @@ static const struct config_section SECTIONS[] = {
 
 size_t config_section_count(void)
 {
+    _Static_assert(COUNT_OF(SECTIONS) <= CONFIG_SECTIONS_MAX, "room");
     return COUNT_OF(SECTIONS);
 }
 

@@ -62,7 +62,7 @@ struct config_section {
     size_t first_key;
 };
 
-enum { CONFIG_KEYS_MAX = 40, CONFIG_LABEL_SIZE = 32 };
+enum { CONFIG_SECTIONS_MAX = 16, CONFIG_KEYS_MAX = 40, CONFIG_LABEL_SIZE = 32 };
 
 size_t config_section_count(void);
 const struct config_section *config_section_at(size_t index);

@@ -28,13 +28,16 @@ static bool refuse(struct config_reading *r, const char *format, ...)
 }
 
 /* Behind a refusal: the nearest of the words, if there is one. */
-static void suggest(struct config_reading *r, const struct nearest *nearest)
+static bool suggest(struct config_reading *r, struct str text,
+                    const char *const *words, size_t count)
 {
+    const char *nearest = nearest_name(text, words, count);
     size_t len = strlen(r->why);
 
-    if (nearest->name != NULL)
+    if (nearest != NULL)
         snprintf(r->why + len, sizeof r->why - len, "; did you mean \"%s\"?",
-                 nearest->name);
+                 nearest);
+    return false;
 }
 
 /* --- numbers with units --- */
@@ -346,16 +349,14 @@ static bool read_class(struct config_reading *r, struct str text,
                        const char **to)
 {
     enum mail_class found;
-    struct nearest nearest;
+    const char *names[CLASS_COUNT];
 
     if (text.len == 0 || mail_class_parse(text, &found))
         return keep(r, text, to);
-    refuse(r, "must be verification, reset, alert, transactional or bulk");
-    nearest_init(&nearest, text);
     for (enum mail_class c = 0; c < CLASS_COUNT; c++)
-        nearest_offer(&nearest, mail_class_name(c));
-    suggest(r, &nearest);
-    return false;
+        names[c] = mail_class_name(c);
+    refuse(r, "must be verification, reset, alert, transactional or bulk");
+    return suggest(r, text, names, CLASS_COUNT);
 }
 
 /* --- secrets --- */
@@ -398,7 +399,7 @@ struct word {
     int number;
 };
 
-enum { WORD_LATER = -1 };
+enum { WORD_LATER = -1, WORDS_MAX = 8 };
 
 static const struct word TLS_WORDS[] = {
     {"implicit", TLS_IMPLICIT},
@@ -428,21 +429,21 @@ static const struct word FORMAT_WORDS[] = {
 static bool refuse_word(struct config_reading *r, struct str text,
                         const struct word *words)
 {
-    struct nearest nearest;
-    size_t len;
+    const char *names[WORDS_MAX];
+    size_t count = 0;
 
     refuse(r, "must be");
-    nearest_init(&nearest, text);
     for (size_t i = 0; words[i].name != NULL; i++) {
+        size_t len = strlen(r->why);
+
         if (words[i].number == WORD_LATER)
             continue;
-        len = strlen(r->why);
+        CHECK(count < WORDS_MAX);
         snprintf(r->why + len, sizeof r->why - len, "%s \"%s\"",
-                 i > 0 ? "," : " one of", words[i].name);
-        nearest_offer(&nearest, words[i].name);
+                 count > 0 ? "," : " one of", words[i].name);
+        names[count++] = words[i].name;
     }
-    suggest(r, &nearest);
-    return false;
+    return suggest(r, text, names, count);
 }
 
 /* The enums of config.h are stored as the ints that they are. */
