@@ -34,7 +34,7 @@ static size_t option_index(const struct verb *verb, const char *name)
     for (size_t i = 0; i < verb->option_count; i++)
         if (strcmp(verb->options[i].name, name) == 0)
             return i;
-    CHECK(!"an option that the verb's table does not have");
+    CHECK(false); /* an option that the verb's table does not have */
     return 0;
 }
 

@@ -53,7 +53,7 @@ static struct work_job *take(struct work *work)
     while (!work->stopping && list_is_empty(&work->queued))
         CHECK(pthread_cond_wait(&work->wake, &work->lock) == 0);
     if (!work->stopping) {
-        job = LIST_FIRST(&work->queued, struct work_job, link);
+        job = LIST_MEMBER(work->queued.next, struct work_job, link);
         list_remove(&job->link);
     }
     unlock(work);

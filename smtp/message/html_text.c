@@ -632,6 +632,8 @@ static struct list_level *current_list(struct text_state *state)
 
 static void list_tag(struct text_state *state, const struct tag *tag)
 {
+    struct list_level *list;
+
     if (tag->is_closing && state->list_depth > 0)
         state->list_depth--;
     state->prefix[0] = '\0';
@@ -639,7 +641,9 @@ static void list_tag(struct text_state *state, const struct tag *tag)
     if (tag->is_closing)
         return;
     state->list_depth++;
-    *current_list(state) =
+    list = current_list(state);
+    CHECK(list != NULL);
+    *list =
         (struct list_level){.is_numbered = str_eq_nocase(tag->name, S("ol"))};
 }
 

@@ -132,8 +132,8 @@ static const char *const BAD[] = {
     "https://example.com/#x",
     "https://ex\xc3\xa4mple.com/",
     "https://\xe2\x91\xa0.\xe2\x91\xa0.1.1/",
-    "https://127\xe3\x80\x82"
-    "0.0.1/",
+    ("https://127\xe3\x80\x82"
+     "0.0.1/"),
     "https://example.com/\r\nX: y",
     "https://example.com/\nx",
     "https://example.com/\tx",

@@ -192,7 +192,7 @@ static void closed_by_its_own_callback(void **state)
         sums[i].work = &work;
         assert_true(work_submit(work, &sums[i].job));
     }
-    turn_until(loop, work == NULL);
+    turn_until(loop, *sums[0].work == NULL);
     for (int i = 0; i < 3; i++)
         loop_turn(loop, 0);
     assert_int_equal(sums[0].done, 1);
