@@ -124,7 +124,8 @@ start_role() {
 }
 
 make_key() {
-    key=$("$bin" keys create --config "$work/posthaste.toml" --name bench)
+    key=$("$bin" keys create --config "$work/posthaste.toml" --name bench |
+        grep -oE 'ph_[a-z]+_[^"[:space:]]+')
 }
 
 # --- the peer -----------------------------------------------------------

@@ -121,7 +121,7 @@ class Service {
         const out = await this.posthaste(
             ['keys', 'create', '--config', this.config, '--name', name,
              '--permission', permission, ...more]);
-        return out.trim();
+        return /ph_[a-z]+_[^"\s]+/.exec(out)[0];
     }
 
     // One API call. body: an object (sent as JSON), a string or bytes as they

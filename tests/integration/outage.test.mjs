@@ -1,0 +1,112 @@
+// Redis goes away and comes back.
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { deafRedis, startRedis } from './harness/redis.mjs';
+import { until } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
+
+let redis;
+let sink;
+let service;
+
+before(async () => {
+    redis = await startRedis();
+    sink = await startSink();
+    service = await startService({ redis, upstreams: [sink.upstream()] });
+});
+
+const post = (headers) => service.call('POST', '/v1/emails', {
+    from: 'app@sender.test', to: 'ada@inbox.test', subject: 'Hello',
+    text: 'Hello.',
+}, { headers });
+
+async function refusedInTime() {
+    const begin = Date.now();
+    const answer = await post();
+    assert.equal(answer.status, 503, answer.text);
+    assert.ok(Date.now() - begin < 1000, `${Date.now() - begin} ms`);
+    assert.match(answer.headers.get('retry-after'), /^\d+$/);
+    assert.equal(answer.json.name, 'application_error');
+}
+
+async function resumes() {
+    await redis.start();
+    const begin = Date.now();
+    const answer = await until('a mail is taken', async () => {
+        const got = await post();
+        return got.status === 200 && got;
+    });
+    await service.emailWith(answer.json.id, 'sent');
+    assert.ok(Date.now() - begin < 2000, `${Date.now() - begin} ms`);
+}
+
+describe('redis', () => {
+    test('stopped: 503 within a second; started: mail within two',
+         async () => {
+        await redis.stop();
+        await refusedInTime();
+        await until('not ready', async () => !await service.isReady('api'));
+        for (const role of ['api', 'worker', 'hooks'])
+            assert.equal((await fetch(`http://${service.admin[role]}/livez`))
+                .status, 200);
+        await resumes();
+    });
+
+    test('hanging: 503 within a second, then mail again', async () => {
+        await redis.stop();
+        const deaf = await deafRedis(redis.port);
+        await refusedInTime();
+        await refusedInTime();
+        await deaf.close();
+        await resumes();
+    });
+
+    test('what was queued when it stopped is delivered after', async () => {
+        const scheduled = new Date(Date.now() + 1500).toISOString();
+        const id = await service.send({ to: 'queued@inbox.test',
+                                        scheduled_at: scheduled });
+        await redis.stop();
+        await redis.start();
+        await service.emailWith(id, 'sent');
+        assert.equal(sink.for('queued@inbox.test').length, 1);
+    });
+});
+
+describe('redis that would lose mail', () => {
+    for (const [key, value] of [
+        ['appendonly', 'no'], ['maxmemory-policy', 'allkeys-lru'],
+        ['maxmemory', '0'],
+    ])
+        test(`${key} ${value}: not ready, and it says why`, async () => {
+            await redis.stop();
+            redis.args.push(`--${key}`, value);
+            await redis.start();
+            await until('not ready', async () => {
+                const answer = await fetch(
+                    `http://${service.admin.api}/readyz`);
+                const text = await answer.text();
+                return answer.status === 503 && text.includes(key);
+            });
+            const refused = await post();
+            assert.equal(refused.status, 503);
+            assert.match(refused.headers.get('retry-after'), /^\d+$/);
+            await redis.stop();
+            redis.args.splice(-2);
+            await redis.start();
+            await until('ready again', () => service.isReady('api'));
+        });
+
+    test('full: sends answer 503, what is queued is delivered', async () => {
+        const id = await service.send({
+            to: 'full@inbox.test',
+            scheduled_at: new Date(Date.now() + 2000).toISOString(),
+        });
+        await redis.cli('CONFIG', 'SET', 'maxmemory', '1mb');
+        await until('503', async () => (await post()).status === 503);
+        await sink.mailTo('full@inbox.test');
+        await redis.cli('CONFIG', 'SET', 'maxmemory', '512mb');
+        await service.emailWith(id, 'sent');
+        await until('200', async () => (await post()).status === 200);
+    });
+});
