@@ -1,4 +1,4 @@
-# Writes each Lua file of FILES into OUT as SCRIPT(name, "text").
+# Writes each Lua file of FILES into OUT as SCRIPT(NAME, "text").
 set(text "")
 foreach(file ${FILES})
     get_filename_component(name ${file} NAME_WE)
@@ -6,6 +6,7 @@ foreach(file ${FILES})
     string(REPLACE "\\" "\\\\" body "${body}")
     string(REPLACE "\"" "\\\"" body "${body}")
     string(REPLACE "\n" "\\n\"\n    \"" body "${body}")
-    string(APPEND text "SCRIPT(${name},\n    \"${body}\")\n")
+    string(TOUPPER ${name} id)
+    string(APPEND text "SCRIPT(${id},\n    \"${body}\")\n")
 endforeach()
 file(WRITE ${OUT} "${text}")

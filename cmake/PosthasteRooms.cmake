@@ -22,7 +22,7 @@ function(room name dir)
             VERBATIM)
         add_custom_target(${name}_scripts DEPENDS ${embedded})
         add_dependencies(${name} ${name}_scripts)
-        target_include_directories(${name} PRIVATE
+        target_include_directories(${name} PUBLIC
             ${CMAKE_BINARY_DIR}/generated)
     endif()
 endfunction()

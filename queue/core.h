@@ -1,0 +1,81 @@
+/* core.h - what the files of this wing share: the queue's insides. */
+#ifndef QUEUE_CORE_H
+#define QUEUE_CORE_H
+
+#include "queue/keys.h"
+#include "queue/queue.h"
+#include "queue/redis_link.h"
+#include "server/base/list.h"
+
+/* A part of the queue with a life of its own (claims, tasks). */
+struct queue_part {
+    struct list link; /* of queue.parts */
+    /* up: scripts may be called from now on; may be NULL. */
+    void (*main_changed)(void *ctx, bool up);
+    void (*close)(void *ctx); /* the queue is closing */
+    void *ctx;
+};
+
+struct health {
+    bool known;      /* answered since the link came up */
+    bool has_schema; /* meta was read, and is ours */
+    bool is_durable;
+    bool is_full;    /* 80 % of maxmemory */
+    bool told_ready; /* what the watchers heard last */
+    int64_t maxmemory_bytes;
+    struct error why; /* when not ready */
+    struct timer timer;
+};
+
+struct queue {
+    struct loop *loop;
+    const struct config *config;
+    const struct keyring *keyring; /* NULL: none */
+    struct redis_link *main;       /* scripts and all small commands */
+    struct redis_link *bulk;       /* big values */
+    struct list parts;
+    struct health health;
+    void (*changed)(void *ctx);
+    void *changed_ctx;
+    /* Of their files; NULL until used. */
+    struct claims *claims;
+    struct tasks *tasks;
+    struct rates *rates;
+    struct list calls; /* mail.c, store.c: callers who wait */
+};
+
+void queue_part_add(struct queue *queue, struct queue_part *part);
+void queue_tell_parts(struct queue *queue, bool up);
+
+/* One more link, for BLPOP and the like. */
+struct redis_link *
+queue_link_open(struct queue *queue, const char *name, void (*on_up)(void *ctx),
+                void (*on_down)(void *ctx, const struct error *why), void *ctx);
+
+/* "ph:{N}:", what scripts get as KEYS[1]. Into out, KEY_MAX bytes. */
+struct str queue_partition_prefix(const struct queue *queue, unsigned partition,
+                                  char *out);
+/* A whole key: prefix, partition, the rest by format. */
+struct str queue_key(const struct queue *queue, unsigned partition, char *out,
+                     const char *format, ...) PRINTF_LIKE(4, 5);
+/* A key outside of all partitions. */
+struct str queue_global_key(const struct queue *queue, char *out,
+                            const char *format, ...) PRINTF_LIKE(3, 4);
+void command_init_partition(struct redis_command *command,
+                            const struct queue *queue, enum script script,
+                            unsigned partition);
+
+/* health.c */
+void health_open(struct queue *queue);
+void health_close(struct queue *queue);
+void health_link_is_up(struct queue *queue);
+void health_link_is_down(struct queue *queue, const struct error *why);
+/* May a new mail be stored now? OK, NOT_READY or FULL (and why). */
+enum queue_status health_admits(const struct queue *queue, struct error *why);
+
+/* What a reply means to a caller: AWAY, NOT_READY, FULL; OK when it is no
+ * failure. Fills in err. */
+enum queue_status reply_status(const struct reply *reply,
+                               const struct error *why, struct error *err);
+
+#endif

@@ -1,0 +1,58 @@
+/* keys.h - the name of every key in Redis, in one place.
+ *
+ * All names begin with redis.prefix ("ph:"). Keys of a partition N go on
+ * with "{N}:", which is the cluster's hash tag and the one KEYS[1] that each
+ * script gets; what stands behind it is written here for C, and in
+ * scripts/prelude.lua and its sister libraries for Lua.
+ *
+ *     meta                       hash    schema, write_level, partitions, instance
+ *     k:<sha256>                 hash    API key (store.c)
+ *     o:<owner>                  hash    owner: home partition
+ *     l:<key id>                 string  rate tokens of an API key (store.c)
+ *     {N}:o:<owner>              hash    frozen, ev (is in evring)
+ *     {N}:keys:<owner>           zset    API keys: hash by id
+ *     {N}:i:<owner>:<sha256>     string  idempotency, 24 h: "fingerprint status answer"
+ *     {N}:c:<email>              string  record (record.h)
+ *     {N}:b:<email>:<k>          string  chunk of a big value
+ *     {N}:d:<email>:<n>          hash    delivery (scripts/deliveries.lua)
+ *     {N}:h:<email>              string  history of a final mail
+ *     {N}:hist                   zset    final emails by time
+ *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries
+ *     {N}:ring:<lane>:<route>    list    owners whose flow has work
+ *     {N}:routes                 set     routes that ever had work
+ *     {N}:wake:<lane>:<route>    list    at most one token
+ *     {N}:due:<lane>             zset    deliveries by due time
+ *     {N}:exp                    zset    deliveries by deadline
+ *     {N}:held  {N}:dead         zset    by the end of their life
+ *     {N}:workers                zset    epochs by expiry of their lease
+ *     {N}:own:<epoch>            set     what a child holds
+ *     {N}:beat                   string  "last-turn grace-until"
+ *     {N}:n                      hash    counters
+ *     {N}:ev:<owner>             stream  events, field e: events.h
+ *     {N}:evring  {N}:hwake      list    owners with new events; <= 1 token
+ *     {N}:t:<email>              list    timeline, oldest first
+ */
+#ifndef QUEUE_KEYS_H
+#define QUEUE_KEYS_H
+
+enum { QUEUE_SCHEMA = 1 };
+
+/* Room for any of the names. */
+enum { KEY_MAX = 512 };
+
+#define KEY_META           "meta"
+#define KEY_API_KEY        "k:"
+#define KEY_OWNER          "o:"
+#define KEY_RATE           "l:"
+#define KEY_KEYS           "keys:"
+#define KEY_IDEMPOTENCY    "i:"
+#define KEY_CONTENT        "c:"
+#define KEY_CHUNK          "b:"
+#define KEY_DELIVERY       "d:"
+#define KEY_HISTORY        "h:"
+#define KEY_WAKE           "wake:"
+#define KEY_TIMELINE       "t:"
+#define KEY_EVENTS         "ev:"
+#define KEY_HOOKS_WAKE     "hwake"
+
+#endif

@@ -1,0 +1,175 @@
+#include "queue/core.h"
+
+#include "server/base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { IN_FLIGHT_MAX = 4096 };
+
+void queue_tell_parts(struct queue *queue, bool up)
+{
+    list_each_safe (at, &queue->parts) {
+        struct queue_part *part = LIST_MEMBER(at, struct queue_part, link);
+
+        if (part->main_changed != NULL)
+            part->main_changed(part->ctx, up);
+    }
+}
+
+static void on_main_up(void *ctx)
+{
+    health_link_is_up(ctx);
+}
+
+static void on_main_down(void *ctx, const struct error *why)
+{
+    health_link_is_down(ctx, why);
+}
+
+static struct redis_link *link_open(struct queue *queue,
+                                    struct redis_link_settings settings)
+{
+    settings.config = &queue->config->redis;
+    settings.in_flight_max = IN_FLIGHT_MAX;
+    return redis_link_open(queue->loop, &settings);
+}
+
+struct redis_link *
+queue_link_open(struct queue *queue, const char *name, void (*on_up)(void *ctx),
+                void (*on_down)(void *ctx, const struct error *why), void *ctx)
+{
+    return link_open(queue, (struct redis_link_settings){
+                                .name = name,
+                                .on_up = on_up,
+                                .on_down = on_down,
+                                .ctx = ctx,
+                            });
+}
+
+struct queue *queue_open(struct loop *loop, const struct config *config,
+                         const struct keyring *keyring)
+{
+    struct queue *queue = xcalloc(1, sizeof *queue);
+
+    queue->loop = loop;
+    queue->config = config;
+    queue->keyring = keyring;
+    list_init(&queue->parts);
+    list_init(&queue->calls);
+    health_open(queue);
+    queue->main = link_open(queue, (struct redis_link_settings){
+                                       .name = "main",
+                                       .loads_scripts = true,
+                                       .on_up = on_main_up,
+                                       .on_down = on_main_down,
+                                       .ctx = queue,
+                                   });
+    queue->bulk = queue_link_open(queue, "bulk", NULL, NULL, NULL);
+    return queue;
+}
+
+void queue_close(struct queue **queue_ptr)
+{
+    struct queue *queue = *queue_ptr;
+
+    if (queue == NULL)
+        return;
+    *queue_ptr = NULL;
+    list_each_safe (at, &queue->parts) {
+        struct queue_part *part = LIST_MEMBER(at, struct queue_part, link);
+
+        list_remove(at);
+        part->close(part->ctx);
+    }
+    health_close(queue);
+    redis_link_close(&queue->main);
+    redis_link_close(&queue->bulk);
+    loop_free_later(queue->loop, free, queue);
+}
+
+void queue_part_add(struct queue *queue, struct queue_part *part)
+{
+    list_add_last(&queue->parts, &part->link);
+    if (queue->health.has_schema && part->main_changed != NULL)
+        part->main_changed(part->ctx, true);
+}
+
+/* ---- keys --------------------------------------------------------------- */
+
+static struct str key_format(char *out, size_t len, const char *format,
+                             va_list args) PRINTF_LIKE(3, 0);
+
+static struct str key_format(char *out, size_t len, const char *format,
+                             va_list args)
+{
+    int more = vsnprintf(out + len, KEY_MAX - len, format, args);
+
+    CHECK(more >= 0 && len + (size_t)more < KEY_MAX);
+    return str_make(out, len + (size_t)more);
+}
+
+struct str queue_partition_prefix(const struct queue *queue, unsigned partition,
+                                  char *out)
+{
+    int len = snprintf(out, KEY_MAX, "%s{%u}:", queue->config->redis.prefix,
+                       partition);
+
+    CHECK(len > 0 && len < KEY_MAX);
+    return str_make(out, (size_t)len);
+}
+
+struct str queue_key(const struct queue *queue, unsigned partition, char *out,
+                     const char *format, ...)
+{
+    struct str prefix = queue_partition_prefix(queue, partition, out);
+    struct str key;
+    va_list args;
+
+    va_start(args, format);
+    key = key_format(out, prefix.len, format, args);
+    va_end(args);
+    return key;
+}
+
+struct str queue_global_key(const struct queue *queue, char *out,
+                            const char *format, ...)
+{
+    int len = snprintf(out, KEY_MAX, "%s", queue->config->redis.prefix);
+    struct str key;
+    va_list args;
+
+    CHECK(len >= 0 && len < KEY_MAX);
+    va_start(args, format);
+    key = key_format(out, (size_t)len, format, args);
+    va_end(args);
+    return key;
+}
+
+void command_init_partition(struct redis_command *command,
+                            const struct queue *queue, enum script script,
+                            unsigned partition)
+{
+    char prefix[KEY_MAX];
+
+    command_init_script(command, script,
+                        queue_partition_prefix(queue, partition, prefix));
+}
+
+/* ---- replies ------------------------------------------------------------ */
+
+enum queue_status reply_status(const struct reply *reply,
+                               const struct error *why, struct error *err)
+{
+    struct str text = reply_str(reply);
+
+    if (reply == NULL) {
+        *err = *why;
+        return why->kind == ERR_BUSY ? QUEUE_NOT_READY : QUEUE_AWAY;
+    }
+    if (reply_type(reply) != REPLY_ERROR)
+        return QUEUE_OK;
+    error_set(err, ERR_REMOTE, "redis: %.*s", STR_ARG(text));
+    return reply_is_error(reply, "OOM") ? QUEUE_FULL : QUEUE_NOT_READY;
+}

@@ -1,0 +1,121 @@
+/* redis_link.h - one connection to Redis, and the only door to hiredis.
+ *
+ * A link connects by itself, logs in, selects its database, loads the
+ * scripts, and does so again after every loss, with a jittered back-off.
+ * What one turn of the loop sends leaves in one write. Each command has its
+ * own time limit: when that passes, or anything else goes wrong, the whole
+ * connection is dropped and never used again, and every command under way
+ * ends without a reply: its outcome is unknown.
+ *
+ * hiredis 0.14: after an error it frees its context as soon as the pending
+ * callbacks have run, so a link forgets a context at the first sign of loss.
+ */
+#ifndef QUEUE_REDIS_LINK_H
+#define QUEUE_REDIS_LINK_H
+
+#include "queue/scripts.h"
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/config.h"
+#include "server/base/error.h"
+#include "server/base/str.h"
+#include "server/io/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- replies: live during the callback ---------------------------------- */
+
+struct reply;
+enum reply_type {
+    REPLY_NONE, /* NULL: no answer came */
+    REPLY_TEXT, /* bulk strings and status lines */
+    REPLY_INT,
+    REPLY_NIL,
+    REPLY_LIST,
+    REPLY_ERROR,
+};
+enum reply_type reply_type(const struct reply *reply);
+/* Of TEXT and ERROR, else the empty str. */
+struct str reply_str(const struct reply *reply);
+/* Of INT, and of TEXT that is a decimal number, else 0. */
+int64_t reply_int(const struct reply *reply);
+/* Elements of a LIST, else 0; NULL past the end. */
+size_t reply_count(const struct reply *reply);
+const struct reply *reply_at(const struct reply *reply, size_t index);
+/* An ERROR that begins with that word: "OOM", "NOSCRIPT". */
+bool reply_is_error(const struct reply *reply, const char *word);
+
+/* ---- commands ----------------------------------------------------------- */
+
+struct redis_command {
+    struct buf args; /* as they go over the wire, behind room for a head */
+    size_t count;
+    int script; /* enum script; -1: a plain command */
+};
+void command_init(struct redis_command *command, const char *name);
+/* EVALSHA with one key: the prefix of all keys of the partition, KEYS[1].
+ * Everything added behind it is in ARGV. */
+void command_init_script(struct redis_command *command, enum script script,
+                         struct str partition_prefix);
+void command_add(struct redis_command *command, struct str arg);
+void command_add_cstr(struct redis_command *command, const char *arg);
+void command_add_int(struct redis_command *command, int64_t arg);
+void command_addf(struct redis_command *command, const char *format, ...)
+    PRINTF_LIKE(2, 3);
+void command_finish(struct redis_command *command); /* one never sent */
+
+/* ---- links -------------------------------------------------------------- */
+
+struct redis_link;
+
+enum { REDIS_BUDGET_MS = 800 }; /* what an answer to a caller may wait */
+
+struct redis_link_settings {
+    const struct config_redis *config;
+    const char *name;     /* for logs: "main" */
+    size_t in_flight_max; /* commands; more are refused at once */
+    bool loads_scripts;
+    /* up: commands are taken from now on. down: not any more; why tells,
+     * also after a failed attempt to connect. Not called by close. */
+    void (*on_up)(void *ctx);
+    void (*on_down)(void *ctx, const struct error *why);
+    void *ctx;
+};
+
+/* Begins to connect with the next turn. settings->config and name must
+ * outlive the link. */
+struct redis_link *redis_link_open(struct loop *loop,
+                                   const struct redis_link_settings *settings);
+/* Commands under way get no callback. */
+void redis_link_close(struct redis_link **link);
+bool redis_link_is_up(const struct redis_link *link);
+/* Why the last connection ended, or never came to be. */
+const struct error *redis_link_trouble(const struct redis_link *link);
+size_t redis_link_in_flight(const struct redis_link *link);
+/* Drops the connection and makes a new one: what is under way ends without
+ * a reply. For an owner who got a reply that makes no sense. */
+void redis_link_reset(struct redis_link *link, const char *why);
+
+/* Exactly once, later. reply NULL: none came, and why tells: ERR_BUSY, the
+ * command was not sent (link down or full); any other kind, it may or may
+ * not have been executed. */
+typedef void (*redis_fn)(void *ctx, const struct reply *reply,
+                         const struct error *why);
+
+/* Takes the command's memory, also when it fails. A script that Redis does
+ * not know is loaded and sent once more. fn may be NULL. */
+void redis_send(struct redis_link *link, struct redis_command *command,
+                int64_t budget_ms, redis_fn fn, void *ctx);
+
+/* The parts of redis.url. */
+struct redis_address {
+    char host[256]; /* or the path of a Unix socket */
+    bool is_unix;
+    uint16_t port;
+    unsigned database;
+};
+MUST_USE bool redis_address_parse(const char *url, struct redis_address *out,
+                                  struct error *err);
+
+#endif

@@ -1,0 +1,60 @@
+-- Shared by the scripts. KEYS[1] is the prefix of the partition, "ph:{N}:";
+-- all keys are made from it, so they have one hash slot (keys.h lists them).
+local call = redis.call
+local P = KEYS[1]
+
+-- Redis' time in ms: the one clock of all that is stored.
+local function clock()
+    local t = call('TIME')
+    local ms = t[1] * 1000 + math.floor(t[2] / 1000)
+    if FAULT_POINTS then
+        local meta = string.gsub(P, '{%d+}:$', 'meta')
+        ms = ms + (tonumber(call('HGET', meta, 'test_offset_ms')) or 0)
+    end
+    return ms
+end
+
+-- A token for one child that waits for work of that lane and route. There is
+-- at most one, so that a burst wakes one child.
+local function wake(lane, route)
+    local key = P .. 'wake:' .. lane .. ':' .. route
+    if call('RPUSH', key, 1) > 1 then
+        call('LPOP', key)
+    end
+end
+
+-- Puts a delivery into its flow; at the front when it was there before. A
+-- flow that held something needs no token: whoever left work there pushed
+-- one, or has no room and asks by himself.
+local function flow_push(lane, owner, route, id, front)
+    local flow = P .. 'q:' .. lane .. ':' .. owner .. ':' .. route
+    if call(front and 'LPUSH' or 'RPUSH', flow, id) > 1 then
+        return
+    end
+    if call('RPUSH', P .. 'ring:' .. lane .. ':' .. route, owner) == 1 then
+        call('SADD', P .. 'routes', route)
+    end
+    wake(lane, route)
+end
+
+-- Events as events.h reads them. fields: what stands behind the time, as
+-- ',"a":1'; number -1: the whole email.
+local function event(owner, kind, email, number, generation, ordinal,
+                     sequence, at, fields)
+    call('XADD', P .. 'ev:' .. owner, '*', 'e',
+        '{"t":"email.' .. kind .. '","e":"' .. email .. '","n":' .. number ..
+        ',"g":' .. generation .. ',"o":' .. ordinal .. ',"s":' .. sequence ..
+        ',"at":' .. at .. fields .. '}')
+end
+
+-- Tells the hooks that the owner has new events; is_told: o:<owner> ev.
+local function announce(owner, is_told)
+    if is_told then
+        return
+    end
+    call('HSET', P .. 'o:' .. owner, 'ev', 1)
+    if call('RPUSH', P .. 'evring', owner) == 1 and
+        call('RPUSH', P .. 'hwake', 1) > 1 then
+        call('LPOP', P .. 'hwake')
+    end
+end

@@ -1,0 +1,245 @@
+#include "redis_fixture.h"
+
+struct world {
+    struct loop *loop;
+    struct queue *queue;
+};
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    redis_do("FLUSHALL");
+    world->loop = loop_create();
+    world->queue = queue_open(world->loop, &fixture.config, NULL);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+
+    queue_close(&world->queue);
+    loop_turn(world->loop, 0);
+    loop_destroy(&world->loop);
+    free(world);
+    return 0;
+}
+
+/* What came back from one command. */
+struct answer {
+    unsigned count;
+    enum reply_type type;
+    char text[256];
+    enum error_kind kind;
+    char why[512];
+};
+
+static void on_answer(void *ctx, const struct reply *reply,
+                      const struct error *why)
+{
+    struct answer *answer = ctx;
+
+    answer->count++;
+    answer->type = reply_type(reply);
+    snprintf(answer->text, sizeof answer->text, "%.*s",
+             STR_ARG(reply_str(reply)));
+    if (reply == NULL) {
+        answer->kind = why->kind;
+        snprintf(answer->why, sizeof answer->why, "%s", why->text);
+    }
+}
+
+static void send(struct world *world, const char *name, const char *arg,
+                 int64_t budget_ms, struct answer *answer)
+{
+    struct redis_command command;
+
+    command_init(&command, name);
+    if (arg != NULL)
+        command_add_cstr(&command, arg);
+    redis_send(world->queue->main, &command, budget_ms, on_answer, answer);
+}
+
+static void becomes_ready(void **state)
+{
+    struct world *world = *state;
+    struct error why;
+
+    assert_false(queue_is_ready(world->queue, &why));
+    assert_string_equal(why.text, "redis is not connected yet");
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    assert_string_equal(redis_ask("HGET ph:meta schema"), "1");
+}
+
+static void refuses_while_not_connected(void **state)
+{
+    struct world *world = *state;
+    struct answer answer = {0};
+
+    send(world, "PING", NULL, 100, &answer);
+    assert_int_equal(answer.count, 0); /* never inside the call */
+    until(world->loop, answer.count > 0);
+    assert_int_equal(answer.type, REPLY_NONE);
+    assert_int_equal(answer.kind, ERR_BUSY);
+}
+
+static void replies_come_in_order(void **state)
+{
+    struct world *world = *state;
+    struct answer answers[3] = {{0}};
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    send(world, "ECHO", "one", 1000, &answers[0]);
+    send(world, "INCR", "x", 1000, &answers[1]);
+    send(world, "LLEN", NULL, 1000, &answers[2]);
+    until(world->loop, answers[2].count > 0);
+    assert_string_equal(answers[0].text, "one");
+    assert_int_equal(answers[1].type, REPLY_INT);
+    assert_int_equal(answers[2].type, REPLY_ERROR);
+}
+
+/* A server that does not answer: all under way ends in time, the link is
+ * made anew, and the late reply meets nobody. */
+static void silence_drops_the_link(void **state)
+{
+    struct world *world = *state;
+    struct answer late = {0};
+    struct answer other = {0};
+    int64_t start;
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    kill(fixture.pid, SIGSTOP);
+    start = real_ms();
+    send(world, "PING", NULL, 100, &late);
+    send(world, "PING", NULL, 5000, &other);
+    until(world->loop, late.count > 0 && other.count > 0);
+    assert_true(real_ms() - start < 1000);
+    assert_int_equal(late.type, REPLY_NONE);
+    assert_int_equal(late.kind, ERR_TIMEOUT);
+    assert_string_equal(late.why, "redis: no answer in time");
+    assert_int_equal(other.kind, ERR_TIMEOUT);
+    assert_false(queue_is_ready(world->queue, NULL));
+    kill(fixture.pid, SIGCONT);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    assert_int_equal(late.count, 1);
+    assert_int_equal(other.count, 1);
+}
+
+static void a_killed_redis_is_an_unknown_outcome(void **state)
+{
+    struct world *world = *state;
+    struct answer answer = {0};
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    kill(fixture.pid, SIGSTOP);
+    send(world, "PING", NULL, 5000, &answer);
+    loop_turn(world->loop, 0);
+    fixture_stop();
+    until(world->loop, answer.count > 0);
+    assert_int_equal(answer.type, REPLY_NONE);
+    assert_int_equal(answer.kind, ERR_REMOTE);
+    fixture_start();
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    assert_int_equal(answer.count, 1);
+}
+
+static void closing_leaves_no_callback(void **state)
+{
+    struct world *world = *state;
+    struct answer answers[2] = {{0}};
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    send(world, "PING", NULL, 1000, &answers[0]);
+    loop_turn(world->loop, 0);
+    send(world, "PING", NULL, 1000, &answers[1]);
+    queue_close(&world->queue);
+    loop_turn(world->loop, 20);
+    assert_int_equal(answers[0].count, 0);
+    assert_int_equal(answers[1].count, 0);
+}
+
+static void close_from_inside(void *ctx, const struct reply *reply,
+                              const struct error *why)
+{
+    struct world *world = ctx;
+
+    (void)reply;
+    (void)why;
+    queue_close(&world->queue);
+}
+
+static void may_be_closed_by_a_callback(void **state)
+{
+    struct world *world = *state;
+    struct redis_command command;
+    struct answer answer = {0};
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    command_init(&command, "PING");
+    redis_send(world->queue->main, &command, 1000, close_from_inside, world);
+    send(world, "PING", NULL, 1000, &answer);
+    until(world->loop, world->queue == NULL);
+    loop_turn(world->loop, 20);
+    assert_int_equal(answer.count, 0);
+}
+
+static void addresses(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *host; /* NULL: refused */
+        unsigned port;
+        unsigned database;
+    } cases[] = {
+        {"redis://127.0.0.1:6380/2", "127.0.0.1", 6380, 2},
+        {"redis://localhost", "localhost", 6379, 0},
+        {"redis://[::1]:7/0", "::1", 7, 0},
+        {"redis://[::1]", "::1", 6379, 0},
+        {"unix:/run/redis.sock", "/run/redis.sock", 0, 0},
+        {"unix:/run/redis.sock?db=3", "/run/redis.sock", 0, 3},
+        {"redis://", NULL, 0, 0},
+        {"redis://h:0/0", NULL, 0, 0},
+        {"redis://h:65536", NULL, 0, 0},
+        {"redis://h:1/x", NULL, 0, 0},
+        {"redis://[::1", NULL, 0, 0},
+        {"unix:", NULL, 0, 0},
+        {"unix:/s?db=x", NULL, 0, 0},
+        {"http://h", NULL, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct redis_address address;
+        struct error err;
+        bool good = redis_address_parse(cases[i].url, &address, &err);
+
+        if (good != (cases[i].host != NULL))
+            fail_msg("%s", cases[i].url);
+        if (!good)
+            continue;
+        assert_string_equal(address.host, cases[i].host);
+        assert_int_equal(address.port, cases[i].port);
+        assert_int_equal(address.database, cases[i].database);
+    }
+}
+
+#define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses),
+        LINK_TEST(becomes_ready),
+        LINK_TEST(refuses_while_not_connected),
+        LINK_TEST(replies_come_in_order),
+        LINK_TEST(silence_drops_the_link),
+        LINK_TEST(a_killed_redis_is_an_unknown_outcome),
+        LINK_TEST(closing_leaves_no_callback),
+        LINK_TEST(may_be_closed_by_a_callback),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_group_setup,
+                                  fixture_group_teardown);
+}
