@@ -173,15 +173,15 @@ static size_t cluster_len(const struct encoder *encoder, struct str text,
 }
 
 /* The bytes at the front that make an encoded word of at most room
- * characters between its question marks. */
+ * characters between its question marks. What is longer than whole_max is
+ * torn. */
 static size_t word_len(const struct encoder *encoder, struct str text,
-                       size_t room)
+                       size_t room, size_t whole_max)
 {
-    size_t room_max = WORD_MAX - WORD_FRAME;
     size_t len = 0;
 
     while (len < text.len) {
-        size_t more = cluster_len(encoder, str_from(text, len), room_max);
+        size_t more = cluster_len(encoder, str_from(text, len), whole_max);
 
         if (encoded_len(encoder, str_slice(text, 0, len + more)) > room)
             break;
@@ -218,17 +218,23 @@ void fold_encoded(struct fold *fold, struct str text, enum fold_context context)
 
     CHECK(!str_has_control(text));
     while (text.len > 0) {
+        size_t room_max = WORD_MAX - WORD_FRAME;
         size_t room = word_room(fold);
-        size_t len = room < WORD_ROOM_MIN ? 0 : word_len(&encoder, text, room);
+        size_t len = 0;
 
+        /* Python 3.11 takes a line break right behind the colon for a blank
+         * of the value, so rather tear than break there. */
+        if (room >= WORD_ROOM_MIN)
+            len = word_len(&encoder, text, room,
+                           fold->is_first ? room : room_max);
         if (len > 0) {
             blank(fold);
         } else {
             line_break(fold);
-            len = word_len(&encoder, text, WORD_MAX - WORD_FRAME);
+            len = word_len(&encoder, text, room_max, room_max);
         }
         word_add(fold, &encoder, str_slice(text, 0, len));
+        fold->is_first = false;
         text = str_from(text, len);
     }
-    fold->is_first = false;
 }

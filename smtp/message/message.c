@@ -61,6 +61,19 @@ static void mark_cid(const struct map *places, struct str cid)
         *place = true;
 }
 
+/* Readers show inline text as part of the body (mailparser 3.14.2 and
+ * postal-mime 4.0.0 append it), which nobody means by a cid: link. */
+static bool can_be_inline(const struct attachment *attachment)
+{
+    struct str type = attachment->type;
+
+    if (type.len == 0)
+        type = content_type_guess(attachment->name);
+    return attachment->content_id.len > 0 &&
+           !str_starts_nocase(type, S("text/")) &&
+           !str_starts_nocase(type, S("message/"));
+}
+
 /* For each attachment whether the html shows it. One pass over the html,
  * however many attachments there are. */
 static bool *find_inline(const struct message *message, struct arena *arena)
@@ -71,9 +84,10 @@ static bool *find_inline(const struct message *message, struct arena *arena)
     struct str cid;
 
     for (size_t i = 0; i < message->attachment_count; i++) {
-        struct str id = content_id_bare(message->attachments[i].content_id);
+        const struct attachment *attachment = &message->attachments[i];
+        struct str id = content_id_bare(attachment->content_id);
 
-        if (id.len > 0 && map_get(places, id) == NULL)
+        if (can_be_inline(attachment) && map_get(places, id) == NULL)
             map_put(places, id, &shown[i]);
     }
     while (map_count(places) > 0 && next_cid(&rest, &cid))
