@@ -41,8 +41,20 @@ struct queue {
     struct claims *claims;
     struct tasks *tasks;
     struct rates *rates;
-    struct list calls; /* mail.c, store.c: callers who wait */
+    struct list calls; /* callers who wait: struct queue_call */
 };
+
+/* A caller who waits for an answer. The struct that begins with it lives in
+ * its arena, so that queue_close can drop it without knowing what it is. */
+struct queue_call {
+    struct list link; /* of queue.calls */
+    struct queue *queue;
+    struct arena *arena;
+};
+/* size: of the struct that begins with a queue_call; zeroed. */
+MUST_USE void *queue_call_new(struct queue *queue, size_t size);
+/* Behind the caller's callback, or before it when nothing of it is used. */
+void queue_call_end(struct queue_call *call);
 
 void queue_part_add(struct queue *queue, struct queue_part *part);
 void queue_tell_parts(struct queue *queue, bool up);

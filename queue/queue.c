@@ -86,6 +86,8 @@ void queue_close(struct queue **queue_ptr)
     health_close(queue);
     redis_link_close(&queue->main);
     redis_link_close(&queue->bulk);
+    list_each_safe (at, &queue->calls)
+        queue_call_end(LIST_MEMBER(at, struct queue_call, link));
     loop_free_later(queue->loop, free, queue);
 }
 
@@ -94,6 +96,28 @@ void queue_part_add(struct queue *queue, struct queue_part *part)
     list_add_last(&queue->parts, &part->link);
     if (queue->health.has_schema && part->main_changed != NULL)
         part->main_changed(part->ctx, true);
+}
+
+/* ---- callers ------------------------------------------------------------ */
+
+void *queue_call_new(struct queue *queue, size_t size)
+{
+    struct arena *arena = arena_create();
+    struct queue_call *call = arena_alloc(arena, size);
+
+    CHECK(size >= sizeof *call);
+    call->queue = queue;
+    call->arena = arena;
+    list_add_last(&queue->calls, &call->link);
+    return call;
+}
+
+void queue_call_end(struct queue_call *call)
+{
+    struct arena *arena = call->arena;
+
+    list_remove(&call->link);
+    arena_destroy(&arena);
 }
 
 /* ---- keys --------------------------------------------------------------- */
