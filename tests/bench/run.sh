@@ -131,6 +131,9 @@ make_key() {
 # --- the peer -----------------------------------------------------------
 
 peer_npm=$root/build/peers
+# The node of tests/package.json where tests/run.sh has installed it.
+node=$(compgen -G "$root/build/npm/node_modules/node-linux-*/bin/node" ||
+    command -v node)
 install_peer() {
     cmp -s tests/bench/peers/package-lock.json "$peer_npm/installed" && return
     mkdir -p "$peer_npm"
@@ -146,7 +149,7 @@ start_peer() {
     [ "$1" != api ] || peer_port=$(free_port)
     start "peer-$1" env REDIS_PORT="$redis" PORT="${peer_port:-}" \
         SINK_PORT="$sink_port" PEER_NPM="$peer_npm" \
-        node tests/bench/peers/peer.mjs "$1"
+        "$node" tests/bench/peers/peer.mjs "$1"
     peer[$1]=$started
     await "peer $1" grep -q ready "$work/peer-$1.log"
 }
