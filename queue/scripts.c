@@ -38,8 +38,7 @@ static struct str library_text(struct str name)
     for (unsigned i = 0; i < SCRIPT_COUNT; i++)
         if (!is_script(i) && str_eq_nocase(str_of(SCRIPTS[i].name), name))
             return SCRIPTS[i].text;
-    CHECK(!"a library of that name");
-    return S("");
+    check_failed("a library of that name", __FILE__, __LINE__);
 }
 
 /* The line of the interpreter must stay the first one. Builds with fault
