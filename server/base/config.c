@@ -302,10 +302,15 @@ static void unknown_variable(struct loading *l, const struct variable *v)
 
     if (v->section == NULL)
         problem(l, v->origin, "there is no such table");
+    else if (v->section->is_list)
+        problem(l, v->origin,
+                "%s comes more than once: write " VARIABLE_PREFIX
+                "TABLE__name__KEY",
+                config_section_label(v->section, label));
     else
-        problem(l, v->origin, "to set a key of %s, write %s%s__NAME__KEY",
-                config_section_label(v->section, label), VARIABLE_PREFIX,
-                v->section->name);
+        problem(l, v->origin,
+                "%s comes once: write " VARIABLE_PREFIX "TABLE__KEY",
+                config_section_label(v->section, label));
 }
 
 /* Takes "NAME=value" apart. False: not ours, or a problem was told. */
@@ -555,6 +560,17 @@ static void check_login(struct loading *l, const struct config_upstream *u,
                 "auth_in_clear = true");
 }
 
+/* What was set, but wrongly, has had its problem told. */
+static bool is_missing(const struct config_block *block, const char *name)
+{
+    ptrdiff_t key = config_key_find(block->section, str_of(name));
+    const struct config_setting *setting = &block->settings[key];
+
+    CHECK(key >= 0);
+    return !setting->is_set ||
+           (setting->value.text.len == 0 && setting->value.count == 0);
+}
+
 static void check_upstreams(struct loading *l)
 {
     const struct config_upstream *all = l->config->upstreams;
@@ -562,9 +578,9 @@ static void check_upstreams(struct loading *l)
     for (size_t i = 0; i < l->config->upstream_count; i++) {
         const struct config_block *block = nth_block(l, "upstream", i);
 
-        if (*all[i].name == '\0')
+        if (is_missing(block, "name"))
             problem(l, origin_of(block, "name"), "[[upstream]] needs a name");
-        if (*all[i].host == '\0')
+        if (is_missing(block, "host"))
             problem(l, origin_of(block, "host"), "[[upstream]] needs a host");
         for (size_t k = 0; k < i && *all[i].name != '\0'; k++)
             if (strcmp(all[i].name, all[k].name) == 0)
@@ -602,7 +618,7 @@ static void check_route(struct loading *l, const struct config_route *route,
 {
     struct config_origin origin = origin_of(block, "upstreams");
 
-    if (route->upstreams.count == 0)
+    if (is_missing(block, "upstreams"))
         problem(l, origin, "[[route]] needs upstreams");
     for (size_t i = 0; i < route->upstreams.count; i++) {
         const char *name = route->upstreams.items[i];
@@ -673,12 +689,13 @@ static void make_default_route(struct loading *l)
         return;
     route = ARENA_NEW(l->arena, struct config_route);
     *route = (struct config_route){
-        .name = "", .class = "", .from_domain = "", .to_domain = "", .tag = ""};
+        .class = "", .from_domain = "", .to_domain = "", .tag = ""};
     route->upstreams.count = config->upstream_count;
     route->upstreams.items =
         ARENA_ARRAY(l->arena, const char *, config->upstream_count);
     for (size_t i = 0; i < config->upstream_count; i++)
         route->upstreams.items[i] = config->upstreams[i].name;
+    route->name = joined_name(l, &route->upstreams);
     config->routes = route;
     config->route_count = 1;
 }
@@ -713,10 +730,10 @@ struct config *config_parse(struct str text, const char *name,
     take_file(l);
     take_environment(l);
     read_settings(l);
-    check_upstreams(l);
-    make_default_route(l);
     name_routes(l);
+    check_upstreams(l);
     check_routes(l);
+    make_default_route(l);
     if (l->problem_count > 0) {
         print_problems(l, problems);
         config_destroy(&config);

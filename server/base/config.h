@@ -2,8 +2,14 @@
  *
  * config.def is the one list of keys: names, types, defaults and their
  * documentation come from it, and so do the environment variables,
- * `posthaste config show` and the reference page. The file is a strict
- * subset of TOML (toml.h). Order: environment over file over default.
+ * `posthaste config show` and the commented posthaste.toml. The file is a
+ * strict subset of TOML (toml.h). Order: environment over file over default.
+ *
+ * A variable is POSTHASTE_ and the path with __ between its parts, in
+ * capitals: POSTHASTE_API__LISTEN (lists: with commas). A repeated table is
+ * named by its name: POSTHASTE_UPSTREAM__main__HOST; it comes to be if the
+ * file has none of that name. A secret may come itself, without _FILE:
+ * POSTHASTE_REDIS__PASSWORD.
  */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
@@ -30,8 +36,13 @@ struct config_duration_list {
 };
 
 enum config_tls { TLS_IMPLICIT, TLS_STARTTLS, TLS_OPPORTUNISTIC, TLS_OFF };
-enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN,
-                   AUTH_CRAM_MD5 };
+enum config_auth {
+    AUTH_AUTO,
+    AUTH_NONE,
+    AUTH_PLAIN,
+    AUTH_LOGIN,
+    AUTH_CRAM_MD5
+};
 
 struct config_api {
     struct config_list listen; /* "host:port" or "unix:/path" */
@@ -90,7 +101,7 @@ struct config_upstream {
 };
 
 struct config_route {
-    const char *name; /* given, or the upstreams' names joined by "+" */
+    const char *name;  /* given, or the upstreams' names joined by "+" */
     const char *class; /* "" matches all; so do the next three */
     const char *from_domain;
     const char *to_domain;
@@ -139,12 +150,14 @@ struct config {
     struct config_limits limits;
     struct config_privacy privacy;
     struct config_log log;
-    struct arena *arena; /* owns all of it */
+    struct arena *arena;         /* owns all of it */
+    struct config_block *blocks; /* who set what, for config_show */
+    const char *file;            /* where it came from; "" when nowhere */
 };
 
-/* path NULL: only environment and defaults. Problems (one per line,
- * "file:line:column: text", the line with a caret below) are added to
- * problems; NULL if there were any. */
+/* path NULL: only environment and defaults. Problems ("file:line:column:
+ * text", below it the line with a caret; "POSTHASTE_X__Y: text") are added to
+ * problems; NULL if there were any. Reads the files that hold secrets. */
 struct config *config_load(const char *path, struct buf *problems);
 /* The same from memory; name stands for the file in problems. */
 struct config *config_parse(struct str text, const char *name,
@@ -155,9 +168,19 @@ void config_destroy(struct config **config);
  * /etc/posthaste/posthaste.toml; NULL when there is none. */
 const char *config_find(const char *flag);
 
-/* Every key with its value and where that came from; secrets masked. */
+/* Every key with its value and who set it; secrets masked. */
 void config_show(const struct config *config, bool as_json, struct buf *out);
-/* A commented posthaste.toml with every key and its default. */
-void config_template(struct buf *out);
+
+/* A key to be set in the template; value is written as in the file. */
+struct config_preset {
+    const char *table;
+    const char *key;
+    const char *toml;
+};
+
+/* posthaste.toml with every key, its documentation and its default as a
+ * comment; the presets are set. */
+void config_template(const struct config_preset *presets, size_t count,
+                     struct buf *out);
 
 #endif

@@ -462,16 +462,25 @@ static bool at_fresh_start(const struct parser *p)
     return len > 0 && peek(&ahead) == '=';
 }
 
-static void recover(struct parser *p)
+/* Goes on at the next fresh start behind from. The line of the problem may
+ * be one itself: the one that an open list ran into. */
+static void recover(struct parser *p, size_t from)
 {
-    do
+    size_t line = p->at;
+
+    while (line > from && p->text.ptr[line - 1] != '\n')
+        line--;
+    if (line > from) {
+        p->at = line;
+        p->place.column = 1;
+    }
+    while (!at_end(p) && (p->at == from || !at_fresh_start(p)))
         step(p);
-    while (!at_end(p) && !at_fresh_start(p));
 }
 
 static void parse_line(struct parser *p)
 {
-    size_t before = p->at;
+    size_t from = p->at;
     bool ok;
 
     skip_blanks(p);
@@ -481,8 +490,8 @@ static void parse_line(struct parser *p)
         ok = parse_header(p);
     else
         ok = parse_member(p);
-    if (!ok && !(p->at > before && at_fresh_start(p)))
-        recover(p);
+    if (!ok)
+        recover(p, from);
 }
 
 /* What no place of the text may hold. */

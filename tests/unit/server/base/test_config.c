@@ -1,0 +1,721 @@
+#include "server/base/config.h"
+
+#include "server/base/file.h"
+#include "server/base/json.h"
+#include "server/base/log.h"
+
+#include "check_cmocka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { OUT_MAX = 1 << 18 };
+
+static struct buf out;
+
+static int setup(void **state)
+{
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    buf_finish(&out);
+    return 0;
+}
+
+/* The configuration of a text that has no problem. */
+static struct config *good(const char *text)
+{
+    struct config *config = config_parse(str_of(text), "posthaste.toml", &out);
+
+    if (config == NULL)
+        fail_msg("%s", out.data);
+    return config;
+}
+
+#define UPSTREAM "[[upstream]]\nname = \"main\"\nhost = \"smtp.test\"\n"
+
+static void nothing_set_gives_the_defaults(void **state)
+{
+    struct config *c = good("");
+
+    (void)state;
+    assert_int_equal(c->api.listen.count, 1);
+    assert_string_equal(c->api.listen.items[0], "127.0.0.1:8080");
+    assert_string_equal(c->api.admin_listen, "127.0.0.1:8081");
+    assert_int_equal(c->api.max_body_bytes, 40 << 20);
+    assert_int_equal(c->api.header_timeout_ms, 10000);
+    assert_int_equal(c->api.body_timeout_ms, 30000);
+    assert_int_equal(c->api.connections_per_ip, 512);
+    assert_int_equal(c->api.trusted_proxies.count, 0);
+    assert_string_equal(c->redis.url, "redis://127.0.0.1:6379/0");
+    assert_string_equal(c->redis.password, "");
+    assert_string_equal(c->redis.prefix, "ph:");
+    assert_false(c->redis.allow_volatile);
+    assert_int_equal(c->redis.history_max_percent, 25);
+    assert_string_equal(c->secrets.keyring_file, "");
+    assert_int_equal(c->worker.message_ttl_ms, 72 * 3600 * 1000);
+    assert_int_equal(c->worker.stop_timeout_ms, 0);
+    assert_int_equal(c->worker.lease_ms, 10000);
+    assert_int_equal(c->worker.retry.count, 0);
+    assert_int_equal(c->upstream_count, 0);
+    assert_int_equal(c->route_count, 0);
+    assert_int_equal(c->webhook.timeout_ms, 15000);
+    assert_int_equal(c->webhook.ports.count, 2);
+    assert_string_equal(c->webhook.ports.items[0], "443");
+    assert_int_equal(c->webhook.retry.count, 8);
+    assert_int_equal(c->webhook.retry.items_ms[2], 300000);
+    assert_int_equal(c->limits.rate, 100);
+    assert_int_equal(c->limits.rate_per_ms, 1000);
+    assert_int_equal(c->privacy.keep_bodies_ms, 24 * 3600 * 1000);
+    assert_int_equal(c->log.level, LOG_INFO);
+    assert_int_equal(c->log.format, LOG_AUTO);
+    config_destroy(&c);
+    assert_null(c);
+    config_destroy(&c);
+}
+
+/* The timeouts are those of the catalogue, RFC 5321 section 4.5.3.2. */
+static void an_upstream_has_defaults_and_a_route(void **state)
+{
+    struct config *c = good(UPSTREAM "[[upstream]]\nname = \"spare\"\n"
+                                     "host = \"::1\"\nport = 25\n");
+    const struct config_upstream *u = &c->upstreams[0];
+
+    (void)state;
+    assert_int_equal(c->upstream_count, 2);
+    assert_string_equal(u->name, "main");
+    assert_string_equal(u->host, "smtp.test");
+    assert_int_equal(u->port, 587);
+    assert_int_equal(u->tls, TLS_STARTTLS);
+    assert_int_equal(u->auth, AUTH_AUTO);
+    assert_int_equal(u->max_sessions, 8);
+    assert_int_equal(u->messages_per_session, 100);
+    assert_int_equal(u->weight, 10);
+    assert_int_equal(u->priority, 0);
+    assert_int_equal(u->connect_timeout_ms, 30000);
+    assert_int_equal(u->banner_timeout_ms, 60000);
+    assert_int_equal(u->command_timeout_ms, 300000);
+    assert_int_equal(u->data_timeout_ms, 120000);
+    assert_int_equal(u->block_timeout_ms, 180000);
+    assert_int_equal(u->dot_timeout_ms, 600000);
+    assert_int_equal(u->session_timeout_ms, 1800000);
+    assert_int_equal(u->idle_timeout_ms, 60000);
+    assert_int_equal(c->upstreams[1].port, 25);
+    assert_int_equal(c->route_count, 1);
+    assert_string_equal(c->routes[0].name, "main+spare");
+    assert_string_equal(c->routes[0].class, "");
+    assert_int_equal(c->routes[0].upstreams.count, 2);
+    assert_false(c->routes[0].final);
+    config_destroy(&c);
+}
+
+static void every_kind_of_value_is_read(void **state)
+{
+    struct config *c = good(
+        "[api]\n"
+        "listen = [\"*:80\", \"[::1]:8080\", \"unix:/run/x\", "
+        "\"localhost:0\"]\n"
+        "max_body = \"512KiB\"\nheader_timeout = \"500ms\"\n"
+        "trusted_proxies = [\"10.0.0.0/8\", \"::1\", \"192.0.2.1\"]\n"
+        "[redis]\nurl = \"unix:/run/redis.sock?db=3\"\nprefix = \"a.b-c_1:\"\n"
+        "allow_volatile = true\nhistory_max = \"90%\"\nwait_replicas = 0\n"
+        "[worker]\nstop_timeout = \"0s\"\nretry = [\"1s\", \"2s\", \"5m\"]\n"
+        "message_ttl = \"30d\"\n" UPSTREAM
+        "tls = \"implicit\"\nauth = \"none\"\nrate = []\n"
+        "pipeline_next = false\n"
+        "[[route]]\nname = \"codes\"\nclass = \"verification\"\n"
+        "from_domain = \"*.Example.COM\"\nupstreams = [\"main\"]\nfinal = "
+        "true\n"
+        "[[route]]\nupstreams = [\"main\"]\n"
+        "[webhook]\nports = []\n[limits]\nrate = \"600/m\"\n"
+        "[log]\nlevel = \"debug\"\nformat = \"json\"\n"
+        "[sending]\ndefault_from = \"\"\n[domains]\nrequire_verified = "
+        "false\n");
+
+    (void)state;
+    assert_int_equal(c->api.listen.count, 4);
+    assert_string_equal(c->api.listen.items[2], "unix:/run/x");
+    assert_int_equal(c->api.max_body_bytes, 512 * 1024);
+    assert_int_equal(c->api.header_timeout_ms, 500);
+    assert_int_equal(c->api.trusted_proxies.count, 3);
+    assert_string_equal(c->redis.url, "unix:/run/redis.sock?db=3");
+    assert_true(c->redis.allow_volatile);
+    assert_int_equal(c->redis.history_max_percent, 90);
+    assert_int_equal(c->worker.retry.count, 3);
+    assert_int_equal(c->worker.retry.items_ms[2], 300000);
+    assert_int_equal(c->worker.message_ttl_ms, 30LL * 86400 * 1000);
+    assert_int_equal(c->upstreams[0].tls, TLS_IMPLICIT);
+    assert_int_equal(c->upstreams[0].auth, AUTH_NONE);
+    assert_int_equal(c->route_count, 2);
+    assert_string_equal(c->routes[0].name, "codes");
+    assert_string_equal(c->routes[0].class, "verification");
+    assert_string_equal(c->routes[0].from_domain, "*.example.com");
+    assert_true(c->routes[0].final);
+    assert_string_equal(c->routes[1].name, "main");
+    assert_int_equal(c->webhook.ports.count, 0);
+    assert_int_equal(c->limits.rate, 600);
+    assert_int_equal(c->limits.rate_per_ms, 60000);
+    assert_int_equal(c->log.level, LOG_DEBUG);
+    assert_int_equal(c->log.format, LOG_JSON);
+    config_destroy(&c);
+    c = good("[limits]\nrate = \"\"\n");
+    assert_int_equal(c->limits.rate, 0);
+    config_destroy(&c);
+}
+
+/* --- broken files --- */
+
+static const struct broken_case {
+    const char *text;
+    const char *problems; /* without the lines and carets */
+} BROKEN[] = {
+    {"[upstream]\n", "1:2: write it as [[upstream]]"},
+    {"[[api]]\n", "1:3: write it as [api]"},
+    {"[aip]\n", "1:2: unknown table [aip]; did you mean [api]?"},
+    {"[[upstraem]]\n",
+     "1:3: unknown table [upstraem]; did you mean [[upstream]]?"},
+    {"[something_else]\n", "1:2: unknown table [something_else]"},
+    {"listen = []\n",
+     "1:1: \"listen\" stands outside of a table; it belongs below [api]"},
+    {"xyz = 1\n", "1:1: unknown key \"xyz\", outside of a table"},
+    {"[worker]\nconcurrency = 64\n",
+     "2:1: unknown key \"concurrency\" in [worker]"},
+    {UPSTREAM "max_session = 8\n",
+     "4:1: unknown key \"max_session\" in [[upstream]]; did you mean "
+     "\"max_sessions\"?"},
+    {"[api]\nMax_Body = \"1MiB\"\n",
+     "2:1: unknown key \"Max_Body\" in [api]; did you mean \"max_body\"?"},
+
+    {"[api]\nlisten = \"127.0.0.1:8080\"\n",
+     "2:10: listen: must be an array, not text in quotes"},
+    {"[api]\nlisten = [\"127.0.0.1:80\", 8080]\n",
+     "2:27: listen: must be text in quotes, not an integer"},
+    {"[api]\nlisten = [\"\"]\n",
+     "2:11: listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" or "
+     "\"unix:/path\""},
+    {"[api]\nlisten = [\n  \"a:1\",\n  \"8080\",\n]\n",
+     "4:3: listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" or "
+     "\"unix:/path\""},
+    {"[api]\nadmin_listen = \"localhost:65536\"\n",
+     "2:16: admin_listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" "
+     "or "
+     "\"unix:/path\""},
+    {"[api]\nadmin_listen = \"unix:path\"\n",
+     "2:16: admin_listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" "
+     "or "
+     "\"unix:/path\""},
+    {"[api]\nadmin_listen = \"::1:80\"\n",
+     "2:16: admin_listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" "
+     "or "
+     "\"unix:/path\""},
+    {"[api]\nmax_body = 1048576\n",
+     "2:12: max_body: must be text in quotes, not an integer"},
+    {"[api]\nmax_body = \"40MB\"\n",
+     "2:12: max_body: write it like \"512KiB\" or \"40MiB\""},
+    {"[api]\nmax_body = \"2GiB\"\n",
+     "2:12: max_body: must be from 1KiB to 1GiB"},
+    {"[api]\nmax_body = \"9999999999999GiB\"\n",
+     "2:12: max_body: write it like \"512KiB\" or \"40MiB\""},
+    {"[api]\nheader_timeout = \"10\"\n",
+     "2:18: header_timeout: write it like \"500ms\", \"10s\", \"5m\", \"72h\" "
+     "or \"30d\""},
+    {"[api]\nheader_timeout = \"-1s\"\n",
+     "2:18: header_timeout: write it like \"500ms\", \"10s\", \"5m\", \"72h\" "
+     "or \"30d\""},
+    {"[api]\nheader_timeout = \"1.5s\"\n",
+     "2:18: header_timeout: write it like \"500ms\", \"10s\", \"5m\", \"72h\" "
+     "or \"30d\""},
+    {"[api]\nheader_timeout = \"2h\"\n",
+     "2:18: header_timeout: must be from 100ms to 10m"},
+    {"[api]\nheader_timeout = \"\"\n",
+     "2:18: header_timeout: write it like \"500ms\", \"10s\", \"5m\", \"72h\" "
+     "or \"30d\""},
+    {"[api]\nconnections_per_ip = 0\n",
+     "2:22: connections_per_ip: must be from 1 to 1000000"},
+    {"[api]\nconnections_per_ip = \"512\"\n",
+     "2:22: connections_per_ip: must be an integer, not text in quotes"},
+    {"[api]\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
+     "2:20: trusted_proxies: must be an IP address, or a network as "
+     "\"10.0.0.0/8\""},
+    {"[api]\ntrusted_proxies = [\"proxy.test\"]\n",
+     "2:20: trusted_proxies: must be an IP address, or a network as "
+     "\"10.0.0.0/8\""},
+
+    {"[redis]\nurl = \"http://x\"\n",
+     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+    {"[redis]\nurl = \"redis://\"\n",
+     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+    {"[redis]\nurl = \"redis://h:6379/x\"\n",
+     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+    {"[redis]\nurl = \"redis://h:0/\"\n",
+     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+    {"[redis]\nurl = \"unix:/x?base=1\"\n",
+     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+    {"[redis]\nurl = \"sentinel://h\"\n",
+     "2:7: url: sentinel:// is not supported yet"},
+    {"[redis]\nurl = \"cluster://h\"\n",
+     "2:7: url: cluster:// is not supported yet"},
+    {"[redis]\nurl = \"rediss://h\"\n",
+     "2:7: url: rediss:// is not supported yet"},
+    {"[redis]\nprefix = \"{x}\"\n",
+     "2:10: prefix: must be of letters, digits and : . _ -, at most 64 of "
+     "them"},
+    {"[redis]\nallow_volatile = \"yes\"\n",
+     "2:18: allow_volatile: must be true or false, not text in quotes"},
+    {"[redis]\nwait_replicas = 1\n",
+     "2:17: wait_replicas: not supported yet; leave it out"},
+    {"[redis]\nhistory_max = \"91%\"\n",
+     "2:15: history_max: must be from 1% to 90%"},
+    {"[redis]\nhistory_max = 25\n",
+     "2:15: history_max: must be text in quotes, not an integer"},
+    {"[redis]\nusername = \"a\\tb\"\n",
+     "2:12: username: must not hold control characters"},
+    {"[redis]\npassword_file = \"/nonexistent/pass\"\n",
+     "2:17: password_file: /nonexistent/pass: No such file or directory"},
+    {"[redis]\npassword_file = \"/\"\n",
+     "2:17: password_file: /: Is a directory"},
+
+    {"[secrets]\nworker_key_file = \"/x\"\n",
+     "2:19: worker_key_file: not supported yet; leave it out"},
+    {"[worker]\nretry = [\"1s\", 2]\n",
+     "2:16: retry: must be text in quotes, not an integer"},
+    {"[worker]\nretry = [\"1s\", \"8d\"]\n",
+     "2:16: retry: must be from 0ms to 7d"},
+    {"[worker]\nlease = \"100ms\"\n", "2:9: lease: must be from 500ms to 10m"},
+
+    {"[[upstream]]\n", "1:3: [[upstream]] needs a name\n"
+                       "1:3: [[upstream]] needs a host"},
+    {"[[upstream]]\nname = \"\"\nhost = \"\"\n",
+     "2:1: [[upstream]] needs a name\n3:1: [[upstream]] needs a host"},
+    {"[[upstream]]\nname = \"a b\"\nhost = \"h\"\n",
+     "2:8: name: must be of letters, digits, - and single _, at most 64 of "
+     "them"},
+    {UPSTREAM UPSTREAM, "5:1: there is an [[upstream]] \"main\" already"},
+    {"[[upstream]]\nname = \"m\"\nhost = \"smtp.test:25\"\nport = 0\n",
+     "4:8: port: must be from 1 to 65535"},
+    {"[[upstream]]\nname = \"m\"\nhost = \"smtp://x\"\n",
+     "3:8: host: must be a host name or an IP address; the port is a key of "
+     "its own"},
+    {UPSTREAM "tls = \"starttsl\"\n",
+     "4:7: tls: must be one of \"implicit\", \"starttls\", \"opportunistic\", "
+     "\"off\"; did you mean \"starttls\"?"},
+    {UPSTREAM "auth = \"scram-sha-256\"\n",
+     "4:8: auth: \"scram-sha-256\" is not supported yet"},
+    {UPSTREAM "auth = \"xoauth2\"\n",
+     "4:8: auth: \"xoauth2\" is not supported yet"},
+    {UPSTREAM "auth = \"digest\"\n",
+     "4:8: auth: must be one of \"auto\", \"none\", \"plain\", \"login\", "
+     "\"cram-md5\""},
+    {UPSTREAM "auth = \"plain\"\n",
+     "4:1: auth needs a username and a password_file"},
+    {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},
+    {UPSTREAM "rate = [\"50/s\"]\n",
+     "4:8: rate: not supported yet; leave it out"},
+    {UPSTREAM "pipeline_next = true\n",
+     "4:17: pipeline_next: not supported yet; leave it out"},
+    {UPSTREAM "source_address = \"192.0.2.1\"\n",
+     "4:18: source_address: not supported yet; leave it out"},
+    {UPSTREAM "tls_fingerprint = \"ab\"\n",
+     "4:19: tls_fingerprint: not supported yet; leave it out"},
+    {UPSTREAM "token_file = \"/x\"\n",
+     "4:14: token_file: not supported yet; leave it out"},
+    {UPSTREAM "weight = 0\n", "4:10: weight: must be from 1 to 1000"},
+    {UPSTREAM "priority = -1\n", "4:12: priority: must be from 0 to 1000"},
+    {UPSTREAM "max_sessions = true\n",
+     "4:16: max_sessions: must be an integer, not true or false"},
+
+    {UPSTREAM "[[route]]\n", "4:3: [[route]] needs upstreams"},
+    {UPSTREAM "[[route]]\nupstreams = [\"mian\"]\n",
+     "5:1: there is no [[upstream]] \"mian\"; did you mean \"main\"?"},
+    {UPSTREAM "[[route]]\nupstreams = [\"main\", \"main\"]\n",
+     "5:1: \"main\" stands here twice"},
+    {UPSTREAM "[[route]]\nupstreams = [\"\"]\n",
+     "5:14: upstreams: must not be empty"},
+    {UPSTREAM "[[route]]\nupstreams = [\"main\"]\n[[route]]\n"
+              "name = \"x\"\nupstreams = [\"main\"]\n",
+     "6:3: never used: the [[route]] before it takes all mail"},
+    {UPSTREAM "[[route]]\nclass = \"bulk\"\nupstreams = [\"main\"]\n[[route]]\n"
+              "upstreams = [\"main\"]\n",
+     "7:3: there is a [[route]] \"main\" already"},
+    {UPSTREAM "[[route]]\nclass = \"reste\"\nupstreams = [\"main\"]\n",
+     "5:9: class: must be verification, reset, alert, transactional or bulk; "
+     "did you mean \"reset\"?"},
+    {UPSTREAM "[[route]]\nto_domain = \"*\"\nupstreams = [\"main\"]\n",
+     "5:13: to_domain: must be a domain in ASCII (xn--...), or \"*.\" and a "
+     "domain"},
+    {UPSTREAM "[[route]]\nto_domain = \"a..b\"\nupstreams = [\"main\"]\n",
+     "5:13: to_domain: must be a domain in ASCII (xn--...), or \"*.\" and a "
+     "domain"},
+
+    {"[sending]\nbounce_domain = \"b.test\"\n",
+     "2:17: bounce_domain: not supported yet; leave it out"},
+    {"[domains]\nrequire_verified = true\n",
+     "2:20: require_verified: not supported yet; leave it out"},
+    {"[webhook]\nports = [443, 0]\n", "2:15: ports: must be from 1 to 65535"},
+    {"[webhook]\nports = [\"443\"]\n",
+     "2:10: ports: must be an integer, not text in quotes"},
+    {"[limits]\nrate = \"100\"\n",
+     "2:8: rate: write it like \"100/s\" (or /m, /h, /d)"},
+    {"[limits]\nrate = \"100/w\"\n",
+     "2:8: rate: write it like \"100/s\" (or /m, /h, /d)"},
+    {"[limits]\nrate = \"0/s\"\n",
+     "2:8: rate: the number must be from 1 to 1000000"},
+    {"[log]\nlevel = \"trace\"\n",
+     "2:9: level: must be one of \"debug\", \"info\", \"warn\", \"error\""},
+    {"[log]\nformat = \"jsno\"\n",
+     "2:10: format: must be one of \"auto\", \"text\", \"json\"; did you mean "
+     "\"json\"?"},
+
+    {"[api]\nlisten = [\n[redis]\nurl = 3\n",
+     "3:2: text is written in quotes\n4:7: url: must be text in quotes, not an "
+     "integer"},
+    {"[log]\nlevel = info\n[api]\nmax_body = \"1\"\nx = 1\n",
+     "2:9: text is written in quotes\n"
+     "4:12: max_body: write it like \"512KiB\" or \"40MiB\"\n"
+     "5:1: unknown key \"x\" in [api]"},
+};
+
+/* Only the lines that begin with the file's name, that name left out. */
+static const char *places_and_texts(void)
+{
+    static char text[OUT_MAX];
+    struct str rest = buf_str(&out);
+    struct str line;
+    size_t len = 0;
+
+    while (str_cut(&rest, '\n', &line))
+        if (str_starts(line, S("posthaste.toml:")))
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%.*s",
+                                    len == 0 ? "" : "\n",
+                                    STR_ARG(str_from(line, 15)));
+    text[len] = '\0';
+    return text;
+}
+
+static void broken_files_are_told_where_and_why(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(BROKEN); i++) {
+        buf_clear(&out);
+        assert_null(
+            config_parse(str_of(BROKEN[i].text), "posthaste.toml", &out));
+        assert_string_equal(places_and_texts(), BROKEN[i].problems);
+    }
+}
+
+static void a_problem_shows_its_line_and_a_caret(void **state)
+{
+    (void)state;
+    assert_null(config_parse(S("[api]\n\tmax_bdoy = \"1MiB\" # \xc3\xa9\n"),
+                             "a.toml", &out));
+    assert_string_equal(
+        out.data, "a.toml:2:2: unknown key \"max_bdoy\" in [api]; did you mean "
+                  "\"max_body\"?\n max_bdoy = \"1MiB\" # \xc3\xa9\n ^\n");
+    buf_clear(&out);
+    assert_null(config_parse(S("[log]\nlevel = \"x\" \x1b"), "a.toml", &out));
+    assert_string_equal(out.data, "a.toml:2:13: expected the end of the line\n"
+                                  "level = \"x\" ?\n            ^\n");
+}
+
+static void a_password_in_a_url_is_not_shown(void **state)
+{
+    (void)state;
+    assert_null(config_parse(S("[redis]\nurl = \"redis://:hunter2@h/0\"\n"),
+                             "a.toml", &out));
+    assert_string_equal(out.data,
+                        "a.toml:2:7: url: user and password have keys of their "
+                        "own: username and password_file\n");
+}
+
+static void many_problems_are_cut_and_counted(void **state)
+{
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, OUT_MAX);
+    buf_add_cstr(&text, "[api]\n");
+    for (int i = 0; i < 150; i++)
+        buf_addf(&text, "x%d = 1\n", i);
+    assert_null(config_parse(buf_str(&text), "a.toml", &out));
+    assert_non_null(strstr(out.data, "a.toml: 50 more problems\n"));
+    buf_finish(&text);
+}
+
+/* --- secrets --- */
+
+static void secrets_come_from_files(void **state)
+{
+    char path[] = "/tmp/posthaste-config-XXXXXX";
+    char text[512];
+    int fd = mkstemp(path);
+    struct config *c;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "pass word\n\n", 11), 11);
+    snprintf(text, sizeof text,
+             UPSTREAM "username = \"u\"\npassword_file = \"%s\"\n", path);
+    c = good(text);
+    assert_string_equal(c->upstreams[0].password, "pass word\n");
+    config_show(c, false, &out);
+    assert_null(strstr(out.data, "pass word"));
+    assert_non_null(strstr(out.data, path));
+    config_destroy(&c);
+
+    snprintf(text, sizeof text,
+             UPSTREAM "tls = \"off\"\nusername = \"u\"\npassword_file = "
+                      "\"%s\"\n",
+             path);
+    buf_clear(&out);
+    assert_null(config_parse(str_of(text), "posthaste.toml", &out));
+    assert_string_equal(places_and_texts(),
+                        "4:1: the password would go in the clear: use TLS, or "
+                        "set auth_in_clear = true");
+
+    assert_int_equal(ftruncate(fd, 0), 0);
+    buf_clear(&out);
+    assert_null(config_parse(str_of(text), "posthaste.toml", &out));
+    assert_non_null(strstr(out.data, "6:17: password_file: the secret is "
+                                     "empty\n"));
+    close(fd);
+    unlink(path);
+}
+
+/* --- the environment --- */
+
+static void variables_win_over_the_file(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    setenv("POSTHASTE_API__LISTEN", "127.0.0.1:1, unix:/x", 1);
+    setenv("POSTHASTE_WEBHOOK__PORTS", "443,8443", 1);
+    setenv("POSTHASTE_API__CONNECTIONS_PER_IP", "7", 1);
+    setenv("POSTHASTE_REDIS__ALLOW_VOLATILE", "true", 1);
+    setenv("POSTHASTE_REDIS__PASSWORD", "hunter2", 1);
+    setenv("POSTHASTE_WORKER__RETRY", "[\"1s\", \"2s\"]", 1);
+    setenv("POSTHASTE_UPSTREAM__main__PORT", "2525", 1);
+    setenv("POSTHASTE_UPSTREAM__other__HOST", "other.test", 1);
+    setenv("POSTHASTE_API__MAX_BODY", "1MiB", 1);
+    c = good("[api]\nmax_body = \"2MiB\"\nconnections_per_ip = 9\n" UPSTREAM);
+    assert_int_equal(c->api.listen.count, 2);
+    assert_string_equal(c->api.listen.items[1], "unix:/x");
+    assert_int_equal(c->webhook.ports.count, 2);
+    assert_string_equal(c->webhook.ports.items[1], "8443");
+    assert_int_equal(c->api.connections_per_ip, 7);
+    assert_int_equal(c->api.max_body_bytes, 1 << 20);
+    assert_true(c->redis.allow_volatile);
+    assert_string_equal(c->redis.password, "hunter2");
+    assert_int_equal(c->worker.retry.count, 2);
+    assert_int_equal(c->upstream_count, 2);
+    assert_int_equal(c->upstreams[0].port, 2525);
+    assert_string_equal(c->upstreams[1].name, "other");
+    assert_string_equal(c->upstreams[1].host, "other.test");
+    config_show(c, false, &out);
+    assert_non_null(strstr(out.data, "max_body = \"1MiB\"  # "
+                                     "POSTHASTE_API__MAX_BODY\n"));
+    assert_non_null(strstr(out.data, "password_file = \"***\"  # "
+                                     "POSTHASTE_REDIS__PASSWORD\n"));
+    assert_null(strstr(out.data, "hunter2"));
+    config_destroy(&c);
+    unsetenv("POSTHASTE_API__LISTEN");
+    unsetenv("POSTHASTE_WEBHOOK__PORTS");
+    unsetenv("POSTHASTE_API__CONNECTIONS_PER_IP");
+    unsetenv("POSTHASTE_REDIS__ALLOW_VOLATILE");
+    unsetenv("POSTHASTE_REDIS__PASSWORD");
+    unsetenv("POSTHASTE_WORKER__RETRY");
+    unsetenv("POSTHASTE_UPSTREAM__main__PORT");
+    unsetenv("POSTHASTE_UPSTREAM__other__HOST");
+    unsetenv("POSTHASTE_API__MAX_BODY");
+}
+
+static const struct variable_case {
+    const char *name;
+    const char *value;
+    const char *problem;
+} BAD_VARIABLES[] = {
+    {"POSTHASTE_API__LISTN", "x",
+     "unknown key \"listn\" in [api]; did you mean \"listen\"?"},
+    {"POSTHASTE_APPI__LISTEN", "x", "there is no such table"},
+    {"POSTHASTE_UPSTREAM__HOST", "x",
+     "[[upstream]] comes more than once: write POSTHASTE_TABLE__name__KEY"},
+    {"POSTHASTE_API__main__LISTEN", "x",
+     "[api] comes once: write POSTHASTE_TABLE__KEY"},
+    {"POSTHASTE_API__CONNECTIONS_PER_IP", "many", "text is written in quotes"},
+    {"POSTHASTE_API__CONNECTIONS_PER_IP", "0", "must be from 1 to 1000000"},
+    {"POSTHASTE_API__LISTEN", "a:1,,b:1",
+     "must be \"host:port\", \"[ipv6]:port\", \"*:port\" or \"unix:/path\""},
+    {"POSTHASTE_REDIS__USERNAME", "\xff", "not UTF-8 text"},
+    {"POSTHASTE_REDIS__PASSWORD", "", "the secret is empty"},
+    {"POSTHASTE_REDIS__WAIT_REPLICAS", "2", "not supported yet; leave it out"},
+};
+
+static void bad_variables_are_told_by_name(void **state)
+{
+    char want[256];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(BAD_VARIABLES); i++) {
+        const struct variable_case *c = &BAD_VARIABLES[i];
+
+        buf_clear(&out);
+        setenv(c->name, c->value, 1);
+        assert_null(config_parse(S(""), "posthaste.toml", &out));
+        unsetenv(c->name);
+        snprintf(want, sizeof want, "%s: %s\n", c->name, c->problem);
+        assert_string_equal(out.data, want);
+    }
+}
+
+static void other_variables_are_not_ours(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    setenv("POSTHASTE_URL", "http://127.0.0.1:1", 1);
+    setenv("POSTHASTE_API_PORT_8080_TCP_ADDR", "10.0.0.1", 1);
+    c = good("");
+    config_destroy(&c);
+    unsetenv("POSTHASTE_URL");
+    unsetenv("POSTHASTE_API_PORT_8080_TCP_ADDR");
+}
+
+/* --- files, show, template --- */
+
+static void a_file_is_loaded_or_its_error_told(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    assert_null(config_load("/nonexistent/p.toml", &out));
+    assert_string_equal(out.data,
+                        "/nonexistent/p.toml: No such file or directory\n");
+    c = config_load(NULL, &out);
+    assert_non_null(c);
+    config_destroy(&c);
+}
+
+static void the_file_is_found_by_flag_then_variable(void **state)
+{
+    (void)state;
+    setenv("POSTHASTE_CONFIG", "/env.toml", 1);
+    assert_string_equal(config_find("/flag.toml"), "/flag.toml");
+    assert_string_equal(config_find(NULL), "/env.toml");
+    unsetenv("POSTHASTE_CONFIG");
+}
+
+static void what_is_shown_says_who_set_it(void **state)
+{
+    struct config *c = good("[api]\nmax_body = \"1MiB\"\n" UPSTREAM);
+    struct json *root;
+    const struct json *api;
+
+    (void)state;
+    config_show(c, false, &out);
+    assert_non_null(strstr(out.data, "[api]\n"
+                                     "listen = [\"127.0.0.1:8080\"]  # default"
+                                     "\n"));
+    assert_non_null(
+        strstr(out.data, "max_body = \"1MiB\"  # posthaste.toml:2\n"));
+    assert_non_null(strstr(out.data, "[[upstream]]\n"
+                                     "name = \"main\"  # posthaste.toml:4\n"));
+    assert_null(strstr(out.data, "wait_replicas"));
+    buf_clear(&out);
+    config_show(c, true, &out);
+    root = json_parse(buf_str(&out), NULL);
+    assert_non_null(root);
+    assert_true(str_eq(json_get_str(root, "object"), S("config")));
+    api = json_get(json_at(json_get(root, "tables"), 0), "keys");
+    assert_true(str_eq(json_get_str(json_get(api, "max_body"), "source"),
+                       S("posthaste.toml:2")));
+    assert_int_equal(json_get_int(json_get(api, "connections_per_ip"), "value"),
+                     512);
+    json_destroy(&root);
+    config_destroy(&c);
+}
+
+static void the_template_is_a_valid_file(void **state)
+{
+    static const struct config_preset presets[] = {
+        {"upstream", "name", "\"main\""},
+        {"upstream", "host", "\"smtp.test\""},
+        {"limits", "rate", "\"7/s\""},
+    };
+    struct buf text;
+    struct config *c;
+
+    (void)state;
+    buf_init(&text, OUT_MAX);
+    config_template(NULL, 0, &text);
+    c = good(text.data);
+    assert_int_equal(c->upstream_count, 0);
+    config_destroy(&c);
+    buf_clear(&text);
+    config_template(presets, COUNT_OF(presets), &text);
+    c = good(text.data);
+    assert_int_equal(c->upstream_count, 1);
+    assert_string_equal(c->upstreams[0].host, "smtp.test");
+    assert_int_equal(c->limits.rate, 7);
+    config_destroy(&c);
+    buf_finish(&text);
+}
+
+/* The defaults themselves, uncommented, are valid. */
+static void the_template_uncommented_is_valid_too(void **state)
+{
+    struct buf text;
+    struct buf all;
+    struct str rest;
+    struct str line;
+
+    (void)state;
+    buf_init(&text, OUT_MAX);
+    buf_init(&all, OUT_MAX);
+    config_template(NULL, 0, &text);
+    rest = buf_str(&text);
+    while (str_cut(&rest, '\n', &line)) {
+        if (str_starts(line, S("#")) && !str_starts(line, S("# ")))
+            line = str_from(line, 1);
+        buf_add(&all, line);
+        buf_add_char(&all, '\n');
+    }
+    assert_null(config_parse(buf_str(&all), "posthaste.toml", &out));
+    assert_non_null(strstr(places_and_texts(), "[[upstream]] needs a name"));
+    assert_non_null(strstr(places_and_texts(), "[[route]] needs upstreams"));
+    assert_null(strstr(places_and_texts(), "must be"));
+    assert_null(strstr(places_and_texts(), "unknown"));
+    buf_finish(&text);
+    buf_finish(&all);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(nothing_set_gives_the_defaults),
+        TEST(an_upstream_has_defaults_and_a_route),
+        TEST(every_kind_of_value_is_read),
+        TEST(broken_files_are_told_where_and_why),
+        TEST(a_problem_shows_its_line_and_a_caret),
+        TEST(a_password_in_a_url_is_not_shown),
+        TEST(many_problems_are_cut_and_counted),
+        TEST(secrets_come_from_files),
+        TEST(variables_win_over_the_file),
+        TEST(bad_variables_are_told_by_name),
+        TEST(other_variables_are_not_ours),
+        TEST(a_file_is_loaded_or_its_error_told),
+        TEST(the_file_is_found_by_flag_then_variable),
+        TEST(what_is_shown_says_who_set_it),
+        TEST(the_template_is_a_valid_file),
+        TEST(the_template_uncommented_is_valid_too),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
