@@ -145,9 +145,8 @@ do_integration() {
 
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
-    local source name rc=0
-    for source in tests/bench/*.c; do
-        name=$(basename "$source" .c)
+    local name rc=0
+    for name in accept pipeline memory bigbody smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then
             echo "ok $name"

@@ -155,6 +155,14 @@ start_peer() {
 }
 declare -A peer
 
+# The ceiling of accept, over $redis.
+start_bare() {
+    bare_port=$(free_port)
+    start bare "$build/tests/bench_bare" --port "$bare_port" --redis "$redis"
+    bare_pid=$started
+    await bare grep -q listening "$work/bare.log"
+}
+
 # --- the benchmarks -----------------------------------------------------
 
 bench() { "$build/tests/bench_$1" "${@:2}"; }
@@ -171,6 +179,10 @@ run_accept() {
         bench accept --port "$port" --key "$key" --prefix "accept_$fsync" \
             --requests $requests
         stop "${role[api]}"
+        start_bare
+        bench accept --port "$bare_port" --prefix "accept_bare_$fsync" \
+            --requests $requests --pairs 0
+        stop "$bare_pid"
         stop "$redis_pid"
     done
     ! $tiny || return 0
