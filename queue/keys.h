@@ -31,6 +31,9 @@
  *     {N}:ev:<owner>             stream  events, field e: events.h
  *     {N}:evring  {N}:hwake      list    owners with new events; <= 1 token
  *     {N}:t:<email>              list    timeline, oldest first
+ *     {N}:fan:<owner>  {N}:prj:<owner>  string  cursors in ev of both readers
+ *     {N}:r:webhook:<owner>      set     webhook endpoints
+ *     {N}:we: w: wt: wa: wring wdue wbehind whooks wown:  scripts/tasks.lua
  */
 #ifndef QUEUE_KEYS_H
 #define QUEUE_KEYS_H

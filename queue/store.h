@@ -77,17 +77,25 @@ struct queue_endpoints {
 typedef void (*queue_endpoints_fn)(void *ctx,
                                    const struct queue_endpoints *endpoints);
 
-/* answer: what a replay gets (without the secret, blueprint 10.6). */
+/* A fresh secret: "whsec_" and 32 random bytes in base64. */
+void endpoint_secret_new(struct buf *out);
+
+/* answer: what a replay gets, with status 201 and without the secret
+ * (blueprint 10.6). Statuses: OK, REPLAY, CONFLICT, RUNNING; NO_KEYRING;
+ * OWNER_FULL above 100 endpoints. Events: at most 100 names of at most 64
+ * bytes, without blanks; "x.*" stands for all of x. */
 void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
                            const struct idempotency *idempotency,
                            struct str answer, queue_answer_fn done, void *ctx);
+/* One page; another owner's endpoint is NOT_FOUND, as an unknown one. */
 void queue_endpoint_list(struct queue *queue, struct str owner,
                          const struct queue_page *page, queue_endpoints_fn done,
                          void *ctx);
 void queue_endpoint_get(struct queue *queue, struct str owner,
                         const struct id *id, queue_endpoints_fn done,
                         void *ctx);
-/* NULL members of the change stay as they are. */
+/* NULL members of the change stay as they are; what waits for an endpoint
+ * that is disabled or deleted is dropped. */
 struct endpoint_change {
     const struct str *url;
     const struct str *events;

@@ -47,14 +47,20 @@ local function event(owner, kind, email, number, generation, ordinal,
         ',"at":' .. at .. fields .. '}')
 end
 
+-- The same for a hooks child: there are events or webhook tasks.
+local function wake_hooks()
+    if call('RPUSH', P .. 'hwake', 1) > 1 then
+        call('LPOP', P .. 'hwake')
+    end
+end
+
 -- Tells the hooks that the owner has new events; is_told: o:<owner> ev.
 local function announce(owner, is_told)
     if is_told then
         return
     end
     call('HSET', P .. 'o:' .. owner, 'ev', 1)
-    if call('RPUSH', P .. 'evring', owner) == 1 and
-        call('RPUSH', P .. 'hwake', 1) > 1 then
-        call('LPOP', P .. 'hwake')
+    if call('RPUSH', P .. 'evring', owner) == 1 then
+        wake_hooks()
     end
 end

@@ -1,0 +1,23 @@
+#!lua
+-- needs: prelude tasks
+-- endpoint_change OWNER ID FIELD VALUE...
+-- Answers {"ok"}, {"missing"} or {"frozen"}. Disabling drops what waits,
+-- enabling forgets why it was disabled.
+local owner, id = ARGV[1], ARGV[2]
+local key = endpoint_key(id)
+
+if call('HGET', P .. 'o:' .. owner, 'frozen') then
+    return {'frozen'}
+end
+if call('SISMEMBER', P .. 'r:webhook:' .. owner, id) == 0 then
+    return {'missing'}
+end
+if #ARGV > 2 then
+    call('HSET', key, unpack(ARGV, 3))
+end
+if call('HGET', key, 'enabled') == '1' then
+    call('HDEL', key, 'reason')
+else
+    waiting_drop(id)
+end
+return {'ok'}
