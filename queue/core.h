@@ -41,6 +41,7 @@ struct queue {
     struct claims *claims;
     struct tasks *tasks;
     struct rates *rates;
+    struct key_uses *key_uses;
     struct list calls; /* callers who wait: struct queue_call */
 };
 
@@ -76,6 +77,14 @@ struct str queue_global_key(const struct queue *queue, char *out,
 void command_init_partition(struct redis_command *command,
                             const struct queue *queue, enum script script,
                             unsigned partition);
+
+/* idempotency.c: two arguments for a script, hash and fingerprint (NULL: no
+ * key was given), and what scripts answer that have seen them: {'ok', ...},
+ * or a word of scripts/idempotency.lua. answer lives as long as reply. */
+void idempotency_add(struct redis_command *command,
+                     const struct idempotency *idempotency);
+void idempotency_read(const struct reply *reply, const struct error *why,
+                      struct queue_answer *answer);
 
 /* health.c */
 void health_open(struct queue *queue);

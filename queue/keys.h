@@ -5,14 +5,14 @@
  * script gets; what stands behind it is written here for C, and in
  * scripts/prelude.lua and its sister libraries for Lua.
  *
- *     meta                       hash    schema, write_level, partitions, instance
- *     k:<sha256>                 hash    API key (store.c)
- *     o:<owner>                  hash    owner: home partition
- *     l:<key id>                 string  rate tokens of an API key (store.c)
- *     {N}:o:<owner>              hash    frozen, ev (is in evring)
- *     {N}:keys:<owner>           zset    API keys: hash by id
- *     {N}:i:<owner>:<sha256>     string  idempotency, 24 h: "fingerprint status answer"
- *     {N}:c:<email>              string  record (record.h)
+ *     meta                       hash    schema, write_level, partitions,
+ * instance k:<sha256>                 hash    API key (api_keys.c) o:<owner>
+ * hash    owner: home partition l:<key id>                 string  rate tokens
+ * of an API key (rates.c) {N}:o:<owner>              hash    frozen, ev (is in
+ * evring) {N}:keys:<owner>           zset    API keys: id and hash, by id
+ *     {N}:used:<owner>           hash    API keys: time of last use by id
+ *     {N}:i:<owner>:<sha256>     string  idempotency, 24 h: "fingerprint status
+ * answer" {N}:c:<email>              string  record (record.h)
  *     {N}:b:<email>:<k>          string  chunk of a big value
  *     {N}:d:<email>:<n>          hash    delivery (scripts/deliveries.lua)
  *     {N}:h:<email>              string  history of a final mail
@@ -43,19 +43,20 @@ enum { QUEUE_SCHEMA = 1 };
 /* Room for any of the names. */
 enum { KEY_MAX = 512 };
 
-#define KEY_META           "meta"
-#define KEY_API_KEY        "k:"
-#define KEY_OWNER          "o:"
-#define KEY_RATE           "l:"
-#define KEY_KEYS           "keys:"
-#define KEY_IDEMPOTENCY    "i:"
-#define KEY_CONTENT        "c:"
-#define KEY_CHUNK          "b:"
-#define KEY_DELIVERY       "d:"
-#define KEY_HISTORY        "h:"
-#define KEY_WAKE           "wake:"
-#define KEY_TIMELINE       "t:"
-#define KEY_EVENTS         "ev:"
-#define KEY_HOOKS_WAKE     "hwake"
+#define KEY_META        "meta"
+#define KEY_API_KEY     "k:"
+#define KEY_OWNER       "o:"
+#define KEY_RATE        "l:"
+#define KEY_KEYS        "keys:"
+#define KEY_USED        "used:"
+#define KEY_IDEMPOTENCY "i:"
+#define KEY_CONTENT     "c:"
+#define KEY_CHUNK       "b:"
+#define KEY_DELIVERY    "d:"
+#define KEY_HISTORY     "h:"
+#define KEY_WAKE        "wake:"
+#define KEY_TIMELINE    "t:"
+#define KEY_EVENTS      "ev:"
+#define KEY_HOOKS_WAKE  "hwake"
 
 #endif

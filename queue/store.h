@@ -10,6 +10,9 @@ struct queue;
 
 /* API keys: k:<sha256>, listed per owner. */
 enum key_permission { KEY_FULL_ACCESS, KEY_SENDING_ACCESS, KEY_READ_ACCESS };
+const char *key_permission_name(enum key_permission permission);
+MUST_USE bool key_permission_parse(struct str name,
+                                   enum key_permission *permission);
 
 struct api_key {
     struct id id;
@@ -34,7 +37,8 @@ typedef void (*queue_keys_fn)(void *ctx, const struct queue_keys *keys);
 /* hash: SHA-256 of the token in hex. */
 void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
                     void *ctx);
-/* Creates the owner too when it is new. */
+/* Creates the owner too when it is new. idempotency may be NULL, and so may
+ * every other one of this header. */
 void queue_key_create(struct queue *queue, const struct api_key *key,
                       struct str hash, const struct idempotency *idempotency,
                       struct str answer, queue_answer_fn done, void *ctx);

@@ -1,0 +1,498 @@
+/* API keys: k:<sha256> is the record that a request is held against;
+ * {N}:keys:<owner> lists an owner's keys, {N}:used:<owner> when each was used
+ * last. The record is written before the list and dropped behind it, so what
+ * a crash leaves is a record whose token nobody was told. */
+#include "queue/core.h"
+
+#include "server/base/clock.h"
+#include "server/base/map.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LIST_MAX = 100,
+    USED_AGAIN_MS = 60000,
+    USED_KEPT_MAX = 10000, /* keys whose last use this process remembers */
+    FIELDS = 7,
+};
+
+static const char *const PERMISSIONS[] = {
+    [KEY_FULL_ACCESS] = "full_access",
+    [KEY_SENDING_ACCESS] = "sending_access",
+    [KEY_READ_ACCESS] = "read_access",
+};
+
+const char *key_permission_name(enum key_permission permission)
+{
+    CHECK(permission < COUNT_OF(PERMISSIONS));
+    return PERMISSIONS[permission];
+}
+
+bool key_permission_parse(struct str name, enum key_permission *permission)
+{
+    for (size_t i = 0; i < COUNT_OF(PERMISSIONS); i++) {
+        if (str_eq(name, str_of(PERMISSIONS[i]))) {
+            *permission = (enum key_permission)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Reading one ----------------------------------------------------------------
+ */
+
+static const char *const FIELD_NAMES[FIELDS] = {
+    "id", "owner", "name", "prefix", "permission", "partition", "created"};
+
+static void add_fields(struct redis_command *command)
+{
+    for (size_t i = 0; i < FIELDS; i++)
+        command_add_cstr(command, FIELD_NAMES[i]);
+}
+
+/* From what HMGET answers. False: there is no such key (any more). */
+static bool read_key(const struct reply *reply, struct arena *arena,
+                     struct api_key *key)
+{
+    if (reply_count(reply) != FIELDS ||
+        !id_parse(reply_str(reply_at(reply, 0)), &key->id) ||
+        !key_permission_parse(reply_str(reply_at(reply, 4)), &key->permission))
+        return false;
+    key->owner = arena_copy(arena, reply_str(reply_at(reply, 1)));
+    key->name = arena_copy(arena, reply_str(reply_at(reply, 2)));
+    key->prefix = arena_copy(arena, reply_str(reply_at(reply, 3)));
+    key->partition = (unsigned)reply_int(reply_at(reply, 5));
+    key->created_ms = reply_int(reply_at(reply, 6));
+    key->last_used_ms = 0;
+    return true;
+}
+
+struct finding {
+    struct queue_call call;
+    queue_keys_fn done;
+    void *ctx;
+};
+
+static void on_found(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    struct finding *finding = ctx;
+    struct queue_keys result = {0};
+    struct api_key key;
+
+    result.status = reply_status(reply, why, &result.why);
+    if (result.status == QUEUE_OK) {
+        if (read_key(reply, finding->call.arena, &key)) {
+            result.keys = &key;
+            result.count = 1;
+        } else {
+            result.status = QUEUE_NOT_FOUND;
+        }
+    }
+    finding->done(finding->ctx, &result);
+    queue_call_end(&finding->call);
+}
+
+void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
+                    void *ctx)
+{
+    struct finding *finding = queue_call_new(queue, sizeof *finding);
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    finding->done = done;
+    finding->ctx = ctx;
+    command_init(&command, "HMGET");
+    command_add(&command, queue_global_key(queue, name, KEY_API_KEY "%.*s",
+                                           STR_ARG(hash)));
+    add_fields(&command);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_found, finding);
+}
+
+/* Making one -----------------------------------------------------------------
+ */
+
+struct making {
+    struct queue_call call;
+    struct str record; /* the key of Redis that holds the record */
+    queue_answer_fn done;
+    void *ctx;
+};
+
+static void unlink_record(struct queue *queue, struct str record)
+{
+    struct redis_command command;
+
+    command_init(&command, "UNLINK");
+    command_add(&command, record);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+}
+
+static void on_made(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct making *making = ctx;
+    struct queue_answer answer;
+
+    idempotency_read(reply, why, &answer);
+    if (answer.status != QUEUE_OK && answer.status != QUEUE_AWAY)
+        unlink_record(making->call.queue, making->record);
+    making->done(making->ctx, &answer);
+    queue_call_end(&making->call);
+}
+
+static void send_record(struct queue *queue, const struct api_key *key,
+                        struct str record)
+{
+    struct redis_command command;
+
+    command_init(&command, "HSET");
+    command_add(&command, record);
+    command_add_cstr(&command, "id");
+    command_add(&command, id_str(&key->id));
+    command_add_cstr(&command, "owner");
+    command_add(&command, key->owner);
+    command_add_cstr(&command, "name");
+    command_add(&command, key->name);
+    command_add_cstr(&command, "prefix");
+    command_add(&command, key->prefix);
+    command_add_cstr(&command, "permission");
+    command_add_cstr(&command, key_permission_name(key->permission));
+    command_add_cstr(&command, "partition");
+    command_add_int(&command, key->partition);
+    command_add_cstr(&command, "created");
+    command_add_int(&command, key->created_ms);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+}
+
+static void send_owner(struct queue *queue, const struct api_key *key)
+{
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    command_init(&command, "HSETNX");
+    command_add(&command, queue_global_key(queue, name, KEY_OWNER "%.*s",
+                                           STR_ARG(key->owner)));
+    command_add_cstr(&command, "partition");
+    command_add_int(&command, key->partition);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+}
+
+/* The three leave in one write and in this order, and the last one's answer
+ * counts: it cannot be good when one before it was lost. */
+void queue_key_create(struct queue *queue, const struct api_key *key,
+                      struct str hash, const struct idempotency *idempotency,
+                      struct str answer, queue_answer_fn done, void *ctx)
+{
+    struct making *making = queue_call_new(queue, sizeof *making);
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    making->record = arena_copy(
+        making->call.arena,
+        queue_global_key(queue, name, KEY_API_KEY "%.*s", STR_ARG(hash)));
+    making->done = done;
+    making->ctx = ctx;
+    send_record(queue, key, making->record);
+    send_owner(queue, key);
+    command_init_partition(&command, queue, SCRIPT_KEY_CREATE, key->partition);
+    command_add(&command, key->owner);
+    command_add(&command, id_str(&key->id));
+    command_add(&command, hash);
+    idempotency_add(&command, idempotency);
+    command_add_int(&command, 201);
+    command_add(&command, answer);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
+}
+
+/* Listing --------------------------------------------------------------------
+ */
+
+struct listing {
+    struct queue_call call;
+    struct str owner;
+    bool newest_first; /* of what Redis answers; else it is turned around */
+    unsigned limit;
+    struct api_key keys[LIST_MAX];
+    size_t asked;
+    size_t answered;
+    size_t found;
+    struct queue_keys result;
+    queue_keys_fn done;
+    void *ctx;
+};
+
+static void listing_tell(struct listing *listing)
+{
+    listing->result.keys = listing->keys;
+    listing->result.count = listing->found;
+    listing->done(listing->ctx, &listing->result);
+    queue_call_end(&listing->call);
+}
+
+/* Times of last use, in the order of listing->keys. */
+static void on_uses(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct listing *listing = ctx;
+
+    listing->result.status = reply_status(reply, why, &listing->result.why);
+    for (size_t i = 0; i < listing->found; i++)
+        listing->keys[i].last_used_ms = reply_int(reply_at(reply, i));
+    listing_tell(listing);
+}
+
+static void ask_for_uses(struct listing *listing)
+{
+    struct queue *queue = listing->call.queue;
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    command_init(&command, "HMGET");
+    command_add(&command, queue_key(queue, 0, name, KEY_USED "%.*s",
+                                    STR_ARG(listing->owner)));
+    for (size_t i = 0; i < listing->found; i++)
+        command_add(&command, id_str(&listing->keys[i].id));
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_uses, listing);
+}
+
+static void on_listed_key(void *ctx, const struct reply *reply,
+                          const struct error *why)
+{
+    struct listing *listing = ctx;
+    enum queue_status status = reply_status(reply, why, &listing->result.why);
+
+    if (status != QUEUE_OK)
+        listing->result.status = status;
+    else if (read_key(reply, listing->call.arena,
+                      &listing->keys[listing->found]))
+        listing->found++;
+    if (++listing->answered < listing->asked)
+        return;
+    if (listing->result.status != QUEUE_OK || listing->found == 0)
+        listing_tell(listing);
+    else
+        ask_for_uses(listing);
+}
+
+/* Members are id and hash; one more than the limit was asked for. */
+static void on_members(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct listing *listing = ctx;
+    struct queue *queue = listing->call.queue;
+    size_t count = reply_count(reply);
+    char name[KEY_MAX];
+
+    listing->result.status = reply_status(reply, why, &listing->result.why);
+    listing->result.has_more = count > listing->limit;
+    listing->asked = count > listing->limit ? listing->limit : count;
+    if (listing->asked == 0)
+        listing_tell(listing);
+    for (size_t i = 0, asked = listing->asked; i < asked; i++) {
+        size_t at = listing->newest_first ? i : asked - 1 - i;
+        struct str member = reply_str(reply_at(reply, at));
+        struct redis_command command;
+
+        command_init(&command, "HMGET");
+        command_add(&command,
+                    queue_global_key(queue, name, KEY_API_KEY "%.*s",
+                                     STR_ARG(str_from(member, ID_LEN))));
+        add_fields(&command);
+        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_listed_key,
+                   listing);
+    }
+}
+
+/* "[" or "(" before a member, or an open end. What begins with an id sorts
+ * behind the id alone, and before the id with "~". */
+static void add_bounds(struct redis_command *command,
+                       const struct queue_page *page, bool newest_first)
+{
+    if (!newest_first) {
+        command_addf(command, "(%.*s~", STR_ARG(page->before));
+        command_add_cstr(command, "+");
+    } else if (page->after.len > 0) {
+        command_addf(command, "(%.*s", STR_ARG(page->after));
+        command_add_cstr(command, "-");
+    } else {
+        command_add_cstr(command, "+");
+        command_add_cstr(command, "-");
+    }
+}
+
+void queue_key_list(struct queue *queue, struct str owner,
+                    const struct queue_page *page, queue_keys_fn done,
+                    void *ctx)
+{
+    struct listing *listing = queue_call_new(queue, sizeof *listing);
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    CHECK(page->limit >= 1 && page->limit <= LIST_MAX);
+    listing->owner = arena_copy(listing->call.arena, owner);
+    listing->limit = page->limit;
+    listing->newest_first = page->before.len == 0;
+    listing->done = done;
+    listing->ctx = ctx;
+    command_init(&command,
+                 listing->newest_first ? "ZREVRANGEBYLEX" : "ZRANGEBYLEX");
+    command_add(&command,
+                queue_key(queue, 0, name, KEY_KEYS "%.*s", STR_ARG(owner)));
+    add_bounds(&command, page, listing->newest_first);
+    command_add_cstr(&command, "LIMIT");
+    command_add_int(&command, 0);
+    command_add_int(&command, page->limit + 1);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_members, listing);
+}
+
+/* Deleting -------------------------------------------------------------------
+ */
+
+struct deleting {
+    struct queue_call call;
+    struct str owner;
+    struct str member;
+    queue_answer_fn done;
+    void *ctx;
+};
+
+static void deleting_tell(struct deleting *deleting,
+                          const struct queue_answer *answer)
+{
+    deleting->done(deleting->ctx, answer);
+    queue_call_end(&deleting->call);
+}
+
+static void on_deleted(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct queue_answer answer = {0};
+
+    answer.status = reply_status(reply, why, &answer.why);
+    deleting_tell(ctx, &answer);
+}
+
+/* The record first: from then on the key is dead, whatever comes. */
+static void on_member(void *ctx, const struct reply *reply,
+                      const struct error *why)
+{
+    struct deleting *deleting = ctx;
+    struct queue *queue = deleting->call.queue;
+    struct queue_answer answer = {0};
+    struct redis_command command;
+    char name[KEY_MAX];
+    struct str member;
+
+    answer.status = reply_status(reply, why, &answer.why);
+    if (answer.status == QUEUE_OK && reply_count(reply) == 0)
+        answer.status = QUEUE_NOT_FOUND;
+    if (answer.status != QUEUE_OK) {
+        deleting_tell(deleting, &answer);
+        return;
+    }
+    member = reply_str(reply_at(reply, 0));
+    unlink_record(queue, queue_global_key(queue, name, KEY_API_KEY "%.*s",
+                                          STR_ARG(str_from(member, ID_LEN))));
+    command_init(&command, "ZREM");
+    command_add(&command, queue_key(queue, 0, name, KEY_KEYS "%.*s",
+                                    STR_ARG(deleting->owner)));
+    command_add(&command, member);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
+}
+
+void queue_key_delete(struct queue *queue, struct str owner,
+                      const struct id *id, queue_answer_fn done, void *ctx)
+{
+    struct deleting *deleting = queue_call_new(queue, sizeof *deleting);
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    deleting->owner = arena_copy(deleting->call.arena, owner);
+    deleting->done = done;
+    deleting->ctx = ctx;
+    command_init(&command, "ZRANGEBYLEX");
+    command_add(&command,
+                queue_key(queue, 0, name, KEY_KEYS "%.*s", STR_ARG(owner)));
+    command_addf(&command, "[%s", id->text);
+    command_addf(&command, "(%s~", id->text);
+    command_add_cstr(&command, "LIMIT");
+    command_add_int(&command, 0);
+    command_add_int(&command, 1);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_member, deleting);
+}
+
+/* Last use -------------------------------------------------------------------
+ */
+
+struct key_uses {
+    struct queue_part part;
+    struct map *told_ms; /* by key id: int64_t, when Redis was told last */
+};
+
+static void uses_forget(struct key_uses *uses)
+{
+    struct str id;
+    void *value;
+    size_t at = 0;
+
+    while (map_next(uses->told_ms, &at, &id, &value))
+        free(value);
+    map_destroy(&uses->told_ms);
+}
+
+static void uses_close(void *ctx)
+{
+    struct key_uses *uses = ctx;
+
+    uses_forget(uses);
+    free(uses);
+}
+
+static struct key_uses *uses_of(struct queue *queue)
+{
+    if (queue->key_uses == NULL) {
+        queue->key_uses = xcalloc(1, sizeof *queue->key_uses);
+        queue->key_uses->told_ms = map_create();
+        queue->key_uses->part.close = uses_close;
+        queue->key_uses->part.ctx = queue->key_uses;
+        queue_part_add(queue, &queue->key_uses->part);
+    }
+    return queue->key_uses;
+}
+
+static bool was_told_lately(struct key_uses *uses, const struct id *id)
+{
+    int64_t *told_ms = map_get(uses->told_ms, id_str(id));
+
+    if (told_ms == NULL) {
+        if (map_count(uses->told_ms) >= USED_KEPT_MAX) {
+            uses_forget(uses);
+            uses->told_ms = map_create();
+        }
+        told_ms = xcalloc(1, sizeof *told_ms);
+        map_put(uses->told_ms, id_str(id), told_ms);
+    } else if (clock_now_ms() - *told_ms < USED_AGAIN_MS) {
+        return true;
+    }
+    *told_ms = clock_now_ms();
+    return false;
+}
+
+void queue_key_used(struct queue *queue, const struct api_key *key)
+{
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    if (was_told_lately(uses_of(queue), &key->id))
+        return;
+    command_init(&command, "HSET");
+    command_add(&command, queue_key(queue, key->partition, name,
+                                    KEY_USED "%.*s", STR_ARG(key->owner)));
+    command_add(&command, id_str(&key->id));
+    command_add_int(&command, clock_wall_ms());
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+}
