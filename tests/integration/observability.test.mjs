@@ -1,0 +1,118 @@
+// What operators see: health, metrics that Prometheus takes, logs that hold
+// no secret.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { startReceiver } from './harness/receiver.mjs';
+import { startRedis } from './harness/redis.mjs';
+import { until } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { reply, startSink } from './harness/sink.mjs';
+
+let service;
+let receiver;
+
+before(async () => {
+    const redis = await startRedis();
+    const sink = await startSink({
+        onRcpt(address) {
+            if (address.startsWith('refused@'))
+                throw reply(550, '5.1.1 no such mailbox');
+        },
+    });
+    service = await startService({ redis, upstreams: [sink.upstream()],
+                                   children: 2 });
+    receiver = await startReceiver();
+    await service.subscribe(receiver, ['email.sent', 'email.bounced']);
+    const id = await service.send({ class: 'verification',
+                                    to: 'secretive@inbox.test',
+                                    subject: 'Your code is 481902',
+                                    text: 'It is 481902, says the body.' });
+    const other = await service.send({ to: 'refused@inbox.test' });
+    await receiver.event(id, 'email.sent');
+    await receiver.event(other, 'email.bounced');
+    await service.call('GET', '/v1/emails/none');
+});
+
+// The samples as [name, labels, value], after checking each line.
+function samples(text) {
+    const types = new Map();
+    const found = [];
+    for (const line of text.trimEnd().split('\n')) {
+        const meta = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line);
+        if (meta) {
+            if (meta[1] === 'TYPE') {
+                assert.equal(types.has(meta[2]), false, `two ${meta[2]}`);
+                assert.match(meta[3], /^(counter|gauge|histogram)$/);
+                types.set(meta[2], meta[3]);
+            }
+            continue;
+        }
+        const sample = /^([a-z_]+)(?:\{(.*)\})? (-?[\d.e+]+|\+Inf|NaN)$/
+            .exec(line);
+        assert.ok(sample, `not a sample: ${line}`);
+        const [, name, labels = '', value] = sample;
+        const family = name.replace(/_(bucket|sum|count)$/, '');
+        const type = types.get(name) ?? types.get(family);
+        assert.ok(type, `${name} has no TYPE`);
+        assert.match(name, /^(posthaste|process)_/);
+        if (type === 'counter')
+            assert.match(name, /_total$/);
+        assert.equal(labels.includes('@'), false, line);
+        found.push([name, labels, Number(value)]);
+    }
+    return found;
+}
+
+const sum = (found, name, label = '') => found
+    .filter(([other, labels]) => other === name && labels.includes(label))
+    .reduce((total, [, , value]) => total + value, 0);
+
+test('/livez and /readyz of each role', async () => {
+    for (const role of ['api', 'worker', 'hooks'])
+        for (const path of ['livez', 'readyz']) {
+            const answer = await fetch(
+                `http://${service.admin[role]}/${path}`);
+            assert.equal(answer.status, 200, `${role} ${path}`);
+            assert.match(answer.headers.get('content-type'),
+                         /^application\/json/);
+            await answer.json();
+        }
+});
+
+test('/metrics of each role, summed over its children', async () => {
+    const of = {};
+    for (const role of ['api', 'worker', 'hooks'])
+        of[role] = samples(await service.metrics(role));
+    assert.equal(sum(of.api, 'posthaste_build_info'), 1);
+    assert.ok(sum(of.api, 'posthaste_http_requests_total') >= 4);
+    assert.equal(sum(of.api, 'posthaste_emails_accepted_total'), 2);
+    assert.ok(sum(of.api, 'posthaste_http_request_duration_seconds_count')
+              >= 4);
+    assert.equal(sum(of.worker, 'posthaste_smtp_attempts_total',
+                     'outcome="sent"'), 1);
+    assert.equal(sum(of.worker, 'posthaste_smtp_attempts_total',
+                     'outcome="bounced"'), 1);
+    assert.equal(sum(of.worker, 'posthaste_upstream_up',
+                     'upstream="sink"') >= 1, true);
+    assert.equal(sum(of.worker, 'posthaste_time_to_delivery_seconds_count'),
+                 1);
+    assert.ok(sum(of.hooks, 'posthaste_webhook_attempts_total') >= 2);
+});
+
+test('logs are JSON lines without secrets', async () => {
+    await until('a line about the mail', () =>
+        /smtp/.test(service.programs.worker.log));
+    for (const [role, { log }] of Object.entries(service.programs)) {
+        const lines = log.trim().split('\n').map((line) => {
+            const entry = JSON.parse(line);
+            assert.match(entry.ts, /^\d{4}-\d\d-\d\dT/, `${role}: ${line}`);
+            assert.equal(typeof entry.level, 'string');
+            return entry;
+        });
+        assert.ok(lines.length > 0, role);
+        for (const secret of ['481902', 'says the body', 'secretive@',
+                              service.key, receiver.secret])
+            assert.equal(log.includes(secret), false,
+                         `${role} logs ${secret.slice(0, 6)}…`);
+    }
+});
