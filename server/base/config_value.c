@@ -534,7 +534,7 @@ static bool read_ports(struct config_reading *r, const struct toml_value *value,
         .items = ARENA_ARRAY(r->arena, const char *, value->count),
         .count = value->count,
     };
-    int64_t port;
+    int64_t port = 0;
 
     for (size_t i = 0; i < value->count; i++) {
         if (!is_type(r, &value->items[i], TOML_INT) ||

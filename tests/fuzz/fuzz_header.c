@@ -24,7 +24,7 @@ static void check_lines(struct str field)
             str_slice(line, 0, rest.ptr == NULL ? line.len : line.len - 1)));
         CHECK(count == 0 || str_starts(line, S(" ")));
         CHECK(str_trim(line).len > 1 || count == 0);
-        CHECK(!str_contains(line, S("=?UTF-8?")) || line.len <= 77);
+        CHECK(!str_contains(line, S(" =?UTF-8?")) || line.len <= 77);
     }
 }
 
