@@ -1,5 +1,7 @@
 #include "server/http/head.h"
 
+#include <string.h>
+
 static const struct {
     const char *name;
     bool is_list; /* may come twice, as one list (RFC 9110 section 5.3) */
@@ -31,11 +33,27 @@ static bool value_is_clean(struct str value)
     return true;
 }
 
+/* RFC 9110 section 5.6.2. */
+static bool name_is_token(struct str name)
+{
+    static const char OTHERS[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < name.len; i++)
+        if (!ascii_is_alnum(name.ptr[i]) &&
+            memchr(OTHERS, name.ptr[i], sizeof OTHERS - 1) == NULL)
+            return false;
+    return name.len > 0;
+}
+
 void head_add(struct head *head, struct arena *arena, struct str name,
               struct str value, bool is_cut)
 {
     size_t field = 0;
 
+    /* "Transfer-Encoding :" is read differently by different servers, which
+     * is how requests are smuggled (RFC 9112 section 5.1). */
+    if (!name_is_token(name))
+        head->unclean = "with a malformed name";
     while (field < HEAD_FIELD_COUNT &&
            !str_eq_nocase(name, str_of(FIELDS[field].name)))
         field++;
@@ -101,11 +119,13 @@ struct head_verdict head_check(const struct head *head, struct arena *arena,
     struct str coding = head->fields[HEAD_CONTENT_ENCODING];
 
     if (head->unclean != NULL)
-        return refuse(400, arena_printf(arena,
-                                        "The header field %s holds a control "
-                                        "character.",
-                                        head->unclean)
-                               .ptr);
+        return refuse(
+            400,
+            arena_printf(arena,
+                         "A header field (%s) holds a character that it may "
+                         "not.",
+                         head->unclean)
+                .ptr);
     if (head->doubled != NULL)
         return refuse(400,
                       arena_printf(arena, "The header field %s came twice.",

@@ -33,7 +33,7 @@ enum head_field {
 struct head {
     struct str fields[HEAD_FIELD_COUNT]; /* trimmed; null ptr: absent */
     const char *doubled; /* name of a field that came twice, or NULL */
-    const char *unclean; /* name of a field with a control character */
+    const char *unclean; /* name of a field with a character it may not hold */
 };
 
 /* Takes note of a field. Of a list field that comes twice the values are

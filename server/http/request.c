@@ -209,7 +209,7 @@ static bool route_choose(struct http_request *request, bool has_body)
     } else if (route == NULL) {
         http_add_field(request, "Allow", request->match.allow);
         request_refuse(request, 405, "The path does not take this method.");
-    } else if (has_body && route->accepts != NULL && type.len > 0 &&
+    } else if (has_body && route->accepts != NULL && type.ptr != NULL &&
                !head_type_is(type, route->accepts)) {
         request_refuse(request, 415,
                        arena_printf(request->arena,

@@ -376,6 +376,14 @@ static const struct {
      STR("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\n"
          "Content-Length: 2\r\n\r\n{}"),
      "415", NULL, false},
+    {"empty type",
+     STR("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type:\r\n"
+         "Content-Length: 2\r\n\r\n{}"),
+     "415", NULL, false},
+    {"blank before a colon",
+     STR("POST /echo HTTP/1.1\r\nHost: h\r\n" JSON
+         "Transfer-Encoding : chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+     "400", NULL, true},
     {"packed body",
      STR("POST /echo HTTP/1.1\r\nHost: h\r\n" JSON
          "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
