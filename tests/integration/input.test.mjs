@@ -277,7 +277,8 @@ describe('attachments', () => {
         ]) {
             const answer = await attach(attachment);
             if (answer.status === 200)
-                assert.match(attachment.filename, /[/\\]|^$/, show(attachment));
+                assert.match(attachment.filename ?? '', /[/\\]|^$/,
+                             show(attachment));
             else
                 isProblem(answer, 422, show(attachment));
         }

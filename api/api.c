@@ -1,0 +1,118 @@
+#include "api/api.h"
+
+#include "api/call.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum {
+    CONNECTIONS_MAX = 16384,
+    DESCRIPTORS_SPARED = 64, /* for Redis, epoll and the like */
+    BODIES_AT_ONCE = 8,      /* of the largest size */
+    HELPERS = 1,
+    HELPED_MAX = 64,
+};
+
+static const struct endpoint_row ENDPOINTS[] = {
+    {"POST", "/emails", NEED_SEND, true, true, emails_send},
+    {"GET", "/emails/{id}", NEED_READ, false, false, emails_get},
+    {"GET", "/emails/{id}/events", NEED_READ, false, false, emails_events},
+    {"POST", "/emails/{id}/cancel", NEED_FULL, true, false, emails_cancel},
+    {"POST", "/webhooks", NEED_FULL, true, false, webhooks_create},
+    {"GET", "/webhooks", NEED_READ, false, false, webhooks_list},
+    {"GET", "/webhooks/{id}", NEED_READ, false, false, webhooks_get},
+    {"PATCH", "/webhooks/{id}", NEED_FULL, true, false, webhooks_update},
+    {"DELETE", "/webhooks/{id}", NEED_FULL, false, false, webhooks_delete},
+    {"POST", "/api-keys", NEED_FULL, true, false, keys_create},
+    {"GET", "/api-keys", NEED_FULL, false, false, keys_list},
+    {"DELETE", "/api-keys/{id}", NEED_FULL, false, false, keys_delete},
+};
+
+const struct endpoint_row *api_endpoint(size_t row)
+{
+    CHECK(row < COUNT_OF(ENDPOINTS));
+    return &ENDPOINTS[row];
+}
+
+static struct http_route *routes_create(void)
+{
+    struct http_route *routes = xcalloc(COUNT_OF(ENDPOINTS), sizeof *routes);
+
+    for (size_t i = 0; i < COUNT_OF(ENDPOINTS); i++)
+        routes[i] = (struct http_route){
+            .method = ENDPOINTS[i].method,
+            .path = ENDPOINTS[i].path,
+            .handler = call_begin,
+            .accepts = ENDPOINTS[i].takes_body ? "application/json" : NULL,
+        };
+    return routes;
+}
+
+static unsigned connections_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur > CONNECTIONS_MAX + DESCRIPTORS_SPARED)
+        return CONNECTIONS_MAX;
+    return limit.rlim_cur > 2 * DESCRIPTORS_SPARED
+               ? (unsigned)limit.rlim_cur - DESCRIPTORS_SPARED
+               : DESCRIPTORS_SPARED;
+}
+
+struct api *api_open(struct loop *loop, const struct config *config,
+                     struct queue *queue, const int *listen_fds,
+                     size_t listen_count, struct error *err)
+{
+    struct api *api = xcalloc(1, sizeof *api);
+    struct httpd_options options = {
+        .route_count = COUNT_OF(ENDPOINTS),
+        .problem = api_problem,
+        .head = call_vet_head,
+        .ctx = api,
+        .body_max = (size_t)config->api.max_body_bytes,
+        .bodies_max = BODIES_AT_ONCE * (size_t)config->api.max_body_bytes,
+        .header_timeout_ms = config->api.header_timeout_ms,
+        .body_timeout_ms = config->api.body_timeout_ms,
+        .connections_max = connections_max(),
+        .connections_per_ip = (unsigned)config->api.connections_per_ip,
+        .trusted_proxies = config->api.trusted_proxies.items,
+        .trusted_proxy_count = config->api.trusted_proxies.count,
+    };
+
+    api->loop = loop;
+    api->config = config;
+    api->queue = queue;
+    list_init(&api->calls);
+    options.routes = api->routes = routes_create();
+    api->httpd = httpd_open(loop, listen_fds, listen_count, &options, err);
+    if (api->httpd == NULL) {
+        free(api->routes);
+        free(api);
+        return NULL;
+    }
+    api->work = work_open(loop, HELPERS, HELPED_MAX);
+    api->keys = key_cache_create();
+    return api;
+}
+
+void api_drain(struct api *api, void (*done)(void *ctx), void *ctx)
+{
+    httpd_drain(api->httpd, done, ctx);
+}
+
+void api_close(struct api **api_at)
+{
+    struct api *api = *api_at;
+
+    if (api == NULL)
+        return;
+    *api_at = NULL;
+    work_close(&api->work); /* what it had in hand is ours again */
+    calls_end(api);
+    httpd_close(&api->httpd);
+    key_cache_destroy(&api->keys);
+    free(api->routes);
+    free(api);
+}

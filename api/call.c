@@ -1,0 +1,374 @@
+#include "api/call.h"
+
+#include "server/base/codec.h"
+#include "server/base/secret.h"
+
+enum {
+    IDEMPOTENCY_KEY_MAX = 256,
+    RATE_ASKS_MAX = 3,
+    PAGE_DEFAULT = 20,
+    PAGE_MAX = 100,
+};
+
+/* ---- replies --------------------------------------------------------------
+ */
+
+static struct http_request *call_leave(struct call *call)
+{
+    list_remove(&call->link);
+    if (call->release != NULL)
+        call->release(call->own);
+    return call->request;
+}
+
+void call_reply(struct call *call, unsigned status, struct buf *body)
+{
+    http_reply(call_leave(call), status, "application/json; charset=utf-8",
+               body);
+}
+
+void call_fail(struct call *call, enum problem_kind kind, const char *message)
+{
+    problem_reply(call_leave(call),
+                  &(struct problem){.kind = kind, .message = message});
+}
+
+void call_fail_faults(struct call *call, const struct faults *faults)
+{
+    problem_reply_faults(call_leave(call), faults);
+}
+
+void call_fail_queue(struct call *call, enum queue_status status,
+                     const struct error *why, const char *missing)
+{
+    problem_reply_queue(call_leave(call), status, why, missing);
+}
+
+void call_replay(struct call *call, const struct queue_answer *answer)
+{
+    struct buf body;
+
+    http_add_field(call->request, "Idempotent-Replayed", S("true"));
+    buf_init(&body, answer->answer.len);
+    buf_add(&body, answer->answer);
+    call_reply(call, (unsigned)answer->http_status, &body);
+    buf_finish(&body);
+}
+
+void calls_end(struct api *api)
+{
+    struct call *call;
+
+    while ((call = LIST_FIRST(&api->calls, struct call, link)) != NULL)
+        call_fail(call, PROBLEM_UNAVAILABLE,
+                  "The server is stopping, so the outcome is unknown: ask "
+                  "again with the same Idempotency-Key.");
+}
+
+/* ---- who calls ------------------------------------------------------------
+ */
+
+/* The token behind "Bearer ". */
+static struct str token_of(const struct http_request *request)
+{
+    struct str field = http_field(request, HTTP_AUTHORIZATION);
+
+    if (!str_starts_nocase(field, S("Bearer ")))
+        return S("");
+    return str_trim(str_from(field, 7));
+}
+
+/* What can be said of a key without asking the store. */
+static bool key_is_sound(struct http_request *request, struct problem *problem)
+{
+    if (http_field(request, HTTP_AUTHORIZATION).len == 0)
+        *problem = (struct problem){
+            .kind = PROBLEM_MISSING_API_KEY,
+            .message = "Missing API key: send it as Authorization: Bearer "
+                       "ph_live_..."};
+    else if (!api_token_is_sound(token_of(request)))
+        *problem = (struct problem){.kind = PROBLEM_INVALID_API_KEY,
+                                    .message = "The API key is not valid."};
+    else
+        return true;
+    return false;
+}
+
+bool call_vet_head(void *ctx, struct http_request *request)
+{
+    struct problem problem;
+
+    (void)ctx;
+    if (key_is_sound(request, &problem))
+        return true;
+    problem_reply(request, &problem);
+    return false;
+}
+
+static bool may(const struct call *call)
+{
+    switch (call->key.permission) {
+    case KEY_FULL_ACCESS:
+        return true;
+    case KEY_READ_ACCESS:
+        return call->row->need == NEED_READ;
+    case KEY_SENDING_ACCESS:
+        return call->row->need == NEED_SEND;
+    }
+    return false;
+}
+
+/* ---- asked before? ---------------------------------------------------------
+ */
+
+/* RFC draft: the value is a quoted string; clients send it bare as well. */
+static struct str unquoted(struct str text)
+{
+    if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
+        return str_slice(text, 1, text.len - 2);
+    return text;
+}
+
+static struct str sha256_hex(struct call *call, struct str text)
+{
+    char hex[SHA256_HEX_SIZE];
+
+    secret_sha256_hex(text, hex);
+    return arena_copy(call->arena, str_of(hex));
+}
+
+static void fingerprint(struct call *call)
+{
+    struct http_request *request = call->request;
+    unsigned char body[SHA256_SIZE];
+    struct str all;
+
+    secret_sha256(http_body(request), body);
+    all =
+        arena_printf(call->arena, "%.*s %.*s\n", STR_ARG(http_method(request)),
+                     STR_ARG(http_path(request)));
+    all = arena_printf(call->arena, "%.*s%.*s", STR_ARG(all),
+                       STR_ARG(sha256_hex(call, str_make(body, sizeof body))));
+    call->idempotency.fingerprint = sha256_hex(call, all);
+}
+
+/* False: replied. */
+static bool idempotency_read(struct call *call)
+{
+    struct str key = http_field(call->request, HTTP_IDEMPOTENCY_KEY);
+
+    call->idempotency.key_hash = S("");
+    call->idempotency.fingerprint = S("");
+    if (key.ptr == NULL || !str_eq(http_method(call->request), S("POST")))
+        return true;
+    key = unquoted(key);
+    if (key.len == 0 || key.len > IDEMPOTENCY_KEY_MAX || !utf8_is_ascii(key)) {
+        call_fail(call, PROBLEM_INVALID_IDEMPOTENCY_KEY,
+                  "The Idempotency-Key must be 1 to 256 ASCII characters.");
+        return false;
+    }
+    call->idempotency.key_hash = sha256_hex(call, key);
+    fingerprint(call);
+    return true;
+}
+
+/* ---- how often? -------------------------------------------------------------
+ */
+
+static void add_number(struct call *call, const char *name, int64_t number)
+{
+    http_add_field(call->request, name,
+                   arena_printf(call->arena, "%lld", (long long)number));
+}
+
+/* Integers, since SDKs parse them (RateLimit draft 06). */
+static void add_rate_fields(struct call *call, const struct queue_rate *rate)
+{
+    add_number(call, "ratelimit-limit", rate->limit);
+    add_number(call, "ratelimit-remaining", rate->remaining);
+    add_number(call, "ratelimit-reset", rate->reset_s);
+    http_add_field(call->request, "ratelimit-policy",
+                   arena_printf(call->arena, "%lld;w=%lld",
+                                (long long)rate->limit,
+                                (long long)rate->window_s));
+}
+
+static void rate_check(struct call *call);
+
+static void on_rate_lease(void *ctx, const struct queue_answer *answer)
+{
+    struct call *call = ctx;
+
+    if (answer->status == QUEUE_OK)
+        rate_check(call);
+    else
+        call_fail_queue(call, answer->status, &answer->why, NULL);
+}
+
+static void run(struct call *call)
+{
+    if (idempotency_read(call))
+        call->row->run(call);
+}
+
+static void rate_check(struct call *call)
+{
+    struct queue_rate rate = {.allowed = false};
+
+    if (call->api->config->limits.rate == 0) {
+        run(call);
+        return;
+    }
+    if (queue_rate_take(call->api->queue, &call->key.id, &rate) == RATE_ASK) {
+        /* Others may be quicker to use what the lease brought. */
+        if (call->rate_asks++ < RATE_ASKS_MAX) {
+            queue_rate_ask(call->api->queue, &call->key.id, on_rate_lease,
+                           call);
+            return;
+        }
+        rate = (struct queue_rate){
+            .limit = call->api->config->limits.rate,
+            .reset_s = 1,
+            .window_s = (call->api->config->limits.rate_per_ms + 999) / 1000};
+    }
+    add_rate_fields(call, &rate);
+    if (rate.allowed) {
+        run(call);
+        return;
+    }
+    problem_reply(call_leave(call),
+                  &(struct problem){
+                      .kind = PROBLEM_RATE_LIMIT_EXCEEDED,
+                      .message = "Too many requests with this API key.",
+                      .retry_after_s = rate.reset_s > 0 ? rate.reset_s : 1});
+}
+
+/* ---- in ---------------------------------------------------------------------
+ */
+
+static void call_let_in(struct call *call)
+{
+    if (!may(call)) {
+        call_fail(call, PROBLEM_RESTRICTED_API_KEY,
+                  call->key.permission == KEY_SENDING_ACCESS
+                      ? "This API key is restricted to only send emails."
+                      : "This API key is restricted to only read.");
+        return;
+    }
+    queue_key_used(call->api->queue, &call->key);
+    rate_check(call);
+}
+
+static struct str token_hash(struct call *call)
+{
+    return sha256_hex(call, token_of(call->request));
+}
+
+static void on_key(void *ctx, const struct queue_keys *keys)
+{
+    struct call *call = ctx;
+
+    if (keys->status == QUEUE_NOT_FOUND ||
+        (keys->status == QUEUE_OK && keys->count == 0)) {
+        call_fail(call, PROBLEM_INVALID_API_KEY, "The API key is not valid.");
+        return;
+    }
+    if (keys->status != QUEUE_OK) { /* never 401 or 403 for our own trouble */
+        call_fail_queue(call, keys->status, &keys->why, NULL);
+        return;
+    }
+    api_key_copy(call->arena, &keys->keys[0], &call->key);
+    key_cache_put(call->api->keys, token_hash(call), &call->key);
+    call_let_in(call);
+}
+
+void call_begin(void *ctx, struct http_request *request)
+{
+    struct api *api = ctx;
+    struct call *call = ARENA_NEW(http_arena(request), struct call);
+    size_t row = (size_t)(http_route_of(request) - api->routes);
+
+    call->api = api;
+    call->request = request;
+    call->arena = http_arena(request);
+    call->row = api_endpoint(row);
+    list_add_last(&api->calls, &call->link);
+    if (http_body(request).len > CALL_SMALL_BODY &&
+        !call->row->takes_large_body)
+        call_fail(call, PROBLEM_BODY_TOO_LARGE,
+                  "The body of this request may have at most 64 KiB.");
+    else if (key_cache_get(api->keys, token_hash(call), call->arena,
+                           &call->key))
+        call_let_in(call);
+    else
+        queue_key_find(api->queue, token_hash(call), on_key, call);
+}
+
+/* ---- parameters and bodies
+ * ---------------------------------------------------- */
+
+bool call_id(struct call *call, struct id *id)
+{
+    if (id_parse(http_param(call->request, 0), id))
+        return true;
+    call_fail(call, PROBLEM_INVALID_PARAMETER,
+              "The id in the path is not a UUID.");
+    return false;
+}
+
+static bool page_cursor(struct call *call, const char *name, struct str *cursor)
+{
+    struct id id;
+
+    *cursor = S("");
+    return !http_query(call->request, name, cursor) || id_parse(*cursor, &id);
+}
+
+bool call_page(struct call *call, struct queue_page *page)
+{
+    struct str limit;
+    uint64_t count = PAGE_DEFAULT;
+
+    if (http_query(call->request, "limit", &limit) &&
+        (!str_to_u64(limit, &count) || count < 1 || count > PAGE_MAX)) {
+        call_fail(call, PROBLEM_INVALID_PARAMETER,
+                  "limit must be a number from 1 to 100.");
+        return false;
+    }
+    page->limit = (unsigned)count;
+    if (!page_cursor(call, "after", &page->after) ||
+        !page_cursor(call, "before", &page->before)) {
+        call_fail(call, PROBLEM_INVALID_PARAMETER,
+                  "after and before must be ids.");
+        return false;
+    }
+    if (page->after.len > 0 && page->before.len > 0) {
+        call_fail(call, PROBLEM_INVALID_PARAMETER,
+                  "after and before exclude each other.");
+        return false;
+    }
+    return true;
+}
+
+struct json *call_json(struct call *call, const struct field *table,
+                       struct faults *faults)
+{
+    struct error err;
+    struct json *root = json_parse(http_body(call->request), &err);
+
+    faults_init(faults, call->arena);
+    if (root == NULL)
+        faults_add(faults, PROBLEM_BAD_JSON, S(""), "bad_json",
+                   "is not valid JSON: %s", err.text);
+    else if (json_type_of(root) != JSON_MAP)
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S(""), "type",
+                   "must be a JSON object, not of type %s",
+                   json_type_name(json_type_of(root)));
+    else
+        fields_check(table, root, S(""), faults);
+    if (faults->count == 0)
+        return root;
+    json_destroy(&root);
+    call_fail_faults(call, faults);
+    return NULL;
+}

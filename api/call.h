@@ -1,0 +1,116 @@
+/* call.h - one authenticated call of the API, on its way through.
+ *
+ * A request becomes a call when it is whole: the key is looked up, its
+ * permission and its rate are checked, then the row of the endpoint runs
+ * with all of that at hand. Every call ends in exactly one reply.
+ */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "api/api.h"
+#include "api/fields.h"
+#include "api/problem.h"
+#include "server/base/json.h"
+#include "server/base/list.h"
+#include "server/io/work.h"
+
+struct call;
+struct key_cache;
+
+/* Whom an endpoint lets in, beside keys with full access. */
+enum call_need {
+    NEED_FULL,
+    NEED_READ, /* read_access, too */
+    NEED_SEND, /* sending_access, too */
+};
+
+struct endpoint_row {
+    const char *method;
+    const char *path;
+    enum call_need need;
+    bool takes_body;
+    bool takes_large_body; /* over CALL_SMALL_BODY: read by a helper thread */
+    void (*run)(struct call *call);
+};
+
+/* A JSON body up to here is parsed on the loop: 64 KiB cost about a
+ * millisecond. */
+enum { CALL_SMALL_BODY = 64 * 1024 };
+
+struct api {
+    struct loop *loop;
+    const struct config *config;
+    struct queue *queue;
+    struct httpd *httpd;
+    struct work *work;
+    struct key_cache *keys;
+    struct http_route *routes; /* one per endpoint row */
+    struct list calls;
+};
+
+struct call {
+    struct list link; /* of api.calls, until the reply */
+    struct api *api;
+    struct http_request *request;
+    struct arena *arena; /* of the request */
+    const struct endpoint_row *row;
+    struct api_key key; /* a copy in arena */
+    unsigned rate_asks;
+    struct idempotency idempotency; /* key_hash empty: none given */
+    void *own;                      /* of the endpoint */
+    void (*release)(void *own);     /* when the call ends; or NULL */
+};
+
+/* api.c: the row of a route. */
+const struct endpoint_row *api_endpoint(size_t row);
+
+/* Handlers of httpd. */
+bool call_vet_head(void *ctx, struct http_request *request);
+void call_begin(void *ctx, struct http_request *request);
+/* All that are left, with a 503. */
+void calls_end(struct api *api);
+
+/* Replies; the call is gone afterwards. */
+void call_reply(struct call *call, unsigned status, struct buf *body);
+void call_fail(struct call *call, enum problem_kind kind, const char *message);
+void call_fail_faults(struct call *call, const struct faults *faults);
+void call_fail_queue(struct call *call, enum queue_status status,
+                     const struct error *why, const char *missing);
+/* What a POST with an Idempotency-Key was answered the first time. */
+void call_replay(struct call *call, const struct queue_answer *answer);
+
+/* The {id} of the path. False: replied, since it is no UUID. */
+MUST_USE bool call_id(struct call *call, struct id *id);
+/* limit, after, before of the query. False: replied. */
+MUST_USE bool call_page(struct call *call, struct queue_page *page);
+/* The body against a table; the caller destroys it. NULL: replied. */
+MUST_USE struct json *call_json(struct call *call, const struct field *table,
+                                struct faults *faults);
+
+/* keys.c: what was looked up lately */
+struct key_cache *key_cache_create(void);
+void key_cache_destroy(struct key_cache **cache);
+/* Copies into arena. False: not there, or too long ago. */
+MUST_USE bool key_cache_get(struct key_cache *cache, struct str hash,
+                            struct arena *arena, struct api_key *key);
+void key_cache_put(struct key_cache *cache, struct str hash,
+                   const struct api_key *key);
+void key_cache_forget(struct key_cache *cache, const struct id *id);
+void api_key_copy(struct arena *arena, const struct api_key *from,
+                  struct api_key *to);
+
+/* Endpoints. */
+void emails_send(struct call *call);
+void emails_get(struct call *call);
+void emails_events(struct call *call);
+void emails_cancel(struct call *call);
+void webhooks_create(struct call *call);
+void webhooks_list(struct call *call);
+void webhooks_get(struct call *call);
+void webhooks_update(struct call *call);
+void webhooks_delete(struct call *call);
+void keys_create(struct call *call);
+void keys_list(struct call *call);
+void keys_delete(struct call *call);
+
+#endif

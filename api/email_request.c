@@ -1,0 +1,545 @@
+#include "api/email_request.h"
+
+#include "api/when.h"
+#include "server/base/buf.h"
+#include "server/base/codec.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SCHEDULE_DAYS_MAX = 30,
+    ATTACHMENTS_MAX = 100,
+    METADATA_MAX = 2048, /* bytes, as JSON */
+    TIME_TEXT_MAX = 64,
+    EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
+};
+
+#define DAY_MS (INT64_C(86400) * 1000)
+
+static const char *const CLASSES[] = {"verification",  "reset", "alert",
+                                      "transactional", "bulk",  NULL};
+static const char *const ON_UNKNOWN[] = {"retry", "hold", "fail", NULL};
+
+static const struct field TAG_FIELDS[] = {
+    {.name = "name", .type = FIELD_TEXT, .required = true, .max = TAG_MAX},
+    {.name = "value", .type = FIELD_TEXT, .required = true, .max = TAG_MAX},
+    {.name = NULL},
+};
+
+#define OF_ATTACHMENT .kind = PROBLEM_INVALID_ATTACHMENT
+static const struct field ATTACHMENT_FIELDS[] = {
+    {.name = "content", .type = FIELD_TEXT, .max = INT32_MAX, OF_ATTACHMENT},
+    {.name = "path", .type = FIELD_TEXT, .max = 2048, OF_ATTACHMENT},
+    {.name = "filename",
+     .type = FIELD_TEXT,
+     .max = FILENAME_MAX_BYTES,
+     OF_ATTACHMENT},
+    {.name = "content_type",
+     .type = FIELD_TEXT,
+     .max = CONTENT_TYPE_MAX,
+     OF_ATTACHMENT},
+    {.name = "content_id", .type = FIELD_TEXT, .max = 200, OF_ATTACHMENT},
+    {.name = NULL},
+};
+
+static const struct field EMAIL_FIELDS[] = {
+    {.name = "from",
+     .type = FIELD_TEXT,
+     .required = true,
+     .max = ADDRESS_TEXT_MAX,
+     .kind = PROBLEM_INVALID_FROM_ADDRESS},
+    {.name = "to",
+     .type = FIELD_TEXTS,
+     .required = true,
+     .max = EMAIL_RECIPIENTS_MAX},
+    {.name = "subject",
+     .type = FIELD_TEXT,
+     .required = true,
+     .max = SUBJECT_MAX},
+    {.name = "cc", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
+    {.name = "bcc", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
+    {.name = "reply_to", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
+    {.name = "html", .type = FIELD_TEXT, .max = INT32_MAX},
+    {.name = "text", .type = FIELD_TEXT, .max = INT32_MAX},
+    {.name = "headers", .type = FIELD_MAP, .max = HEADER_COUNT_MAX},
+    {.name = "attachments",
+     .type = FIELD_LIST,
+     .max = ATTACHMENTS_MAX,
+     .members = ATTACHMENT_FIELDS,
+     OF_ATTACHMENT},
+    {.name = "tags",
+     .type = FIELD_LIST,
+     .max = EMAIL_TAGS_MAX,
+     .members = TAG_FIELDS},
+    {.name = "scheduled_at", .type = FIELD_TEXT, .max = TIME_TEXT_MAX},
+    {.name = "class", .type = FIELD_WORD, .words = CLASSES},
+    {.name = "expires_in", .type = FIELD_INT, .min = 1, .max = EXPIRES_IN_MAX},
+    {.name = "expires_at", .type = FIELD_TEXT, .max = TIME_TEXT_MAX},
+    {.name = "metadata", .type = FIELD_MAP, .max = 50},
+    {.name = "sensitive", .type = FIELD_BOOL},
+    {.name = "on_unknown", .type = FIELD_WORD, .words = ON_UNKNOWN},
+    {.name = "topic_id", .type = FIELD_IGNORED},
+    {.name = "template", .type = FIELD_LATER},
+    {.name = "collapse_key", .type = FIELD_LATER},
+    {.name = "upstream", .type = FIELD_LATER},
+    {.name = NULL},
+};
+
+struct reader {
+    struct email_request *request;
+    struct arena *arena;
+    const struct json *root;
+    const struct config *config;
+    int64_t now_ms;
+    struct faults *faults;
+};
+
+static void flaw_add(struct reader *reader, enum problem_kind kind,
+                     struct str pointer, enum flaw flaw)
+{
+    if (flaw != FLAW_NONE)
+        faults_add(reader->faults, kind, pointer, flaw_code(flaw), "%s",
+                   flaw_text(flaw));
+}
+
+static const struct json *member(const struct reader *reader, const char *name)
+{
+    return field_is_there(reader->root, name) ? json_get(reader->root, name)
+                                              : NULL;
+}
+
+/* ---- addresses ------------------------------------------------------------
+ */
+
+static void read_from(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+
+    request->from_text = json_get_str(reader->root, "from");
+    flaw_add(reader, PROBLEM_INVALID_FROM_ADDRESS, S("/from"),
+             mailbox_parse(reader->arena, request->from_text, &request->from));
+}
+
+static void read_boxes(struct reader *reader, const char *name,
+                       struct email_boxes *out)
+{
+    const struct json *value = member(reader, name);
+    struct str base = arena_printf(reader->arena, "/%s", name);
+    bool is_list = json_type_of(value) == JSON_LIST;
+
+    out->count = is_list ? json_count(value) : value != NULL ? 1 : 0;
+    out->texts = ARENA_ARRAY(reader->arena, struct str, out->count);
+    out->boxes = ARENA_ARRAY(reader->arena, struct mailbox, out->count);
+    for (size_t i = 0; i < out->count; i++) {
+        enum flaw flaw;
+
+        out->texts[i] = json_str(is_list ? json_at(value, i) : value);
+        flaw = mailbox_parse(reader->arena, out->texts[i], &out->boxes[i]);
+        if (flaw != FLAW_NONE)
+            flaw_add(reader, PROBLEM_VALIDATION_ERROR,
+                     is_list ? pointer_index(reader->arena, base, i) : base,
+                     flaw);
+    }
+}
+
+static bool is_known(const struct email_request *request, struct str key)
+{
+    for (size_t i = 0; i < request->recipient_count; i++)
+        if (str_eq(request->recipients[i].box->key, key))
+            return true;
+    return false;
+}
+
+/* Whoever is named twice gets one mail. */
+static void add_recipients(struct email_request *request,
+                           const struct email_boxes *boxes, unsigned *number)
+{
+    for (size_t i = 0; i < boxes->count; i++, ++*number)
+        if (!is_known(request, boxes->boxes[i].key))
+            request->recipients[request->recipient_count++] =
+                (struct email_recipient){&boxes->boxes[i], *number};
+}
+
+static size_t texts_count(const struct reader *reader, const char *name)
+{
+    const struct json *value = member(reader, name);
+
+    return json_type_of(value) == JSON_LIST ? json_count(value) : value != NULL;
+}
+
+static void read_recipients(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+    size_t count = texts_count(reader, "to") + texts_count(reader, "cc") +
+                   texts_count(reader, "bcc");
+    size_t before = reader->faults->count;
+    unsigned number = 0;
+
+    if (count > EMAIL_RECIPIENTS_MAX) {
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/to"),
+                   "too_many_recipients",
+                   "has, with cc and bcc, %zu recipients; at most %d are "
+                   "taken",
+                   count, EMAIL_RECIPIENTS_MAX);
+        return;
+    }
+    read_boxes(reader, "to", &request->to);
+    read_boxes(reader, "cc", &request->cc);
+    read_boxes(reader, "bcc", &request->bcc);
+    read_boxes(reader, "reply_to", &request->reply_to);
+    if (reader->faults->count > before)
+        return;
+    add_recipients(request, &request->to, &number);
+    add_recipients(request, &request->cc, &number);
+    add_recipients(request, &request->bcc, &number);
+}
+
+/* ---- what is in it ----------------------------------------------------------
+ */
+
+static void read_text(struct reader *reader)
+{
+    reader->request->subject = json_get_str(reader->root, "subject");
+    flaw_add(reader, PROBLEM_VALIDATION_ERROR, S("/subject"),
+             subject_check(reader->request->subject));
+    if (member(reader, "html") == NULL && member(reader, "text") == NULL)
+        faults_add(reader->faults, PROBLEM_MISSING_REQUIRED_FIELD, S("/html"),
+                   "required", "or `text` must be given");
+}
+
+static void read_headers(struct reader *reader)
+{
+    const struct json *map = member(reader, "headers");
+    struct header headers[HEADER_COUNT_MAX];
+    const struct json *value;
+    size_t count = 0;
+    void *at = NULL;
+
+    while (json_next(map, &at, &headers[count].name, &value)) {
+        struct header *header = &headers[count];
+        enum flaw flaw = header_name_check(headers, count);
+
+        header->value = json_str(value);
+        if (flaw == FLAW_NONE)
+            flaw = header_value_check(header);
+        if (flaw != FLAW_NONE)
+            flaw_add(reader, PROBLEM_VALIDATION_ERROR,
+                     pointer_member(reader->arena, S("/headers"), header->name),
+                     flaw);
+        if (++count == HEADER_COUNT_MAX)
+            break;
+    }
+    if (header_find(headers, count, "Message-ID", &reader->request->message_id))
+        reader->request->message_id = str_trim(reader->request->message_id);
+}
+
+static struct str copy_out(struct reader *reader, struct buf *buf)
+{
+    struct str text = arena_copy(reader->arena, buf_str(buf));
+
+    buf_finish(buf);
+    return text;
+}
+
+static void read_tags(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+    const struct json *list = member(reader, "tags");
+    struct json_out out;
+    struct buf buf;
+
+    request->tag_count = json_count(list);
+    if (request->tag_count == 0)
+        return;
+    buf_init(&buf, 1 << 17);
+    json_out_init(&out, &buf);
+    json_open_list(&out);
+    for (size_t i = 0; i < request->tag_count; i++) {
+        struct smtp_tag *tag = &request->tags[i];
+        struct str base = pointer_index(reader->arena, S("/tags"), i);
+
+        tag->name = json_get_str(json_at(list, i), "name");
+        tag->value = json_get_str(json_at(list, i), "value");
+        flaw_add(reader, PROBLEM_VALIDATION_ERROR,
+                 pointer_member(reader->arena, base, S("name")),
+                 tag_check(tag->name));
+        flaw_add(reader, PROBLEM_VALIDATION_ERROR,
+                 pointer_member(reader->arena, base, S("value")),
+                 tag_check(tag->value));
+        json_open_map(&out);
+        json_add_str(&out, "name", tag->name);
+        json_add_str(&out, "value", tag->value);
+        json_close_map(&out);
+    }
+    json_close_list(&out);
+    request->tags_json = copy_out(reader, &buf);
+}
+
+static void read_metadata(struct reader *reader)
+{
+    const struct json *map = member(reader, "metadata");
+    struct buf buf;
+
+    if (json_count(map) == 0)
+        return;
+    buf_init(&buf, METADATA_MAX);
+    json_dump(map, &buf);
+    if (buf.full)
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/metadata"),
+                   "too_long", "must be at most %d bytes as JSON",
+                   METADATA_MAX);
+    reader->request->metadata_json = copy_out(reader, &buf);
+}
+
+/* ---- attachments
+ * -------------------------------------------------------------- */
+
+static void attachment_flaw(struct reader *reader, size_t index,
+                            const char *name, enum flaw flaw)
+{
+    struct str base = pointer_index(reader->arena, S("/attachments"), index);
+
+    flaw_add(reader, PROBLEM_INVALID_ATTACHMENT,
+             pointer_member(reader->arena, base, str_of(name)), flaw);
+}
+
+static void read_content(struct reader *reader, size_t index,
+                         const struct json *from)
+{
+    struct email_request *request = reader->request;
+    struct str pointer = pointer_index(reader->arena, S("/attachments"), index);
+    struct str content = json_get_str(from, "content");
+    struct buf *bytes = &request->contents[index];
+
+    if (field_is_there(from, "path")) {
+        faults_add(reader->faults, PROBLEM_INVALID_ATTACHMENT,
+                   pointer_member(reader->arena, pointer, S("path")),
+                   "remote_fetch_off",
+                   "is not fetched by this server; give `content`");
+        return;
+    }
+    if (!field_is_there(from, "content")) {
+        faults_add(reader->faults, PROBLEM_INVALID_ATTACHMENT, pointer,
+                   "no_content", "needs `content`, in base64");
+        return;
+    }
+    buf_init(bytes, content.len + 1);
+    if (!codec_base64_decode(content, bytes))
+        faults_add(reader->faults, PROBLEM_INVALID_ATTACHMENT,
+                   pointer_member(reader->arena, pointer, S("content")),
+                   "bad_base64",
+                   "is not base64 (RFC 4648, padded, without line ends)");
+    request->attachment_bytes[index].bytes = buf_str(bytes);
+}
+
+static void read_attachment(struct reader *reader, size_t index,
+                            const struct json *from)
+{
+    struct job_attachment *attachment = &reader->request->attachments[index];
+
+    attachment->filename = json_get_str(from, "filename");
+    attachment->content_type = json_get_str(from, "content_type");
+    attachment->content_id = json_get_str(from, "content_id");
+    if (attachment->filename.len > 0)
+        attachment_flaw(reader, index, "filename",
+                        filename_check(attachment->filename));
+    if (attachment->content_type.len > 0)
+        attachment_flaw(reader, index, "content_type",
+                        content_type_check(attachment->content_type));
+    if (attachment->content_id.len > 0)
+        attachment_flaw(reader, index, "content_id",
+                        content_id_check(attachment->content_id));
+    read_content(reader, index, from);
+    attachment->size_bytes = reader->request->attachment_bytes[index].bytes.len;
+}
+
+static void read_attachments(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+    const struct json *list = member(reader, "attachments");
+    size_t count = json_count(list);
+
+    if (count == 0)
+        return;
+    request->attachments =
+        ARENA_ARRAY(reader->arena, struct job_attachment, count);
+    request->attachment_bytes =
+        ARENA_ARRAY(reader->arena, struct queue_blob, count);
+    request->contents = ARENA_ARRAY(reader->arena, struct buf, count);
+    request->attachment_count = count;
+    for (size_t i = 0; i < count; i++)
+        read_attachment(reader, i, json_at(list, i));
+}
+
+/* ---- how and when -----------------------------------------------------------
+ */
+
+static bool read_time(struct reader *reader, const char *name, int64_t *at_ms)
+{
+    if (member(reader, name) == NULL)
+        return false;
+    if (when_parse(json_get_str(reader->root, name), reader->now_ms, at_ms))
+        return true;
+    faults_add(reader->faults, PROBLEM_VALIDATION_ERROR,
+               arena_printf(reader->arena, "/%s", name), "bad_time",
+               "is no time: want \"2026-11-24T12:00:00Z\" or \"in 10 "
+               "minutes\" (hours, days)");
+    return false;
+}
+
+static void read_schedule(struct reader *reader)
+{
+    int64_t at_ms;
+
+    if (!read_time(reader, "scheduled_at", &at_ms))
+        return;
+    if (at_ms > reader->now_ms + SCHEDULE_DAYS_MAX * DAY_MS)
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/scheduled_at"),
+                   "too_late", "may be at most %d days ahead",
+                   SCHEDULE_DAYS_MAX);
+    else if (at_ms > reader->now_ms)
+        reader->request->scheduled_ms = at_ms;
+}
+
+static void check_deadline(struct reader *reader, struct str pointer,
+                           int64_t due_ms)
+{
+    int64_t ttl_ms = reader->config->worker.message_ttl_ms;
+    int64_t at_ms = reader->request->expires_ms;
+
+    if (at_ms <= reader->now_ms)
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, pointer,
+                   "in_the_past", "must be in the future");
+    else if (at_ms <= due_ms)
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, pointer,
+                   "before_schedule", "must be behind `scheduled_at`");
+    else if (at_ms > due_ms + ttl_ms)
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, pointer,
+                   "too_late",
+                   "is beyond the %lld hours for which this server tries",
+                   (long long)(ttl_ms / 3600000));
+}
+
+static void read_deadline(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+    const struct smtp_plan *plan = smtp_retry_plan(request->mail_class);
+    int64_t due_ms =
+        request->scheduled_ms == 0 ? reader->now_ms : request->scheduled_ms;
+    const struct json *in = member(reader, "expires_in");
+
+    if (in != NULL && member(reader, "expires_at") != NULL) {
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/expires_at"),
+                   "either_or", "and `expires_in` exclude each other");
+    } else if (in != NULL) {
+        request->expires_ms = due_ms + json_int(in) * 1000;
+        check_deadline(reader, S("/expires_in"), due_ms);
+    } else if (read_time(reader, "expires_at", &request->expires_ms)) {
+        check_deadline(reader, S("/expires_at"), due_ms);
+    } else if (plan->deadline_ms > 0) {
+        request->expires_ms = due_ms + plan->deadline_ms;
+    } else {
+        request->max_age_ms = plan->age_max_ms > 0
+                                  ? plan->age_max_ms
+                                  : reader->config->worker.message_ttl_ms;
+    }
+}
+
+static void read_choices(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+    struct str on_unknown = json_get_str(reader->root, "on_unknown");
+
+    request->mail_class = CLASS_TRANSACTIONAL;
+    if (member(reader, "class") != NULL)
+        CHECK(mail_class_parse(json_get_str(reader->root, "class"),
+                               &request->mail_class));
+    request->sensitive = request->mail_class == CLASS_VERIFICATION ||
+                         request->mail_class == CLASS_RESET;
+    if (member(reader, "sensitive") != NULL)
+        request->sensitive = json_get_bool(reader->root, "sensitive");
+    request->on_unknown = str_eq(on_unknown, S("hold"))   ? ON_UNKNOWN_HOLD
+                          : str_eq(on_unknown, S("fail")) ? ON_UNKNOWN_FAIL
+                                                          : ON_UNKNOWN_RETRY;
+}
+
+/* ---- all of it -------------------------------------------------------------
+ */
+
+/* The body itself, unless it holds files: these are stored apart. */
+static struct str without_contents(struct reader *reader, struct str body)
+{
+    const struct json *value;
+    struct json_out out;
+    struct str name;
+    struct buf buf;
+    void *at = NULL;
+
+    if (reader->request->attachment_count == 0)
+        return body;
+    /* Escapes may come out longer than they went in, by a factor of six. */
+    buf_init(&buf, 6 * body.len + 64);
+    json_out_init(&out, &buf);
+    json_open_map(&out);
+    while (json_next(reader->root, &at, &name, &value)) {
+        if (str_eq(name, S("attachments")))
+            continue;
+        json_name_str(&out, name);
+        json_put_value(&out, value);
+    }
+    json_close_map(&out);
+    return copy_out(reader, &buf);
+}
+
+bool email_request_read(struct email_request *request, struct arena *arena,
+                        struct str body, const struct config *config,
+                        int64_t now_ms, struct faults *faults)
+{
+    struct reader reader = {.request = request,
+                            .arena = arena,
+                            .config = config,
+                            .now_ms = now_ms,
+                            .faults = faults};
+    struct error err;
+
+    memset(request, 0, sizeof *request);
+    request->arena = arena;
+    request->root = json_parse(body, &err);
+    reader.root = request->root;
+    if (request->root == NULL) {
+        faults_add(faults, PROBLEM_BAD_JSON, S(""), "bad_json",
+                   "is not valid JSON: %s", err.text);
+        return false;
+    }
+    if (json_type_of(request->root) != JSON_MAP) {
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S(""), "type",
+                   "must be a JSON object, not of type %s",
+                   json_type_name(json_type_of(request->root)));
+        return false;
+    }
+    if (!fields_check(EMAIL_FIELDS, request->root, S(""), faults))
+        return false;
+    read_from(&reader);
+    read_recipients(&reader);
+    read_text(&reader);
+    read_headers(&reader);
+    read_tags(&reader);
+    read_metadata(&reader);
+    read_attachments(&reader);
+    read_choices(&reader);
+    read_schedule(&reader);
+    read_deadline(&reader);
+    if (faults->count > 0)
+        return false;
+    request->mail_json = without_contents(&reader, body);
+    return true;
+}
+
+void email_request_finish(struct email_request *request)
+{
+    for (size_t i = 0; i < request->attachment_count; i++)
+        buf_finish(&request->contents[i]);
+    json_destroy(&request->root);
+}

@@ -1,0 +1,79 @@
+/* email_request.h - the body of POST /emails, from bytes to values. Pure,
+ * and fit for a helper thread.
+ *
+ * Everything that can be wrong with a mail is found here, so that what is
+ * stored can be composed and sent. The composer's own checks (message.h)
+ * decide about addresses, headers and attachments.
+ *
+ * Source: docs/api.md section 2; Resend's POST /emails.
+ */
+#ifndef API_EMAIL_REQUEST_H
+#define API_EMAIL_REQUEST_H
+
+#include "api/fields.h"
+#include "queue/queue.h"
+#include "server/base/arena.h"
+#include "server/base/config.h"
+#include "server/base/json.h"
+#include "server/base/mail_class.h"
+#include "smtp/message/message.h"
+#include "smtp/smtp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { EMAIL_RECIPIENTS_MAX = 50, EMAIL_TAGS_MAX = 50 };
+
+/* Mailboxes of one field, as the caller wrote them and parsed. */
+struct email_boxes {
+    struct str *texts;
+    struct mailbox *boxes;
+    size_t count;
+};
+
+struct email_recipient {
+    const struct mailbox *box;
+    unsigned number; /* over to, cc, bcc (record.h) */
+};
+
+struct email_request {
+    struct str from_text;
+    struct mailbox from;
+    struct email_boxes to;
+    struct email_boxes cc;
+    struct email_boxes bcc;
+    struct email_boxes reply_to;
+    struct email_recipient recipients[EMAIL_RECIPIENTS_MAX]; /* each once */
+    size_t recipient_count;
+    struct str subject;
+    enum mail_class mail_class;
+    bool sensitive;
+    enum on_unknown on_unknown;
+    int64_t scheduled_ms; /* 0: now */
+    int64_t expires_ms;   /* deadline; 0: none */
+    int64_t max_age_ms;   /* from the due time; 0 when there is a deadline */
+    struct smtp_tag tags[EMAIL_TAGS_MAX];
+    size_t tag_count;
+    struct str tags_json;     /* empty: none */
+    struct str metadata_json; /* empty: none */
+    struct str message_id;    /* from headers; empty: make one */
+    struct job_attachment *attachments;
+    struct queue_blob *attachment_bytes;
+    size_t attachment_count;
+    struct str mail_json; /* what is stored: the body, without contents */
+
+    struct arena *arena; /* the caller's: holds everything but the next two */
+    struct json *root;
+    struct buf *contents; /* of attachments, decoded; attachment_count */
+};
+
+/* body must outlive request. False: faults says why. Either way request is
+ * to be finished. */
+MUST_USE bool email_request_read(struct email_request *request,
+                                 struct arena *arena, struct str body,
+                                 const struct config *config, int64_t now_ms,
+                                 struct faults *faults);
+void email_request_finish(struct email_request *request);
+
+#endif

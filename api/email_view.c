@@ -1,0 +1,237 @@
+#include "api/email_view.h"
+
+#include "server/base/json.h"
+#include "smtp/message/message.h"
+
+/* 50 mailboxes of 4 KiB, escaped, and the rest. */
+enum { EVENT_MAX = 2 * 1024 * 1024 };
+
+/* Our word, and the nearest one that Resend's SDKs know (last_event). */
+static const struct {
+    const char *status;
+    const char *last_event;
+} STATES[DELIVERY_STATE_COUNT] = {
+    [DELIVERY_QUEUED] = {"queued", "queued"},
+    [DELIVERY_DUE] = {"scheduled", "scheduled"},
+    [DELIVERY_CLAIMED] = {"sending", "queued"},
+    [DELIVERY_DOTTED] = {"sending", "queued"},
+    [DELIVERY_HELD] = {"held", "delivery_delayed"},
+    [DELIVERY_DEAD] = {"held", "delivery_delayed"},
+    [DELIVERY_SENT] = {"sent", "sent"},
+    [DELIVERY_BOUNCED] = {"bounced", "bounced"},
+    [DELIVERY_FAILED] = {"failed", "failed"},
+    [DELIVERY_SUPPRESSED] = {"suppressed", "suppressed"},
+    [DELIVERY_EXPIRED] = {"expired", "failed"},
+    [DELIVERY_SUPERSEDED] = {"superseded", "failed"},
+    [DELIVERY_CANCELED] = {"canceled", "canceled"},
+};
+
+static const char *delivery_status(const struct queue_delivery *delivery)
+{
+    if (delivery->state == DELIVERY_DUE && delivery->attempts > 0)
+        return "deferred";
+    if (delivery->delivered)
+        return "delivered";
+    return STATES[delivery->state].status;
+}
+
+static const char *delivery_event(const struct queue_delivery *delivery)
+{
+    if (!delivery_is_final(delivery->state) && delivery->attempts > 0)
+        return "delivery_delayed";
+    if (delivery->delivered)
+        return "delivered";
+    return STATES[delivery->state].last_event;
+}
+
+const char *email_status(const struct queue_email *email)
+{
+    const struct queue_delivery *deliveries = email->deliveries;
+    const char *first;
+
+    if (email->delivery_count == 0)
+        return "queued"; /* stored, its deliveries not yet made */
+    first = delivery_status(&deliveries[0]);
+    for (size_t i = 0; i < email->delivery_count; i++)
+        if (!delivery_is_final(deliveries[i].state))
+            return delivery_status(&deliveries[i]);
+    for (size_t i = 1; i < email->delivery_count; i++)
+        if (!str_eq(str_of(first), str_of(delivery_status(&deliveries[i]))))
+            return "partial";
+    return first;
+}
+
+/* Of the recipient whose fate was decided last; as long as none is, of the
+ * first. */
+static const char *last_event(const struct queue_email *email)
+{
+    const struct queue_delivery *last = email->deliveries;
+
+    if (email->delivery_count == 0)
+        return "queued";
+    for (size_t i = 1; i < email->delivery_count; i++)
+        if (email->deliveries[i].ended_ms > last->ended_ms)
+            last = &email->deliveries[i];
+    return delivery_event(last);
+}
+
+static void add_texts(struct json_out *out, const char *name,
+                      const struct str *texts, size_t count, bool may_be_null)
+{
+    if (count == 0 && may_be_null) {
+        json_add_null(out, name);
+        return;
+    }
+    json_name(out, name);
+    json_open_list(out);
+    for (size_t i = 0; i < count; i++)
+        json_put_str(out, texts[i]);
+    json_close_list(out);
+}
+
+static void add_time(struct json_out *out, const char *name, int64_t at_ms)
+{
+    if (at_ms > 0)
+        json_add_time(out, name, at_ms);
+    else
+        json_add_null(out, name);
+}
+
+static void add_body(struct json_out *out, const char *name,
+                     const struct record *record)
+{
+    const struct json *text = json_get(record->job.mail, name);
+
+    if (record->summary.sensitive || json_type_of(text) != JSON_TEXT)
+        json_add_null(out, name);
+    else
+        json_add_str(out, name, json_str(text));
+}
+
+static void add_recipient(struct json_out *out, struct arena *arena,
+                          const struct summary *summary,
+                          const struct queue_delivery *delivery)
+{
+    struct str text = S("");
+    const char *kind = "to";
+    struct mailbox box;
+
+    if (summary_recipient(summary, delivery->number, &text, &kind) &&
+        mailbox_parse(arena, text, &box) == FLAW_NONE)
+        text = box.address;
+    json_open_map(out);
+    json_add_str(out, "address", text);
+    json_add_cstr(out, "kind", kind);
+    json_add_cstr(out, "status", delivery_status(delivery));
+    if (delivery->code > 0)
+        json_add_int(out, "code", delivery->code);
+    else
+        json_add_null(out, "code");
+    if (delivery->enhanced_code.len > 0)
+        json_add_str(out, "enhanced_code", delivery->enhanced_code);
+    else
+        json_add_null(out, "enhanced_code");
+    if (delivery->response.len > 0)
+        json_add_str(out, "response", delivery->response);
+    else
+        json_add_null(out, "response");
+    json_add_int(out, "attempts", delivery->attempts);
+    add_time(out, "next_attempt_at", delivery->next_attempt_ms);
+    json_close_map(out);
+}
+
+static void add_recipients(struct json_out *out, struct arena *arena,
+                           const struct queue_email *email)
+{
+    json_name(out, "recipients");
+    json_open_list(out);
+    for (size_t i = 0; i < email->delivery_count; i++)
+        add_recipient(out, arena, &email->record->summary,
+                      &email->deliveries[i]);
+    json_close_list(out);
+}
+
+void email_view(struct arena *arena, const struct queue_email *email,
+                struct buf *body)
+{
+    const struct summary *summary = &email->record->summary;
+    struct json_out out;
+
+    json_out_init(&out, body);
+    json_open_map(&out);
+    json_add_cstr(&out, "object", "email");
+    json_add_str(&out, "id", id_str(&summary->email));
+    json_add_str(&out, "message_id", summary->message_id);
+    add_texts(&out, "to", summary->to, summary->to_count, false);
+    json_add_str(&out, "from", summary->from);
+    json_add_time(&out, "created_at", summary->created_ms);
+    json_add_str(&out, "subject", summary->subject);
+    add_body(&out, "html", email->record);
+    add_body(&out, "text", email->record);
+    add_texts(&out, "cc", summary->cc, summary->cc_count, true);
+    add_texts(&out, "bcc", summary->bcc, summary->bcc_count, true);
+    add_texts(&out, "reply_to", summary->reply_to, summary->reply_to_count,
+              true);
+    json_add_cstr(&out, "last_event", last_event(email));
+    add_time(&out, "scheduled_at", summary->scheduled_ms);
+    json_name(&out, "tags");
+    json_put_raw(&out,
+                 summary->tags_json.len > 0 ? summary->tags_json : S("[]"));
+    json_add_cstr(&out, "status", email_status(email));
+    json_add_cstr(&out, "class", mail_class_name(summary->mail_class));
+    json_add_bool(&out, "sensitive", summary->sensitive);
+    add_time(&out, "expires_at", summary->expires_ms);
+    json_name(&out, "metadata");
+    json_put_raw(&out, summary->metadata_json.len > 0 ? summary->metadata_json
+                                                      : S("{}"));
+    add_recipients(&out, arena, email);
+    json_close_map(&out);
+}
+
+void canceled_view(struct arena *arena, const struct queue_email *email,
+                   const struct id *id, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    json_open_map(&out);
+    json_add_cstr(&out, "object", "email");
+    json_add_str(&out, "id", id_str(id));
+    add_recipients(&out, arena, email);
+    json_close_map(&out);
+}
+
+/* The payload that a webhook gets, and when it was since acceptance. */
+static void put_event(struct json_out *out, const struct event *event,
+                      const struct summary *summary)
+{
+    int64_t since_ms = event->at_ms - summary->created_ms;
+    struct buf payload;
+    struct buf item;
+
+    buf_init(&payload, EVENT_MAX);
+    buf_init(&item, EVENT_MAX + 64);
+    event_payload(event, summary, &payload);
+    CHECK(!payload.full && payload.len > 2 && payload.data[0] == '{');
+    buf_addf(&item, "{\"ms\":%lld,", (long long)(since_ms > 0 ? since_ms : 0));
+    buf_add(&item, str_from(buf_str(&payload), 1));
+    json_put_raw(out, buf_str(&item));
+    buf_finish(&item);
+    buf_finish(&payload);
+}
+
+void timeline_view(const struct queue_timeline *timeline, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    json_open_map(&out);
+    json_add_cstr(&out, "object", "list");
+    json_add_bool(&out, "has_more", false);
+    json_name(&out, "data");
+    json_open_list(&out);
+    for (size_t i = 0; i < timeline->count; i++)
+        put_event(&out, &timeline->events[i], &timeline->record->summary);
+    json_close_list(&out);
+    json_close_map(&out);
+}

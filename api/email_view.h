@@ -1,0 +1,23 @@
+/* email_view.h - emails and their events as the API shows them. Pure.
+ *
+ * Resend's members, then ours (docs/api.md section 2). The bodies of a
+ * sensitive mail are not shown, whatever is still stored of them.
+ */
+#ifndef API_EMAIL_VIEW_H
+#define API_EMAIL_VIEW_H
+
+#include "queue/queue.h"
+#include "server/base/arena.h"
+#include "server/base/buf.h"
+
+/* The state of the whole in one word: that of all recipients if it is the
+ * same, else of the first that is not final, else "partial". */
+const char *email_status(const struct queue_email *email);
+
+void email_view(struct arena *arena, const struct queue_email *email,
+                struct buf *out);
+void timeline_view(const struct queue_timeline *timeline, struct buf *out);
+void canceled_view(struct arena *arena, const struct queue_email *email,
+                   const struct id *id, struct buf *out);
+
+#endif

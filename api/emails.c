@@ -1,0 +1,363 @@
+#include "api/call.h"
+#include "api/email_request.h"
+#include "api/email_view.h"
+#include "api/mask.h"
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
+
+#include <string.h>
+
+enum {
+    ANSWER_MAX = 1024,
+    SUBJECT_MASKED_MAX = 3 * SUBJECT_MAX, /* a dot is three bytes */
+    VIEW_SPARE = 1024 * 1024,
+};
+
+/* ---- POST /emails ----------------------------------------------------------
+ */
+
+struct sending {
+    struct call *call;
+    struct email_request request;
+    struct faults faults;
+    bool ok;
+    int64_t now_ms;
+    struct work_job job;
+    struct buf answer;
+};
+
+static void sending_release(void *own)
+{
+    struct sending *sending = own;
+
+    email_request_finish(&sending->request);
+    buf_finish(&sending->answer);
+}
+
+static void on_enqueued(void *ctx, const struct queue_answer *answer)
+{
+    struct sending *sending = ctx;
+    struct call *call = sending->call;
+    struct buf body;
+
+    if (answer->status == QUEUE_REPLAY) {
+        call_replay(call, answer);
+        return;
+    }
+    if (answer->status != QUEUE_OK) {
+        call_fail_queue(call, answer->status, &answer->why, NULL);
+        return;
+    }
+    metrics_count(METRIC_EMAILS_ACCEPTED,
+                  mail_class_name(sending->request.mail_class), "live");
+    body = sending->answer;
+    buf_init(&sending->answer, 0);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+/* False: a recipient without a route, so the mail could never leave. */
+static bool routes_find(struct sending *sending, struct queue_recipient *out)
+{
+    const struct email_request *request = &sending->request;
+
+    for (size_t i = 0; i < request->recipient_count; i++) {
+        const struct email_recipient *recipient = &request->recipients[i];
+        const struct config_route *route = smtp_route_find(
+            sending->call->api->config, &(struct smtp_route_query){
+                                            .mail_class = request->mail_class,
+                                            .from_domain = request->from.domain,
+                                            .to_domain = recipient->box->domain,
+                                            .tags = request->tags,
+                                            .tag_count = request->tag_count,
+                                        });
+
+        if (route == NULL)
+            return false;
+        out[i] =
+            (struct queue_recipient){recipient->number, str_of(route->name)};
+    }
+    return true;
+}
+
+static struct str stored_subject(struct sending *sending)
+{
+    struct arena *arena = sending->call->arena;
+    struct buf masked;
+    struct str subject;
+
+    if (!sending->request.sensitive)
+        return sending->request.subject;
+    buf_init(&masked, SUBJECT_MASKED_MAX);
+    mask_subject(sending->request.subject, &masked);
+    subject = arena_copy(arena, buf_str(&masked));
+    buf_finish(&masked);
+    return subject;
+}
+
+static struct summary summary_of(struct sending *sending)
+{
+    struct email_request *request = &sending->request;
+    struct call *call = sending->call;
+    struct summary summary = {
+        .email = id_new(call->key.partition),
+        .owner = call->key.owner,
+        .from = request->from_text,
+        .to = request->to.texts,
+        .to_count = request->to.count,
+        .cc = request->cc.texts,
+        .cc_count = request->cc.count,
+        .bcc = request->bcc.texts,
+        .bcc_count = request->bcc.count,
+        .reply_to = request->reply_to.texts,
+        .reply_to_count = request->reply_to.count,
+        .subject = stored_subject(sending),
+        .mail_class = request->mail_class,
+        .sensitive = request->sensitive,
+        .tags_json = request->tags_json,
+        .metadata_json = request->metadata_json,
+        .message_id = request->message_id,
+        .created_ms = sending->now_ms,
+        .scheduled_ms = request->scheduled_ms,
+        .expires_ms = request->expires_ms,
+    };
+
+    if (summary.message_id.len == 0)
+        summary.message_id =
+            arena_printf(call->arena, "<%s@%.*s>", summary.email.text,
+                         STR_ARG(request->from.domain));
+    return summary;
+}
+
+static void answer_write(const struct summary *summary, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    json_open_map(&out);
+    json_add_str(&out, "id", id_str(&summary->email));
+    json_add_cstr(&out, "status",
+                  summary->scheduled_ms > 0 ? "scheduled" : "queued");
+    json_add_str(&out, "message_id", summary->message_id);
+    json_close_map(&out);
+}
+
+static void enqueue(struct sending *sending)
+{
+    struct email_request *request = &sending->request;
+    struct call *call = sending->call;
+    struct queue_recipient recipients[EMAIL_RECIPIENTS_MAX];
+    struct summary summary;
+
+    if (!routes_find(sending, recipients)) {
+        call_fail(call, PROBLEM_NO_ROUTE,
+                  "No route of this server takes this mail: its operator "
+                  "configures [[upstream]] and [[route]].");
+        return;
+    }
+    summary = summary_of(sending);
+    answer_write(&summary, &sending->answer);
+    queue_enqueue(call->api->queue,
+                  &(struct queue_mail){
+                      .summary = &summary,
+                      .mail_json = request->mail_json,
+                      .attachments = request->attachments,
+                      .attachment_bytes = request->attachment_bytes,
+                      .attachment_count = request->attachment_count,
+                      .recipients = recipients,
+                      .recipient_count = request->recipient_count,
+                      .date_ms = request->scheduled_ms > 0
+                                     ? request->scheduled_ms
+                                     : sending->now_ms,
+                      .due_ms = request->scheduled_ms,
+                      .max_age_ms = request->max_age_ms,
+                      .on_unknown = request->on_unknown,
+                      .idempotency = call->idempotency,
+                      .answer = buf_str(&sending->answer),
+                  },
+                  on_enqueued, sending);
+}
+
+/* On a helper thread when the body is large. */
+static void read_request(void *ctx)
+{
+    struct sending *sending = ctx;
+    struct call *call = sending->call;
+
+    sending->ok = email_request_read(
+        &sending->request, call->arena, http_body(call->request),
+        call->api->config, sending->now_ms, &sending->faults);
+}
+
+static void on_read(void *ctx)
+{
+    struct sending *sending = ctx;
+
+    if (sending->ok)
+        enqueue(sending);
+    else
+        call_fail_faults(sending->call, &sending->faults);
+}
+
+void emails_send(struct call *call)
+{
+    struct sending *sending = ARENA_NEW(call->arena, struct sending);
+
+    sending->call = call;
+    sending->now_ms = clock_wall_ms();
+    buf_init(&sending->answer, ANSWER_MAX);
+    faults_init(&sending->faults, call->arena);
+    call->own = sending;
+    call->release = sending_release;
+    if (http_body(call->request).len <= CALL_SMALL_BODY) {
+        read_request(sending);
+        on_read(sending);
+        return;
+    }
+    work_job_init(&sending->job, read_request, on_read, sending);
+    if (!work_submit(call->api->work, &sending->job))
+        call_fail(call, PROBLEM_UNAVAILABLE,
+                  "Too many large requests at once; nothing was kept.");
+}
+
+/* ---- GET /emails/{id}
+ * -------------------------------------------------------- */
+
+static const char NO_EMAIL[] = "Email not found";
+
+static size_t view_max(const struct call *call)
+{
+    /* Escapes in what was stored: six bytes for one at worst. */
+    return 6 * (size_t)call->api->config->api.max_body_bytes + VIEW_SPARE;
+}
+
+static void on_email(void *ctx, const struct queue_email *email)
+{
+    struct call *call = ctx;
+    struct buf body;
+
+    if (email->status != QUEUE_OK) {
+        call_fail_queue(call, email->status, &email->why, NO_EMAIL);
+        return;
+    }
+    buf_init(&body, view_max(call));
+    email_view(call->arena, email, &body);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+void emails_get(struct call *call)
+{
+    struct id id;
+
+    if (call_id(call, &id))
+        queue_email_get(call->api->queue, call->key.owner, &id, on_email, call);
+}
+
+/* ---- GET /emails/{id}/events
+ * ------------------------------------------------- */
+
+static void on_timeline(void *ctx, const struct queue_timeline *timeline)
+{
+    struct call *call = ctx;
+    struct buf body;
+
+    if (timeline->status != QUEUE_OK) {
+        call_fail_queue(call, timeline->status, &timeline->why, NO_EMAIL);
+        return;
+    }
+    buf_init(&body, view_max(call));
+    timeline_view(timeline, &body);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+void emails_events(struct call *call)
+{
+    struct id id;
+
+    if (call_id(call, &id))
+        queue_email_events(call->api->queue, call->key.owner, &id, on_timeline,
+                           call);
+}
+
+/* ---- POST /emails/{id}/cancel
+ * ------------------------------------------------- */
+
+struct canceling {
+    struct call *call;
+    struct id id;
+};
+
+/* Keeps the answer for those who ask again with the same key, then sends
+ * it. */
+static void cancel_answer(struct canceling *canceling, unsigned status,
+                          struct buf *body)
+{
+    struct call *call = canceling->call;
+
+    if (call->idempotency.key_hash.len > 0)
+        queue_idempotency_finish(call->api->queue, call->key.owner,
+                                 &call->idempotency, (int)status,
+                                 buf_str(body));
+    call_reply(call, status, body);
+}
+
+static void on_canceled(void *ctx, const struct queue_email *email)
+{
+    struct canceling *canceling = ctx;
+    struct call *call = canceling->call;
+    struct buf body;
+
+    if (email->status == QUEUE_REFUSED) {
+        call_fail(call, PROBLEM_NOT_CANCELABLE,
+                  arena_printf(call->arena,
+                               "The email cannot be canceled any more: it is "
+                               "%s.",
+                               email_status(email))
+                      .ptr);
+        return;
+    }
+    if (email->status != QUEUE_OK) {
+        call_fail_queue(call, email->status, &email->why, NO_EMAIL);
+        return;
+    }
+    buf_init(&body, VIEW_SPARE);
+    canceled_view(call->arena, email, &canceling->id, &body);
+    cancel_answer(canceling, 200, &body);
+    buf_finish(&body);
+}
+
+static void cancel(struct canceling *canceling)
+{
+    struct call *call = canceling->call;
+
+    queue_email_cancel(call->api->queue, call->key.owner, &canceling->id,
+                       on_canceled, canceling);
+}
+
+static void on_begun(void *ctx, const struct queue_answer *answer)
+{
+    struct canceling *canceling = ctx;
+
+    if (answer->status == QUEUE_OK)
+        cancel(canceling);
+    else if (answer->status == QUEUE_REPLAY)
+        call_replay(canceling->call, answer);
+    else
+        call_fail_queue(canceling->call, answer->status, &answer->why, NULL);
+}
+
+void emails_cancel(struct call *call)
+{
+    struct canceling *canceling = ARENA_NEW(call->arena, struct canceling);
+
+    canceling->call = call;
+    if (!call_id(call, &canceling->id))
+        return;
+    if (call->idempotency.key_hash.len > 0)
+        queue_idempotency_begin(call->api->queue, call->key.owner,
+                                &call->idempotency, on_begun, canceling);
+    else
+        cancel(canceling);
+}

@@ -1,0 +1,122 @@
+/* The small pure ones: times, masks, tokens. */
+#include "api/api.h"
+#include "api/mask.h"
+#include "api/when.h"
+
+#include "check_cmocka.h"
+
+#define NOW_MS INT64_C(1795521600000) /* 2026-11-24T12:00:00Z */
+
+static const struct {
+    const char *text;
+    int64_t at_ms; /* 0: none */
+} TIMES[] = {
+    {"2026-11-24T12:00:01Z", NOW_MS + 1000},
+    {"2026-11-24T13:00:01.5+01:00", NOW_MS + 1500},
+    {" 2026-11-24T12:00:00Z ", NOW_MS},
+    {"in 1 minute", NOW_MS + 60000},
+    {"in 10 minutes", NOW_MS + 600000},
+    {"In 10 Min", NOW_MS + 600000},
+    {"in 90 mins", NOW_MS + 90 * 60000},
+    {"in 30s", NOW_MS + 30000},
+    {"in 2 hours", NOW_MS + 7200000},
+    {"in 1h", NOW_MS + 3600000},
+    {"in 3 days", NOW_MS + 3 * INT64_C(86400000)},
+    {"in 0 minutes", NOW_MS},
+    {"", 0},
+    {"in", 0},
+    {"in minutes", 0},
+    {"in -1 minutes", 0},
+    {"in 1.5 hours", 0},
+    {"in 10", 0},
+    {"in 10 parsecs", 0},
+    {"in 99999999999999999999 days", 0},
+    {"in 1000001 days", 0},
+    {"10 minutes", 0},
+    {"tomorrow at 9am", 0},
+    {"2026-11-24", 0},
+    {"1795521600", 0},
+};
+
+static void times_are_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(TIMES); i++) {
+        int64_t at_ms = 0;
+        bool ok = when_parse(str_of(TIMES[i].text), NOW_MS, &at_ms);
+
+        if (ok != (TIMES[i].at_ms != 0) || (ok && at_ms != TIMES[i].at_ms))
+            fail_msg("%s: %lld", TIMES[i].text, (long long)at_ms);
+    }
+}
+
+#define DOTS                                                                   \
+    "\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2"
+
+static const struct {
+    const char *subject;
+    const char *masked;
+} SUBJECTS[] = {
+    {"Your code is 483921", "Your code is " DOTS},
+    {"483921 is your code", DOTS " is your code"},
+    {"G-483921 is your code", DOTS " is your code"},
+    {"483 921 is your code", DOTS " is your code"},
+    {"Code: AB12-CD34.", "Code: " DOTS},
+    {"\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81"
+     "483921", /* Chinese, no blank */
+     "\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81" DOTS},
+    {"\xef\xbc\x94\xef\xbc\x98\xef\xbc\x93\xef\xbc\x99", DOTS}, /* wide */
+    {"Reset your password", "Reset your password"},
+    {"2FA for v2", "2FA for v2"},
+    {"In 10 minutes", "In 10 minutes"},
+    {"12 34", DOTS},
+    {"12  34", "12  34"},
+    {"", ""},
+};
+
+static void codes_are_masked_in_subjects(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SUBJECTS); i++) {
+        struct buf out;
+
+        buf_init(&out, 4096);
+        mask_subject(str_of(SUBJECTS[i].subject), &out);
+        if (!str_eq(buf_str(&out), str_of(SUBJECTS[i].masked)))
+            fail_msg("%s: %.*s", SUBJECTS[i].subject, STR_ARG(buf_str(&out)));
+        buf_finish(&out);
+    }
+}
+
+static void a_token_holds_its_own_proof(void **state)
+{
+    char token[API_TOKEN_SIZE];
+    char other[API_TOKEN_SIZE];
+
+    (void)state;
+    api_token_create(token);
+    api_token_create(other);
+    assert_string_not_equal(token, other);
+    assert_int_equal(strlen(token), API_TOKEN_SIZE - 1);
+    assert_true(api_token_is_sound(str_of(token)));
+    for (size_t i = 0; i < API_TOKEN_SIZE - 1; i++) {
+        memcpy(other, token, sizeof other);
+        other[i] = other[i] == 'a' ? 'b' : 'a';
+        assert_false(api_token_is_sound(str_of(other)));
+        assert_false(api_token_is_sound(str_make(token, i)));
+    }
+    assert_false(api_token_is_sound(str_make(token, API_TOKEN_SIZE)));
+    assert_false(api_token_is_sound(S("")));
+    assert_false(api_token_is_sound(S("ph_test_")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_are_read),
+        cmocka_unit_test(codes_are_masked_in_subjects),
+        cmocka_unit_test(a_token_holds_its_own_proof),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
