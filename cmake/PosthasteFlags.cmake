@@ -21,6 +21,10 @@ include_directories(${CMAKE_SOURCE_DIR})
 if(POSTHASTE_SANITIZE OR POSTHASTE_FUZZ)
     add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all)
     add_link_options(-fsanitize=address,undefined)
+    if(POSTHASTE_FUZZ)
+        # Without coverage libFuzzer finds no input interesting and gives up.
+        add_compile_options(-fsanitize=fuzzer-no-link)
+    endif()
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     set(CMAKE_POSITION_INDEPENDENT_CODE ON)
     add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-protector-strong

@@ -352,14 +352,34 @@ static bool take_char(struct str *rest, uint32_t *code)
     return false;
 }
 
+/* The length of what stands at the front and is written as it is. */
+static size_t plain_len(struct str text)
+{
+    size_t len = 0;
+
+    while (len < text.len && text.ptr[len] > ' ' && text.ptr[len] < 0x7f &&
+           text.ptr[len] != '&')
+        len++;
+    return len;
+}
+
 static void put_text(struct text_state *state, struct str text)
 {
     uint32_t code;
 
     if (state->hidden.len > 0)
         return;
-    while (take_char(&text, &code))
-        put_char(state, code);
+    while (text.len > 0) {
+        size_t plain = plain_len(text);
+
+        if (plain > 0) {
+            settle(state);
+            buf_add(state->out, str_slice(text, 0, plain));
+            text = str_from(text, plain);
+        } else if (take_char(&text, &code)) {
+            put_char(state, code);
+        }
+    }
 }
 
 /* Tags */

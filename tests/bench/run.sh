@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] [--keep] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, memory, bigbody or smtpsink. Prints lines
+# NAME is accept, pipeline, memory, bigbody, compose or smtpsink. Prints lines
 # "name value unit"; the peer's figures come from the same run. --tiny does
 # little of everything and leaves the peer out: it shows that the benchmark
 # works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 root=$PWD
 build=$root/build/release
 bin=${POSTHASTE_BIN:-$build/posthaste}
-name=${1:?"usage: run.sh accept|pipeline|memory|bigbody|smtpsink [--tiny]"}
+name=${1:?"usage: run.sh NAME [--tiny]"}
 tiny=false
 [ "${2:-}" != --tiny ] || tiny=true
 
@@ -246,6 +246,12 @@ run_bigbody() {
     start_role api
     make_key
     bench bigbody --port "$port" --key "$key" --seconds $seconds
+}
+
+run_compose() {
+    local rounds=20000
+    ! $tiny || rounds=200
+    bench compose --rounds $rounds
 }
 
 # The sink by itself: that it takes what a plain client sends.

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_lines(struct str field)
+static void check_lines(struct str field, bool is_text)
 {
     struct str rest = field;
     struct str line;
@@ -18,13 +18,14 @@ static void check_lines(struct str field)
     CHECK(utf8_is_ascii(field) && str_ends(field, S("\r\n")));
     rest.len -= 2;
     for (; str_cut(&rest, '\n', &line); count++) {
-        CHECK(line.len <= HEADER_LINE_MAX + 1);
         CHECK(rest.ptr == NULL || str_ends(line, S("\r")));
-        CHECK(!str_has_control(
-            str_slice(line, 0, rest.ptr == NULL ? line.len : line.len - 1)));
+        if (rest.ptr != NULL)
+            line.len--;
+        CHECK(line.len <= HEADER_LINE_MAX && !str_has_control(line));
         CHECK(count == 0 || str_starts(line, S(" ")));
-        CHECK(str_trim(line).len > 1 || count == 0);
-        CHECK(!str_contains(line, S(" =?UTF-8?")) || line.len <= 77);
+        CHECK(str_trim(line).len > 0);
+        if (is_text && str_contains(line, S("=?UTF-8?")))
+            CHECK(line.len <= 76);
     }
 }
 
@@ -132,10 +133,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (header_name_check(&header, 0) == FLAW_NONE &&
         header_value_check(&header) == FLAW_NONE) {
         header_add(&out, &header);
-        check_lines(buf_str(&out));
+        check_lines(buf_str(&out), false);
         buf_clear(&out);
         header_add_text(&out, "Subject", header.value);
-        check_lines(buf_str(&out));
+        check_lines(buf_str(&out), true);
         header.name = S("Subject");
         check_decoded(arena, &header, buf_str(&out));
     }
