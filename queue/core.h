@@ -42,7 +42,8 @@ struct queue {
     struct tasks *tasks;
     struct rates *rates;
     struct key_uses *key_uses;
-    struct list calls; /* callers who wait: struct queue_call */
+    struct list calls;   /* callers who wait: struct queue_call */
+    size_t upload_bytes; /* big values on their way to Redis */
 };
 
 /* A caller who waits for an answer. The struct that begins with it lives in
@@ -51,11 +52,16 @@ struct queue_call {
     struct list link; /* of queue.calls */
     struct queue *queue;
     struct arena *arena;
+    /* Frees what is not in the arena; NULL: nothing. */
+    void (*finish)(struct queue_call *call);
+    struct task later;
 };
 /* size: of the struct that begins with a queue_call; zeroed. */
 MUST_USE void *queue_call_new(struct queue *queue, size_t size);
 /* Behind the caller's callback, or before it when nothing of it is used. */
 void queue_call_end(struct queue_call *call);
+/* fn(call) at the end of the turn: an answer without Redis. */
+void queue_call_later(struct queue_call *call, task_fn fn);
 
 void queue_part_add(struct queue *queue, struct queue_part *part);
 void queue_tell_parts(struct queue *queue, bool up);

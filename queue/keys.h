@@ -5,34 +5,35 @@
  * script gets; what stands behind it is written here for C, and in
  * scripts/prelude.lua and its sister libraries for Lua.
  *
- *     meta                       hash    schema, write_level, partitions,
- * instance k:<sha256>                 hash    API key (api_keys.c) o:<owner>
- * hash    owner: home partition l:<key id>                 string  rate tokens
- * of an API key (rates.c) {N}:o:<owner>              hash    frozen, ev (is in
- * evring) {N}:keys:<owner>           zset    API keys: id and hash, by id
- *     {N}:used:<owner>           hash    API keys: time of last use by id
- *     {N}:i:<owner>:<sha256>     string  idempotency, 24 h: "fingerprint status
- * answer" {N}:c:<email>              string  record (record.h)
- *     {N}:b:<email>:<k>          string  chunk of a big value
- *     {N}:d:<email>:<n>          hash    delivery (scripts/deliveries.lua)
- *     {N}:h:<email>              string  history of a final mail
- *     {N}:hist                   zset    final emails by time
+ *     meta                    hash    schema, write_level, partitions
+ *     k:<sha256>              hash    API key (api_keys.c)
+ *     o:<owner>               hash    owner: home partition
+ *     l:<key id>              string  rate tokens of an API key (rates.c)
+ *     {N}:o:<owner>           hash    frozen, ev (is in evring)
+ *     {N}:keys:<owner>        zset    API keys: id and hash, by id
+ *     {N}:used:<owner>        hash    API keys: time of last use by id
+ *     {N}:i:<owner>:<sha256>  string  "fingerprint status answer", 24 h
+ *     {N}:c:<email>           string  record (record.h)
+ *     {N}:b:<email>:<k>       string  chunk of a big value (chunks.h)
+ *     {N}:d:<email>:<n>       hash    delivery (scripts/deliveries.lua)
+ *     {N}:h:<email>           string  history of a final mail
+ *     {N}:hist                zset    final emails by time
  *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries
- *     {N}:ring:<lane>:<route>    list    owners whose flow has work
- *     {N}:routes                 set     routes that ever had work
- *     {N}:wake:<lane>:<route>    list    at most one token
- *     {N}:due:<lane>             zset    deliveries by due time
- *     {N}:exp                    zset    deliveries by deadline
- *     {N}:held  {N}:dead         zset    by the end of their life
- *     {N}:workers                zset    epochs by expiry of their lease
- *     {N}:own:<epoch>            set     what a child holds
- *     {N}:beat                   string  "last-turn grace-until"
- *     {N}:n                      hash    counters
- *     {N}:ev:<owner>             stream  events, field e: events.h
- *     {N}:evring  {N}:hwake      list    owners with new events; <= 1 token
- *     {N}:t:<email>              list    timeline, oldest first
- *     {N}:fan:<owner>  {N}:prj:<owner>  string  cursors in ev of both readers
- *     {N}:r:webhook:<owner>      set     webhook endpoints
+ *     {N}:ring:<lane>:<route>  list   owners whose flow has work
+ *     {N}:routes              set     routes that had work
+ *     {N}:wake:<lane>:<route>  list   at most one token
+ *     {N}:due:<lane>          zset    deliveries by due time
+ *     {N}:exp                 zset    deliveries by deadline
+ *     {N}:held  {N}:dead      zset    by the end of their life
+ *     {N}:workers             zset    epochs by expiry of their lease
+ *     {N}:own:<epoch>         set     what a child holds
+ *     {N}:beat                string  "last-turn grace-until"
+ *     {N}:n                   hash    counters
+ *     {N}:ev:<owner>          stream  events, field e: events.h
+ *     {N}:evring  {N}:hwake   list    owners with new events; <= 1 token
+ *     {N}:t:<email>           list    timeline, oldest first
+ *     {N}:fan:<owner>  {N}:prj:<owner>  string  cursors of ev's readers
+ *     {N}:r:webhook:<owner>   set     webhook endpoints
  *     {N}:we: w: wt: wa: wring wdue wbehind whooks wown:  scripts/tasks.lua
  */
 #ifndef QUEUE_KEYS_H

@@ -108,6 +108,7 @@ void *queue_call_new(struct queue *queue, size_t size)
     CHECK(size >= sizeof *call);
     call->queue = queue;
     call->arena = arena;
+    task_init(&call->later, NULL, NULL);
     list_add_last(&queue->calls, &call->link);
     return call;
 }
@@ -117,7 +118,16 @@ void queue_call_end(struct queue_call *call)
     struct arena *arena = call->arena;
 
     list_remove(&call->link);
+    task_cancel(&call->later);
+    if (call->finish != NULL)
+        call->finish(call);
     arena_destroy(&arena);
+}
+
+void queue_call_later(struct queue_call *call, task_fn fn)
+{
+    task_init(&call->later, fn, call);
+    task_run_soon(call->queue->loop, &call->later);
 }
 
 /* ---- keys --------------------------------------------------------------- */

@@ -100,6 +100,9 @@ struct record *record_read(struct str bytes, const struct id *email,
                            const struct keyring *keyring,
                            enum record_result *result);
 void record_destroy(struct record **record);
+/* Where the job begins: a record cut here is one with the summary alone.
+ * 0: not a record. */
+size_t record_summary_end(struct str bytes);
 
 /* The mailbox of a recipient number, as the caller wrote it; kind is "to",
  * "cc" or "bcc". False: no such number. */

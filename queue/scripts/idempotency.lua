@@ -3,13 +3,9 @@
 -- status 0: the first request is not answered yet. hash '': no key was given.
 local IDEMPOTENCY_MS = 86400000
 
--- nil: go on. Else what to answer: {'conflict'}, {'running'} or
--- {'replay', status, answer}.
-local function idempotency_look(owner, hash, fingerprint)
-    local kept = hash ~= '' and call('GET', P .. 'i:' .. owner .. ':' .. hash)
-    if not kept then
-        return nil
-    end
+-- What to answer instead: {'conflict'}, {'running'} or {'replay', status,
+-- answer}.
+local function idempotency_seen(kept, fingerprint)
     local first, status, answer = string.match(kept, '^(%S+) (%d+) (.*)$')
     if first ~= fingerprint then
         return {'conflict'}
@@ -20,10 +16,30 @@ local function idempotency_look(owner, hash, fingerprint)
     return {'replay', status, answer}
 end
 
+-- nil: go on.
+local function idempotency_look(owner, hash, fingerprint)
+    local kept = hash ~= '' and call('GET', P .. 'i:' .. owner .. ':' .. hash)
+    if not kept then
+        return nil
+    end
+    return idempotency_seen(kept, fingerprint)
+end
+
 local function idempotency_keep(owner, hash, fingerprint, status, answer)
     if hash ~= '' then
         call('SET', P .. 'i:' .. owner .. ':' .. hash,
             fingerprint .. ' ' .. status .. ' ' .. answer,
             'PX', IDEMPOTENCY_MS)
     end
+end
+
+-- Both in one call, for scripts that cannot fail any more. nil: it is ours.
+local function idempotency_claim(owner, hash, fingerprint, status, answer)
+    local kept = hash ~= '' and call('SET', P .. 'i:' .. owner .. ':' .. hash,
+        fingerprint .. ' ' .. status .. ' ' .. answer, 'NX', 'GET',
+        'PX', IDEMPOTENCY_MS)
+    if not kept then
+        return nil
+    end
+    return idempotency_seen(kept, fingerprint)
 end

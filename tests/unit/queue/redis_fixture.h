@@ -9,6 +9,7 @@
 
 #include "queue/core.h"
 #include "server/base/clock.h"
+#include "server/base/log.h"
 
 #include "check_cmocka.h"
 

@@ -240,6 +240,7 @@ int main(void)
         LINK_TEST(may_be_closed_by_a_callback),
     };
 
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
     return cmocka_run_group_tests(tests, fixture_group_setup,
                                   fixture_group_teardown);
 }

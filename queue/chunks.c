@@ -1,0 +1,225 @@
+#include "queue/chunks.h"
+
+enum {
+    WINDOW = 4, /* chunks under way of one email, each way */
+    CHUNK_LIFE_S = 900,
+    BULK_BUDGET_MS = 5000,
+    UPLOAD_MAX = 96 << 20, /* of this process */
+    DOWNLOAD_MAX = 256 << 20,
+};
+
+struct chunks_put {
+    struct queue_call call;
+    struct id email;
+    const struct str *parts;
+    size_t part_count;
+    size_t part;   /* whose bytes go next */
+    size_t offset; /* in it */
+    unsigned next; /* number of the next chunk */
+    size_t total_bytes;
+    size_t in_flight;
+    enum queue_status status;
+    struct error err;
+    chunks_put_fn done;
+    void *ctx;
+};
+
+struct chunks_get {
+    struct queue_call call;
+    struct id email;
+    unsigned next;
+    unsigned end;
+    size_t in_flight;
+    struct buf bytes;
+    enum queue_status status;
+    struct error err;
+    chunks_get_fn done;
+    void *ctx;
+};
+
+size_t chunk_count(uint64_t bytes)
+{
+    return (size_t)((bytes + CHUNK_SIZE - 1) / CHUNK_SIZE);
+}
+
+/* ---- put ---------------------------------------------------------------- */
+
+static void put_finish(struct queue_call *call)
+{
+    struct chunks_put *put = (struct chunks_put *)call;
+
+    call->queue->upload_bytes -= put->total_bytes;
+}
+
+static void put_done(void *ctx)
+{
+    struct chunks_put *put = ctx;
+
+    put->done(put->ctx, put->status, &put->err);
+    queue_call_end(&put->call);
+}
+
+static bool put_is_sent(struct chunks_put *put)
+{
+    while (put->part < put->part_count &&
+           put->offset == put->parts[put->part].len) {
+        put->part++;
+        put->offset = 0;
+    }
+    return put->part == put->part_count;
+}
+
+static void put_more(struct chunks_put *put);
+
+static void on_put(void *ctx, const struct reply *reply,
+                   const struct error *why)
+{
+    struct chunks_put *put = ctx;
+    enum queue_status status = reply_status(reply, why, &put->err);
+
+    put->in_flight--;
+    if (put->status == QUEUE_OK)
+        put->status = status;
+    if (put->status == QUEUE_OK)
+        put_more(put);
+    if (put->in_flight == 0)
+        put_done(put);
+}
+
+static void put_chunk(struct chunks_put *put)
+{
+    struct redis_command command;
+    char key[KEY_MAX];
+    struct str bytes =
+        str_slice(put->parts[put->part], put->offset, CHUNK_SIZE);
+
+    command_init(&command, "SET");
+    command_add(&command,
+                queue_key(put->call.queue, id_partition(&put->email), key,
+                          KEY_CHUNK "%s:%u", put->email.text, put->next));
+    command_add(&command, bytes);
+    command_add_cstr(&command, "EX");
+    command_add_int(&command, CHUNK_LIFE_S);
+    redis_send(put->call.queue->bulk, &command, BULK_BUDGET_MS, on_put, put);
+    put->offset += bytes.len;
+    put->next++;
+    put->in_flight++;
+}
+
+static void put_more(struct chunks_put *put)
+{
+    while (put->in_flight < WINDOW && !put_is_sent(put))
+        put_chunk(put);
+}
+
+void chunks_put(struct queue *queue, const struct id *email,
+                const struct str *parts, size_t count, chunks_put_fn done,
+                void *ctx)
+{
+    struct chunks_put *put = queue_call_new(queue, sizeof *put);
+
+    put->email = *email;
+    put->parts = parts;
+    put->part_count = count;
+    put->done = done;
+    put->ctx = ctx;
+    for (size_t i = 0; i < count; i++)
+        put->total_bytes += parts[i].len;
+    queue->upload_bytes += put->total_bytes;
+    put->call.finish = put_finish;
+    if (queue->upload_bytes > UPLOAD_MAX) {
+        put->status = QUEUE_FULL;
+        error_set(&put->err, ERR_BUSY, "too many large mails are being stored");
+        queue_call_later(&put->call, put_done);
+        return;
+    }
+    put_more(put);
+    if (put->in_flight == 0)
+        queue_call_later(&put->call, put_done); /* nothing but empty parts */
+}
+
+/* ---- get ---------------------------------------------------------------- */
+
+static void get_finish(struct queue_call *call)
+{
+    buf_finish(&((struct chunks_get *)call)->bytes);
+}
+
+static void get_done(void *ctx)
+{
+    struct chunks_get *get = ctx;
+
+    if (get->status != QUEUE_OK)
+        buf_clear(&get->bytes);
+    get->done(get->ctx, get->status, &get->err, &get->bytes);
+    queue_call_end(&get->call);
+}
+
+static void get_failed(struct chunks_get *get, enum queue_status status)
+{
+    if (get->status == QUEUE_OK)
+        get->status = status;
+}
+
+static void get_more(struct chunks_get *get);
+
+/* Replies of one link come in order, so the chunks only need appending. */
+static void on_get(void *ctx, const struct reply *reply,
+                   const struct error *why)
+{
+    struct chunks_get *get = ctx;
+    enum queue_status status = reply_status(reply, why, &get->err);
+
+    get->in_flight--;
+    if (status != QUEUE_OK) {
+        get_failed(get, status);
+    } else if (reply_type(reply) != REPLY_TEXT) {
+        error_set(&get->err, ERR_REMOTE, "a chunk of the mail is gone");
+        get_failed(get, QUEUE_NOT_FOUND);
+    } else {
+        buf_add(&get->bytes, reply_str(reply));
+        if (get->bytes.full) {
+            error_set(&get->err, ERR_REMOTE, "the mail is too large");
+            get_failed(get, QUEUE_NOT_FOUND);
+        }
+    }
+    if (get->status == QUEUE_OK)
+        get_more(get);
+    if (get->in_flight == 0)
+        get_done(get);
+}
+
+static void get_more(struct chunks_get *get)
+{
+    struct redis_command command;
+    char key[KEY_MAX];
+
+    while (get->in_flight < WINDOW && get->next < get->end) {
+        command_init(&command, "GET");
+        command_add(&command,
+                    queue_key(get->call.queue, id_partition(&get->email), key,
+                              KEY_CHUNK "%s:%u", get->email.text, get->next));
+        redis_send(get->call.queue->bulk, &command, BULK_BUDGET_MS, on_get,
+                   get);
+        get->next++;
+        get->in_flight++;
+    }
+}
+
+void chunks_get(struct queue *queue, const struct id *email, unsigned first,
+                unsigned count, chunks_get_fn done, void *ctx)
+{
+    struct chunks_get *get = queue_call_new(queue, sizeof *get);
+
+    get->email = *email;
+    get->next = first;
+    get->end = first + count;
+    get->done = done;
+    get->ctx = ctx;
+    get->call.finish = get_finish;
+    buf_init(&get->bytes, DOWNLOAD_MAX);
+    if (count == 0)
+        queue_call_later(&get->call, get_done);
+    else
+        get_more(get);
+}

@@ -1,0 +1,38 @@
+/* chunks.h - big values in pieces over the bulk link.
+ *
+ * 30 MiB in the arguments of a script hold up Redis, and so everybody, for
+ * 350 ms. So what is big travels in chunks of at most 512 KiB on a link of
+ * its own: b:<email>:<k>, numbered over all parts of an email, each part
+ * beginning with a chunk of its own. A chunk lives 15 minutes; the script
+ * that stores the email makes it stay.
+ */
+#ifndef QUEUE_CHUNKS_H
+#define QUEUE_CHUNKS_H
+
+#include "queue/core.h"
+
+enum {
+    CHUNK_SIZE = 512 << 10,
+    CHUNKS_MAX = 4096,            /* of an email */
+    RECORD_INLINE_MAX = 64 << 10, /* larger: its job goes in chunks */
+};
+
+size_t chunk_count(uint64_t bytes); /* of one part */
+
+/* Exactly once, later, unless the queue is closed before. */
+typedef void (*chunks_put_fn)(void *ctx, enum queue_status status,
+                              const struct error *err);
+/* parts stay until done. FULL while too much is under way already. */
+void chunks_put(struct queue *queue, const struct id *email,
+                const struct str *parts, size_t count, chunks_put_fn done,
+                void *ctx);
+
+/* bytes: the chunks in one run, empty when it failed; buf_take may keep
+ * them. NOT_FOUND: a chunk is missing. */
+typedef void (*chunks_get_fn)(void *ctx, enum queue_status status,
+                              const struct error *err, struct buf *bytes);
+/* Chunks first .. first + count - 1. */
+void chunks_get(struct queue *queue, const struct id *email, unsigned first,
+                unsigned count, chunks_get_fn done, void *ctx);
+
+#endif

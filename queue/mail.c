@@ -1,0 +1,200 @@
+#include "queue/chunks.h"
+
+#include "server/base/mem.h"
+
+#include <string.h>
+
+enum {
+    RECORD_MAX = 128 << 20,
+    RECIPIENTS_MAX = 500,
+};
+
+/* ---- enqueue ------------------------------------------------------------ */
+
+/* What a queue_mail says, kept until it is stored. */
+struct enqueue {
+    struct queue_call call;
+    struct id email;
+    struct buf record; /* all of it; the script gets the first inline_len */
+    size_t inline_len;
+    struct str *parts; /* that travel in chunks: the job, attachments */
+    size_t part_count;
+    size_t chunks;
+    size_t job_chunks;
+    struct redis_command script; /* without the record's end */
+    bool script_is_ours;         /* not yet sent */
+    queue_answer_fn done;
+    void *ctx;
+    struct queue_answer answer;
+};
+
+static void enqueue_finish(struct queue_call *call)
+{
+    struct enqueue *enqueue = (struct enqueue *)call;
+
+    buf_finish(&enqueue->record);
+    if (enqueue->script_is_ours)
+        command_finish(&enqueue->script);
+}
+
+static void enqueue_answer(void *ctx)
+{
+    struct enqueue *enqueue = ctx;
+
+    enqueue->done(enqueue->ctx, &enqueue->answer);
+    queue_call_end(&enqueue->call);
+}
+
+static void read_answer(const struct reply *reply, const struct error *why,
+                        struct queue_answer *answer)
+{
+    struct str word = reply_str(reply_at(reply, 0));
+
+    idempotency_read(reply, why, answer);
+    if (str_eq(word, S("frozen"))) {
+        answer->status = QUEUE_FROZEN;
+        error_set(&answer->why, ERR_BUSY, "the owner is being moved");
+    } else if (str_eq(word, S("missing"))) {
+        answer->status = QUEUE_AWAY;
+        error_set(&answer->why, ERR_TIMEOUT,
+                  "the attachments took too long to be stored");
+    }
+}
+
+static void on_enqueued(void *ctx, const struct reply *reply,
+                        const struct error *why)
+{
+    struct enqueue *enqueue = ctx;
+
+    read_answer(reply, why, &enqueue->answer);
+    enqueue_answer(enqueue);
+}
+
+static void send_script(struct enqueue *enqueue)
+{
+    enqueue->script_is_ours = false;
+    redis_send(enqueue->call.queue->main, &enqueue->script, REDIS_BUDGET_MS,
+               on_enqueued, enqueue);
+}
+
+static void on_uploaded(void *ctx, enum queue_status status,
+                        const struct error *err)
+{
+    struct enqueue *enqueue = ctx;
+
+    if (status == QUEUE_OK) {
+        send_script(enqueue);
+        return;
+    }
+    enqueue->answer.status = status;
+    enqueue->answer.why = *err;
+    enqueue_answer(enqueue);
+}
+
+static const char *on_unknown_letter(enum on_unknown on_unknown)
+{
+    static const char *const letters[] = {
+        [ON_UNKNOWN_RETRY] = "r",
+        [ON_UNKNOWN_HOLD] = "h",
+        [ON_UNKNOWN_FAIL] = "f",
+    };
+
+    CHECK(on_unknown < COUNT_OF(letters));
+    return letters[on_unknown];
+}
+
+static void build_script(struct enqueue *enqueue, const struct queue_mail *mail)
+{
+    const struct summary *summary = mail->summary;
+    struct redis_command *script = &enqueue->script;
+
+    command_init_partition(script, enqueue->call.queue, SCRIPT_ENQUEUE,
+                           id_partition(&summary->email));
+    enqueue->script_is_ours = true;
+    command_add(script, summary->owner);
+    command_add(script, id_str(&summary->email));
+    command_add_int(script, mail_class_lane(summary->mail_class));
+    command_add_int(script, mail->due_ms);
+    command_add_int(script, mail->max_age_ms);
+    command_add_int(script, summary->expires_ms);
+    command_add_cstr(script, on_unknown_letter(mail->on_unknown));
+    idempotency_add(script, &mail->idempotency);
+    command_add(script, mail->answer);
+    command_add(script,
+                str_slice(buf_str(&enqueue->record), 0, enqueue->inline_len));
+    command_add_int(script, (int64_t)enqueue->chunks);
+    command_add_int(script, (int64_t)enqueue->job_chunks);
+    command_add_int(script, (int64_t)summary_recipient_count(summary));
+    for (size_t i = 0; i < mail->recipient_count; i++) {
+        command_add_int(script, mail->recipients[i].number);
+        command_add(script, mail->recipients[i].route);
+    }
+}
+
+/* What goes inline, and what in chunks. */
+static void split(struct enqueue *enqueue, const struct queue_mail *mail)
+{
+    struct str record = buf_str(&enqueue->record);
+
+    enqueue->parts = ARENA_ARRAY(enqueue->call.arena, struct str,
+                                 mail->attachment_count + 1);
+    enqueue->inline_len = record.len;
+    if (record.len > RECORD_INLINE_MAX) {
+        enqueue->inline_len = record_summary_end(record);
+        enqueue->parts[0] = str_from(record, enqueue->inline_len);
+        enqueue->part_count = 1;
+        enqueue->job_chunks = chunk_count(enqueue->parts[0].len);
+    }
+    enqueue->chunks = enqueue->job_chunks;
+    for (size_t i = 0; i < mail->attachment_count; i++) {
+        CHECK(mail->attachment_bytes[i].bytes.len ==
+              mail->attachments[i].size_bytes);
+        enqueue->parts[enqueue->part_count++] = mail->attachment_bytes[i].bytes;
+        enqueue->chunks += chunk_count(mail->attachment_bytes[i].bytes.len);
+    }
+}
+
+static enum queue_status may_enqueue(const struct queue *queue,
+                                     const struct queue_mail *mail,
+                                     struct error *why)
+{
+    if (mail->summary->sensitive && queue->keyring == NULL) {
+        error_set(why, ERR_CONFIG,
+                  "a sensitive mail needs encryption at rest and there is no "
+                  "keyring: run posthaste keyring create, and set "
+                  "secrets.keyring_file");
+        return QUEUE_NO_KEYRING;
+    }
+    return health_admits(queue, why);
+}
+
+void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
+                   queue_answer_fn done, void *ctx)
+{
+    struct enqueue *enqueue = queue_call_new(queue, sizeof *enqueue);
+
+    CHECK(mail->recipient_count > 0 &&
+          mail->recipient_count <= RECIPIENTS_MAX &&
+          mail->recipients[0].number == 0);
+    enqueue->call.finish = enqueue_finish;
+    enqueue->email = mail->summary->email;
+    enqueue->done = done;
+    enqueue->ctx = ctx;
+    buf_init(&enqueue->record, RECORD_MAX);
+    enqueue->answer.status = may_enqueue(queue, mail, &enqueue->answer.why);
+    if (enqueue->answer.status != QUEUE_OK) {
+        queue_call_later(&enqueue->call, enqueue_answer);
+        return;
+    }
+    record_write(mail->summary, mail->mail_json, mail->attachments,
+                 mail->attachment_count, mail->date_ms, queue->keyring,
+                 &enqueue->record);
+    CHECK(!enqueue->record.full);
+    split(enqueue, mail);
+    build_script(enqueue, mail);
+    if (enqueue->chunks == 0)
+        send_script(enqueue);
+    else
+        chunks_put(queue, &enqueue->email, enqueue->parts, enqueue->part_count,
+                   on_uploaded, enqueue);
+}

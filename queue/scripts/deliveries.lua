@@ -1,0 +1,298 @@
+-- Deliveries: one hash each, d:<email>:<n>, all values short, so that it
+-- stays a listpack. What is 0 or empty is left out.
+--
+--   s    state: q queued, u due, c claimed, x dotted, h held, k dead; final:
+--        S sent, D sent and delivered, B bounced, F failed, P suppressed,
+--        E expired, U superseded, C canceled
+--   l o r    lane, owner, route: its flow
+--   g a  generation; attempts that count
+--   t w  token of the last claim, "epoch:number"; epoch that holds it now,
+--        when that is not the token's
+--   f x  first due time; end of its life (deadline or maximum age)
+--   dl   1: x is a deadline, so it is in exp
+--   k    on_unknown: h hold, f fail; without: retry
+--   dup  1: an earlier attempt may have been delivered
+--   du   due, for state u
+--   dd   delivery_delayed events of this generation
+--   e    when it became final
+--   p1.. pieces of its last outcome: code,"enhanced","reply"
+-- and, in the first one of an email (number 0):
+--   left open deliveries; m: mailboxes (numbers are below); sq: last sequence
+--   b bj chunks of big values, and how many of them are the job's
+
+-- Set by each script before it ends a delivery.
+local now, keep_bodies, keep_events
+local touched = {} -- owners with new events
+local gone = {}    -- epoch -> ids that it holds no longer
+local final = 0
+
+local PIECES = 6
+local PIECE = 60
+
+local function load(id)
+    local v = call('HMGET', P .. 'd:' .. id, 's', 'l', 'o', 'r', 'g', 'a',
+        't', 'w', 'f', 'x', 'dl', 'k', 'dup', 'dd', 'm', 'b', 'bj')
+    if not v[1] then
+        return nil
+    end
+    return {
+        id = id, key = P .. 'd:' .. id, email = string.sub(id, 1, 36),
+        n = tonumber(string.sub(id, 38)), s = v[1], l = v[2], o = v[3],
+        r = v[4], g = v[5], a = tonumber(v[6]) or 0, t = v[7] or '', w = v[8],
+        f = v[9], x = tonumber(v[10]) or 0, dl = v[11], k = v[12] or 'r',
+        dup = v[13], dd = tonumber(v[14]) or 0, m = tonumber(v[15]),
+        b = tonumber(v[16]) or 0, bj = tonumber(v[17]) or 0,
+    }
+end
+
+local function is_final(d)
+    return string.find('SDBFPEUC', d.s, 1, true) ~= nil
+end
+
+local function holder(d)
+    if d.w and d.w ~= '' then
+        return d.w
+    end
+    return string.match(d.t, '^[^:]*')
+end
+
+-- Takes it out of the place that its state puts it in. Entries of flows stay
+-- behind and are dropped when they come up.
+local function leave(d)
+    if d.s == 'c' or d.s == 'x' then
+        local epoch = holder(d)
+        gone[epoch] = gone[epoch] or {}
+        table.insert(gone[epoch], d.id)
+    elseif d.s == 'u' then
+        call('ZREM', P .. 'due:' .. d.l, d.id)
+    elseif d.s == 'h' then
+        call('ZREM', P .. 'held', d.id)
+    elseif d.s == 'k' then
+        call('ZREM', P .. 'dead', d.id)
+    end
+end
+
+-- What stands behind an event's time: attempt, flag, what the worker told.
+local function attempt_fields(d, fields)
+    local text = d.a > 0 and ',"a":' .. d.a or ''
+    if d.dup then
+        text = text .. ',"dup":1'
+    end
+    return text .. fields
+end
+
+local function raise(d, kind, ordinal, fields)
+    local sequence = call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
+    event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now, fields)
+    touched[d.o] = true
+end
+
+local function add_pieces(args, outcome)
+    for i = 1, PIECES do
+        local piece = string.sub(outcome, (i - 1) * PIECE + 1, i * PIECE)
+        if i > 1 and piece == '' then
+            break
+        end
+        table.insert(args, 'p' .. i)
+        table.insert(args, piece)
+    end
+end
+
+-- ---- the end of an email: d and the like shrink to one h ------------------
+
+local function outcome_text(n, s, g, a, ended, outcome)
+    if outcome == '' then
+        outcome = '0,"",""'
+    end
+    return '[' .. n .. ',"' .. s .. '",' .. g .. ',' .. a .. ',' .. ended ..
+        ',' .. outcome .. ']'
+end
+
+local function outcome_stored(email, n)
+    local v = call('HMGET', P .. 'd:' .. email .. ':' .. n, 's', 'g', 'a',
+        'e', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6')
+    if not v[1] then
+        return nil -- the mailbox came before: no delivery
+    end
+    local outcome = ''
+    for i = 5, 10 do
+        outcome = outcome .. (v[i] or '')
+    end
+    return outcome_text(n, v[1], v[2], v[3] or 0, v[4] or now, outcome)
+end
+
+-- The summary as it stands in the record (record.h), and whether the mail is
+-- a sensitive one.
+local function summary_of(email)
+    local key = P .. 'c:' .. email
+    local head = call('GETRANGE', key, 0, 1023)
+    local line, flag, len = string.match(head, '^(%d+ ([s-]) (%d+)\n)')
+    if not line then
+        return '', false
+    end
+    local total = #line + tonumber(len)
+    if total > 1024 then
+        head = call('GETRANGE', key, 0, total - 1)
+    end
+    return string.sub(head, 1, total), flag == 's'
+end
+
+local function drop_content(email, chunks, is_sensitive)
+    local keys = { P .. 'c:' .. email }
+    for i = 0, chunks - 1 do
+        table.insert(keys, P .. 'b:' .. email .. ':' .. i)
+    end
+    if is_sensitive or keep_bodies <= 0 then
+        call('UNLINK', unpack(keys))
+        return
+    end
+    for _, key in ipairs(keys) do
+        call('PEXPIRE', key, keep_bodies)
+    end
+end
+
+local function close_email(first, outcomes, sequence)
+    local summary, is_sensitive = summary_of(first.email)
+    local head = '{"q":' .. sequence
+    if first.b > 0 then
+        head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
+    end
+    call('SET', P .. 'h:' .. first.email,
+        head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' .. summary,
+        'PX', keep_events)
+    call('ZADD', P .. 'hist', now, first.email)
+    local keys = {}
+    for n = 0, first.m - 1 do
+        table.insert(keys, P .. 'd:' .. first.email .. ':' .. n)
+    end
+    call('UNLINK', unpack(keys))
+    drop_content(first.email, first.b, is_sensitive)
+end
+
+local function close_single(d, state, outcome)
+    local sequence = call('HGET', d.key, 'sq')
+    close_email(d,
+        { outcome_text(0, state, d.g, d.a, now, outcome) }, sequence)
+end
+
+local function close_all(email)
+    local first = load(email .. ':0')
+    local outcomes = {}
+    for n = 0, first.m - 1 do
+        local text = outcome_stored(email, n)
+        if text then
+            table.insert(outcomes, text)
+        end
+    end
+    close_email(first, outcomes, call('HGET', first.key, 'sq'))
+end
+
+-- Makes it final. outcome: the worker's code,"enhanced","reply", or ''.
+-- second: a follow-up event.
+local function finish(d, state, kind, outcome, fields, second)
+    leave(d)
+    if d.dl then
+        call('ZREM', P .. 'exp', d.id)
+    end
+    fields = attempt_fields(d, fields)
+    raise(d, kind, 1, fields)
+    if second then
+        raise(d, second, 1, fields)
+    end
+    final = final + 1
+    d.s = state
+    if d.m == 1 then
+        close_single(d, state, outcome)
+        return
+    end
+    local args = { 's', state, 'a', d.a, 'e', now }
+    add_pieces(args, outcome)
+    call('HSET', d.key, unpack(args))
+    if call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'left', -1) == 0 then
+        close_all(d.email)
+    end
+end
+
+-- ---- the moves between the states that are not final ----------------------
+
+local function requeue(d, front)
+    leave(d)
+    d.s = 'q'
+    call('HSET', d.key, 's', 'q')
+    flow_push(d.l, d.o, d.r, d.id, front)
+end
+
+local function postpone(d, due)
+    leave(d)
+    d.s = 'u'
+    call('HSET', d.key, 's', 'u', 'du', due)
+    call('ZADD', P .. 'due:' .. d.l, due, d.id)
+end
+
+-- The next try lies past the end: expired, told apart from a plain wait.
+local function soft(d, due, outcome, fields)
+    d.a = d.a + 1
+    if d.x > 0 and due >= d.x then
+        finish(d, 'E', 'expired', outcome, fields)
+        return
+    end
+    d.dd = d.dd + 1
+    local args = { 'a', d.a, 'dd', d.dd }
+    add_pieces(args, outcome)
+    call('HSET', d.key, unpack(args))
+    raise(d, 'delivery_delayed', d.dd,
+        attempt_fields(d, ',"next":' .. due .. fields))
+    postpone(d, due)
+end
+
+-- Lost after the dot. due 0: at once.
+local function unknown(d, due, outcome, fields)
+    d.a = d.a + 1
+    d.dup = '1'
+    if d.k == 'f' then
+        finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
+        return
+    end
+    call('HSET', d.key, 'a', d.a, 'dup', 1)
+    if d.k == 'h' then
+        leave(d)
+        d.s = 'h'
+        call('HSET', d.key, 's', 'h')
+        call('ZADD', P .. 'held', d.x > 0 and d.x or '+inf', d.id)
+    elseif due > now then
+        postpone(d, due)
+    else
+        requeue(d, true)
+    end
+end
+
+-- Its time is over. False: it is under way behind the mark, whose outcome
+-- decides.
+local function expire(d)
+    if d.s == 'x' then
+        return false
+    end
+    if d.s == 'h' or d.s == 'k' then
+        local why = d.s == 'h' and 'unknown_outcome' or 'poison'
+        finish(d, 'F', 'failed', '', ',"why":"' .. why .. '"')
+    else
+        finish(d, 'E', 'expired', '', '')
+    end
+    return true
+end
+
+-- ---- at the end of a script -----------------------------------------------
+
+local function settle()
+    for epoch, ids in pairs(gone) do
+        call('SREM', P .. 'own:' .. epoch, unpack(ids))
+    end
+    for owner in pairs(touched) do
+        announce(owner, call('HGET', P .. 'o:' .. owner, 'ev'))
+        call('XTRIM', P .. 'ev:' .. owner, 'MINID', '~', now - keep_events)
+    end
+    if final > 0 then
+        call('HINCRBY', P .. 'n', 'final', final)
+        call('ZREMRANGEBYSCORE', P .. 'hist', '-inf', now - keep_events)
+    end
+end

@@ -1,0 +1,17 @@
+#!lua flags=no-writes
+-- needs: prelude
+-- What is known of one email. ARGV: 1 email.
+-- Answers {record, history, {number, delivery as HGETALL, ...}}; record and
+-- history are nil when there is none.
+local email = ARGV[1]
+local kept = call('MGET', P .. 'c:' .. email, P .. 'h:' .. email)
+local deliveries = {}
+local mailboxes = call('HGET', P .. 'd:' .. email .. ':0', 'm')
+for n = 0, (tonumber(mailboxes) or 0) - 1 do
+    local fields = call('HGETALL', P .. 'd:' .. email .. ':' .. n)
+    if #fields > 0 then
+        table.insert(deliveries, n)
+        table.insert(deliveries, fields)
+    end
+end
+return { kept[1], kept[2], deliveries }
