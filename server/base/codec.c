@@ -183,7 +183,7 @@ bool codec_percent_decode(struct str text, struct buf *out)
     if (end == NULL)
         return false;
     while (text.len > 0) {
-        int byte = text.ptr[0];
+        int byte = (unsigned char)text.ptr[0];
         size_t step = 1;
 
         if (byte == '%') {

@@ -102,6 +102,5 @@ unsigned id_partition(const struct id *id)
 
 int64_t id_time_ms(const struct id *id)
 {
-    return (int64_t)(hex_field(id->text, 8) << 16 |
-                     hex_field(id->text + 9, 4));
+    return (int64_t)(hex_field(id->text, 8) << 16 | hex_field(id->text + 9, 4));
 }

@@ -212,6 +212,7 @@ static bool make_key(enum metric metric, const char *const *values,
     size_t count = label_count(metric);
 
     CHECK(METRIC_COUNT < 255 && metric < METRIC_COUNT);
+    CHECK(values != NULL || count == 0);
     key[0] = (char)(metric + 1);
     key[1] = '\0';
     *len = 2;
@@ -372,11 +373,10 @@ static void add_gauge(struct total *total, enum metric_kind kind, int64_t value)
 {
     if (value == UNSET)
         return;
-    if (total->gauge == UNSET)
-        total->gauge = value;
-    else if (kind == METRIC_GAUGE)
+    if (total->gauge != UNSET && kind == METRIC_GAUGE)
         total->gauge += value;
-    else if ((kind == METRIC_GAUGE_MAX) == (value > total->gauge))
+    else if (total->gauge == UNSET ||
+             (kind == METRIC_GAUGE_MAX) == (value > total->gauge))
         total->gauge = value;
 }
 

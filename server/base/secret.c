@@ -112,8 +112,8 @@ void secret_hmac_md5(struct str key, struct str data,
                      unsigned char out[MD5_SIZE])
 {
     CHECK(key.len <= INT_MAX);
-    CHECK(HMAC(EVP_md5(), bytes_of(key), (int)key.len, bytes_of(data),
-               data.len, out, NULL) != NULL);
+    CHECK(HMAC(EVP_md5(), bytes_of(key), (int)key.len, bytes_of(data), data.len,
+               out, NULL) != NULL);
 }
 
 uint32_t secret_crc32(struct str data)

@@ -321,8 +321,10 @@ static bool parse_list(struct parser *p, struct toml_value *value)
         return false;
     p->depth--;
     value->items = ARENA_ARRAY(p->arena, struct toml_value, value->count);
-    for (size_t i = 0; i < value->count; i++, item = item->next)
+    for (size_t i = 0; i < value->count; i++, item = item->next) {
+        CHECK(item != NULL);
         value->items[i] = *item;
+    }
     return true;
 }
 
