@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh NAME [--tiny] [--keep] - starts what a benchmark needs and runs it.
+# run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, memory, bigbody, compose or smtpsink. Prints lines
 # "name value unit"; the peer's figures come from the same run. --tiny does
