@@ -3,7 +3,10 @@
  *
  * Like claims.h, it drives itself. Tasks are claimed, leased by heartbeat
  * and given back as deliveries are; at most 8 of one endpoint are under way
- * at once, over all processes.
+ * at once, over all processes. An endpoint that answers 410, or fails for 5
+ * days on end, is disabled and the event webhook.disabled raised. A task
+ * whose key is missing in this process is given back for 5 s and never seen
+ * here.
  */
 #ifndef QUEUE_TASKS_H
 #define QUEUE_TASKS_H
@@ -27,8 +30,9 @@ struct queue_hooks {
     size_t (*room)(void *ctx); /* tasks that may be claimed now */
     void (*claimed)(void *ctx, struct queue_task *task);
 };
-/* hooks must outlive the queue. */
+/* hooks is used until queue_hooks_end or queue_close. */
 void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks);
+/* There is room again. Reports tell by themselves. */
 void queue_hooks_hungry(struct queue *queue);
 
 enum task_outcome {
@@ -45,11 +49,18 @@ struct task_detail {
     int64_t sent_ms;
     int64_t took_ms;
 };
-/* Ends the claim and frees the task. */
+/* Ends the claim and frees the task. Times are wall clock; retry_at_ms counts
+ * for TASK_AGAIN and TASK_UNSENT (0: at once). detail may be NULL for
+ * TASK_UNSENT. */
 void queue_task_report(struct queue *queue, struct queue_task *task,
                        enum task_outcome outcome, int64_t retry_at_ms,
                        const struct task_detail *detail);
+/* Claims nothing more. drained is called once, when every task in hand was
+ * reported and Redis knows (or cannot be told). */
 void queue_hooks_stop(struct queue *queue, void (*drained)(void *ctx),
                       void *ctx);
+/* The role is over: nothing is called any more, tasks in hand are freed and
+ * given back when the lease ends. */
+void queue_hooks_end(struct queue *queue);
 
 #endif

@@ -35,7 +35,9 @@ local function task_key(endpoint, id)
 end
 
 local function backlog_add(count)
-    call('HINCRBY', P .. 'n', 'backlog', count)
+    if count ~= 0 then -- Lua's -0 is no integer to Redis
+        call('HINCRBY', P .. 'n', 'backlog', count)
+    end
 end
 
 -- Puts an endpoint on the ring if one of its tasks may go now. It is there

@@ -1,0 +1,171 @@
+#!lua flags=allow-oom
+-- needs: prelude tasks
+-- task_turn EPOCH LEASE_MS WANT RESULTS
+--   then per result: ENDPOINT EVENT TOKEN OUTCOME DELAY_MS ATTEMPT
+-- One turn of a hooks child: heartbeat, results, what became due, what dead
+-- children held, claims. OUTCOME: done, again, failed, gone, unsent;
+-- ATTEMPT: JSON for the list of attempts, "" for none. WANT -1: the child
+-- leaves.
+-- Answers {"unregistered"}, or {"ok", ms until the next due task or -1,
+-- backlog, {"endpoint reason" disabled by this turn}, then per claim {endpoint, event, token, attempt, url, secret,
+-- record, summary ("" when it is gone or none is needed)}}.
+local PROMOTE_MAX = 100
+local QUANTUM = 4
+local REPLY_MAX = 512 * 1024
+local ATTEMPTS_KEPT = 1000
+
+local epoch, lease_ms = ARGV[1], tonumber(ARGV[2])
+local want, results = tonumber(ARGV[3]), tonumber(ARGV[4])
+local own = P .. 'wown:' .. epoch
+local now = clock()
+
+if not call('ZSCORE', P .. 'whooks', epoch) then
+    return {'unregistered'}
+end
+
+local function failed(endpoint, id, outcome, delay_ms)
+    local key = endpoint_key(endpoint)
+    call('HSETNX', key, 'failing', now)
+    if outcome == 'gone' then
+        disable(endpoint, 'gone', now)
+    elseif now - call('HGET', key, 'failing') >= FAILING_MAX_MS then
+        disable(endpoint, 'failing', now)
+    end
+    if outcome == 'again' then
+        task_wait(endpoint, id, now + delay_ms)
+    else
+        task_end(endpoint, id, 'failed')
+    end
+end
+
+-- Fenced by the token: a report of a task that was given back changes
+-- nothing.
+local function finish(endpoint, id, token, outcome, delay_ms, attempt)
+    if call('HGET', task_key(endpoint, id), 'token') ~= token or
+        not task_land(own, endpoint, id) then
+        return
+    end
+    if attempt ~= '' then
+        call('XADD', P .. 'wa:' .. endpoint, 'MAXLEN', '~', ATTEMPTS_KEPT, '*',
+            'event', id, 'a', attempt)
+    end
+    if outcome == 'unsent' then
+        task_return(endpoint, id, delay_ms > 0 and now + delay_ms or 0)
+    elseif outcome == 'done' then
+        call('HDEL', endpoint_key(endpoint), 'failing')
+        task_end(endpoint, id, 'done')
+    else
+        failed(endpoint, id, outcome, delay_ms)
+    end
+    offer(endpoint)
+end
+
+local function take_back()
+    local dead = call('ZRANGEBYSCORE', P .. 'whooks', '-inf', now, 'LIMIT', 0,
+        2)
+    for _, other in ipairs(dead) do
+        if other ~= epoch then
+            give_back(other)
+        end
+    end
+end
+
+local function promote()
+    local due = call('ZRANGEBYSCORE', P .. 'wdue', '-inf', now, 'LIMIT', 0,
+        PROMOTE_MAX)
+    for _, task in ipairs(due) do
+        local endpoint, id = string.match(task, '^(%S+) (%S+)$')
+        local enabled = call('HGET', endpoint_key(endpoint), 'enabled')
+        call('ZREM', P .. 'wdue', task)
+        if enabled == '1' then
+            call('HSET', task_key(endpoint, id), 'state', 'waiting')
+            call('RPUSH', P .. 'w:' .. endpoint, id)
+            offer(endpoint)
+        else
+            task_end(endpoint, id, 'failed')
+        end
+    end
+end
+
+-- The summary, as record.h lays it out; "" when there is none.
+local function summary_of(record)
+    local email = string.match(record,
+        '^{"t":"email%.[%w_]+","e":"([%x-]+)"')
+    for _, kind in ipairs(email and {'c:', 'h:'} or {}) do
+        local head = call('GETRANGE', P .. kind .. email, 0, 63)
+        local line, len = string.match(head, '^(%d+ %S+ (%d+)\n)')
+        if line then
+            return call('GETRANGE', P .. kind .. email, 0, #line + len - 1)
+        end
+    end
+    return ''
+end
+
+local reply = {}
+local reply_bytes = 0
+
+local function claim_task(endpoint, id, about)
+    local task = task_key(endpoint, id)
+    local entry = call('XRANGE', P .. 'ev:' .. about[1], id, id)[1]
+    if not entry then
+        task_end(endpoint, id, 'trimmed')
+        return 0
+    end
+    local token = epoch .. ':' .. call('HINCRBY', task, 'claims', 1)
+    local attempt = call('HINCRBY', task, 'attempt', 1)
+    local record = entry[2][2]
+    local summary = summary_of(record)
+    call('HSET', task, 'state', 'flying', 'token', token)
+    call('PEXPIRE', task, OPEN_TTL_MS)
+    call('SADD', own, endpoint .. ' ' .. id)
+    reply[#reply + 1] = {endpoint, id, token, attempt, about[2], about[3],
+        record, summary}
+    reply_bytes = reply_bytes + #record + #summary + 1024
+    return 1
+end
+
+-- A quantum from the endpoint at the head of the ring; how many events left
+-- its list.
+local function claim_endpoint(endpoint, room)
+    local key, list = endpoint_key(endpoint), P .. 'w:' .. endpoint
+    local about = call('HMGET', key, 'owner', 'url', 'secret', 'flying')
+    local flying = tonumber(about[4]) or 0
+    local quantum = math.min(QUANTUM, room, FLYING_MAX - flying)
+    local ids = quantum > 0 and call('LRANGE', list, 0, quantum - 1) or {}
+    local claimed = 0
+    for _, id in ipairs(ids) do
+        claimed = claimed + claim_task(endpoint, id, about)
+    end
+    call('LTRIM', list, #ids, -1)
+    call('LPOP', P .. 'wring')
+    if about[1] then
+        call('HDEL', key, 'ring')
+        call('HINCRBY', key, 'flying', claimed)
+        offer(endpoint)
+    end
+    return #ids
+end
+
+call('ZADD', P .. 'whooks', now + lease_ms, epoch)
+for i = 5, 4 + results * 6, 6 do
+    finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3],
+        tonumber(ARGV[i + 4]), ARGV[i + 5])
+end
+take_back()
+promote()
+while want > 0 and reply_bytes < REPLY_MAX do
+    local endpoint = call('LINDEX', P .. 'wring', 0)
+    if not endpoint then
+        break
+    end
+    want = want - claim_endpoint(endpoint, want)
+end
+if want < 0 then
+    give_back(epoch)
+end
+wake_for_tasks()
+
+local due = call('ZRANGE', P .. 'wdue', 0, 0, 'WITHSCORES')[2]
+return {'ok', due and math.max(0, due - now) or -1,
+    tonumber(call('HGET', P .. 'n', 'backlog')) or 0, disabled,
+    unpack(reply)}
