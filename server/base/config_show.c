@@ -1,7 +1,6 @@
 #include "server/base/config.h"
 
 #include "server/base/config_keys.h"
-#include "server/base/config_value.h"
 #include "server/base/json.h"
 
 #include <string.h>
@@ -49,7 +48,7 @@ static void show_block(const struct config *config,
         if (key->kind == KIND_LATER)
             continue;
         buf_addf(out, "%s = ", key->name);
-        config_value_write(&value, out);
+        toml_write(&value, out);
         buf_addf(out, "  # %s\n", shown_source(config, setting, arena));
     }
 }

@@ -1,11 +1,9 @@
-/* config_value.h - from a TOML value to a member of struct config, and back
- * to text. Inside of config*.c only. Pure but for KIND_SECRET_FILE, which
- * reads the file. */
+/* config_value.h - from a TOML value to a member of struct config. Inside of
+ * config*.c only. Pure but for KIND_SECRET_FILE, which reads the file. */
 #ifndef BASE_CONFIG_VALUE_H
 #define BASE_CONFIG_VALUE_H
 
 #include "server/base/arena.h"
-#include "server/base/buf.h"
 #include "server/base/check.h"
 #include "server/base/config_keys.h"
 #include "server/base/toml.h"
@@ -32,8 +30,5 @@ MUST_USE bool config_secret_read(struct config_reading *reading,
  * written with commas alone: a,b. */
 MUST_USE bool config_value_of_text(struct config_reading *reading,
                                    struct str text, struct toml_value *value);
-
-/* As it would stand in the file. */
-void config_value_write(const struct toml_value *value, struct buf *out);
 
 #endif

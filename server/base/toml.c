@@ -3,6 +3,7 @@
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
@@ -553,4 +554,46 @@ bool toml_parse_value(struct str text, struct arena *arena,
         return false;
     skip_blanks(&p);
     return at_end(&p) || refuse(&p, p.place, "expected the end of the value");
+}
+
+/* --- writing --- */
+
+static void write_text(struct str text, struct buf *out)
+{
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == '"' || c == '\\')
+            buf_addf(out, "\\%c", c);
+        else if ((unsigned char)c < 0x20 || c == 0x7f)
+            buf_addf(out, "\\u%04x", (unsigned char)c);
+        else
+            buf_add_char(out, c);
+    }
+    buf_add_char(out, '"');
+}
+
+void toml_write(const struct toml_value *value, struct buf *out)
+{
+    switch (value->type) {
+    case TOML_TEXT:
+        write_text(value->text, out);
+        return;
+    case TOML_INT:
+        buf_addf(out, "%" PRId64, value->number);
+        return;
+    case TOML_BOOL:
+        buf_add_cstr(out, value->truth ? "true" : "false");
+        return;
+    case TOML_LIST:
+        buf_add_char(out, '[');
+        for (size_t i = 0; i < value->count; i++) {
+            if (i > 0)
+                buf_add_cstr(out, ", ");
+            toml_write(&value->items[i], out);
+        }
+        buf_add_char(out, ']');
+        return;
+    }
 }

@@ -12,6 +12,7 @@
 #define BASE_TOML_H
 
 #include "server/base/arena.h"
+#include "server/base/buf.h"
 #include "server/base/check.h"
 #include "server/base/str.h"
 
@@ -71,5 +72,8 @@ struct toml_table *toml_parse(struct str text, struct arena *arena,
 MUST_USE bool toml_parse_value(struct str text, struct arena *arena,
                                struct toml_value *value,
                                toml_problem_fn *problem, void *ctx);
+
+/* A value as it would stand in a file; it parses to the same again. */
+void toml_write(const struct toml_value *value, struct buf *out);
 
 #endif

@@ -24,7 +24,8 @@ struct cli_args {
 
 /* In the order of the help. */
 static const struct verb_group *const GROUPS[] = {
-    &VERBS_VERSION,
+    &VERBS_SETUP, &VERBS_EMAILS, &VERBS_WEBHOOKS,
+    &VERBS_INBOX, &VERBS_PROBE,  &VERBS_VERSION,
 };
 
 /* Arguments ---------------------------------------------------------------- */

@@ -1,7 +1,6 @@
 #include "server/base/toml.h"
 
 #include "server/base/buf.h"
-#include "server/base/config_value.h"
 
 #include "check_cmocka.h"
 
@@ -46,7 +45,7 @@ static const char *parsed(struct arena *arena, struct str text)
                      STR_ARG(table->name));
         for (struct toml_member *m = table->members; m != NULL; m = m->next) {
             buf_addf(&out, "%.*s=", STR_ARG(m->name));
-            config_value_write(&m->value, &out);
+            toml_write(&m->value, &out);
             buf_add_char(&out, '\n');
         }
     }

@@ -1,0 +1,53 @@
+/* remote.h - asking a running server: where it is, with which key, and what
+ * its answer means for the exit code. */
+#ifndef CLI_REMOTE_H
+#define CLI_REMOTE_H
+
+#include "server/base/buf.h"
+#include "server/base/json.h"
+#include "server/base/str.h"
+#include "server/cli/cli.h"
+
+#include <stdint.h>
+
+#define REMOTE_OPTION_URL                                                      \
+    {                                                                          \
+        "url", "URL", "where the API is: http://host:port or unix:/path",      \
+            "POSTHASTE_URL", "http://127.0.0.1:8080"                           \
+    }
+/* A key is never an argument: those are for all to see. */
+#define REMOTE_OPTION_KEY_FILE                                                 \
+    {                                                                          \
+        "key-file", "FILE",                                                    \
+            "file that holds the API key; else POSTHASTE_API_KEY", NULL, NULL  \
+    }
+
+struct remote_request {
+    const char *url; /* NULL: --url */
+    const char *method;
+    const char *path; /* percent-encoded */
+    struct str body;  /* JSON; empty: none */
+    bool needs_key;
+    const char *idempotency; /* NULL: none */
+    int64_t timeout_ms;      /* 0: the client's */
+};
+
+struct remote_answer {
+    struct json *root; /* of body */
+    struct buf body;
+};
+
+/* EXIT_OK and an answer of 2xx to be finished; else what was tried, what
+ * happened and what to do has been said, and the exit code fits it. */
+MUST_USE int remote_ask(const struct cli_args *args,
+                        const struct remote_request *request,
+                        struct remote_answer *answer);
+void remote_answer_finish(struct remote_answer *answer);
+
+/* The answer as it came, on one line. */
+void remote_print_json(const struct remote_answer *answer);
+
+/* Adds text with all but letters, digits and -._~ as %XX. */
+void remote_encode(struct str text, struct buf *out);
+
+#endif

@@ -1,0 +1,29 @@
+/* show.h - JSON answers as text for people. Whatever came from outside is
+ * cleaned of controls, so that no mail can steer a terminal. */
+#ifndef CLI_SHOW_H
+#define CLI_SHOW_H
+
+#include "server/base/buf.h"
+#include "server/base/json.h"
+#include "server/base/str.h"
+
+struct show_column {
+    const char *title;
+    const char *pointer; /* "data/recipient": members, by slashes */
+};
+
+/* Members and values as "name: value", what is nested below it, deeper. */
+void show_value(const struct json *value, struct buf *out);
+
+/* One line an item of list, as wide as needed; columns without any value are
+ * left out. */
+void show_table(const struct json *list, const struct show_column *columns,
+                size_t count, struct buf *out);
+
+/* Text of several lines, cleaned line by line. */
+void show_text(struct str text, struct buf *out);
+
+/* Writes to standard output. */
+void show_print(const struct buf *out);
+
+#endif
