@@ -527,13 +527,16 @@ static bool has_zero_height(struct str style)
 
 static bool is_hiding_style(struct text_state *state, struct str style)
 {
-    struct str tight;
+    struct str tight = {NULL, 0};
+    char *space;
 
     buf_clear(&state->scratch);
+    space = buf_space(&state->scratch, style.len);
+    CHECK(space != NULL);
     for (size_t i = 0; i < style.len; i++)
         if (!is_space(style.ptr[i]))
-            buf_add_char(&state->scratch, ascii_lower(style.ptr[i]));
-    tight = buf_str(&state->scratch);
+            space[tight.len++] = ascii_lower(style.ptr[i]);
+    tight.ptr = space;
     return str_contains(tight, S("display:none")) ||
            str_contains(tight, S("visibility:hidden")) ||
            has_zero_height(tight);
