@@ -208,7 +208,7 @@ static const struct step STEPS[STEP_COUNT] = {
     [STEP_HANDSHAKE] = {SMTP_STAGE_TLS, WAIT_HANDSHAKE, write_nothing, NULL},
     [STEP_AUTH] = {SMTP_STAGE_AUTH, WAIT_COMMAND, write_auth, reply_auth},
     [STEP_CANCEL] = {SMTP_STAGE_AUTH, WAIT_COMMAND, write_cancel, reply_cancel},
-    [STEP_END] = {SMTP_STAGE_AUTH, WAIT_IDLE, write_nothing, NULL},
+    [STEP_END] = {SMTP_STAGE_EHLO, WAIT_IDLE, write_nothing, NULL},
 };
 
 void greet_init(struct greet *greet, const struct greet_policy *policy)

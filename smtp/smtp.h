@@ -155,7 +155,8 @@ MUST_USE struct smtp *smtp_open(struct loop *loop, struct dns *dns,
                                 const struct config *config,
                                 const struct smtp_settings *settings,
                                 struct error *err);
-/* Closes all sessions at once. Deliveries in hand get no callback. */
+/* Closes all sessions at once. Deliveries in hand get no callback; they must
+ * be there until it returns. Not from inside a callback. */
 void smtp_close(struct smtp **smtp);
 
 /* Graceful: what is not marked comes back SMTP_UNSENT, what is marked goes
@@ -191,25 +192,28 @@ struct smtp_delivery {
     /* DATA leaves in this turn: send the mark now. At most once; the answer
      * is brought by smtp_delivery_marked, not from inside. */
     void (*on_mark)(void *ctx);
-    /* Exactly once. */
+    /* Exactly once, and not between on_mark and its answer. */
     void (*on_done)(void *ctx, const struct smtp_result *result);
     void *ctx;
 
     /* From here on the engine's own. */
-    struct list link; /* of upstream.waiting, session or smtp.returning */
-    struct session *session;
-    struct upstream *upstream;
-    uint64_t tried; /* upstreams that failed it: a bit each */
+    struct list link; /* of the list that stands for what it waits for */
+    struct smtp *smtp;
+    struct smtp_session *session;   /* that carries it; NULL: none */
+    struct smtp_upstream *upstream; /* that it was given to; NULL: none */
+    uint64_t tried;                 /* upstreams that failed it: a bit each */
     enum { MARK_NONE, MARK_ASKED, MARK_YES, MARK_NO } mark;
     int64_t mark_until_ms;
-    bool dotted; /* the final dot was written */
-    struct smtp_result *failure;
+    bool is_ended;
+    enum smtp_unsent unsent;
+    struct smtp_outcome *outcome; /* what the last upstream did with it */
 };
 
 void smtp_deliver(struct smtp *smtp, struct smtp_delivery *delivery);
 
-/* The answer to on_mark. The dot goes out only while clock_now_ms() is below
- * valid_until_ms (monotonic: half a lease after the mark was sent). */
+/* The answer to on_mark, which must come: in the end, with no. The dot goes
+ * out only while clock_now_ms() is below valid_until_ms (monotonic: half a
+ * lease after the mark was sent). */
 void smtp_delivery_marked(struct smtp_delivery *delivery, bool may_go,
                           int64_t valid_until_ms);
 

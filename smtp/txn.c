@@ -91,7 +91,7 @@ static void reply_rcpt(struct txn *txn, const struct smtp_reply *reply)
 
 static void write_data(struct txn *txn, struct buf *out)
 {
-    (void)txn;
+    txn->data_is_sent = true;
     buf_add_cstr(out, "DATA\r\n");
 }
 
@@ -227,16 +227,11 @@ static unsigned next_step(const struct txn *txn)
     return STEP_COUNT;
 }
 
-bool txn_data_is_sent(const struct txn *txn)
-{
-    return txn->sent > STEP_DATA;
-}
-
 void txn_abandon(struct txn *txn)
 {
     CHECK(!txn->is_dotted);
     txn->is_decided = true;
-    if (txn_data_is_sent(txn))
+    if (txn->data_is_sent)
         txn->must_close = true;
 }
 

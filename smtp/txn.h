@@ -34,6 +34,7 @@ struct txn {
     unsigned read;   /* steps whose reply was read */
     bool is_decided; /* finding holds the outcome */
     bool mail_accepted;
+    bool data_is_sent;  /* written: the mark is due in the same turn */
     bool data_open;     /* 354 came: only a dot or a close ends it */
     bool owes_lone_dot; /* 354 came behind a refused recipient */
     bool may_dot;
@@ -51,9 +52,6 @@ void txn_init(struct txn *txn, const struct txn_envelope *envelope,
 /* Adds what may be sent now, a long message in pieces: stops once out holds
  * about out_max bytes. */
 void txn_write(struct txn *txn, struct buf *out, size_t out_max);
-
-/* DATA was written: the mark is due in the same turn. */
-bool txn_data_is_sent(const struct txn *txn);
 
 /* More of the message could be written if out had room. */
 bool txn_has_more(const struct txn *txn);

@@ -1,0 +1,556 @@
+#include "smtp/conn.h"
+
+#include "server/base/clock.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+
+enum {
+    OUT_PIECE = 64 * 1024,          /* of a long message at a time */
+    OUT_MAX = OUT_PIECE + 8 * 1024, /* and the commands beside it */
+    /* With others to try, an address that does not answer gets no more. */
+    NEXT_ADDRESS_MS = 2000,
+};
+
+static const struct stream_events STREAM_EVENTS;
+
+static const char UNASKED[] = "a reply came that nobody asked for";
+
+static void connect_next(struct smtp_session *session);
+
+/* Between two mails. */
+static bool is_resting(const struct smtp_session *session)
+{
+    return session->is_greeted && !session->is_carrying;
+}
+
+/* --- time --- */
+
+static enum smtp_stage stage_of(const struct smtp_session *session)
+{
+    if (session->is_carrying)
+        return txn_stage(&session->txn);
+    if (session->lookup != NULL)
+        return SMTP_STAGE_DNS;
+    if (session->stream == NULL || session->tries_left > 0)
+        return SMTP_STAGE_CONNECT;
+    return greet_stage(&session->greet);
+}
+
+static int64_t wait_ms(const struct smtp_session *session)
+{
+    const struct config_upstream *config = session->upstream->config;
+    int64_t full_ms = smtp_wait_ms(config, WAIT_CONNECT);
+
+    if (session->is_carrying)
+        return smtp_wait_ms(config, txn_wait(&session->txn));
+    if (session->is_greeted)
+        return smtp_wait_ms(config, WAIT_IDLE);
+    if (session->lookup != NULL || session->tries_left == 1)
+        return full_ms;
+    if (session->tries_left > 1)
+        return full_ms < NEXT_ADDRESS_MS ? full_ms : NEXT_ADDRESS_MS;
+    return smtp_wait_ms(config, greet_wait(&session->greet));
+}
+
+static int64_t end_ms(const struct smtp_session *session)
+{
+    return session->began_ms + session->upstream->config->session_timeout_ms;
+}
+
+/* The time of the session as a whole ends every wait but the last one: once
+ * the dot is out, an answer is worth its own time. */
+static void arm(struct smtp_session *session)
+{
+    int64_t at_ms = clock_now_ms() + wait_ms(session);
+
+    if (!session_is_dotted(session) && end_ms(session) < at_ms)
+        at_ms = end_ms(session);
+    session->sent_bytes =
+        session->stream == NULL ? 0 : stream_sent_bytes(session->stream);
+    timer_set_at(session->loop, &session->timer, at_ms);
+}
+
+/* Books the time since the last call. */
+static void note_phase(struct smtp_session *session, enum smtp_stage stage)
+{
+    enum session_phase phase = PHASE_CONNECT;
+    int64_t now_ms = clock_now_ms();
+
+    if (stage == SMTP_STAGE_STARTTLS || stage == SMTP_STAGE_TLS)
+        phase = PHASE_TLS;
+    else if (stage == SMTP_STAGE_AUTH)
+        phase = PHASE_AUTH;
+    session->phase_ms[phase] += now_ms - session->phase_since_ms;
+    session->phase_since_ms = now_ms;
+}
+
+/* --- the end --- */
+
+/* Every way to lose a session leads here. */
+static void lose(struct smtp_session *session, enum smtp_trouble trouble,
+                 const char *words)
+{
+    struct smtp_finding finding;
+
+    timer_clear(session->loop, &session->timer);
+    session->says_quit = is_resting(session) && trouble == TROUBLE_TIMEOUT;
+    finding_of_trouble(&finding, stage_of(session), trouble, words);
+    finding.reused = session->messages > 1;
+    if (!session->is_greeted) {
+        session->events->failed(session, &finding);
+        return;
+    }
+    if (session->is_carrying && !session->is_told) {
+        session->is_told = true;
+        session->events->settled(session, session->txn.is_decided
+                                              ? &session->txn.finding
+                                              : &finding);
+    }
+    session->events->gone(session);
+}
+
+static void lose_connection(struct smtp_session *session, enum stream_end end,
+                            const char *reason)
+{
+    bool in_handshake = stage_of(session) == SMTP_STAGE_TLS;
+
+    switch (end) {
+    case STREAM_REFUSED:
+    case STREAM_UNREACHABLE:
+        lose(session, TROUBLE_REFUSED, reason);
+        break;
+    case STREAM_TLS_UNTRUSTED:
+        lose(session, TROUBLE_TLS_UNTRUSTED, reason);
+        break;
+    case STREAM_TLS_FAILED:
+        lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST, reason);
+        break;
+    case STREAM_EOF:
+    case STREAM_RESET:
+    case STREAM_TLS_CUT:
+    case STREAM_BROKEN:
+        lose(session, TROUBLE_LOST, reason);
+        break;
+    }
+}
+
+static const char *patience_words(enum smtp_stage stage)
+{
+    if (stage == SMTP_STAGE_DNS)
+        return "the look-up of the host took too long";
+    if (stage == SMTP_STAGE_CONNECT)
+        return "the connection did not come about in time";
+    if (stage == SMTP_STAGE_TLS)
+        return "the TLS handshake took too long";
+    if (stage == SMTP_STAGE_BODY)
+        return "the message did not get away in time";
+    return "the server did not reply in time";
+}
+
+/* It reads, if slowly, and the session's whole time is not over. */
+static bool is_slow_reader(const struct smtp_session *session)
+{
+    return session->is_carrying && stage_of(session) == SMTP_STAGE_BODY &&
+           stream_sent_bytes(session->stream) != session->sent_bytes &&
+           clock_now_ms() < end_ms(session);
+}
+
+static void on_timer(void *ctx)
+{
+    struct smtp_session *session = ctx;
+    enum smtp_stage stage = stage_of(session);
+
+    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 1) {
+        stream_close(&session->stream);
+        session->tries_left--;
+        connect_next(session);
+    } else if (is_slow_reader(session)) {
+        arm(session);
+    } else if (stage == SMTP_STAGE_DNS) {
+        lose(session, TROUBLE_NO_DNS, patience_words(stage));
+    } else {
+        lose(session, TROUBLE_TIMEOUT, patience_words(stage));
+    }
+}
+
+/* --- a mail --- */
+
+static void tell_settled(struct smtp_session *session)
+{
+    struct txn *txn = &session->txn;
+
+    if (session->is_told || !txn_is_settled(txn))
+        return;
+    session->is_told = true;
+    txn->finding.reused = session->messages > 1;
+    session->then = smtp_judge(&txn->finding).then;
+    session->events->settled(session, &txn->finding);
+}
+
+/* Bytes that came behind the reply that ends a step nobody has asked for: what
+ * they answer, and what the next ones will, is anybody's guess (row 77). */
+static bool has_surplus(const struct smtp_session *session)
+{
+    return stream_input(session->stream)->len > 0;
+}
+
+/* After all that could be said was said. */
+static void tell_over(struct smtp_session *session)
+{
+    struct txn *txn = &session->txn;
+
+    if (!txn_is_over(txn)) {
+        arm(session);
+        return;
+    }
+    timer_clear(session->loop, &session->timer);
+    session->is_carrying = false;
+    if (txn->must_close || (session->then & THEN_CLOSE) != 0 ||
+        has_surplus(session)) {
+        session->says_quit = false;
+        session->events->gone(session);
+        return;
+    }
+    arm(session); /* the idle time */
+    session->events->free(session);
+}
+
+static void give_up(struct smtp_session *session)
+{
+    session->is_told = true;
+    txn_abandon(&session->txn);
+}
+
+static void write_commands(struct smtp_session *session, struct buf *out)
+{
+    struct txn *txn = &session->txn;
+    bool had_data = txn->data_is_sent;
+
+    if (!had_data && !txn->is_decided &&
+        session->events->may_command(session) == SESSION_STOP)
+        give_up(session);
+    txn_write(txn, out, OUT_PIECE);
+    if (!had_data && txn->data_is_sent)
+        session->events->data_sent(session);
+}
+
+static void write_dot(struct smtp_session *session, struct buf *out)
+{
+    struct txn *txn = &session->txn;
+
+    if (!txn_awaits_dot(txn))
+        return;
+    switch (session->events->may_dot(session)) {
+    case SESSION_GO:
+        txn_allow_dot(txn);
+        txn_write(txn, out, OUT_PIECE);
+        break;
+    case SESSION_STOP:
+        give_up(session);
+        break;
+    case SESSION_HOLD:
+        break;
+    }
+}
+
+static void pump(struct smtp_session *session)
+{
+    struct buf *out = stream_output(session->stream);
+
+    write_commands(session, out);
+    write_dot(session, out);
+    tell_settled(session);
+    if (!session->is_closed)
+        tell_over(session);
+}
+
+/* --- replies --- */
+
+static void start_tls(struct smtp_session *session)
+{
+    if (!stream_start_tls_client(session->stream, session->upstream->tls,
+                                 session->upstream->config->host, NULL))
+        lose(session, TROUBLE_TLS_INJECTED,
+             "bytes in the clear came behind the reply to STARTTLS");
+}
+
+/* What the greeting has come to. */
+static void follow_greet(struct smtp_session *session)
+{
+    switch (session->greet.state) {
+    case GREET_GOING:
+        break;
+    case GREET_HANDSHAKE:
+        start_tls(session);
+        break;
+    case GREET_READY:
+        if (has_surplus(session)) {
+            lose(session, TROUBLE_PROTOCOL, UNASKED);
+            break;
+        }
+        session->is_greeted = true;
+        session->says_quit = true;
+        session->events->opened(session);
+        break;
+    case GREET_FAILED:
+        timer_clear(session->loop, &session->timer);
+        session->events->failed(session, &session->greet.finding);
+        break;
+    }
+}
+
+static void take_greet_reply(struct smtp_session *session,
+                             const struct smtp_reply *reply)
+{
+    struct buf *out = stream_output(session->stream);
+
+    note_phase(session, greet_stage(&session->greet));
+    if (!greet_reply(&session->greet, reply, out)) {
+        lose(session, TROUBLE_PROTOCOL, UNASKED);
+        return;
+    }
+    arm(session);
+    follow_greet(session);
+}
+
+static void take_reply(struct smtp_session *session,
+                       const struct smtp_reply *reply)
+{
+    if (!session->is_greeted)
+        take_greet_reply(session, reply);
+    else if (!session->is_carrying || !txn_reply(&session->txn, reply))
+        lose(session, TROUBLE_PROTOCOL, UNASKED);
+    else
+        pump(session);
+}
+
+static void on_readable(void *ctx, struct buf *input)
+{
+    struct smtp_session *session = ctx;
+    enum reply_status status = REPLY_WHOLE;
+    struct smtp_reply reply;
+
+    while (!session->is_closed && status == REPLY_WHOLE && input->len > 0) {
+        struct str rest = buf_str(input);
+
+        if (is_resting(session)) { /* nothing was asked (row 77) */
+            lose(session, TROUBLE_PROTOCOL, UNASKED);
+            return;
+        }
+        status = reply_parse(&session->parser, &rest, &reply);
+        buf_consume(input, input->len - rest.len);
+        if (status == REPLY_BAD)
+            lose(session, TROUBLE_PROTOCOL, "that is no SMTP reply");
+        else if (status == REPLY_WHOLE)
+            take_reply(session, &reply);
+    }
+}
+
+static void on_drained(void *ctx)
+{
+    struct smtp_session *session = ctx;
+
+    if (!session->is_carrying)
+        return;
+    if (txn_has_more(&session->txn))
+        pump(session);
+    else
+        arm(session); /* the wait begins when the last byte has left */
+}
+
+static void on_ended(void *ctx, enum stream_end end, const char *reason)
+{
+    struct smtp_session *session = ctx;
+    enum smtp_stage stage = stage_of(session);
+
+    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 1) {
+        stream_close(&session->stream);
+        session->tries_left--;
+        connect_next(session);
+        return;
+    }
+    lose_connection(session, end, reason);
+}
+
+/* --- opening --- */
+
+static void on_opened(void *ctx)
+{
+    struct smtp_session *session = ctx;
+    struct smtp_upstream *upstream = session->upstream;
+
+    upstream_note_address(upstream, &session->tries[session->tries_left - 1]);
+    session->tries_left = 0;
+    greet_init(&session->greet, &upstream->policy);
+    greet_write(&session->greet, stream_output(session->stream));
+    arm(session);
+    follow_greet(session);
+}
+
+static void on_secured(void *ctx)
+{
+    struct smtp_session *session = ctx;
+    struct tls_facts facts;
+
+    if (stream_tls_facts(session->stream, &facts)) {
+        session->tls_version = facts.version;
+        session->tls_cipher = facts.cipher;
+        if (facts.not_after_ms > 0)
+            series_set(session->upstream->expiry_series,
+                       (facts.not_after_ms - clock_wall_ms()) / 1000);
+    }
+    note_phase(session, SMTP_STAGE_TLS);
+    greet_secured(&session->greet);
+    greet_write(&session->greet, stream_output(session->stream));
+    arm(session);
+}
+
+static const struct stream_events STREAM_EVENTS = {
+    .opened = on_opened,
+    .secured = on_secured,
+    .readable = on_readable,
+    .drained = on_drained,
+    .ended = on_ended,
+};
+
+/* The next of the addresses that the upstream had when it began. */
+static void connect_next(struct smtp_session *session)
+{
+    const struct stream_options options = {
+        .events = &STREAM_EVENTS,
+        .ctx = session,
+        .input_max = REPLY_SIZE_MAX,
+        .output_max = OUT_MAX,
+    };
+
+    session->stream =
+        stream_connect(session->loop, &options,
+                       &session->tries[session->tries_left - 1], NULL);
+    arm(session);
+}
+
+static void connect_first(struct smtp_session *session)
+{
+    session->tries_left =
+        upstream_tries(session->upstream, session->tries, SESSION_TRIES_MAX);
+    connect_next(session);
+}
+
+static void on_answer(void *ctx, const struct dns_answer *answer)
+{
+    struct smtp_session *session = ctx;
+    enum smtp_trouble trouble;
+    struct smtp_finding finding;
+
+    session->lookup = NULL;
+    if (upstream_take_answer(session->upstream, answer, &trouble)) {
+        connect_first(session);
+        return;
+    }
+    timer_clear(session->loop, &session->timer);
+    finding_of_trouble(&finding, SMTP_STAGE_DNS, trouble, answer->reason);
+    session->events->failed(session, &finding);
+}
+
+struct smtp_session *session_open(struct loop *loop, struct dns *dns,
+                                  struct smtp_upstream *upstream,
+                                  const struct session_events *events)
+{
+    struct smtp_session *session = xcalloc(1, sizeof *session);
+
+    list_init(&session->link);
+    session->upstream = upstream;
+    session->events = events;
+    session->loop = loop;
+    session->tls_version = "";
+    session->tls_cipher = "";
+    session->began_ms = clock_now_ms();
+    session->phase_since_ms = session->began_ms;
+    reply_parser_init(&session->parser);
+    timer_init(&session->timer, on_timer, session);
+    if (upstream_addresses_fresh(upstream)) {
+        connect_first(session);
+    } else {
+        session->lookup =
+            dns_lookup(dns, upstream->config->host,
+                       (uint16_t)upstream->config->port, on_answer, session);
+        arm(session);
+    }
+    return session;
+}
+
+static void session_free(void *ptr)
+{
+    struct smtp_session *session = ptr;
+
+    reply_parser_finish(&session->parser);
+    free(session);
+}
+
+/* The reply to QUIT would change nothing, so nobody waits for it. */
+static void say_quit(struct smtp_session *session)
+{
+    if (stream_write(session->stream, S("QUIT\r\n")))
+        stream_flush(session->stream);
+}
+
+void session_close(struct smtp_session **ptr)
+{
+    struct smtp_session *session = *ptr;
+
+    *ptr = NULL;
+    if (session == NULL)
+        return;
+    CHECK(!session->is_closed);
+    session->is_closed = true;
+    if (is_resting(session) && session->says_quit)
+        say_quit(session);
+    timer_clear(session->loop, &session->timer);
+    if (session->lookup != NULL)
+        dns_cancel(&session->lookup);
+    if (session->stream != NULL)
+        stream_close(&session->stream);
+    loop_free_later(session->loop, session_free, session);
+}
+
+void session_carry(struct smtp_session *session,
+                   const struct txn_envelope *envelope)
+{
+    CHECK(is_resting(session));
+    session->is_carrying = true;
+    session->is_told = false;
+    session->then = 0;
+    session->messages++;
+    session->carry_since_ms = clock_now_ms();
+    txn_init(&session->txn, envelope, &session->greet.offers);
+    pump(session);
+}
+
+void session_go_on(struct smtp_session *session)
+{
+    CHECK(session->is_carrying);
+    pump(session);
+}
+
+void session_abandon(struct smtp_session *session)
+{
+    CHECK(session->is_carrying && !session->is_told);
+    give_up(session);
+    pump(session);
+}
+
+bool session_is_dotted(const struct smtp_session *session)
+{
+    return session->is_carrying && session->txn.is_dotted;
+}
+
+/* One that is half-way through its time gets no new mail: the dot alone may
+ * take ten minutes. */
+bool session_may_carry(const struct smtp_session *session)
+{
+    const struct config_upstream *config = session->upstream->config;
+
+    return session->messages < config->messages_per_session &&
+           clock_now_ms() - session->began_ms < config->session_timeout_ms / 2;
+}

@@ -1,0 +1,241 @@
+#include "smtp/engine.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/secret.h"
+#include "smtp/route.h"
+
+#include <stdlib.h>
+
+/* What an upstream did with a delivery: the result, unless another upstream
+ * is asked after it. */
+struct smtp_outcome {
+    struct smtp_finding finding;
+    struct smtp_result result; /* its texts are those of finding */
+};
+
+static bool is_late(const struct smtp_delivery *delivery)
+{
+    return delivery->deadline_ms > 0 &&
+           clock_wall_ms() >= delivery->deadline_ms;
+}
+
+enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery)
+{
+    if (is_late(delivery))
+        return SMTP_UNSENT_DEADLINE;
+    if (delivery->mark == MARK_NO ||
+        (delivery->mark == MARK_YES &&
+         clock_now_ms() >= delivery->mark_until_ms))
+        return SMTP_UNSENT_MARK;
+    return SMTP_UNSENT_NONE;
+}
+
+/* --- the end --- */
+
+static void log_result(const struct smtp_delivery *delivery,
+                       const struct smtp_result *result)
+{
+    static const struct {
+        enum log_level level;
+        enum log_event event;
+    } LINES[] = {
+        [SMTP_SENT] = {LOG_INFO, LOG_SMTP_SENT},
+        [SMTP_SOFT] = {LOG_INFO, LOG_SMTP_DEFERRED},
+        [SMTP_HARD] = {LOG_INFO, LOG_SMTP_REJECTED},
+        [SMTP_UNSENT] = {LOG_DEBUG, LOG_SMTP_UNSENT},
+        [SMTP_UNKNOWN] = {LOG_WARN, LOG_SMTP_UNKNOWN},
+    };
+
+    log_write(
+        LINES[result->verdict].level, LINES[result->verdict].event,
+        log_str("job", delivery->id), log_address("to", delivery->rcpt_to),
+        log_cstr("upstream", result->upstream),
+        log_cstr("step", smtp_stage_name(result->stage)),
+        log_int("code", result->code), log_cstr("enhanced", result->enhanced),
+        log_cstr("class", smtp_bounce_words(result->bounce)->name),
+        log_cstr("tls", result->tls_version), log_int("ms", result->data_ms),
+        log_cstr("text", result->text));
+}
+
+/* An answer to the mark that is under way would find nobody: so it is waited
+ * for. */
+static void end(struct smtp_delivery *delivery)
+{
+    struct smtp *smtp = delivery->smtp;
+
+    CHECK(delivery->upstream == NULL && delivery->session == NULL);
+    CHECK(!delivery->is_ended);
+    delivery->is_ended = true;
+    list_remove(&delivery->link);
+    list_add_last(delivery->mark == MARK_ASKED ? &smtp->unanswered
+                                               : &smtp->ended,
+                  &delivery->link);
+    smtp_wake(smtp);
+}
+
+void delivery_return(struct smtp_delivery *delivery, enum smtp_unsent unsent)
+{
+    delivery->unsent = unsent;
+    end(delivery);
+}
+
+/* The delivery is its owner's again, who may free it in the call. */
+void delivery_tell(struct smtp_delivery *delivery)
+{
+    const struct smtp_result unsent = {
+        .verdict = SMTP_UNSENT,
+        .unsent = delivery->unsent,
+        .enhanced = "",
+        .text = "",
+        .upstream = "",
+        .host = "",
+        .tls_version = "",
+        .tls_cipher = "",
+    };
+    struct smtp_outcome *outcome = delivery->outcome;
+    const struct smtp_result *result =
+        delivery->unsent == SMTP_UNSENT_NONE ? &outcome->result : &unsent;
+
+    list_remove(&delivery->link);
+    delivery->smtp->in_hand--;
+    smtp_note_room(delivery->smtp);
+    log_result(delivery, result);
+    delivery->on_done(delivery->ctx, result);
+    free(outcome);
+}
+
+void delivery_forget_all(struct list *list)
+{
+    list_each_safe (link, list) {
+        struct smtp_delivery *delivery =
+            LIST_MEMBER(link, struct smtp_delivery, link);
+
+        list_remove(link);
+        free(delivery->outcome);
+        delivery->outcome = NULL;
+    }
+}
+
+/* --- what an upstream did --- */
+
+static unsigned clamp_ms(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (unsigned)ms;
+}
+
+static void note_session(struct smtp_result *result,
+                         const struct smtp_session *session)
+{
+    result->tls_version = session->tls_version;
+    result->tls_cipher = session->tls_cipher;
+    result->reused = session->messages > 1;
+    result->data_ms = clamp_ms(clock_now_ms() - session->carry_since_ms);
+    if (result->reused)
+        return;
+    result->connect_ms = clamp_ms(session->phase_ms[PHASE_CONNECT]);
+    result->tls_ms = clamp_ms(session->phase_ms[PHASE_TLS]);
+    result->auth_ms = clamp_ms(session->phase_ms[PHASE_AUTH]);
+}
+
+static void fill(struct smtp_outcome *outcome,
+                 const struct smtp_upstream *upstream,
+                 const struct smtp_session *session,
+                 const struct smtp_finding *finding,
+                 const struct smtp_ruling *ruling)
+{
+    outcome->finding = *finding;
+    outcome->result = (struct smtp_result){
+        .verdict = ruling->verdict,
+        .unsent = ruling->verdict == SMTP_UNSENT ? SMTP_UNSENT_ALARM
+                                                 : SMTP_UNSENT_NONE,
+        .stage = finding->stage,
+        .code = finding->code,
+        .enhanced = outcome->finding.enhanced,
+        .text = outcome->finding.text,
+        .upstream = upstream->config->name,
+        .host = upstream->config->host,
+        .tls_version = "",
+        .tls_cipher = "",
+        .bounce = ruling->bounce,
+        .suppress = ruling->suppress,
+        .pace = ruling->pace,
+        .alarm = (ruling->then & THEN_ALARM) != 0,
+    };
+    if (session != NULL)
+        note_session(&outcome->result, session);
+}
+
+void delivery_take(struct smtp_delivery *delivery,
+                   struct smtp_upstream *upstream,
+                   const struct smtp_session *session,
+                   const struct smtp_finding *finding)
+{
+    struct smtp_ruling ruling = smtp_judge(finding);
+
+    if ((ruling.then & THEN_AGAIN) != 0) {
+        delivery_place(delivery);
+        return;
+    }
+    if (delivery->outcome == NULL)
+        delivery->outcome = xmalloc(sizeof *delivery->outcome);
+    fill(delivery->outcome, upstream, session, finding, &ruling);
+    if ((ruling.then & THEN_NEXT) == 0) {
+        end(delivery);
+        return;
+    }
+    delivery->tried |= (uint64_t)1 << upstream->index;
+    delivery_place(delivery);
+}
+
+/* --- where to --- */
+
+static uint32_t any_number(void)
+{
+    uint32_t number;
+
+    secret_random(&number, sizeof number);
+    return number;
+}
+
+/* NULL: none that was not tried is well and has room. */
+static struct smtp_upstream *choose(const struct smtp_delivery *delivery)
+{
+    const struct smtp_route *route = delivery->route;
+    struct route_choice choices[UPSTREAMS_MAX];
+    int at;
+
+    for (size_t i = 0; i < route->count; i++) {
+        const struct smtp_upstream *upstream = route->upstreams[i];
+        bool was_tried = (delivery->tried >> upstream->index & 1) != 0;
+
+        choices[i] = (struct route_choice){
+            .priority = upstream->config->priority,
+            .weight = upstream->config->weight,
+            .is_usable =
+                !was_tried && upstream_room(upstream, delivery->lane) > 0,
+        };
+    }
+    at = route_choose(choices, route->count,
+                      route->count > 1 ? any_number() : 0);
+    return at == ROUTE_NO_CHOICE ? NULL : route->upstreams[at];
+}
+
+void delivery_place(struct smtp_delivery *delivery)
+{
+    enum smtp_unsent hurdle = delivery_hurdle(delivery);
+    struct smtp_upstream *upstream;
+
+    if (hurdle == SMTP_UNSENT_NONE && delivery->smtp->is_stopping &&
+        delivery->mark == MARK_NONE)
+        hurdle = SMTP_UNSENT_STOPPED;
+    upstream = hurdle == SMTP_UNSENT_NONE ? choose(delivery) : NULL;
+    if (upstream != NULL)
+        pool_add(upstream, delivery);
+    else if (delivery->outcome != NULL && hurdle != SMTP_UNSENT_DEADLINE)
+        end(delivery); /* what the last one did with it is an attempt */
+    else
+        delivery_return(delivery,
+                        hurdle == SMTP_UNSENT_NONE ? SMTP_UNSENT_ROOM : hurdle);
+}

@@ -1,0 +1,98 @@
+/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c.
+ *
+ * A delivery is always in exactly one list, which says what it waits for:
+ *   fresh       for an upstream
+ *   waiting     of an upstream, for a session
+ *   active      for its session to carry it
+ *   answered    for its session to go on, its mark being answered
+ *   unanswered  it has ended, but for the answer to its mark
+ *   ended       for its on_done
+ * Calls through the door only move deliveries between these; the task at the
+ * end of the turn does the rest, so no callback fires from inside a call.
+ */
+#ifndef SMTP_ENGINE_H
+#define SMTP_ENGINE_H
+
+#include "server/io/loop.h"
+#include "smtp/conn.h"
+#include "smtp/smtp.h"
+#include "smtp/upstream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { UPSTREAMS_MAX = 64 }; /* bits of smtp_delivery.tried */
+
+struct smtp_route {
+    struct smtp *smtp;
+    const struct config_route *config;
+    struct smtp_upstream **upstreams; /* owned array of others' upstreams */
+    size_t count;
+};
+
+struct smtp {
+    struct loop *loop;
+    struct dns *dns;
+    const struct config *config;
+    char *hello_name;                /* owned */
+    struct smtp_upstream *upstreams; /* owned array */
+    size_t upstream_count;
+    struct smtp_route *routes; /* owned array */
+    size_t route_count;
+
+    struct list fresh;
+    struct list active;
+    struct list answered;
+    struct list unanswered;
+    struct list ended;
+    size_t in_hand; /* in any list */
+    struct task task;
+
+    void (*on_room)(void *ctx);
+    void *ctx;
+    struct task room_task;
+    bool is_stopping;
+};
+
+/* --- delivery.c: where a delivery goes, and how it ends --- */
+
+/* Gives it to an upstream of its route, or ends it. */
+void delivery_place(struct smtp_delivery *delivery);
+/* What befell it at that upstream: takes it to the next one, or ends it. It
+ * is with no upstream any more. session: NULL if it was not with one. */
+void delivery_take(struct smtp_delivery *delivery,
+                   struct smtp_upstream *upstream,
+                   const struct smtp_session *session,
+                   const struct smtp_finding *finding);
+/* Ends it as SMTP_UNSENT. It is with no upstream any more. */
+void delivery_return(struct smtp_delivery *delivery, enum smtp_unsent unsent);
+/* Calls on_done for one that has ended. */
+void delivery_tell(struct smtp_delivery *delivery);
+/* The engine closes: no more callback for those in that list. */
+void delivery_forget_all(struct list *list);
+/* Why its dot, or a command before, must not go now; SMTP_UNSENT_NONE: it
+ * may. */
+enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery);
+
+/* --- pool.c: the sessions of an upstream --- */
+
+void pool_init(struct smtp_upstream *upstream);
+/* Takes a delivery that fits upstream_room. */
+void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery);
+/* Takes it off its upstream; a session that carries it goes on without. */
+void pool_remove(struct smtp_delivery *delivery);
+/* Lets the session that carries it go on: its mark was answered. */
+void pool_go_on(struct smtp_delivery *delivery);
+/* Matches deliveries and sessions anew. */
+void pool_serve(struct smtp_upstream *upstream);
+void pool_close_idle(struct smtp_upstream *upstream);
+void pool_close_all(struct smtp_upstream *upstream);
+
+/* --- smtp.c --- */
+
+/* There may be room: on_room at the end of the turn. */
+void smtp_note_room(struct smtp *smtp);
+/* A list has got something for the task. */
+void smtp_wake(struct smtp *smtp);
+
+#endif

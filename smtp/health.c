@@ -1,0 +1,60 @@
+#include "smtp/health.h"
+
+enum { BACK_OFF_MS = 1000, BACK_OFF_MAX_MS = 60 * 1000 };
+
+static void rest(struct health *health, int64_t until_ms)
+{
+    if (until_ms > health->rest_until_ms)
+        health->rest_until_ms = until_ms;
+}
+
+/* Sessions that fail together, as many begin at once, are one failure. */
+void health_failed(struct health *health, int64_t now_ms)
+{
+    int64_t delay_ms = BACK_OFF_MS;
+
+    if (health_is_resting(health, now_ms))
+        return;
+    for (unsigned i = 0; i < health->failures && delay_ms < BACK_OFF_MAX_MS;
+         i++)
+        delay_ms *= 2;
+    if (delay_ms > BACK_OFF_MAX_MS)
+        delay_ms = BACK_OFF_MAX_MS;
+    health->failures++;
+    rest(health, now_ms + delay_ms);
+}
+
+void health_paused(struct health *health, int64_t now_ms)
+{
+    static const int64_t PAUSES_MS[] = {60 * 1000, 5 * 60 * 1000,
+                                        15 * 60 * 1000};
+
+    if (health_is_resting(health, now_ms) && health->is_paused)
+        return;
+    rest(health, now_ms + PAUSES_MS[health->pauses < 2 ? health->pauses : 2]);
+    health->pauses++;
+    health->is_paused = true;
+}
+
+void health_reached(struct health *health)
+{
+    health->failures = 0;
+    if (!health->is_paused)
+        health->rest_until_ms = 0;
+}
+
+void health_well(struct health *health)
+{
+    *health = (struct health){0};
+}
+
+bool health_is_resting(const struct health *health, int64_t now_ms)
+{
+    return now_ms < health->rest_until_ms;
+}
+
+bool health_is_probed(const struct health *health, int64_t now_ms)
+{
+    return (health->failures > 0 || health->pauses > 0) &&
+           !health_is_resting(health, now_ms);
+}

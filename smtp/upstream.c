@@ -1,0 +1,236 @@
+#include "smtp/upstream.h"
+
+#include "server/base/clock.h"
+#include "server/base/mem.h"
+
+enum {
+    /* Files and numbers have no lifetime; asking is cheap, but not for each
+     * of a hundred sessions that open in one turn. */
+    ADDRESS_TTL_MIN_S = 5,
+    ADDRESS_TTL_MAX_S = 60 * 60,
+    ADDRESS_STALE_MS = 60 * 60 * 1000,
+
+    /* What waits behind a busy session waits for about this long at most. */
+    AHEAD_MS = 50,
+    AHEAD_MAX = 4, /* mails a session */
+};
+
+static bool init_tls(struct smtp_upstream *upstream, struct error *err)
+{
+    const struct config_upstream *config = upstream->config;
+    struct tls_client_options options = {
+        .trust = config->tls == TLS_OPPORTUNISTIC ? TLS_TRUST_ANY
+                                                  : TLS_TRUST_VERIFIED,
+        .ca_file = config->tls_ca_file[0] == '\0' ? NULL : config->tls_ca_file,
+    };
+
+    if (config->tls == TLS_OFF)
+        return true;
+    upstream->tls = tls_client_create(&options, err);
+    if (upstream->tls == NULL)
+        error_prefix(err, "upstream %s", config->name);
+    return upstream->tls != NULL;
+}
+
+static void init_series(struct smtp_upstream *upstream)
+{
+    static const char *const STATES[] = {
+        [SESSION_OPENING] = "opening",
+        [SESSION_BUSY] = "busy",
+        [SESSION_IDLE] = "idle",
+    };
+    static const char *const PHASES[] = {"connect", "tls", "auth", "data"};
+    const char *values[] = {upstream->config->name, NULL};
+
+    for (size_t i = 0; i < COUNT_OF(STATES); i++) {
+        values[1] = STATES[i];
+        upstream->state_series[i] =
+            metrics_series(METRIC_SMTP_SESSIONS, values);
+    }
+    for (size_t i = 0; i < COUNT_OF(PHASES); i++) {
+        values[1] = PHASES[i];
+        upstream->phase_series[i] =
+            metrics_series(METRIC_SMTP_ATTEMPT_SECONDS, values);
+    }
+    upstream->messages_series =
+        metrics_series(METRIC_SMTP_SESSION_MESSAGES, values);
+    upstream->up_series = metrics_series(METRIC_UPSTREAM_UP, values);
+    upstream->expiry_series =
+        metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, values);
+    series_set(upstream->up_series, 1);
+}
+
+bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
+                   const struct config_upstream *config, const char *hello_name,
+                   struct error *err)
+{
+    upstream->smtp = smtp;
+    upstream->config = config;
+    for (size_t i = 0; i < SESSION_STATE_COUNT; i++)
+        list_init(&upstream->sessions[i]);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        list_init(&upstream->waiting[i]);
+    upstream->policy = (struct greet_policy){
+        .hello_name = hello_name,
+        .tls = config->tls,
+        .auth = config->auth,
+        .auth_in_clear = config->auth_in_clear,
+        .login = {str_of(config->username), str_of(config->password)},
+    };
+    init_series(upstream);
+    return init_tls(upstream, err);
+}
+
+void upstream_finish(struct smtp_upstream *upstream)
+{
+    CHECK(upstream_session_count(upstream) == 0);
+    tls_client_destroy(&upstream->tls);
+}
+
+size_t upstream_share(int64_t max_sessions, unsigned child,
+                      unsigned child_count)
+{
+    size_t all = (size_t)max_sessions;
+
+    CHECK(max_sessions >= 0 && child < child_count);
+    return all / child_count + (child < all % child_count ? 1 : 0);
+}
+
+bool upstream_addresses_fresh(const struct smtp_upstream *upstream)
+{
+    return upstream->address_count > 0 &&
+           clock_now_ms() < upstream->addresses_until_ms;
+}
+
+static int64_t lifetime_ms(uint32_t ttl_s)
+{
+    if (ttl_s < ADDRESS_TTL_MIN_S)
+        ttl_s = ADDRESS_TTL_MIN_S;
+    if (ttl_s > ADDRESS_TTL_MAX_S)
+        ttl_s = ADDRESS_TTL_MAX_S;
+    return (int64_t)ttl_s * 1000;
+}
+
+bool upstream_take_answer(struct smtp_upstream *upstream,
+                          const struct dns_answer *answer,
+                          enum smtp_trouble *trouble)
+{
+    int64_t now_ms = clock_now_ms();
+
+    if (answer->status == DNS_FOUND) {
+        CHECK(answer->count > 0 && answer->count <= DNS_ADDRESSES_MAX);
+        for (size_t i = 0; i < answer->count; i++)
+            upstream->addresses[i] = answer->addresses[i];
+        upstream->address_count = answer->count;
+        if (upstream->address_first >= answer->count)
+            upstream->address_first = 0;
+        upstream->addresses_until_ms = now_ms + lifetime_ms(answer->ttl_s);
+        upstream->addresses_stale_ms = now_ms + ADDRESS_STALE_MS;
+        return true;
+    }
+    *trouble =
+        answer->status == DNS_NOT_FOUND ? TROUBLE_NO_NAME : TROUBLE_NO_DNS;
+    return answer->status == DNS_FAILED && upstream->address_count > 0 &&
+           now_ms < upstream->addresses_stale_ms;
+}
+
+size_t upstream_tries(const struct smtp_upstream *upstream,
+                      struct address *tries, size_t max)
+{
+    size_t count =
+        upstream->address_count < max ? upstream->address_count : max;
+
+    for (size_t i = 0; i < count; i++)
+        tries[count - 1 - i] =
+            upstream->addresses[(upstream->address_first + i) %
+                                upstream->address_count];
+    return count;
+}
+
+void upstream_note_address(struct smtp_upstream *upstream,
+                           const struct address *address)
+{
+    for (size_t i = 0; i < upstream->address_count; i++)
+        if (address_eq(&upstream->addresses[i], address))
+            upstream->address_first = i;
+}
+
+size_t upstream_session_count(const struct smtp_upstream *upstream)
+{
+    return upstream->counts[SESSION_OPENING] + upstream->counts[SESSION_BUSY] +
+           upstream->counts[SESSION_IDLE];
+}
+
+/* While it rests no session is opened; after a rest, one as a probe. While
+ * an operator must mend something, those that are open are not trusted
+ * either. */
+size_t upstream_capacity(const struct smtp_upstream *upstream)
+{
+    int64_t now_ms = clock_now_ms();
+    size_t all = upstream_session_count(upstream);
+
+    if (health_is_resting(&upstream->health, now_ms))
+        return upstream->health.is_paused ? 0 : all;
+    if (health_is_probed(&upstream->health, now_ms) &&
+        upstream->counts[SESSION_OPENING] > 0)
+        return all;
+    if (health_is_probed(&upstream->health, now_ms) && all < upstream->share)
+        return all + 1;
+    return upstream->share;
+}
+
+size_t upstream_reserve(const struct smtp_upstream *upstream)
+{
+    if (upstream->share < 2)
+        return 0;
+    return upstream->share < 8 ? 1 : upstream->share / 4;
+}
+
+/* Mails to hand in beyond the free sessions, so that a session whose mail
+ * takes no longer than a claim does not wait for the queue. */
+static size_t ahead(const struct smtp_upstream *upstream, size_t capacity)
+{
+    double fit;
+
+    if (upstream->average_ms <= 0)
+        return 0;
+    fit = AHEAD_MS / upstream->average_ms;
+    return capacity * (fit >= AHEAD_MAX ? AHEAD_MAX : (size_t)fit);
+}
+
+static size_t less(size_t from, size_t what)
+{
+    return from > what ? from - what : 0;
+}
+
+size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
+{
+    size_t capacity = upstream_capacity(upstream);
+    size_t limit = capacity + ahead(upstream, capacity);
+    size_t in_hand = 0;
+    size_t late_in_hand = 0;
+    size_t room;
+    size_t late_room;
+
+    for (unsigned i = 0; i < LANE_COUNT; i++) {
+        size_t count = upstream->waiting_count[i] + upstream->carried[i];
+
+        in_hand += count;
+        late_in_hand += i >= 2 ? count : 0;
+    }
+    room = less(limit, in_hand);
+    late_room = less(less(limit, upstream_reserve(upstream)), late_in_hand);
+    return lane >= 2 && late_room < room ? late_room : room;
+}
+
+/* A moving average over some sixteen mails. The clock counts whole
+ * milliseconds, so what is faster counts as half of one. */
+void upstream_note_time(struct smtp_upstream *upstream, int64_t ms)
+{
+    double sample = ms > 0 ? (double)ms : 0.5;
+
+    if (upstream->average_ms <= 0)
+        upstream->average_ms = sample;
+    else
+        upstream->average_ms += (sample - upstream->average_ms) / 16;
+}

@@ -1,0 +1,97 @@
+/* upstream.h - one upstream as this process sees it.
+ *
+ * Its policies, its share of sessions, its addresses, its health, and the
+ * lists that pool.c keeps: a session's state is the list that it is in.
+ */
+#ifndef SMTP_UPSTREAM_H
+#define SMTP_UPSTREAM_H
+
+#include "server/base/config.h"
+#include "server/base/list.h"
+#include "server/base/mail_class.h"
+#include "server/base/metrics.h"
+#include "server/io/dns.h"
+#include "server/io/loop.h"
+#include "server/io/tls.h"
+#include "smtp/greet.h"
+#include "smtp/health.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct smtp;
+
+enum { SESSION_OPENING, SESSION_BUSY, SESSION_IDLE, SESSION_STATE_COUNT };
+
+struct smtp_upstream {
+    struct smtp *smtp;
+    const struct config_upstream *config;
+    unsigned index;
+    struct tls_client *tls; /* owned; NULL when TLS is off */
+    struct greet_policy policy;
+    size_t share; /* sessions that this process may have */
+
+    /* Written by pool.c alone. */
+    struct list sessions[SESSION_STATE_COUNT];
+    size_t counts[SESSION_STATE_COUNT];
+    struct list waiting[LANE_COUNT]; /* deliveries without a session */
+    size_t waiting_count[LANE_COUNT];
+    size_t carried[LANE_COUNT]; /* deliveries with one */
+    bool is_serving;            /* pool_serve is at work */
+
+    struct address addresses[DNS_ADDRESSES_MAX];
+    size_t address_count;
+    size_t address_first; /* the one that worked last */
+    int64_t addresses_until_ms;
+    int64_t addresses_stale_ms; /* last resort until then */
+
+    struct health health;
+    struct timer rest_timer;
+
+    double average_ms; /* of a mail on a session, lately; 0: not known */
+
+    struct series *state_series[SESSION_STATE_COUNT];
+    struct series *messages_series;
+    struct series *up_series;
+    struct series *expiry_series;
+    struct series *phase_series[4]; /* connect, tls, auth, data */
+};
+
+/* False and err: the CA file cannot be read. */
+MUST_USE bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
+                            const struct config_upstream *config,
+                            const char *hello_name, struct error *err);
+void upstream_finish(
+    struct smtp_upstream *upstream); /* its sessions are closed */
+
+/* max_sessions is of the whole deployment: this child's part of it. */
+size_t upstream_share(int64_t max_sessions, unsigned child,
+                      unsigned child_count);
+
+bool upstream_addresses_fresh(const struct smtp_upstream *upstream);
+/* Takes what a look-up found. False: there is nothing to connect to; then
+ * trouble says why. A failed look-up falls back on the last answer. */
+MUST_USE bool upstream_take_answer(struct smtp_upstream *upstream,
+                                   const struct dns_answer *answer,
+                                   enum smtp_trouble *trouble);
+
+/* At most max addresses to try, the one to begin with last. */
+size_t upstream_tries(const struct smtp_upstream *upstream,
+                      struct address *tries, size_t max);
+/* That one works: the next session begins with it. */
+void upstream_note_address(struct smtp_upstream *upstream,
+                           const struct address *address);
+
+/* Sessions that it may have in all just now, the open ones included. */
+size_t upstream_capacity(const struct smtp_upstream *upstream);
+/* How many sessions lanes 2 and 3 leave to the others. */
+size_t upstream_reserve(const struct smtp_upstream *upstream);
+/* Deliveries that may be handed in for that lane. */
+size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane);
+
+size_t upstream_session_count(const struct smtp_upstream *upstream);
+/* A mail took so long on its session. */
+void upstream_note_time(struct smtp_upstream *upstream, int64_t ms);
+
+#endif
