@@ -95,17 +95,17 @@ static void heap_remove(struct loop *loop, struct timer *timer)
 static void timers_arm(struct loop *loop)
 {
     int64_t at_ms = loop->timers == 0 ? 0 : loop->heap[1]->at_ms;
-    int64_t wait_ms;
+    int64_t wait_ms = at_ms - clock_now_ms();
     struct timeval wait;
 
-    if (at_ms == loop->armed_ms)
+    /* One that is due is armed again: a test may have moved the clock. */
+    if (at_ms == loop->armed_ms && (at_ms == 0 || wait_ms > 0))
         return;
     loop->armed_ms = at_ms;
     if (at_ms == 0) {
         event_del(loop->timer_event);
         return;
     }
-    wait_ms = at_ms - clock_now_ms();
     if (wait_ms < 0)
         wait_ms = 0;
     wait.tv_sec = wait_ms / 1000;

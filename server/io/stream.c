@@ -434,7 +434,7 @@ static void tell_failure(struct stream *stream)
 static void offer_again(struct stream *stream)
 {
     stream->reoffer = false;
-    if (stream->paused || stream->ended)
+    if (stream->paused)
         return;
     if (stream->input.len > 0 && !stream->handshaking)
         stream->events->readable(stream->ctx, &stream->input);

@@ -100,7 +100,8 @@ uint64_t stream_sent_bytes(const struct stream *stream);
 /* Bytes that came and were not taken yet. */
 struct buf *stream_input(struct stream *stream);
 /* Stops reading, the end of file included, until stream_resume. Bytes that
- * are in the input already are offered again by stream_resume. */
+ * are in the input already are offered again by stream_resume, behind an
+ * ended too. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 

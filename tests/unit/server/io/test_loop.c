@@ -61,6 +61,19 @@ static void timers_fire_in_order_of_time(void **state)
     assert_false(timer_is_set(&timers[0]));
 }
 
+static void a_moved_clock_wakes_a_waiting_loop(void **state)
+{
+    struct loop *loop = *state;
+    struct timer timer;
+
+    timer_init(&timer, note_first, (char[]){'t', 0});
+    timer_set(loop, &timer, 60000);
+    loop_turn(loop, 0); /* armed for a minute from now */
+    clock_set(62000, 1061000);
+    loop_turn(loop, -1);
+    assert_string_equal(trace, "t");
+}
+
 static void a_task_runs_once_however_often_asked(void **state)
 {
     struct loop *loop = *state;
@@ -126,6 +139,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(timers_fire_in_order_of_time, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_moved_clock_wakes_a_waiting_loop,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_task_runs_once_however_often_asked,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_watch_tells_what_is_ready, setup,
