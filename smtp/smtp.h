@@ -17,6 +17,7 @@
 #include "server/base/error.h"
 #include "server/base/list.h"
 #include "server/base/str.h"
+#include "smtp/inbox.h"
 #include "smtp/retry.h"
 
 #include <stdbool.h>

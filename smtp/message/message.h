@@ -22,6 +22,7 @@
 #include "smtp/message/attachment.h"
 #include "smtp/message/flaw.h"
 #include "smtp/message/header.h"
+#include "smtp/message/html_text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
