@@ -115,7 +115,7 @@ struct tag {
     bool is_closing;
 };
 
-struct list_level {
+struct text_list {
     bool is_numbered;
     unsigned count;
 };
@@ -132,7 +132,7 @@ struct text_state {
     unsigned hidden_depth;
     unsigned pre_depth;
     unsigned list_depth;
-    struct list_level lists[LIST_DEPTH_MAX];
+    struct text_list lists[LIST_DEPTH_MAX + 1]; /* 0: items outside any list */
     bool in_link;
     struct str href; /* as written */
     size_t link_start;
@@ -644,19 +644,14 @@ static void open_link(struct text_state *state, const struct tag *tag)
 
 /* Lists */
 
-static struct list_level *current_list(struct text_state *state)
+static unsigned list_level(const struct text_state *state)
 {
-    unsigned depth = state->list_depth;
-
-    if (depth == 0)
-        return NULL;
-    return &state->lists[(depth < LIST_DEPTH_MAX ? depth : LIST_DEPTH_MAX) - 1];
+    return state->list_depth < LIST_DEPTH_MAX ? state->list_depth
+                                              : LIST_DEPTH_MAX;
 }
 
 static void list_tag(struct text_state *state, const struct tag *tag)
 {
-    struct list_level *list;
-
     if (tag->is_closing && state->list_depth > 0)
         state->list_depth--;
     state->prefix[0] = '\0';
@@ -664,28 +659,25 @@ static void list_tag(struct text_state *state, const struct tag *tag)
     if (tag->is_closing)
         return;
     state->list_depth++;
-    list = current_list(state);
-    CHECK(list != NULL);
-    *list =
-        (struct list_level){.is_numbered = str_eq_nocase(tag->name, S("ol"))};
+    state->lists[list_level(state)] =
+        (struct text_list){.is_numbered = str_eq_nocase(tag->name, S("ol"))};
 }
 
 static void item_tag(struct text_state *state, const struct tag *tag)
 {
-    struct list_level *list = current_list(state);
-    unsigned indent = 0;
+    unsigned level = list_level(state);
+    struct text_list *list = &state->lists[level];
+    int indent = level > 1 ? 2 * ((int)level - 1) : 0;
 
     state->prefix[0] = '\0';
     want_newlines(state, 1);
     if (tag->is_closing)
         return;
-    if (list != NULL)
-        indent = 2 * (unsigned)(list - state->lists);
-    if (list != NULL && list->is_numbered)
-        snprintf(state->prefix, sizeof state->prefix, "%*s%u. ", (int)indent,
-                 "", ++list->count);
+    if (list->is_numbered)
+        snprintf(state->prefix, sizeof state->prefix, "%*s%u. ", indent, "",
+                 ++list->count);
     else
-        snprintf(state->prefix, sizeof state->prefix, "%*s- ", (int)indent, "");
+        snprintf(state->prefix, sizeof state->prefix, "%*s- ", indent, "");
 }
 
 /* Elements */
