@@ -1,6 +1,5 @@
-#include "redis_fixture.h"
+#include "webhook_fixture.h"
 
-#define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 enum { HAND_MAX = 256, LEASE_MS = 250 };
 
 /* A hooks child: what it was handed and did not report yet. */
@@ -17,8 +16,6 @@ struct child {
 };
 
 static struct config config;
-static struct keyring *keyring;
-static struct id email;
 static struct child one;
 static struct child two;
 
@@ -108,20 +105,11 @@ static bool is_registered(void)
 
 static int setup(void **state)
 {
-    static char path[128];
-    struct error err;
-
     (void)state;
-    redis_do("FLUSHALL");
-    snprintf(path, sizeof path, "%s/keyring", fixture.dir);
-    unlink(path);
-    assert_true(keyring_create(path, &err));
-    keyring = keyring_load(path, &err);
-    assert_non_null(keyring);
+    webhooks_begin();
     config = fixture.config;
     config.worker.lease_ms = LEASE_MS;
-    config.secrets.keyring_file = path;
-    email = id_new(0);
+    config.secrets.keyring_file = keyring_file;
     memset(&two, 0, sizeof two);
     child_open(&one, keyring);
     until(one.loop, is_registered());
@@ -133,84 +121,13 @@ static int teardown(void **state)
     (void)state;
     child_close(&one);
     child_close(&two);
-    keyring_destroy(&keyring);
+    webhooks_finish();
     return 0;
 }
 
-/* ---- what others write -------------------------------------------------- */
-
 static struct id endpoint(const char *events)
 {
-    struct id id = id_new(0);
-    struct buf sealed;
-
-    buf_init(&sealed, 1024);
-    keyring_seal(keyring, "webhook", id_str(&id), S(SECRET), &sealed);
-    redis_do("SADD ph:{0}:r:webhook:a %s", id.text);
-    redis_do("HSET ph:{0}:we:%s owner a url https://%s.example/ enabled 1 "
-             "events %s secret %b",
-             id.text, id.text, events, sealed.data, sealed.len);
-    buf_finish(&sealed);
-    return id;
-}
-
-static void store_email(void)
-{
-    struct str to[] = {STR("ann@example.com")};
-    struct summary summary = {
-        .email = email,
-        .owner = S("a"),
-        .from = S("shop@example.com"),
-        .to = to,
-        .to_count = 1,
-        .subject = S("Hello"),
-        .mail_class = CLASS_TRANSACTIONAL,
-        .message_id = S("<m@example.com>"),
-        .created_ms = 1795521600000,
-    };
-    struct buf record;
-
-    buf_init(&record, 65536);
-    record_write(&summary, S("{\"text\":\"hi\"}"), NULL, 0, 1795521600000,
-                 keyring, &record);
-    redis_do("SET ph:{0}:c:%s %b", email.text, record.data, record.len);
-    buf_finish(&record);
-}
-
-static void announce(void)
-{
-    redis_do("HSET ph:{0}:o:a ev 1");
-    redis_do("LREM ph:{0}:evring 0 a");
-    redis_do("RPUSH ph:{0}:evring a");
-    redis_do("DEL ph:{0}:hwake");
-    redis_do("RPUSH ph:{0}:hwake 1");
-}
-
-static void add_event(enum event_type type, unsigned ordinal)
-{
-    struct event event = {
-        .type = type,
-        .email = email,
-        .number = type == EVENT_QUEUED ? -1 : 0,
-        .generation = 1,
-        .ordinal = ordinal,
-        .sequence = ordinal,
-        .at_ms = 1795521600000,
-    };
-    struct buf record;
-
-    buf_init(&record, 4096);
-    event_write(&event, &record);
-    redis_do("XADD ph:{0}:ev:a * e %b", record.data, record.len);
-    buf_finish(&record);
-}
-
-static void raise_events(enum event_type type, unsigned count)
-{
-    store_email();
-    for (unsigned i = 1; i <= count; i++)
-        add_event(type, i);
-    announce();
+    return endpoint_at("https://hook.example/", events);
 }
 
 /* Key of the only task of an endpoint; "" when there is none. */
