@@ -16,6 +16,9 @@ add_compile_options(
     -Wformat=2 -Wvla -Wundef -Wnull-dereference -Wswitch-enum
     -Wimplicit-fallthrough -fno-common -fno-omit-frame-pointer
     -include ${CMAKE_SOURCE_DIR}/server/base/banned.h)
+if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    add_compile_options(-Wno-string-conversion) # CHECK(!"it may be here")
+endif()
 include_directories(${CMAKE_SOURCE_DIR})
 
 if(POSTHASTE_SANITIZE OR POSTHASTE_FUZZ)

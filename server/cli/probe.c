@@ -75,7 +75,7 @@ static void say_reasons(const struct json *root)
 static int tell(const struct cli_args *args, struct client_answer *answer)
 {
     struct json *root = json_parse(buf_str(&answer->body), NULL);
-    int code = answer->status == 200 ? EXIT_OK : EXIT_FAILED;
+    enum exit_code code = answer->status == 200 ? EXIT_OK : EXIT_FAILED;
 
     if (cli_wants_json(args))
         printf("%.*s\n", STR_ARG(buf_str(&answer->body)));
