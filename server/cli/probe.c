@@ -75,19 +75,19 @@ static void say_reasons(const struct json *root)
 static int tell(const struct cli_args *args, struct client_answer *answer)
 {
     struct json *root = json_parse(buf_str(&answer->body), NULL);
-    enum exit_code code = answer->status == 200 ? EXIT_OK : EXIT_FAILED;
+    bool ok = answer->status == 200;
 
     if (cli_wants_json(args))
         printf("%.*s\n", STR_ARG(buf_str(&answer->body)));
     else
         printf("%.*s\n", STR_ARG(json_get_str(root, "status")));
-    if (code != EXIT_OK) {
-        cli_fail(args, code, "answered %d", answer->status);
+    if (!ok) {
+        cli_fail(args, EXIT_FAILED, "answered %d", answer->status);
         say_reasons(root);
     }
     json_destroy(&root);
     client_answer_finish(answer);
-    return code;
+    return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 static int probe(const struct cli_args *args, const char *path)
