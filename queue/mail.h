@@ -92,7 +92,6 @@ enum delivery_state {
     DELIVERY_STATE_COUNT
 };
 bool delivery_is_final(enum delivery_state state);
-const char *delivery_state_name(enum delivery_state state);
 
 struct queue_delivery {
     unsigned number;

@@ -1,0 +1,124 @@
+#include "queue/delivery.h"
+
+#include <string.h>
+
+static const struct {
+    char letter; /* in field s */
+    bool is_final;
+} STATES[DELIVERY_STATE_COUNT] = {
+    [DELIVERY_QUEUED] = {'q', false},  [DELIVERY_DUE] = {'u', false},
+    [DELIVERY_CLAIMED] = {'c', false}, [DELIVERY_DOTTED] = {'x', false},
+    [DELIVERY_HELD] = {'h', false},    [DELIVERY_DEAD] = {'k', false},
+    [DELIVERY_SENT] = {'S', true},     [DELIVERY_BOUNCED] = {'B', true},
+    [DELIVERY_FAILED] = {'F', true},   [DELIVERY_SUPPRESSED] = {'P', true},
+    [DELIVERY_EXPIRED] = {'E', true},  [DELIVERY_SUPERSEDED] = {'U', true},
+    [DELIVERY_CANCELED] = {'C', true},
+};
+enum { SENT_AND_DELIVERED = 'D' };
+
+bool delivery_is_final(enum delivery_state state)
+{
+    CHECK(state < DELIVERY_STATE_COUNT);
+    return STATES[state].is_final;
+}
+
+static bool read_state(struct str text, struct queue_delivery *delivery)
+{
+    char letter = text.len == 1 ? text.ptr[0] : '\0';
+
+    delivery->delivered = letter == SENT_AND_DELIVERED;
+    if (delivery->delivered)
+        letter = STATES[DELIVERY_SENT].letter;
+    for (unsigned i = 0; i < DELIVERY_STATE_COUNT; i++) {
+        if (STATES[i].letter == letter) {
+            delivery->state = (enum delivery_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct str field(const struct reply *fields, const char *name)
+{
+    for (size_t i = 0; i + 1 < reply_count(fields); i += 2)
+        if (str_eq(reply_str(reply_at(fields, i)), str_of(name)))
+            return reply_str(reply_at(fields, i + 1));
+    return S("");
+}
+
+static int64_t number_of(const struct reply *fields, const char *name)
+{
+    uint64_t value;
+
+    return str_to_u64(field(fields, name), &value) ? (int64_t)value : 0;
+}
+
+/* Code, enhanced code and reply are the last three of the list. */
+static void read_outcome(const struct json *list, struct arena *arena,
+                         struct queue_delivery *delivery)
+{
+    size_t count = json_count(list);
+
+    if (count < 3)
+        return;
+    delivery->code = (int)json_int(json_at(list, count - 3));
+    delivery->enhanced_code =
+        arena_copy(arena, json_str(json_at(list, count - 2)));
+    delivery->response = arena_copy(arena, json_str(json_at(list, count - 1)));
+}
+
+/* p1, p2, ... joined are the outcome without its brackets. */
+static void read_pieces(const struct reply *fields, struct arena *arena,
+                        struct queue_delivery *delivery)
+{
+    char name[] = "p1";
+    struct json *list;
+    struct buf text;
+
+    buf_init(&text, 1024);
+    buf_add_char(&text, '[');
+    for (; name[1] <= '9' && field(fields, name).len > 0; name[1]++)
+        buf_add(&text, field(fields, name));
+    buf_add_char(&text, ']');
+    list = json_parse(buf_str(&text), NULL);
+    read_outcome(list, arena, delivery);
+    json_destroy(&list);
+    buf_finish(&text);
+}
+
+bool delivery_read(const struct reply *fields, unsigned number,
+                   struct arena *arena, struct queue_delivery *delivery)
+{
+    *delivery = (struct queue_delivery){.number = number};
+    if (!read_state(field(fields, "s"), delivery))
+        return false;
+    delivery->generation = (unsigned)number_of(fields, "g");
+    delivery->attempts = (unsigned)number_of(fields, "a");
+    delivery->ended_ms = number_of(fields, "e");
+    if (delivery->state == DELIVERY_DUE)
+        delivery->next_attempt_ms = number_of(fields, "du");
+    read_pieces(fields, arena, delivery);
+    return true;
+}
+
+unsigned delivery_job_chunks(const struct reply *fields)
+{
+    return (unsigned)number_of(fields, "bj");
+}
+
+enum { NUMBER, STATE, GENERATION, ATTEMPTS, ENDED, OUTCOME_FIELDS = 8 };
+
+bool delivery_read_outcome(const struct json *outcome, struct arena *arena,
+                           struct queue_delivery *delivery)
+{
+    *delivery = (struct queue_delivery){0};
+    if (json_count(outcome) != OUTCOME_FIELDS ||
+        !read_state(json_str(json_at(outcome, STATE)), delivery))
+        return false;
+    delivery->number = (unsigned)json_int(json_at(outcome, NUMBER));
+    delivery->generation = (unsigned)json_int(json_at(outcome, GENERATION));
+    delivery->attempts = (unsigned)json_int(json_at(outcome, ATTEMPTS));
+    delivery->ended_ms = json_int(json_at(outcome, ENDED));
+    read_outcome(outcome, arena, delivery);
+    return true;
+}

@@ -1,0 +1,333 @@
+/* Looking at an email: what is known of it, its timeline, and cancelling it.
+ *
+ * Whose it is stands in its summary, which may be sealed, so it is read here
+ * and not in a script; an email of another owner ends as an unknown one. */
+#include "queue/chunks.h"
+#include "queue/delivery.h"
+
+#include <string.h>
+
+enum {
+    RECORD_MAX = 128 << 20,
+    DELIVERIES_MAX = 500,
+    TIMELINE_MAX = 1000,
+};
+
+/* One look, step by step: email.lua, then the chunks of a big job, then the
+ * timeline if it was asked for. */
+struct look {
+    struct queue_call call;
+    struct id email;
+    struct str owner;
+    struct buf bytes; /* the record, or its summary */
+    struct record *record;
+    struct queue_delivery *deliveries;
+    size_t count;
+    unsigned job_chunks;
+    bool has_content; /* more than the summary is kept */
+    int64_t stopped;  /* by a cancel; -1: it is none */
+    enum queue_status status;
+    struct error why;
+    queue_email_fn done;
+    queue_timeline_fn timeline_done; /* NULL: done */
+    void *ctx;
+};
+
+static void look_finish(struct queue_call *call)
+{
+    struct look *look = (struct look *)call;
+
+    buf_finish(&look->bytes);
+    record_destroy(&look->record);
+}
+
+static struct look *look_new(struct queue *queue, struct str owner,
+                             const struct id *email, void *ctx)
+{
+    struct look *look = queue_call_new(queue, sizeof *look);
+
+    look->call.finish = look_finish;
+    look->email = *email;
+    look->owner = arena_copy(look->call.arena, owner);
+    look->stopped = -1;
+    look->ctx = ctx;
+    buf_init(&look->bytes, RECORD_MAX);
+    return look;
+}
+
+/* The end ---------------------------------------------------------------------
+ */
+
+static void look_tell(struct look *look)
+{
+    const struct queue_email email = {
+        .status = look->stopped == 0 && look->status == QUEUE_OK ? QUEUE_REFUSED
+                                                                 : look->status,
+        .why = look->why,
+        .record = look->record,
+        .deliveries = look->deliveries,
+        .delivery_count = look->count,
+    };
+    const struct queue_timeline timeline = {
+        .status = look->status,
+        .why = look->why,
+    };
+
+    if (look->timeline_done != NULL)
+        look->timeline_done(look->ctx, &timeline);
+    else
+        look->done(look->ctx, &email);
+    queue_call_end(&look->call);
+}
+
+static void look_fail(struct look *look, enum queue_status status,
+                      const char *why)
+{
+    look->status = status;
+    if (why != NULL)
+        error_set(&look->why, ERR_REMOTE, "%s", why);
+    look_tell(look);
+}
+
+/* The timeline
+ * ------------------------------------------------------------------ */
+
+static void on_timeline(void *ctx, const struct reply *reply,
+                        const struct error *why)
+{
+    struct look *look = ctx;
+    struct event *events;
+    struct queue_timeline timeline = {.record = look->record};
+
+    look->status = reply_status(reply, why, &look->why);
+    if (look->status != QUEUE_OK) {
+        look_tell(look);
+        return;
+    }
+    events = ARENA_ARRAY(look->call.arena, struct event, reply_count(reply));
+    for (size_t i = 0; i < reply_count(reply); i++)
+        if (event_read(reply_str(reply_at(reply, i)), look->call.arena,
+                       &events[timeline.count]))
+            timeline.count++;
+    timeline.events = events;
+    look->timeline_done(look->ctx, &timeline);
+    queue_call_end(&look->call);
+}
+
+static void ask_timeline(struct look *look)
+{
+    struct redis_command command;
+    char key[KEY_MAX];
+
+    command_init(&command, "LRANGE");
+    command_add(&command,
+                queue_key(look->call.queue, id_partition(&look->email), key,
+                          KEY_TIMELINE "%s", look->email.text));
+    command_add_int(&command, 0);
+    command_add_int(&command, TIMELINE_MAX - 1);
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_timeline,
+               look);
+}
+
+/* The record
+ * -------------------------------------------------------------------- */
+
+static bool record_open(struct look *look)
+{
+    enum record_result result;
+
+    look->record = record_read(buf_str(&look->bytes), &look->email,
+                               look->call.queue->keyring, &result);
+    if (result == RECORD_OK)
+        return true;
+    if (result == RECORD_NO_KEY)
+        look_fail(look, QUEUE_NO_KEYRING,
+                  "the mail is sealed under a key that this process lacks");
+    else
+        look_fail(look, QUEUE_NOT_READY,
+                  result == RECORD_NEWER
+                      ? "the mail was stored by a newer release"
+                      : "the stored mail is broken");
+    return false;
+}
+
+static void look_go_on(struct look *look)
+{
+    if (look->timeline_done != NULL)
+        ask_timeline(look);
+    else
+        look_tell(look);
+}
+
+static void on_job(void *ctx, enum queue_status status, const struct error *err,
+                   struct buf *bytes)
+{
+    struct look *look = ctx;
+
+    if (status == QUEUE_OK) {
+        buf_add(&look->bytes, buf_str(bytes));
+        record_destroy(&look->record);
+        if (record_open(look))
+            look_go_on(look);
+    } else if (status == QUEUE_NOT_FOUND) {
+        look_go_on(look); /* its bodies have just gone: the summary will do */
+    } else {
+        look_fail(look, status, err->text);
+    }
+}
+
+/* The summary tells whose it is; only then its bodies are fetched. */
+static void look_record(struct look *look)
+{
+    if (!record_open(look))
+        return;
+    if (!str_eq(look->record->summary.owner, look->owner))
+        look_fail(look, QUEUE_NOT_FOUND, NULL);
+    else if (look->has_content && look->job_chunks > 0 &&
+             look->timeline_done == NULL)
+        chunks_get(look->call.queue, &look->email, 0, look->job_chunks, on_job,
+                   look);
+    else
+        look_go_on(look);
+}
+
+/* What email.lua answers
+ * --------------------------------------------------------- */
+
+/* {number, fields, ...} of an email that is not final. */
+static bool read_deliveries(struct look *look, const struct reply *list)
+{
+    size_t count = reply_count(list) / 2;
+
+    if (count > DELIVERIES_MAX)
+        return false;
+    look->deliveries =
+        ARENA_ARRAY(look->call.arena, struct queue_delivery, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct reply *fields = reply_at(list, 2 * i + 1);
+        int64_t number = reply_int(reply_at(list, 2 * i));
+
+        if (number == 0)
+            look->job_chunks = delivery_job_chunks(fields);
+        if (!delivery_read(fields, (unsigned)number, look->call.arena,
+                           &look->deliveries[i]))
+            return false;
+    }
+    look->count = count;
+    return true;
+}
+
+/* "{...}\n" and the summary: deliveries.lua, close_email. */
+static bool read_history(struct look *look, struct str history)
+{
+    ptrdiff_t end = str_index(history, '\n', 0);
+    struct json *root =
+        end < 0 ? NULL : json_parse(str_slice(history, 0, (size_t)end), NULL);
+    const struct json *list = json_get(root, "d");
+    size_t count = json_count(list);
+    bool good = root != NULL && count > 0 && count <= DELIVERIES_MAX;
+
+    look->deliveries =
+        ARENA_ARRAY(look->call.arena, struct queue_delivery, good ? count : 0);
+    for (size_t i = 0; good && i < count; i++)
+        good = delivery_read_outcome(json_at(list, i), look->call.arena,
+                                     &look->deliveries[look->count++]);
+    if (good) {
+        look->job_chunks = (unsigned)json_get_int(root, "bj");
+        if (!look->has_content)
+            buf_add(&look->bytes, str_from(history, (size_t)end + 1));
+    }
+    json_destroy(&root);
+    return good;
+}
+
+enum { RECORD, HISTORY, DELIVERIES };
+
+static void on_email(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    struct look *look = ctx;
+    struct str record = reply_str(reply_at(reply, RECORD));
+    struct str history = reply_str(reply_at(reply, HISTORY));
+    const struct reply *list = reply_at(reply, DELIVERIES);
+    bool good;
+
+    look->status = reply_status(reply, why, &look->why);
+    if (look->status != QUEUE_OK) {
+        look_tell(look);
+        return;
+    }
+    if (history.len == 0 && reply_count(list) == 0) {
+        look_fail(look, QUEUE_NOT_FOUND, NULL);
+        return;
+    }
+    look->has_content = record.len > 0;
+    buf_add(&look->bytes, record);
+    good = history.len > 0 ? read_history(look, history)
+                           : read_deliveries(look, list);
+    if (good)
+        look_record(look);
+    else
+        look_fail(look, QUEUE_NOT_READY, "the stored mail is broken");
+}
+
+static void look_ask(struct look *look)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, look->call.queue, SCRIPT_EMAIL,
+                           id_partition(&look->email));
+    command_add(&command, id_str(&look->email));
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_email,
+               look);
+}
+
+/* The door
+ * ------------------------------------------------------------------------ */
+
+void queue_email_get(struct queue *queue, struct str owner,
+                     const struct id *email, queue_email_fn done, void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    look->done = done;
+    look_ask(look);
+}
+
+void queue_email_events(struct queue *queue, struct str owner,
+                        const struct id *email, queue_timeline_fn done,
+                        void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    look->timeline_done = done;
+    look_ask(look);
+}
+
+static void on_canceled(void *ctx, const struct reply *reply,
+                        const struct error *why)
+{
+    struct look *look = ctx;
+
+    look->status = reply_status(reply, why, &look->why);
+    look->stopped = reply_int(reply);
+    if (look->status == QUEUE_OK)
+        look_ask(look);
+    else
+        look_tell(look);
+}
+
+void queue_email_cancel(struct queue *queue, struct str owner,
+                        const struct id *email, queue_email_fn done, void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+    struct redis_command command;
+
+    look->done = done;
+    command_init_partition(&command, queue, SCRIPT_CANCEL, id_partition(email));
+    command_add(&command, owner);
+    command_add(&command, id_str(email));
+    command_add_int(&command, queue->config->privacy.keep_bodies_ms);
+    command_add_int(&command, queue->config->privacy.keep_events_ms);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
+}

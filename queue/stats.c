@@ -1,0 +1,57 @@
+/* How much waits: for `posthaste queue stats` and the gauges. */
+#include "queue/core.h"
+
+struct asking {
+    struct queue_call call;
+    queue_stats_fn done;
+    void *ctx;
+};
+
+enum { LANES, OWNED, HELD, DEAD, ACCEPTED, FINAL, TASKS, NOW };
+enum { QUEUED, DUE, OLDEST };
+
+static void read_lanes(const struct reply *lanes, int64_t now_ms,
+                       struct queue_lane_stats out[LANE_COUNT])
+{
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        const struct reply *lane = reply_at(lanes, i);
+        int64_t oldest_ms = reply_int(reply_at(lane, OLDEST));
+
+        out[i].queued = (uint64_t)reply_int(reply_at(lane, QUEUED));
+        out[i].due = (uint64_t)reply_int(reply_at(lane, DUE));
+        if (oldest_ms > 0 && oldest_ms < now_ms)
+            out[i].oldest_ms = now_ms - oldest_ms;
+    }
+}
+
+static void on_stats(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    struct asking *asking = ctx;
+    struct queue_stats stats = {0};
+
+    stats.status = reply_status(reply, why, &stats.why);
+    if (stats.status == QUEUE_OK) {
+        read_lanes(reply_at(reply, LANES), reply_int(reply_at(reply, NOW)),
+                   stats.lanes);
+        stats.owned = (uint64_t)reply_int(reply_at(reply, OWNED));
+        stats.held = (uint64_t)reply_int(reply_at(reply, HELD));
+        stats.dead = (uint64_t)reply_int(reply_at(reply, DEAD));
+        stats.accepted = (uint64_t)reply_int(reply_at(reply, ACCEPTED));
+        stats.final = (uint64_t)reply_int(reply_at(reply, FINAL));
+        stats.webhook_tasks = (uint64_t)reply_int(reply_at(reply, TASKS));
+    }
+    asking->done(asking->ctx, &stats);
+    queue_call_end(&asking->call);
+}
+
+void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx)
+{
+    struct asking *asking = queue_call_new(queue, sizeof *asking);
+    struct redis_command command;
+
+    asking->done = done;
+    asking->ctx = ctx;
+    command_init_partition(&command, queue, SCRIPT_STATS, 0);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_stats, asking);
+}

@@ -1,0 +1,297 @@
+/* Looking at emails, cancelling them, counting them. */
+#include "mail_fixture.h"
+
+/* What a look brought, kept beyond its callback. */
+static struct {
+    unsigned count;
+    enum queue_status status;
+    char why[128];
+    char from[64];
+    char body[64];
+    size_t body_len;
+    size_t delivery_count;
+    struct queue_delivery deliveries[8];
+    char response[128];
+    char types[256]; /* of the timeline */
+} got;
+
+static void keep_record(const struct record *record)
+{
+    struct str text;
+
+    if (record == NULL)
+        return;
+    snprintf(got.from, sizeof got.from, "%.*s", STR_ARG(record->summary.from));
+    text = json_get_str(record->job.mail, "text");
+    got.body_len = text.len;
+    snprintf(got.body, sizeof got.body, "%.*s",
+             (int)(text.len < 60 ? text.len : 60),
+             text.len == 0 ? "" : text.ptr);
+}
+
+static void on_email(void *ctx, const struct queue_email *email)
+{
+    (void)ctx;
+    memset(&got, 0, sizeof got);
+    got.count = 1;
+    got.status = email->status;
+    snprintf(got.why, sizeof got.why, "%.100s", email->why.text);
+    keep_record(email->record);
+    got.delivery_count = email->delivery_count;
+    for (size_t i = 0; i < email->delivery_count; i++)
+        got.deliveries[i] = email->deliveries[i];
+    if (email->delivery_count > 0)
+        snprintf(got.response, sizeof got.response, "%.*s %.*s",
+                 STR_ARG(email->deliveries[0].enhanced_code),
+                 STR_ARG(email->deliveries[0].response));
+}
+
+static void look_as(struct world *world, const char *owner,
+                    const struct id *email)
+{
+    got.count = 0;
+    queue_email_get(world->queue, str_of(owner), email, on_email, NULL);
+    assert_int_equal(got.count, 0);
+    until(world->loop, got.count == 1);
+}
+
+static void look(struct world *world, const struct id *email)
+{
+    look_as(world, "default", email);
+    assert_int_equal(got.status, QUEUE_OK);
+}
+
+static void cancel(struct world *world, const char *owner,
+                   const struct id *email)
+{
+    got.count = 0;
+    queue_email_cancel(world->queue, str_of(owner), email, on_email, NULL);
+    until(world->loop, got.count == 1);
+}
+
+static void a_stored_mail_is_found_by_its_owner_alone(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.recipients = 2, .body_size = 5};
+    struct id unknown = id_new(0);
+    struct id elsewhere = id_new(77);
+
+    mail_store(world, &mail);
+    look(world, &mail.id);
+    assert_string_equal(got.from, "Shop <shop@example.com>");
+    assert_string_equal(got.body, "xxxxx");
+    assert_int_equal(got.delivery_count, 2);
+    assert_int_equal(got.deliveries[1].number, 1);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_QUEUED);
+    assert_int_equal(got.deliveries[0].generation, 1);
+    look_as(world, "other", &mail.id);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    look_as(world, "default", &unknown);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    look_as(world, "default", &elsewhere);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+}
+
+static void a_large_job_comes_out_of_its_chunks(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.body_size = 1200000};
+
+    mail_store(world, &mail);
+    look(world, &mail.id);
+    assert_int_equal(got.body_len, 1200000);
+    /* Its chunks are gone, the record is not yet: what is left is told. */
+    redis_do("DEL ph:{0}:b:%s:0", mail.id.text);
+    look(world, &mail.id);
+    assert_int_equal(got.body_len, 0);
+    assert_string_equal(got.from, "Shop <shop@example.com>");
+}
+
+static void a_scheduled_mail_tells_when(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.due_ms = clock_wall_ms() + 3600000};
+
+    mail_store(world, &mail);
+    look(world, &mail.id);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_DUE);
+    assert_int_equal(got.deliveries[0].next_attempt_ms, mail.due_ms);
+}
+
+static void the_last_reply_is_told(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:d:%s:0 s u a 2 du 1764000000000 p1 %s p2 %s",
+             mail.id.text, "451,\"4.7.1\",\"grey", "listed, come back\"");
+    look(world, &mail.id);
+    assert_int_equal(got.deliveries[0].attempts, 2);
+    assert_int_equal(got.deliveries[0].code, 451);
+    assert_string_equal(got.response, "4.7.1 greylisted, come back");
+}
+
+/* Cancel
+ * ------------------------------------------------------------------------ */
+
+static const char *events(void)
+{
+    return redis_ask("XRANGE ph:{0}:ev:default - +");
+}
+
+static void a_queued_mail_is_canceled_for_good(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.body_size = 5};
+
+    mail_store(world, &mail);
+    cancel(world, "other", &mail.id);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+    assert_true(got.deliveries[0].ended_ms > 0);
+    assert_string_equal(got.body, "xxxxx"); /* kept as privacy says */
+    assert_non_null(strstr(events(), "\"t\":\"email.canceled\""));
+    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s:0", mail.id.text), "0");
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+    assert_null(
+        strstr(strstr(events(), "email.canceled") + 1, "email.canceled"));
+}
+
+static void a_scheduled_mail_leaves_due(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.due_ms = clock_wall_ms() + 3600000,
+                        .deadline_ms = clock_wall_ms() + 7200000};
+
+    mail_store(world, &mail);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:due:0 ph:{0}:exp"), "0");
+}
+
+static void what_is_marked_goes_on(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.recipients = 2};
+
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:d:%s:1 s x t epoch:1", mail.id.text);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+    assert_int_equal(got.deliveries[1].state, DELIVERY_DOTTED);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[1].state, DELIVERY_DOTTED);
+}
+
+/* Timeline
+ * ---------------------------------------------------------------------- */
+
+static void on_timeline(void *ctx, const struct queue_timeline *timeline)
+{
+    (void)ctx;
+    got.count = 1;
+    got.status = timeline->status;
+    got.types[0] = '\0';
+    for (size_t i = 0; i < timeline->count; i++) {
+        size_t len = strlen(got.types);
+
+        snprintf(got.types + len, sizeof got.types - len, "%s ",
+                 event_type_name(timeline->events[i].type));
+    }
+}
+
+static void the_timeline_is_its_owners(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    redis_do("RPUSH ph:{0}:t:%s %s %s", mail.id.text,
+             "{\"t\":\"email.queued\",\"e\":"
+             "\"019ab000-0000-7000-8000-000000000001\",\"n\":-1,\"g\":1,"
+             "\"o\":1,\"s\":1,\"at\":1}",
+             "not one of ours");
+    got.count = 0;
+    queue_email_events(world->queue, S("default"), &mail.id, on_timeline, NULL);
+    until(world->loop, got.count == 1);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_string_equal(got.types, "email.queued ");
+    got.count = 0;
+    queue_email_events(world->queue, S("other"), &mail.id, on_timeline, NULL);
+    until(world->loop, got.count == 1);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+}
+
+/* Counting
+ * ---------------------------------------------------------------------- */
+
+static struct queue_stats stats;
+
+static void on_stats(void *ctx, const struct queue_stats *told)
+{
+    (void)ctx;
+    got.count = 1;
+    stats = *told;
+}
+
+static void what_waits_is_counted_by_lane(void **state)
+{
+    struct world *world = *state;
+    struct mail code = {.mail_class = CLASS_VERIFICATION};
+    struct mail order = {.mail_class = CLASS_TRANSACTIONAL, .recipients = 3};
+    struct mail other = {.mail_class = CLASS_TRANSACTIONAL, .owner = "acme"};
+    struct mail later = {.mail_class = CLASS_BULK,
+                         .due_ms = clock_wall_ms() + 60000};
+
+    mail_store(world, &code);
+    mail_store(world, &order);
+    mail_store(world, &other);
+    mail_store(world, &later);
+    got.count = 0;
+    queue_stats_get(world->queue, on_stats, NULL);
+    until(world->loop, got.count == 1);
+    assert_int_equal(stats.status, QUEUE_OK);
+    assert_int_equal(stats.lanes[0].queued, 1);
+    assert_int_equal(stats.lanes[2].queued, 4);
+    assert_int_equal(stats.lanes[3].due, 1);
+    assert_int_equal(stats.accepted, 6);
+    assert_in_range(stats.lanes[0].oldest_ms, 0, 5000);
+    assert_int_equal(stats.lanes[3].oldest_ms, 0);
+}
+
+static void without_redis_a_look_ends_as_away(void **state)
+{
+    struct world *world = *state;
+    struct id id = id_new(0);
+
+    kill(fixture.pid, SIGSTOP);
+    look_as(world, "default", &id);
+    kill(fixture.pid, SIGCONT);
+    assert_int_equal(got.status, QUEUE_AWAY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(a_stored_mail_is_found_by_its_owner_alone),
+        WORLD_TEST(a_large_job_comes_out_of_its_chunks),
+        WORLD_TEST(a_scheduled_mail_tells_when),
+        WORLD_TEST(the_last_reply_is_told),
+        WORLD_TEST(a_queued_mail_is_canceled_for_good),
+        WORLD_TEST(a_scheduled_mail_leaves_due),
+        WORLD_TEST(what_is_marked_goes_on),
+        WORLD_TEST(the_timeline_is_its_owners),
+        WORLD_TEST(what_waits_is_counted_by_lane),
+        WORLD_TEST(without_redis_a_look_ends_as_away),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_group_setup,
+                                  fixture_group_teardown);
+}
