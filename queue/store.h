@@ -87,7 +87,7 @@ void endpoint_secret_new(struct buf *out);
 /* answer: what a replay gets, with status 201 and without the secret
  * (blueprint 10.6). Statuses: OK, REPLAY, CONFLICT, RUNNING; NO_KEYRING;
  * OWNER_FULL above 100 endpoints. Events: at most 100 names of at most 64
- * bytes, without blanks; "x.*" stands for all of x. */
+ * bytes, without blanks; "x.*" stands for all of x, "*" for all. */
 void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
                            const struct idempotency *idempotency,
                            struct str answer, queue_answer_fn done, void *ctx);

@@ -141,7 +141,8 @@ local function disable(endpoint, reason, now)
     announce(about[1], call('HGET', P .. 'o:' .. about[1], 'ev'))
 end
 
--- The set of an endpoint's event names; "x.*" stands for all of x.
+-- The set of an endpoint's event names; "x.*" stands for all of x, "*" for
+-- all there are.
 local function names_of(events, defaults)
     local names = {}
     for name in string.gmatch(events == '' and defaults or events, '%S+') do
@@ -153,7 +154,7 @@ end
 local function wants(names, record)
     local kind = string.match(record, '^{"t":"([%w_.]+)"') or ''
     local family = string.match(kind, '^[^.]*')
-    return names[kind] or names[family .. '.*']
+    return names[kind] or names[family .. '.*'] or names['*']
 end
 
 -- Appends events of a stream that an endpoint wants to its list, up to the
