@@ -289,18 +289,26 @@ struct canceling {
     struct id id;
 };
 
-/* Keeps the answer for those who ask again with the same key, then sends
- * it. */
-static void cancel_answer(struct canceling *canceling, unsigned status,
-                          struct buf *body)
+/* For those who ask again with the same key. */
+static void keep_answer(struct call *call, unsigned status, struct buf *body)
 {
-    struct call *call = canceling->call;
-
     if (call->idempotency.key_hash.len > 0)
         queue_idempotency_finish(call->api->queue, call->key.owner,
                                  &call->idempotency, (int)status,
                                  buf_str(body));
-    call_reply(call, status, body);
+}
+
+static void cancel_refuse(struct call *call, enum problem_kind kind,
+                          const char *message)
+{
+    struct buf body;
+
+    buf_init(&body, VIEW_SPARE);
+    problem_write(call->request,
+                  &(struct problem){.kind = kind, .message = message}, &body);
+    keep_answer(call, problem_status(kind), &body);
+    buf_finish(&body);
+    call_fail(call, kind, message);
 }
 
 static void on_canceled(void *ctx, const struct queue_email *email)
@@ -310,22 +318,23 @@ static void on_canceled(void *ctx, const struct queue_email *email)
     struct buf body;
 
     if (email->status == QUEUE_REFUSED) {
-        call_fail(call, PROBLEM_NOT_CANCELABLE,
-                  arena_printf(call->arena,
-                               "The email cannot be canceled any more: it is "
-                               "%s.",
-                               email_status(email))
-                      .ptr);
-        return;
+        cancel_refuse(call, PROBLEM_NOT_CANCELABLE,
+                      arena_printf(call->arena,
+                                   "The email cannot be canceled any more: it "
+                                   "is %s.",
+                                   email_status(email))
+                          .ptr);
+    } else if (email->status == QUEUE_NOT_FOUND) {
+        cancel_refuse(call, PROBLEM_NOT_FOUND, NO_EMAIL);
+    } else if (email->status != QUEUE_OK) {
+        call_fail_queue(call, email->status, &email->why, NULL);
+    } else {
+        buf_init(&body, VIEW_SPARE);
+        canceled_view(call->arena, email, &canceling->id, &body);
+        keep_answer(call, 200, &body);
+        call_reply(call, 200, &body);
+        buf_finish(&body);
     }
-    if (email->status != QUEUE_OK) {
-        call_fail_queue(call, email->status, &email->why, NO_EMAIL);
-        return;
-    }
-    buf_init(&body, VIEW_SPARE);
-    canceled_view(call->arena, email, &canceling->id, &body);
-    cancel_answer(canceling, 200, &body);
-    buf_finish(&body);
 }
 
 static void cancel(struct canceling *canceling)

@@ -1,13 +1,11 @@
 #include "api/call.h"
 #include "server/base/clock.h"
-#include "server/base/codec.h"
 #include "server/base/secret.h"
 
 enum { KEY_NAME_MAX = 50, BODY_MAX = 256 * 1024 };
 
 static const char NO_KEY[] = "API key not found";
 
-/* In the order of enum key_permission. */
 static const char *const PERMISSIONS[] = {"full_access", "sending_access",
                                           "read_access", NULL};
 
@@ -83,9 +81,8 @@ static void read_key(struct call *call, const struct json *root,
     else if (str_has_control(key->name))
         faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"),
                    "control_character", "holds a control character");
-    for (size_t i = 0; PERMISSIONS[i] != NULL; i++)
-        if (str_eq(permission, str_of(PERMISSIONS[i])))
-            key->permission = (enum key_permission)i;
+    if (permission.len > 0)
+        CHECK(key_permission_parse(permission, &key->permission));
 }
 
 void keys_create(struct call *call)
@@ -131,7 +128,7 @@ static void put_key(struct json_out *out, const struct api_key *key)
         json_add_time(out, "last_used_at", key->last_used_ms);
     else
         json_add_null(out, "last_used_at");
-    json_add_cstr(out, "permission", PERMISSIONS[key->permission]);
+    json_add_cstr(out, "permission", key_permission_name(key->permission));
     json_add_str(out, "prefix", key->prefix);
     json_close_map(out);
 }

@@ -86,8 +86,8 @@ static void add_faults(struct json_out *out, const struct faults *faults)
     json_close_list(out);
 }
 
-static void write_body(struct http_request *request,
-                       const struct problem *problem, struct buf *body)
+void problem_write(struct http_request *request, const struct problem *problem,
+                   struct buf *body)
 {
     unsigned status = KINDS[problem->kind].status;
     struct str message = message_of(request, problem);
@@ -142,7 +142,7 @@ void problem_reply(struct http_request *request, const struct problem *problem)
                   log_int("status", status),
                   log_str("error", message_of(request, problem)));
     buf_init(&body, BODY_MAX);
-    write_body(request, problem, &body);
+    problem_write(request, problem, &body);
     http_reply(request, status, type_for(request), &body);
     buf_finish(&body);
 }

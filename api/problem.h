@@ -21,6 +21,9 @@ struct problem {
 };
 
 void problem_reply(struct http_request *request, const struct problem *problem);
+/* The body that problem_reply sends. */
+void problem_write(struct http_request *request, const struct problem *problem,
+                   struct buf *body);
 
 /* The kind of the first fault names the whole. */
 void problem_reply_faults(struct http_request *request,

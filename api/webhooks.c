@@ -1,14 +1,12 @@
 #include "api/call.h"
 #include "server/base/clock.h"
-#include "server/base/codec.h"
 #include "server/base/nearest.h"
 #include "server/base/secret.h"
 #include "server/io/guard.h"
 
 enum {
     EVENTS_MAX = 50,
-    EVENT_NAME_MAX = 64,
-    SECRET_BYTES = 32, /* Standard Webhooks: 24 to 64 */
+    SECRET_MAX = 128,
     BODY_MAX = 1024 * 1024,
 };
 
@@ -42,6 +40,9 @@ static const char *const SILENT_EVENTS[] = {
     "domain.updated",   "domain.deleted",
 };
 
+static const char *const PATTERNS[] = {"*", "email.*", "webhook.*", "contact.*",
+                                       "domain.*"};
+
 /* ---- what a request may name ------------------------------------------------
  */
 
@@ -49,9 +50,11 @@ static bool is_event(struct str name)
 {
     enum event_type type;
 
-    if (str_eq(name, S("*")) || str_eq(name, S("email.*")) ||
-        event_type_parse(name, &type))
+    if (event_type_parse(name, &type))
         return true;
+    for (size_t i = 0; i < COUNT_OF(PATTERNS); i++)
+        if (str_eq(name, str_of(PATTERNS[i])))
+            return true;
     for (size_t i = 0; i < COUNT_OF(SILENT_EVENTS); i++)
         if (str_eq(name, str_of(SILENT_EVENTS[i])))
             return true;
@@ -174,16 +177,12 @@ struct creating {
 
 static struct str secret_create(struct call *call)
 {
-    unsigned char bytes[SECRET_BYTES];
     struct str secret;
     struct buf text;
 
-    secret_random(bytes, sizeof bytes);
-    buf_init(&text, 128);
-    buf_add_cstr(&text, "whsec_");
-    codec_base64_add(&text, str_make(bytes, sizeof bytes));
+    buf_init(&text, SECRET_MAX);
+    endpoint_secret_new(&text);
     secret = arena_copy(call->arena, buf_str(&text));
-    secret_wipe(bytes, sizeof bytes);
     secret_wipe(text.data, text.len);
     buf_finish(&text);
     return secret;

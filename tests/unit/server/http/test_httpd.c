@@ -6,16 +6,14 @@
 #include "server/base/mem.h"
 #include "server/io/listen.h"
 
-#include "check_cmocka.h"
+#include "raw_client.h"
 
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 2000, HELD_MAX = 600, BODY_MAX = 100000 };
+enum { HELD_MAX = 600, BODY_MAX = 100000 };
 
 struct world {
     struct loop *loop;
@@ -28,12 +26,6 @@ struct world {
     unsigned deadlines;
     bool drained;
     int64_t now_ms;
-};
-
-struct client {
-    int fd;
-    struct buf in;
-    bool ended;
 };
 
 /* ---- the served -----------------------------------------------------------
@@ -213,111 +205,14 @@ static void pass_ms(struct world *world, int64_t ms)
         loop_turn(world->loop, 0);
 }
 
-static void connect_from(struct client *client, const struct world *world,
-                         const char *source)
+static struct client *enter(const struct world *world)
 {
-    struct address from;
-
-    buf_init(&client->in, 1 << 22);
-    client->ended = false;
-    client->fd =
-        socket(world->address.at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(client->fd >= 0);
-    /* Each byte on its own; a Unix socket doesn't know the option. */
-    (void)setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1},
-                     sizeof(int));
-    if (source != NULL) {
-        assert_true(address_parse(str_of(source), 0, &from));
-        assert_int_equal(bind(client->fd, &from.at.any, from.len), 0);
-    }
-    assert_int_equal(
-        connect(client->fd, &world->address.at.any, world->address.len), 0);
-}
-
-static struct client *client_open(const struct world *world)
-{
-    struct client *client = xcalloc(1, sizeof *client);
-
-    connect_from(client, world, NULL);
-    return client;
-}
-
-static void client_close(struct client *client)
-{
-    close(client->fd);
-    buf_finish(&client->in);
-    free(client);
-}
-
-static void say(struct client *client, struct str bytes)
-{
-    ssize_t sent = send(client->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
-
-    assert_int_equal(sent, (ssize_t)bytes.len);
-}
-
-static void hear(struct client *client)
-{
-    char *space;
-    ssize_t got;
-
-    for (;;) {
-        space = buf_space(&client->in, 65536);
-        assert_non_null(space);
-        got = recv(client->fd, space, 65536, MSG_DONTWAIT);
-        if (got == 0 || (got < 0 && errno == ECONNRESET))
-            client->ended = true;
-        if (got <= 0)
-            return;
-        buf_grown(&client->in, (size_t)got);
-    }
-}
-
-static bool has(struct client *client, const char *text)
-{
-    return str_contains(buf_str(&client->in), str_of(text));
-}
-
-static size_t times(struct client *client, const char *text)
-{
-    struct str all = buf_str(&client->in);
-    size_t count = 0;
-    ptrdiff_t at = 0;
-
-    while ((at = str_find(all, str_of(text), (size_t)at)) >= 0) {
-        count++;
-        at++;
-    }
-    return count;
-}
-
-static void turn_until_heard(struct world *world, struct client *client,
-                             const char *text, size_t count)
-{
-    for (int i = 0; i < TURNS_MAX; i++) {
-        hear(client);
-        if (times(client, text) >= count)
-            return;
-        if (client->ended)
-            break;
-        loop_turn(world->loop, 1);
-    }
-    fail_msg("wanted \"%s\" %zu times, heard \"%.*s\"%s", text, count,
-             STR_ARG(buf_str(&client->in)), client->ended ? " and end" : "");
-}
-
-static void turn_until_ended(struct world *world, struct client *client)
-{
-    for (int i = 0; i < TURNS_MAX && !client->ended; i++) {
-        hear(client);
-        loop_turn(world->loop, client->ended ? 0 : 1);
-    }
-    assert_true(client->ended);
+    return client_open(world->loop, &world->address, NULL);
 }
 
 static void turn_until_asked(struct world *world, size_t count)
 {
-    for (int i = 0; i < TURNS_MAX && world->asked < count; i++)
+    for (int i = 0; i < RAW_TURNS_MAX && world->asked < count; i++)
         loop_turn(world->loop, 1);
     assert_int_equal(world->asked, count);
 }
@@ -462,22 +357,22 @@ static void heads_get_the_status_they_deserve(void **state)
     char status_line[64];
 
     for (size_t i = 0; i < COUNT_OF(CASES); i++) {
-        struct client *client = client_open(world);
+        struct client *client = enter(world);
 
         print_message("         - %s\n", CASES[i].name);
         say(client, CASES[i].bytes);
         snprintf(status_line, sizeof status_line, "HTTP/1.1 %s ",
                  CASES[i].status);
-        turn_until_heard(world, client, status_line, 1);
-        turn_until_heard(world, client, "\r\n\r\n", 1);
+        turn_until_heard(client, status_line, 1);
+        turn_until_heard(client, "\r\n\r\n", 1);
         if (CASES[i].text != NULL)
-            turn_until_heard(world, client, CASES[i].text, 1);
+            turn_until_heard(client, CASES[i].text, 1);
         if (CASES[i].ends) {
-            turn_until_ended(world, client);
+            turn_until_ended(client);
         } else {
             buf_clear(&client->in);
             say(client, GET("/echo?q=again"));
-            turn_until_heard(world, client, "q=again", 1);
+            turn_until_heard(client, "q=again", 1);
         }
         if (strcmp(CASES[i].status, "400") != 0) /* see httpd.h */
             assert_int_equal(times(client, "HTTP/1.1 "), 1);
@@ -488,15 +383,15 @@ static void heads_get_the_status_they_deserve(void **state)
 static void answers_name_the_request(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, S("GET /echo HTTP/1.1\r\nHost: h\r\n"
                   "X-Request-Id: Mine-1.2_3\r\n\r\n"));
-    turn_until_heard(world, client, "X-Request-Id: Mine-1.2_3\r\n", 1);
+    turn_until_heard(client, "X-Request-Id: Mine-1.2_3\r\n", 1);
     say(client, S("GET /echo HTTP/1.1\r\nHost: h\r\n"
                   "X-Request-Id: <not sane>\r\n\r\n"));
-    turn_until_heard(world, client, "HTTP/1.1 200", 2);
-    turn_until_heard(world, client, "X-Request-Id: ", 2);
+    turn_until_heard(client, "HTTP/1.1 200", 2);
+    turn_until_heard(client, "X-Request-Id: ", 2);
     assert_false(has(client, "not sane"));
     client_close(client);
 }
@@ -504,7 +399,7 @@ static void answers_name_the_request(void **state)
 static void a_chunked_body_over_the_limit_is_cut_off(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
     char chunk[10007];
 
     memset(chunk, 'x', sizeof chunk);
@@ -518,8 +413,8 @@ static void a_chunked_body_over_the_limit_is_cut_off(void **state)
         say(client, S("\r\n"));
         loop_turn(world->loop, 0);
     }
-    turn_until_heard(world, client, "HTTP/1.1 413 ", 1);
-    turn_until_ended(world, client);
+    turn_until_heard(client, "HTTP/1.1 413 ", 1);
+    turn_until_ended(client);
     assert_int_equal(world->asked, 0);
     client_close(client);
 }
@@ -527,18 +422,18 @@ static void a_chunked_body_over_the_limit_is_cut_off(void **state)
 static void a_body_at_the_limit_passes_in_drops(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
     char bytes[1000];
 
     memset(bytes, 'x', sizeof bytes);
     say(client, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
                   "Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n"));
-    turn_until_heard(world, client, "HTTP/1.1 100 ", 1);
+    turn_until_heard(client, "HTTP/1.1 100 ", 1);
     for (int i = 0; i < 100; i++) {
         say(client, str_make(bytes, sizeof bytes));
         loop_turn(world->loop, 0);
     }
-    turn_until_heard(world, client, "100000 bytes", 1);
+    turn_until_heard(client, "100000 bytes", 1);
     client_close(client);
 }
 
@@ -552,8 +447,8 @@ static void bodies_together_have_a_limit(void **state)
     options.bodies_max = 100000;
     world = world_open(&options, "127.0.0.1:0");
     memset(bytes, 'x', sizeof bytes);
-    first = client_open(world);
-    second = client_open(world);
+    first = enter(world);
+    second = enter(world);
     say(first, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
                  "Content-Length: 90000\r\n\r\n"));
     say(second, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
@@ -562,11 +457,11 @@ static void bodies_together_have_a_limit(void **state)
     for (int i = 0; i < 20; i++)
         loop_turn(world->loop, 1);
     say(second, str_make(bytes, sizeof bytes));
-    turn_until_heard(world, second, "HTTP/1.1 503 ", 1);
+    turn_until_heard(second, "HTTP/1.1 503 ", 1);
     assert_true(has(second, "Retry-After: 1\r\n"));
-    turn_until_ended(world, second);
+    turn_until_ended(second);
     say(first, str_make(bytes, 30000));
-    turn_until_heard(world, first, "90000 bytes", 1);
+    turn_until_heard(first, "90000 bytes", 1);
     client_close(first);
     client_close(second);
     world_close(world);
@@ -578,7 +473,7 @@ static void bodies_together_have_a_limit(void **state)
 static void pipelined_requests_are_answered_in_order(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, S("GET /echo?q=1 HTTP/1.1\r\nHost: h\r\n\r\n"
                   "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -586,11 +481,11 @@ static void pipelined_requests_are_answered_in_order(void **state)
                   "Content-Length: 2\r\n\r\n{}"
                   "GET /echo?q=4 HTTP/1.1\r\nHost: h\r\n\r\n"));
     turn_until_asked(world, 2);
-    turn_until_heard(world, client, "q=1", 1);
+    turn_until_heard(client, "q=1", 1);
     assert_false(has(client, "q=3"));
     assert_int_equal(httpd_in_flight(world->httpd), 1);
     reply_text(world->held[0], 200, S("q=2"));
-    turn_until_heard(world, client, "q=4", 1);
+    turn_until_heard(client, "q=4", 1);
     assert_int_equal(times(client, "HTTP/1.1 200"), 4);
     assert_true(str_find(buf_str(&client->in), S("q=2"), 0) <
                 str_find(buf_str(&client->in), S("q=3"), 0));
@@ -600,7 +495,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
 static void an_answer_may_come_in_the_same_turn_or_later(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     for (int i = 0; i < 3; i++) {
         say(client, S("POST /hold HTTP/1.1\r\nHost: h\r\n" JSON
@@ -611,7 +506,7 @@ static void an_answer_may_come_in_the_same_turn_or_later(void **state)
         assert_true(str_eq(http_body(world->held[0]), S("{}")));
         reply_text(world->held[0], 200, S("held"));
         world->held_count = 0;
-        turn_until_heard(world, client, "held", (size_t)i + 1);
+        turn_until_heard(client, "held", (size_t)i + 1);
     }
     client_close(client);
 }
@@ -622,7 +517,7 @@ static void a_client_that_leaves_meanwhile_does_no_harm(void **state)
     struct client *clients[50];
 
     for (size_t i = 0; i < COUNT_OF(clients); i++) {
-        clients[i] = client_open(world);
+        clients[i] = enter(world);
         say(clients[i], GET("/hold"));
     }
     turn_until_asked(world, COUNT_OF(clients));
@@ -632,7 +527,8 @@ static void a_client_that_leaves_meanwhile_does_no_harm(void **state)
         loop_turn(world->loop, 0);
     for (size_t i = 0; i < world->held_count; i++)
         reply_text(world->held[i], 200, S("nobody hears this"));
-    for (int i = 0; i < TURNS_MAX && httpd_connections(world->httpd) > 0; i++)
+    for (int i = 0; i < RAW_TURNS_MAX && httpd_connections(world->httpd) > 0;
+         i++)
         loop_turn(world->loop, 1);
     assert_int_equal(httpd_connections(world->httpd), 0);
     assert_int_equal(httpd_in_flight(world->httpd), 0);
@@ -641,7 +537,7 @@ static void a_client_that_leaves_meanwhile_does_no_harm(void **state)
 static void the_handlers_deadline_fires_once(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, GET("/second"));
     turn_until_asked(world, 1);
@@ -649,13 +545,13 @@ static void the_handlers_deadline_fires_once(void **state)
     assert_int_equal(world->deadlines, 0);
     pass_ms(world, 1);
     assert_int_equal(world->deadlines, 1);
-    turn_until_heard(world, client, "late", 1);
+    turn_until_heard(client, "late", 1);
     say(client, GET("/second"));
     turn_until_asked(world, 2);
     reply_text(world->held[--world->held_count], 200, S("in time"));
     pass_ms(world, 2000);
     assert_int_equal(world->deadlines, 1);
-    turn_until_heard(world, client, "in time", 1);
+    turn_until_heard(client, "in time", 1);
     client_close(client);
 }
 
@@ -664,7 +560,7 @@ static void lockstep(struct world *world, size_t count)
     struct client **clients = xcalloc(count, sizeof *clients);
 
     for (size_t i = 0; i < count; i++)
-        clients[i] = client_open(world);
+        clients[i] = enter(world);
     for (size_t round = 1; round <= 3; round++) {
         world->asked = 0;
         for (size_t i = 0; i < count; i++)
@@ -674,7 +570,7 @@ static void lockstep(struct world *world, size_t count)
             reply_text(world->held[i], 200, S("step"));
         world->held_count = 0;
         for (size_t i = 0; i < count; i++)
-            turn_until_heard(world, clients[i], "step", round);
+            turn_until_heard(clients[i], "step", round);
     }
     for (size_t i = 0; i < count; i++)
         client_close(clients[i]);
@@ -696,7 +592,7 @@ static void connections_in_lockstep_do_not_hang(void **state)
 static void a_dripping_head_is_closed(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, S("GET /echo HTTP/1.1\r\nX: "));
     loop_turn(world->loop, 10);
@@ -707,32 +603,32 @@ static void a_dripping_head_is_closed(void **state)
     hear(client);
     assert_false(client->ended);
     pass_ms(world, 1000);
-    turn_until_ended(world, client);
+    turn_until_ended(client);
     client_close(client);
 }
 
 static void a_head_that_never_begins_is_closed(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     loop_turn(world->loop, 10);
     pass_ms(world, 9999);
     hear(client);
     assert_false(client->ended);
     pass_ms(world, 1);
-    turn_until_ended(world, client);
+    turn_until_ended(client);
     client_close(client);
 }
 
 static void a_second_head_that_drips_is_closed(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
     int seconds = 0;
 
     say(client, GET("/echo"));
-    turn_until_heard(world, client, "body=;", 1);
+    turn_until_heard(client, "body=;", 1);
     while (!client->ended && seconds < 60) {
         (void)!send(client->fd, "G", 1, MSG_NOSIGNAL);
         pass_ms(world, 1000);
@@ -747,24 +643,24 @@ static void a_second_head_that_drips_is_closed(void **state)
 static void an_idle_connection_lives_longer_than_a_proxys(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, GET("/echo"));
-    turn_until_heard(world, client, "body=;", 1);
+    turn_until_heard(client, "body=;", 1);
     for (int seconds = 0; seconds < 61; seconds++)
         pass_ms(world, 1000);
     say(client, GET("/echo"));
-    turn_until_heard(world, client, "body=;", 2);
+    turn_until_heard(client, "body=;", 2);
     for (int seconds = 0; seconds < 81; seconds++)
         pass_ms(world, 1000);
-    turn_until_ended(world, client);
+    turn_until_ended(client);
     client_close(client);
 }
 
 static void a_stalled_body_is_told_so(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, S("POST /echo HTTP/1.1\r\nHost: h\r\n" JSON
                   "Content-Length: 5\r\n\r\n{"));
@@ -774,8 +670,8 @@ static void a_stalled_body_is_told_so(void **state)
     hear(client);
     assert_int_equal(client->in.len, 0);
     pass_ms(world, 1000);
-    turn_until_heard(world, client, "HTTP/1.1 408 ", 1);
-    turn_until_ended(world, client);
+    turn_until_heard(client, "HTTP/1.1 408 ", 1);
+    turn_until_ended(client);
     assert_int_equal(world->asked, 0);
     client_close(client);
     pass_ms(world, 3000);
@@ -785,13 +681,14 @@ static void a_stalled_body_is_told_so(void **state)
 static void a_cut_body_is_forgotten(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     say(client, S("POST /echo HTTP/1.1\r\nHost: h\r\n" JSON
                   "Content-Length: 5\r\n\r\n{"));
     loop_turn(world->loop, 10);
     client_close(client);
-    for (int i = 0; i < TURNS_MAX && httpd_connections(world->httpd) > 0; i++)
+    for (int i = 0; i < RAW_TURNS_MAX && httpd_connections(world->httpd) > 0;
+         i++)
         loop_turn(world->loop, 1);
     assert_int_equal(httpd_connections(world->httpd), 0);
     assert_int_equal(world->asked, 0);
@@ -805,12 +702,12 @@ static void drippers_do_not_disturb(void **state)
     struct client *client;
 
     for (size_t i = 0; i < COUNT_OF(drippers); i++) {
-        drippers[i] = client_open(world);
+        drippers[i] = enter(world);
         say(drippers[i], S("GET /echo HTTP/1.1\r\nX"));
     }
-    client = client_open(world);
+    client = enter(world);
     say(client, GET("/echo"));
-    turn_until_heard(world, client, "body=;", 1);
+    turn_until_heard(client, "body=;", 1);
     for (size_t i = 0; i < COUNT_OF(drippers); i++)
         client_close(drippers[i]);
     client_close(client);
@@ -828,16 +725,15 @@ static void an_address_has_its_limit_of_connections(void **state)
     options.connections_per_ip = 2;
     world = world_open(&options, "127.0.0.1:0");
     for (size_t i = 0; i < 3; i++) {
-        clients[i] = client_open(world);
+        clients[i] = enter(world);
         loop_turn(world->loop, 10);
     }
-    turn_until_ended(world, clients[2]);
-    clients[3] = xcalloc(1, sizeof *clients[3]);
-    connect_from(clients[3], world, "127.0.0.2");
+    turn_until_ended(clients[2]);
+    clients[3] = client_open(world->loop, &world->address, "127.0.0.2");
     say(clients[3], GET("/who"));
-    turn_until_heard(world, clients[3], "127.0.0.2", 1);
+    turn_until_heard(clients[3], "127.0.0.2", 1);
     say(clients[0], GET("/who"));
-    turn_until_heard(world, clients[0], "127.0.0.1", 1);
+    turn_until_heard(clients[0], "127.0.0.1", 1);
     for (size_t i = 0; i < 4; i++)
         client_close(clients[i]);
     world_close(world);
@@ -848,21 +744,21 @@ static void only_a_trusted_proxy_speaks_for_others(void **state)
     struct httpd_options options = options_for(*state);
     static const char *const trusted[] = {"127.0.0.2/32"};
     struct world *world;
-    struct client *proxy = xcalloc(1, sizeof *proxy);
+    struct client *proxy;
     struct client *client;
 
     options.trusted_proxies = trusted;
     options.trusted_proxy_count = 1;
     world = world_open(&options, "127.0.0.1:0");
-    connect_from(proxy, world, "127.0.0.2");
-    client = client_open(world);
+    proxy = client_open(world->loop, &world->address, "127.0.0.2");
+    client = enter(world);
     say(proxy, S("GET /who HTTP/1.1\r\nHost: h\r\n"
                  "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n\r\n"));
-    turn_until_heard(world, proxy, "203.0.113.9", 1);
+    turn_until_heard(proxy, "203.0.113.9", 1);
     assert_false(has(proxy, "6.6.6.6"));
     say(client, S("GET /who HTTP/1.1\r\nHost: h\r\n"
                   "X-Forwarded-For: 203.0.113.9\r\n\r\n"));
-    turn_until_heard(world, client, "127.0.0.1", 1);
+    turn_until_heard(client, "127.0.0.1", 1);
     client_close(proxy);
     client_close(client);
     world_close(world);
@@ -876,17 +772,17 @@ static void more_connections_than_allowed_wait_their_turn(void **state)
 
     options.connections_max = 1;
     world = world_open(&options, "127.0.0.1:0");
-    first = client_open(world);
+    first = enter(world);
     say(first, GET("/echo"));
-    turn_until_heard(world, first, "body=;", 1);
-    second = client_open(world);
+    turn_until_heard(first, "body=;", 1);
+    second = enter(world);
     say(second, GET("/echo"));
     for (int i = 0; i < 10; i++)
         loop_turn(world->loop, 1);
     hear(second);
     assert_int_equal(second->in.len, 0);
     client_close(first);
-    turn_until_heard(world, second, "body=;", 1);
+    turn_until_heard(second, "body=;", 1);
     client_close(second);
     world_close(world);
 }
@@ -900,9 +796,9 @@ static void unix_sockets_serve_as_well(void **state)
     (void)state;
     snprintf(where, sizeof where, "unix:/tmp/test_httpd.%d", (int)getpid());
     world = world_open(NULL, where);
-    client = client_open(world);
+    client = enter(world);
     say(client, GET("/who"));
-    turn_until_heard(world, client, "\r\n\r\nunix", 1);
+    turn_until_heard(client, "\r\n\r\nunix", 1);
     client_close(client);
     world_close(world);
     unlink(where + 5);
@@ -921,37 +817,37 @@ static void note_drained(void *ctx)
 static void a_drain_answers_all_that_was_accepted(void **state)
 {
     struct world *world = *state;
-    struct client *idle = client_open(world);
-    struct client *busy = client_open(world);
-    struct client *half = client_open(world);
+    struct client *idle = enter(world);
+    struct client *busy = enter(world);
+    struct client *half = enter(world);
     struct client *waiting;
 
     say(idle, GET("/echo"));
-    turn_until_heard(world, idle, "body=;", 1);
+    turn_until_heard(idle, "body=;", 1);
     say(busy, GET("/hold"));
     turn_until_asked(world, 2);
     say(half, S("POST /echo?q=half HTTP/1.1\r\nHost: h\r\n" JSON
                 "Content-Length: 2\r\n\r\n{"));
     loop_turn(world->loop, 10);
-    waiting = client_open(world); /* in the backlog */
+    waiting = enter(world); /* in the backlog */
     say(waiting, GET("/echo?q=waiting"));
     say(idle, GET("/echo?q=last")); /* in the socket's buffer */
 
     httpd_drain(world->httpd, note_drained, world);
     assert_false(world->drained);
-    turn_until_heard(world, waiting, "q=waiting", 1);
-    turn_until_ended(world, waiting);
-    turn_until_heard(world, idle, "q=last", 1);
-    turn_until_ended(world, idle);
+    turn_until_heard(waiting, "q=waiting", 1);
+    turn_until_ended(waiting);
+    turn_until_heard(idle, "q=last", 1);
+    turn_until_ended(idle);
     assert_int_equal(times(idle, "Connection: close"), 1);
     say(half, S("}"));
-    turn_until_heard(world, half, "q=half", 1);
-    turn_until_ended(world, half);
+    turn_until_heard(half, "q=half", 1);
+    turn_until_ended(half);
     assert_false(world->drained);
     reply_text(world->held[0], 200, S("at last"));
-    turn_until_heard(world, busy, "at last", 1);
-    turn_until_ended(world, busy);
-    for (int i = 0; i < TURNS_MAX && !world->drained; i++)
+    turn_until_heard(busy, "at last", 1);
+    turn_until_ended(busy);
+    for (int i = 0; i < RAW_TURNS_MAX && !world->drained; i++)
         loop_turn(world->loop, 1);
     assert_true(world->drained);
     client_close(idle);
@@ -963,7 +859,7 @@ static void a_drain_answers_all_that_was_accepted(void **state)
 static void a_drain_does_not_wait_for_a_silent_client(void **state)
 {
     struct world *world = *state;
-    struct client *client = client_open(world);
+    struct client *client = enter(world);
 
     loop_turn(world->loop, 10);
     httpd_drain(world->httpd, note_drained, world);
@@ -971,8 +867,8 @@ static void a_drain_does_not_wait_for_a_silent_client(void **state)
         loop_turn(world->loop, 1);
     assert_false(world->drained);
     pass_ms(world, 2000);
-    turn_until_ended(world, client);
-    for (int i = 0; i < TURNS_MAX && !world->drained; i++)
+    turn_until_ended(client);
+    for (int i = 0; i < RAW_TURNS_MAX && !world->drained; i++)
         loop_turn(world->loop, 1);
     assert_true(world->drained);
     client_close(client);
