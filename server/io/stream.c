@@ -486,7 +486,8 @@ static void on_watch(void *ctx, int events)
         connect_finish(stream);
     else if (!stream->handshaking && (events & stream->read_waits))
         read_some(stream);
-    carry_on(stream);
+    if (!stream->closed) /* what others write in this turn goes along */
+        task_run_soon(stream->loop, &stream->task);
 }
 
 /* Life -------------------------------------------------------------------*/

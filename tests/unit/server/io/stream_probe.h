@@ -20,8 +20,9 @@ struct probe {
     struct stream *stream;
     char trace[256];
     struct buf got;
-    bool keep;     /* takes nothing from the input */
-    char close_on; /* closes at that letter */
+    bool keep;          /* takes nothing from the input */
+    const char *answer; /* written for each readable, if set */
+    char close_on;      /* closes at that letter */
     enum stream_end end;
     char reason[256];
     bool in_call; /* a call of the module is under way */
@@ -61,6 +62,8 @@ static inline void probe_readable(void *ctx, struct buf *input)
         return;
     buf_add(&probe->got, buf_str(input));
     buf_consume(input, input->len);
+    if (probe->answer != NULL)
+        assert_true(stream_write(probe->stream, str_of(probe->answer)));
 }
 
 static inline void probe_drained(void *ctx)

@@ -116,6 +116,42 @@ static void a_turn_leaves_in_one_write(void **state)
     close(ends[1]);
 }
 
+static void write_elsewhere(void *ctx, int events)
+{
+    struct probe *probe = ctx;
+
+    (void)events;
+    assert_true(stream_write(probe->stream, S("pong")));
+}
+
+/* Two things happen in one turn, and both write to the same stream. */
+static void events_of_a_turn_share_a_write(void **state)
+{
+    struct loop *loop = *state;
+    struct probe probe;
+    struct watch *watch;
+    char record[64];
+    int ends[2];
+    int other[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    assert_int_equal(pipe(other), 0);
+    probe_accept(&probe, loop, ends[0]);
+    loop_turn(loop, 0); /* it reads from now on */
+    probe.answer = "ping";
+    watch = watch_open(loop, other[0], write_elsewhere, &probe);
+    watch_set(watch, WATCH_READ);
+    assert_int_equal(send(ends[1], "?", 1, 0), 1);
+    assert_int_equal(write(other[1], "!", 1), 1);
+    loop_turn(loop, 1000);
+    assert_int_equal(recv(ends[1], record, sizeof record, MSG_DONTWAIT), 8);
+    watch_close(&watch);
+    probe_finish(&probe);
+    close(ends[1]);
+    close(other[0]);
+    close(other[1]);
+}
+
 static void close_drops_what_has_not_left(void **state)
 {
     struct loop *loop = *state;
@@ -355,6 +391,7 @@ int main(void)
         TEST(refusal_is_told_after_the_call),
         TEST(a_source_that_is_not_ours_is_unreachable),
         TEST(a_turn_leaves_in_one_write),
+        TEST(events_of_a_turn_share_a_write),
         TEST(close_drops_what_has_not_left),
         TEST(trickled_bytes_gather),
         TEST(a_full_input_stops_reading),

@@ -1,5 +1,7 @@
 #include "server/io/tls.h"
 
+#include "server/io/tls_context.h"
+
 #include "certs.h"
 #include "stream_probe.h"
 
@@ -364,6 +366,40 @@ static void tickets_resume_and_are_used_once(void **state)
     tls_server_destroy(&server);
 }
 
+/* TLS 1.2 sessions serve again and again. */
+static void older_sessions_resume_too(void **state)
+{
+    struct tls_client *client = client_of(TLS_TRUST_VERIFIED);
+    struct tls_server *server = server_of("good");
+
+    (void)state;
+    SSL_CTX_set_max_proto_version(tls_server_ssl_ctx(server), TLS1_2_VERSION);
+    assert_false(talk_resumes(client, "mail.test", server));
+    for (int i = 0; i < 3; i++)
+        assert_true(talk_resumes(client, "mail.test", server));
+    tls_client_destroy(&client);
+    tls_server_destroy(&server);
+}
+
+static void what_is_older_still_is_refused(void **state)
+{
+    struct tls_client *client = client_of(TLS_TRUST_ANY);
+    struct tls_server *server = server_of("good");
+    SSL_CTX *ctx = tls_server_ssl_ctx(server);
+    struct talk talk;
+
+    (void)state;
+    SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
+    SSL_CTX_set_max_proto_version(ctx, TLS1_1_VERSION);
+    SSL_CTX_set_security_level(ctx, 0);
+    talk_begin(&talk, client, "mail.test", server);
+    assert_string_equal(talk.a.trace, "e");
+    assert_int_equal(talk.a.end, STREAM_TLS_FAILED);
+    talk_finish(&talk);
+    tls_client_destroy(&client);
+    tls_server_destroy(&server);
+}
+
 static void contexts_may_go_before_their_streams(void **state)
 {
     struct tls_client *client = client_of(TLS_TRUST_VERIFIED);
@@ -491,6 +527,8 @@ int main(void)
         TEST(a_cut_is_no_end_of_file),
         TEST(last_words_survive_under_tls),
         TEST(tickets_resume_and_are_used_once),
+        TEST(older_sessions_resume_too),
+        TEST(what_is_older_still_is_refused),
         TEST(contexts_may_go_before_their_streams),
         TEST(large_transfers_both_ways),
         TEST(files_that_are_wrong_are_named),
