@@ -269,34 +269,36 @@ static struct str skip_blanks(struct str s)
     return s;
 }
 
+/* The word, and those that follow with nothing but blanks between, which
+ * are none then (section 6.2). */
+static void add_row_of_words(struct buf *out, struct str *s,
+                             struct encoded_word *word)
+{
+    struct str next;
+
+    add_word(out, word);
+    while (next = skip_blanks(*s), take_word(&next, word)) {
+        add_word(out, word);
+        *s = next;
+    }
+}
+
 static void add_words(struct buf *out, struct str s)
 {
     struct encoded_word word;
+    ptrdiff_t at;
 
-    while (s.len > 0) {
-        ptrdiff_t at = str_find(s, S("=?"), 0);
-        size_t plain = at < 0 ? s.len : (size_t)at;
-
-        add_utf8(out, str_slice(s, 0, plain));
-        s = str_from(s, plain);
-        if (s.len > 0 && !take_word(&s, &word)) {
-            add_utf8(out, str_slice(s, 0, 2));
+    while ((at = str_find(s, S("=?"), 0)) >= 0) {
+        add_utf8(out, str_slice(s, 0, (size_t)at));
+        s = str_from(s, (size_t)at);
+        if (take_word(&s, &word)) {
+            add_row_of_words(out, &s, &word);
+        } else {
+            buf_add(out, S("=?"));
             s = str_from(s, 2);
-            continue;
-        }
-        if (at < 0)
-            return;
-        add_word(out, &word);
-        /* blanks between two encoded words are none (section 6.2) */
-        while (str_starts(skip_blanks(s), S("=?"))) {
-            struct str next = skip_blanks(s);
-
-            if (!take_word(&next, &word))
-                break;
-            add_word(out, &word);
-            s = next;
         }
     }
+    add_utf8(out, s);
 }
 
 void inbox_decode_header(struct buf *out, struct str value)

@@ -60,9 +60,14 @@ void inbox_store_destroy(struct inbox_store **store)
 
 static void make_room(struct inbox_store *store, size_t bytes)
 {
+    struct kept *oldest;
+
     while (store->count == store->count_max ||
-           store->bytes + bytes > store->bytes_max)
-        drop(store, LIST_FIRST(&store->mails, struct kept, link));
+           store->bytes + bytes > store->bytes_max) {
+        oldest = LIST_FIRST(&store->mails, struct kept, link);
+        CHECK(oldest != NULL);
+        drop(store, oldest);
+    }
 }
 
 static struct str *copy_all(struct arena *arena, const struct str *from,
