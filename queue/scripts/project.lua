@@ -2,7 +2,7 @@
 -- needs: prelude
 -- project OWNER COUNT KEEP_MS
 -- Appends up to COUNT new events of the owner to the timelines of their
--- emails, drops events older than KEEP_MS, and takes the owner off evring
+-- emails, which live for KEEP_MS from then on, and takes the owner off evring
 -- when fan-out and projection have seen all.
 -- Answers 1 when there is more, else 0.
 local owner, count, keep_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -32,7 +32,5 @@ local last = call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
 if not last or call('GET', P .. 'fan:' .. owner) == last[1] then
     call('LREM', P .. 'evring', 0, owner)
     call('HDEL', P .. 'o:' .. owner, 'ev')
-    -- Both cursors stand at the end, so what is old was seen by both.
-    call('XTRIM', events, 'MINID', '~', clock() - keep_ms)
 end
 return 0

@@ -9,7 +9,6 @@
 #include "server/hooks/plan.h"
 #include "server/hooks/send.h"
 #include "server/hooks/sign.h"
-#include "server/io/dns.h"
 
 #include <stdlib.h>
 
@@ -22,7 +21,6 @@ struct hooks {
     struct loop *loop;
     const struct config *config;
     struct queue *queue;
-    struct dns *dns;
     struct sender *sender;
     struct queue_hooks role;
     struct list posts;
@@ -198,18 +196,13 @@ void hooks_drain(struct hooks *hooks, void (*done)(void *ctx), void *ctx)
 }
 
 struct hooks *hooks_open(struct loop *loop, const struct config *config,
-                         struct queue *queue, struct error *err)
+                         struct queue *queue, struct dns *dns)
 {
-    struct dns *dns = dns_open(loop, NULL, err);
-    struct hooks *hooks;
+    struct hooks *hooks = xcalloc(1, sizeof *hooks);
 
-    if (dns == NULL)
-        return NULL;
-    hooks = xcalloc(1, sizeof *hooks);
     hooks->loop = loop;
     hooks->config = config;
     hooks->queue = queue;
-    hooks->dns = dns;
     hooks->sender = sender_open(loop, dns, &config->webhook);
     list_init(&hooks->posts);
     timer_init(&hooks->drain_limit, on_drain_limit, hooks);
@@ -231,7 +224,6 @@ void hooks_close(struct hooks **hooks_ptr)
     *hooks_ptr = NULL;
     queue_hooks_end(hooks->queue);
     sender_close(&hooks->sender);
-    dns_close(&hooks->dns);
     timer_clear(hooks->loop, &hooks->drain_limit);
     list_each_safe (link, &hooks->posts)
         post_free(LIST_MEMBER(link, struct post, link));

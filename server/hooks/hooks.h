@@ -13,16 +13,15 @@
 #include "queue/queue.h"
 #include "server/base/check.h"
 #include "server/base/config.h"
-#include "server/base/error.h"
+#include "server/io/dns.h"
 #include "server/io/loop.h"
 
 struct hooks;
 
-/* Starts at once. config and queue outlive it. NULL and err: the system's
- * resolver cannot be used. */
+/* Starts at once. loop, config, queue and dns outlive it. */
 MUST_USE struct hooks *hooks_open(struct loop *loop,
                                   const struct config *config,
-                                  struct queue *queue, struct error *err);
+                                  struct queue *queue, struct dns *dns);
 
 /* Claims no more. Requests under way get some seconds to end, what is left
  * then is given back. done is called once, later, when all is reported. */

@@ -222,12 +222,14 @@ static void endpoints_get_what_they_name(void **state)
     struct id named = endpoint("email.queued webhook.disabled");
     struct id family = endpoint("email.*");
     struct id other = endpoint("domain.*");
+    struct id all = endpoint("*");
 
     (void)state;
     redis_do("HSET ph:{0}:we:%s events %s", plain.text, "");
     raise_events(EVENT_QUEUED, 1);
     raise_events(EVENT_SENT, 1);
-    until(one.loop, one.held == 4);
+    until(one.loop, one.held == 6);
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s flying", all.text), "2");
     assert_string_equal(redis_ask("HGET ph:{0}:we:%s flying", plain.text), "1");
     assert_string_equal(redis_ask("HGET ph:{0}:we:%s flying", named.text), "1");
     assert_string_equal(redis_ask("HGET ph:{0}:we:%s flying", family.text),

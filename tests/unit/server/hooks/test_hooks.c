@@ -6,6 +6,7 @@
 #include "receiver.h"
 
 static struct loop *loop;
+static struct dns *dns;
 static struct config config;
 static int64_t delays[] = {0, 20};
 static struct queue *queue;
@@ -17,11 +18,8 @@ static bool drained;
 
 static void open_child(void)
 {
-    struct error err;
-
     queue = queue_open(loop, &config, keyring);
-    hooks = hooks_open(loop, &config, queue, &err);
-    assert_non_null(hooks);
+    hooks = hooks_open(loop, &config, queue, dns);
 }
 
 static int setup(void **state)
@@ -38,6 +36,8 @@ static int setup(void **state)
     };
     drained = false;
     loop = loop_create();
+    dns = dns_open(loop, NULL, NULL);
+    assert_non_null(dns);
     receiver_open(&receiver, loop);
     receiver.answer = OK;
     open_child();
@@ -50,6 +50,7 @@ static int teardown(void **state)
     hooks_close(&hooks);
     assert_null(hooks);
     queue_close(&queue);
+    dns_close(&dns);
     receiver_close(&receiver);
     loop_turn(loop, 0);
     loop_destroy(&loop);
