@@ -146,7 +146,7 @@ do_integration() {
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
     local name rc=0
-    for name in accept pipeline memory bigbody compose smtpsink; do
+    for name in accept pipeline memory bigbody compose smtp_engine smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then
             echo "ok $name"
