@@ -448,6 +448,65 @@ static void large_transfers_both_ways(void **state)
     tls_server_destroy(&server);
 }
 
+/* Passes a byte at a time from one socket to another. */
+struct drip {
+    struct watch *watch;
+    int from;
+    int to;
+};
+
+static void on_drip(void *ctx, int events)
+{
+    struct drip *drip = ctx;
+    char byte;
+
+    (void)events;
+    if (read(drip->from, &byte, 1) == 1)
+        assert_int_equal(write(drip->to, &byte, 1), 1);
+    else
+        watch_set(drip->watch, 0); /* end of file */
+}
+
+static void drip_open(struct drip *drip, int from, int to)
+{
+    *drip = (struct drip){.from = from, .to = to};
+    drip->watch = watch_open(loop, from, on_drip, drip);
+    watch_set(drip->watch, WATCH_READ);
+}
+
+static void records_may_come_in_drips(void **state)
+{
+    struct tls_client *client = client_of(TLS_TRUST_VERIFIED);
+    struct tls_server *server = server_of("good");
+    struct drip there;
+    struct drip back;
+    struct talk talk;
+    int a[2];
+    int b[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+    probe_accept(&talk.a, loop, a[0]);
+    probe_accept(&talk.b, loop, b[0]);
+    drip_open(&there, a[1], b[1]);
+    drip_open(&back, b[1], a[1]);
+    assert_true(
+        stream_start_tls_client(talk.a.stream, client, "mail.test", NULL));
+    assert_true(stream_start_tls_server(talk.b.stream, server, NULL));
+    turn_until(loop, probe_saw(&talk.a, "s") && probe_saw(&talk.b, "s"));
+    say(&talk.a, &talk.b, "EHLO me\r\n");
+    say(&talk.b, &talk.a, "250-you\r\n250 SIZE\r\n");
+    assert_int_equal(tls_client_tickets(client), 2);
+    watch_close(&there.watch);
+    watch_close(&back.watch);
+    close(a[1]);
+    close(b[1]);
+    talk_finish(&talk);
+    tls_client_destroy(&client);
+    tls_server_destroy(&server);
+}
+
 static void files_that_are_wrong_are_named(void **state)
 {
     struct error err;
@@ -531,6 +590,7 @@ int main(void)
         TEST(what_is_older_still_is_refused),
         TEST(contexts_may_go_before_their_streams),
         TEST(large_transfers_both_ways),
+        TEST(records_may_come_in_drips),
         TEST(files_that_are_wrong_are_named),
         TEST(self_signed_serves_development),
         TEST(a_host_that_cannot_be_is_refused),
