@@ -1,0 +1,98 @@
+#include "server/worker/report.h"
+
+#include <stdio.h>
+
+static void plan_retry(const struct queue_claim *claim,
+                       const struct smtp_result *result,
+                       const struct config_worker *config,
+                       const struct report_times *times, struct report *report)
+{
+    const struct smtp_retry retry = {
+        .mail_class = claim->record->summary.mail_class,
+        .attempt = claim->attempt,
+        .pace = result->pace,
+        .worker = config,
+        .now_ms = times->now_ms,
+        .first_due_ms = claim->accepted_ms,
+        .deadline_ms = claim->deadline_ms,
+        .random = times->random,
+    };
+
+    report->retry_at_ms = smtp_retry_at_ms(&retry);
+    report->outcome = report->retry_at_ms == 0 ? OUTCOME_EXPIRED : OUTCOME_SOFT;
+}
+
+static enum outcome outcome_of_unsent(enum smtp_unsent unsent)
+{
+    return unsent == SMTP_UNSENT_DEADLINE ? OUTCOME_EXPIRED : OUTCOME_UNSENT;
+}
+
+static void decide(const struct queue_claim *claim,
+                   const struct smtp_result *result,
+                   const struct config_worker *config,
+                   const struct report_times *times, struct report *report)
+{
+    switch (result->verdict) {
+    case SMTP_SENT:
+        report->outcome = OUTCOME_SENT;
+        break;
+    case SMTP_SOFT:
+        plan_retry(claim, result, config, times, report);
+        break;
+    case SMTP_HARD:
+        report->outcome = OUTCOME_BOUNCED;
+        break;
+    case SMTP_UNSENT:
+        report->outcome = outcome_of_unsent(result->unsent);
+        break;
+    case SMTP_UNKNOWN:
+        report->outcome = OUTCOME_UNKNOWN;
+        break;
+    }
+}
+
+static struct str reason_of(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_EXPIRED:
+        return S("expired");
+    case OUTCOME_UNKNOWN:
+        return S("unknown_outcome");
+    case OUTCOME_SENT:
+    case OUTCOME_SOFT:
+    case OUTCOME_BOUNCED:
+    case OUTCOME_FAILED:
+    case OUTCOME_UNSENT:
+        break;
+    }
+    return (struct str){NULL, 0};
+}
+
+void report_make(const struct queue_claim *claim,
+                 const struct smtp_result *result,
+                 const struct config_worker *config,
+                 const struct report_times *times, struct report *report)
+{
+    const struct smtp_bounce_words *words = smtp_bounce_words(result->bounce);
+
+    *report = (struct report){0};
+    decide(claim, result, config, times, report);
+    if (result->tls_version[0] != '\0')
+        snprintf(report->tls, sizeof report->tls, "%s %s", result->tls_version,
+                 result->tls_cipher);
+    report->detail = (struct event_detail){
+        .code = (int)result->code,
+        .enhanced_code = str_of(result->enhanced),
+        .response = str_of(result->text),
+        .upstream = str_of(result->upstream),
+        .mx = str_of(result->host),
+        .tls = str_of(report->tls),
+        .reason = reason_of(report->outcome),
+        .queued_ms = times->claimed_ms - claim->accepted_ms,
+        .total_ms = times->now_ms - claim->accepted_ms,
+    };
+    if (report->outcome == OUTCOME_BOUNCED) {
+        report->detail.bounce_type = str_of(words->type);
+        report->detail.bounce_subtype = str_of(words->subtype);
+    }
+}

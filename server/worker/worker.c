@@ -1,0 +1,409 @@
+#include "server/worker/worker.h"
+
+#include "server/base/clock.h"
+#include "server/base/list.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/metrics.h"
+#include "server/worker/compose.h"
+#include "server/worker/report.h"
+#include "smtp/message/message.h"
+#include "smtp/smtp.h"
+
+#include <stdlib.h>
+
+enum {
+    MESSAGE_MAX = 64 << 20, /* 40 MiB of attachments in base64, and a rest */
+};
+
+/* The composed message of one email, shared by its deliveries here. */
+struct mail {
+    struct list link; /* of worker.mails */
+    const struct record *record;
+    struct arena *arena;
+    struct buf bytes;
+    struct str from;
+    bool needs_utf8;
+    bool is_good;
+    struct error flaw; /* why it could not be composed */
+    unsigned users;
+};
+
+/* One delivery in hand, from its claim to its report. */
+struct errand {
+    struct list link; /* of worker.errands or worker.refused */
+    struct worker *worker;
+    struct queue_claim *claim;
+    struct mail *mail;
+    struct arena *arena;
+    struct smtp_delivery delivery;
+    bool final_route;
+    int64_t claimed_ms; /* wall clock */
+};
+
+struct worker {
+    struct loop *loop;
+    const struct config *config;
+    struct queue *queue;
+    struct smtp *smtp;
+    struct queue_worker side; /* what the queue asks us */
+    struct str *routes;
+    struct list errands; /* with the engine */
+    struct list refused; /* ended before the engine had them */
+    struct list mails;
+    struct task refuse_task;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+/* Messages ---------------------------------------------------------------- */
+
+static struct mail *mail_of(struct worker *worker,
+                            const struct queue_claim *claim)
+{
+    struct mail *mail;
+
+    list_each (link, &worker->mails) {
+        mail = LIST_MEMBER(link, struct mail, link);
+        if (mail->record == claim->record) {
+            mail->users++;
+            return mail;
+        }
+    }
+    mail = xcalloc(1, sizeof *mail);
+    mail->record = claim->record;
+    mail->users = 1;
+    mail->arena = arena_create();
+    buf_init(&mail->bytes, MESSAGE_MAX);
+    mail->is_good =
+        compose(claim->record, claim->attachments, mail->arena, &mail->bytes,
+                &mail->from, &mail->needs_utf8, &mail->flaw);
+    list_add_first(&worker->mails, &mail->link);
+    return mail;
+}
+
+static void mail_drop(struct mail *mail)
+{
+    if (--mail->users > 0)
+        return;
+    list_remove(&mail->link);
+    buf_finish(&mail->bytes);
+    arena_destroy(&mail->arena);
+    free(mail);
+}
+
+/* Errands --------------------------------------------------------------------
+ */
+
+static struct errand *errand_create(struct worker *worker,
+                                    struct queue_claim *claim)
+{
+    struct errand *errand = xcalloc(1, sizeof *errand);
+
+    list_init(&errand->link);
+    errand->worker = worker;
+    errand->claim = claim;
+    errand->arena = arena_create();
+    errand->mail = mail_of(worker, claim);
+    errand->claimed_ms = clock_wall_ms();
+    return errand;
+}
+
+static void errand_free(struct errand *errand)
+{
+    list_remove(&errand->link);
+    mail_drop(errand->mail);
+    arena_destroy(&errand->arena);
+    free(errand);
+}
+
+/* Ends a errand that the engine never had. */
+static void errand_refuse(struct errand *errand, enum outcome outcome,
+                          const char *reason, const char *text)
+{
+    const struct event_detail detail = {
+        .reason = str_of(reason),
+        .response = str_of(text),
+        .queued_ms = errand->claimed_ms - errand->claim->accepted_ms,
+        .total_ms = clock_wall_ms() - errand->claim->accepted_ms,
+    };
+
+    queue_report(errand->worker->queue, errand->claim, outcome, 0, false,
+                 &detail);
+    errand_free(errand);
+}
+
+static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
+{
+    struct errand *errand = ctx;
+
+    smtp_delivery_marked(&errand->delivery, may_go, valid_until_ms);
+}
+
+static void on_mark(void *ctx)
+{
+    struct errand *errand = ctx;
+
+    queue_mark(errand->worker->queue, errand->claim, on_marked, errand);
+}
+
+static void count_sent(const struct errand *errand, const struct report *report)
+{
+    enum mail_class mail_class = errand->claim->record->summary.mail_class;
+
+    if (report->outcome == OUTCOME_SENT)
+        series_observe(
+            metrics_series(METRIC_TIME_TO_DELIVERY_SECONDS,
+                           (const char *const[]){mail_class_name(mail_class)}),
+            (double)report->detail.total_ms / 1000);
+}
+
+static void on_done(void *ctx, const struct smtp_result *result)
+{
+    struct errand *errand = ctx;
+    struct worker *worker = errand->worker;
+    struct report_times times = {
+        .now_ms = clock_wall_ms(),
+        .claimed_ms = errand->claimed_ms,
+    };
+    struct report report;
+
+    secret_random(&times.random, sizeof times.random);
+    report_make(errand->claim, result, &worker->config->worker, &times,
+                &report);
+    count_sent(errand, &report);
+    queue_report(worker->queue, errand->claim, report.outcome,
+                 report.retry_at_ms, errand->final_route, &report.detail);
+    errand_free(errand);
+}
+
+/* The route as configured: its final flag is not the engine's business. */
+static const struct config_route *route_config(const struct worker *worker,
+                                               struct str name)
+{
+    for (size_t i = 0; i < worker->config->route_count; i++)
+        if (str_eq(str_of(worker->config->routes[i].name), name))
+            return &worker->config->routes[i];
+    return NULL;
+}
+
+static bool errand_address(struct errand *errand, struct mailbox *box)
+{
+    struct str text;
+    const char *kind;
+
+    return summary_recipient(&errand->claim->record->summary,
+                             errand->claim->number, &text, &kind) &&
+           mailbox_parse(errand->arena, text, box) == FLAW_NONE;
+}
+
+static void errand_fill(struct errand *errand, const struct mailbox *to)
+{
+    const struct queue_claim *claim = errand->claim;
+
+    errand->delivery = (struct smtp_delivery){
+        .id = arena_printf(errand->arena, "%s:%u", claim->email.text,
+                           claim->number),
+        .mail_from = errand->mail->from,
+        .rcpt_to = to->address,
+        .needs_smtputf8 = to->needs_utf8 || errand->mail->needs_utf8,
+        .message = buf_str(&errand->mail->bytes),
+        .route = smtp_route_named(errand->worker->smtp, claim->route),
+        .lane = claim->lane,
+        .deadline_ms = claim->expires_ms,
+        .on_mark = on_mark,
+        .on_done = on_done,
+        .ctx = errand,
+    };
+}
+
+/* Reports end a claim, and may not do so from inside the queue's own call:
+ * what cannot go to the engine waits for the end of the turn. */
+static void on_refuse(void *ctx)
+{
+    struct worker *worker = ctx;
+    struct errand *errand;
+
+    while ((errand = LIST_FIRST(&worker->refused, struct errand, link)) !=
+           NULL) {
+        if (!errand->mail->is_good)
+            errand_refuse(errand, OUTCOME_FAILED, "composer",
+                          errand->mail->flaw.text);
+        else if (errand->claim->expires_ms != 0 &&
+                 errand->claim->expires_ms <= clock_wall_ms())
+            errand_refuse(errand, OUTCOME_EXPIRED, "expired", "");
+        else
+            errand_refuse(errand, OUTCOME_UNSENT, "no_route", "");
+    }
+}
+
+static void on_claimed(void *ctx, struct queue_claim *claim)
+{
+    struct worker *worker = ctx;
+    struct errand *errand = errand_create(worker, claim);
+    const struct config_route *route = route_config(worker, claim->route);
+    struct mailbox to;
+
+    if (errand->mail->is_good && !errand_address(errand, &to)) {
+        errand->mail->is_good = false;
+        error_set(&errand->mail->flaw, ERR_INPUT, "recipient %u is no mailbox",
+                  claim->number);
+    }
+    if (!errand->mail->is_good || route == NULL ||
+        (claim->expires_ms != 0 && claim->expires_ms <= clock_wall_ms())) {
+        list_add_last(&worker->refused, &errand->link);
+        task_run_soon(worker->loop, &worker->refuse_task);
+        return;
+    }
+    errand->final_route = route->final;
+    errand_fill(errand, &to);
+    list_add_last(&worker->errands, &errand->link);
+    smtp_deliver(worker->smtp, &errand->delivery);
+}
+
+/* What the queue asks ------------------------------------------------------ */
+
+static size_t on_room_asked(void *ctx, struct str route, unsigned lane)
+{
+    struct worker *worker = ctx;
+    struct smtp_route *known = smtp_route_named(worker->smtp, route);
+
+    return known == NULL ? 0 : smtp_room(worker->smtp, known, lane);
+}
+
+static size_t read_tags(struct arena *arena, struct str tags_json,
+                        struct smtp_tag **tags, struct json **root)
+{
+    size_t count;
+
+    *root = tags_json.len == 0 ? NULL : json_parse(tags_json, NULL);
+    count = json_count(*root);
+    *tags = ARENA_ARRAY(arena, struct smtp_tag, count);
+    for (size_t i = 0; i < count; i++)
+        (*tags)[i] = (struct smtp_tag){
+            json_get_str(json_at(*root, i), "name"),
+            json_get_str(json_at(*root, i), "value"),
+        };
+    return count;
+}
+
+/* The route that today's configuration has for a mail whose own is gone. */
+static struct str on_reroute(void *ctx, const struct record *record,
+                             unsigned number)
+{
+    struct worker *worker = ctx;
+    struct arena *arena = arena_create();
+    const struct summary *summary = &record->summary;
+    const struct config_route *route = NULL;
+    struct json *root = NULL;
+    struct smtp_tag *tags;
+    struct mailbox from;
+    struct mailbox to;
+    struct str text;
+    const char *kind;
+
+    if (summary_recipient(summary, number, &text, &kind) &&
+        mailbox_parse(arena, text, &to) == FLAW_NONE &&
+        mailbox_parse(arena, summary->from, &from) == FLAW_NONE) {
+        size_t count = read_tags(arena, summary->tags_json, &tags, &root);
+        const struct smtp_route_query query = {
+            .mail_class = summary->mail_class,
+            .from_domain = from.domain,
+            .to_domain = to.domain,
+            .tags = tags,
+            .tag_count = count,
+        };
+
+        route = smtp_route_find(worker->config, &query);
+    }
+    json_destroy(&root);
+    arena_destroy(&arena);
+    return str_of(route == NULL ? NULL : route->name);
+}
+
+static void on_room(void *ctx)
+{
+    struct worker *worker = ctx;
+
+    queue_worker_hungry(worker->queue);
+}
+
+/* Life --------------------------------------------------------------------- */
+
+static void name_routes(struct worker *worker)
+{
+    const struct config *config = worker->config;
+
+    worker->routes = xcalloc(config->route_count, sizeof *worker->routes);
+    for (size_t i = 0; i < config->route_count; i++)
+        worker->routes[i] = str_of(config->routes[i].name);
+    worker->side = (struct queue_worker){
+        .ctx = worker,
+        .room = on_room_asked,
+        .claimed = on_claimed,
+        .reroute = on_reroute,
+        .routes = worker->routes,
+        .route_count = config->route_count,
+    };
+}
+
+struct worker *worker_open(struct loop *loop,
+                           const struct worker_options *options,
+                           struct error *err)
+{
+    struct worker *worker = xcalloc(1, sizeof *worker);
+    const struct smtp_settings settings = {
+        .child = options->child,
+        .child_count = options->count,
+        .on_room = on_room,
+        .ctx = worker,
+    };
+
+    worker->loop = loop;
+    worker->config = options->config;
+    worker->queue = options->queue;
+    list_init(&worker->errands);
+    list_init(&worker->refused);
+    list_init(&worker->mails);
+    task_init(&worker->refuse_task, on_refuse, worker);
+    worker->smtp =
+        smtp_open(loop, options->dns, options->config, &settings, err);
+    if (worker->smtp == NULL) {
+        free(worker);
+        return NULL;
+    }
+    name_routes(worker);
+    queue_worker_start(worker->queue, &worker->side);
+    return worker;
+}
+
+static void on_drained(void *ctx)
+{
+    struct worker *worker = ctx;
+
+    worker->drained(worker->drained_ctx);
+}
+
+void worker_drain(struct worker *worker, void (*done)(void *ctx), void *ctx)
+{
+    CHECK(worker->drained == NULL);
+    worker->drained = done;
+    worker->drained_ctx = ctx;
+    queue_worker_stop(worker->queue, on_drained, worker);
+    smtp_stop(worker->smtp);
+}
+
+void worker_close(struct worker **worker)
+{
+    if (*worker == NULL)
+        return;
+    smtp_close(&(*worker)->smtp);
+    task_cancel(&(*worker)->refuse_task);
+    list_each_safe (link, &(*worker)->errands)
+        errand_free(LIST_MEMBER(link, struct errand, link));
+    list_each_safe (link, &(*worker)->refused)
+        errand_free(LIST_MEMBER(link, struct errand, link));
+    free((*worker)->routes);
+    free(*worker);
+    *worker = NULL;
+}
