@@ -1,13 +1,16 @@
 #include "server/hooks/send.h"
 
 #include "server/base/buf.h"
-#include "server/base/clock.h"
+#include "server/io/listen.h"
+#include "server/io/stream.h"
+#include "server/io/tls.h"
 
 #include "check_cmocka.h"
 #include "receiver.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #define BODY   "{\"type\":\"email.sent\"}"
@@ -341,6 +344,83 @@ static void a_resolver_that_fails_is_a_refusal(void **state)
     assert_int_equal(receiver.connections, 0);
 }
 
+/* ---- an https server that nobody trusts --------------------------------- */
+
+static struct {
+    struct tls_server *tls;
+    struct stream *stream;
+    size_t read_bytes;
+    bool ended;
+} untrusted;
+
+static void on_readable(void *ctx, struct buf *input)
+{
+    (void)ctx;
+    untrusted.read_bytes += input->len;
+    buf_consume(input, input->len);
+}
+
+static void on_ended(void *ctx, enum stream_end end, const char *reason)
+{
+    (void)ctx;
+    (void)end;
+    (void)reason;
+    untrusted.ended = true;
+}
+
+static void on_accepted(void *ctx, int fd, const struct address *peer)
+{
+    static const struct stream_events events = {
+        .readable = on_readable,
+        .ended = on_ended,
+    };
+    struct error err;
+
+    (void)ctx;
+    (void)peer;
+    untrusted.stream = stream_accept(loop,
+                                     &(struct stream_options){
+                                         .events = &events,
+                                         .input_max = 65536,
+                                         .output_max = 65536,
+                                     },
+                                     fd);
+    assert_true(stream_start_tls_server(untrusted.stream, untrusted.tls, &err));
+}
+
+static void an_unknown_certificate_gets_nothing(void **state)
+{
+    struct error err;
+    struct address address;
+    struct acceptor *acceptor;
+    struct sign_headers headers;
+    char url[100];
+    int fd = listen_open("127.0.0.1:0", &(struct listen_options){0}, &err);
+
+    (void)state;
+    memset(&untrusted, 0, sizeof untrusted);
+    untrusted.tls = tls_server_create_self_signed("127.0.0.1", &err);
+    assert_non_null(untrusted.tls);
+    acceptor = acceptor_open(loop, fd, on_accepted, NULL);
+    listen_address(fd, &address);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", address_port(&address));
+    assert_true(sign_headers(S(SECRET), S("msg_1"), 1, S(BODY), &headers));
+    send_start(sender,
+               &(struct send_request){
+                   .url = str_of(url), .body = S(BODY), .headers = &headers},
+               on_done, NULL);
+    finish(1);
+    assert_int_equal(got.result.status, 0);
+    assert_true(str_contains(str_of(got.error), S("certificate")));
+    while (!untrusted.ended)
+        loop_turn(loop, -1);
+    assert_int_equal(untrusted.read_bytes, 0);
+    stream_close(&untrusted.stream);
+    acceptor_close(&acceptor);
+    close(fd);
+    tls_server_destroy(&untrusted.tls);
+}
+
 static void the_environment_has_no_say(void **state)
 {
     (void)state;
@@ -429,6 +509,7 @@ int main(void)
         TEST(one_bad_address_condemns_the_name),
         TEST(a_rebound_name_is_refused),
         TEST(a_resolver_that_fails_is_a_refusal),
+        TEST(an_unknown_certificate_gets_nothing),
         TEST(the_environment_has_no_say),
         TEST(one_slow_endpoint_delays_nobody),
         TEST(cancelled_while_resolving),
