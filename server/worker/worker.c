@@ -6,6 +6,7 @@
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
 #include "server/worker/compose.h"
+#include "server/worker/depth.h"
 #include "server/worker/report.h"
 #include "smtp/message/message.h"
 #include "smtp/smtp.h"
@@ -52,6 +53,7 @@ struct worker {
     struct list refused; /* ended before the engine had them */
     struct list mails;
     struct task refuse_task;
+    struct depth depth;
     void (*drained)(void *ctx);
     void *drained_ctx;
 };
@@ -374,6 +376,7 @@ struct worker *worker_open(struct loop *loop,
     }
     name_routes(worker);
     queue_worker_start(worker->queue, &worker->side);
+    depth_start(&worker->depth, loop, worker->queue);
     return worker;
 }
 
@@ -398,6 +401,7 @@ void worker_close(struct worker **worker)
     if (*worker == NULL)
         return;
     smtp_close(&(*worker)->smtp);
+    depth_stop(&(*worker)->depth);
     task_cancel(&(*worker)->refuse_task);
     list_each_safe (link, &(*worker)->errands)
         errand_free(LIST_MEMBER(link, struct errand, link));
