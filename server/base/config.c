@@ -423,7 +423,7 @@ static int compare_entries(const void *a, const void *b)
 /* In the order of their names, so that the tables they make have one. */
 static void take_environment(struct loading *l)
 {
-    const char *entries[VARIABLES_MAX];
+    const char *entries[VARIABLES_MAX] = {NULL};
     size_t count = 0;
 
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++)

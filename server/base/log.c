@@ -181,7 +181,7 @@ static void put_tail(struct buf *line, struct json_out *json, bool truncated)
 static void render(struct buf *line, enum log_level level, enum log_event event,
                    const struct log_field *fields, size_t count)
 {
-    struct json_out writer;
+    struct json_out writer = {0};
     struct json_out *json = logger.as_json ? &writer : NULL;
     bool truncated = false;
 

@@ -240,6 +240,7 @@ static struct series *add_series(enum metric metric, const char *key,
     cell *cells =
         last == NULL ? slot->cells : last->cells + width(last->metric);
 
+    CHECK(slot != NULL);
     if (used == SERIES_MAX || cells + width(metric) > slot->cells + CELLS_MAX)
         return NULL;
     series = &slot->series[used];

@@ -164,7 +164,7 @@ static int send_mail(const struct cli_args *args, struct str body)
         .needs_key = true,
         .idempotency = given != NULL ? given : fresh.text,
     };
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     int code = remote_ask(args, &request, &answer);
 
     if (code == EXIT_UNREACHABLE || code == EXIT_TIMED_OUT)
@@ -224,7 +224,7 @@ static int ask_email(const struct cli_args *args, const char *method,
     char path[PATH_SIZE];
     const struct remote_request request = {
         .method = method, .path = path, .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf out;
     int code = email_path(args, behind, path);
 

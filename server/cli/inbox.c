@@ -112,7 +112,7 @@ static int run_list(const struct cli_args *args)
         {"id", "id"}, {"received", "received_at"}, {"from", "from"},
         {"to", "to"}, {"subject", "subject"},      {"bytes", "size"},
     };
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf path;
     struct buf out;
     int code;
@@ -140,7 +140,7 @@ static int run_list(const struct cli_args *args)
 static int run_show(const struct cli_args *args)
 {
     const char *which = cli_operand(args, 0);
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf path;
     uint64_t number;
     int code;
@@ -163,7 +163,7 @@ static int run_wait(const struct cli_args *args)
     const bool wants_code = cli_flag(args, "code");
     const bool wants_link = cli_flag(args, "link");
     int64_t timeout_s = 0;
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf path;
     int code;
 
@@ -188,7 +188,7 @@ static int run_wait(const struct cli_args *args)
 
 static int run_clear(const struct cli_args *args)
 {
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf path;
     int code;
 

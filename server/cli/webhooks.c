@@ -47,7 +47,7 @@ static int run_create(const struct cli_args *args)
     const char *endpoint = cli_operand(args, 0);
     struct remote_request request = {
         .method = "POST", .path = "/v1/webhooks", .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf body;
     int code;
 
@@ -76,7 +76,7 @@ static int run_list(const struct cli_args *args)
     };
     const struct remote_request request = {
         .method = "GET", .path = "/v1/webhooks?limit=100", .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf out;
     int code = remote_ask(args, &request, &answer);
 
@@ -98,7 +98,7 @@ static int run_delete(const struct cli_args *args)
     char path[PATH_SIZE];
     const struct remote_request request = {
         .method = "DELETE", .path = path, .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct id id;
     int code;
 

@@ -1,186 +1,374 @@
-// The verbs of the command line: their help, their exit codes, and what they
-// do to a running service.
+// The verbs, from outside: what they print, what they ask, how they end.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
-import { npm } from './harness/npm.mjs';
-import { startReceiver } from './harness/receiver.mjs';
-import { startRedis } from './harness/redis.mjs';
-import { folder, freePort, run } from './harness/scope.mjs';
-import { BIN, startService } from './harness/service.mjs';
-import { startSink } from './harness/sink.mjs';
+import { Program, atEnd, folder, freePort, must, run } from './harness/scope.mjs';
+import { BIN } from './harness/service.mjs';
 
-const TOML = npm('smol-toml');
+const ID = '019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11';
+const dir = folder('cli');
 
-const VERBS = [
-    'api', 'worker', 'hooks', 'dev', 'config check', 'config show',
-    'keys create', 'keys list', 'keys revoke', 'keyring create', 'init',
-    'send', 'emails show', 'emails events', 'emails cancel',
-    'webhooks create', 'webhooks list', 'webhooks delete', 'inbox list',
-    'inbox show', 'inbox wait', 'inbox clear', 'queue stats', 'live', 'ready',
-    'version',
-];
+// Without what the tester's own shell may have set.
+const clean = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) =>
+        !name.startsWith('POSTHASTE_')));
 
-const OK = 0;
-const USAGE = 2;
-const NOT_FOUND = 3;
-const AUTH = 4;
-const UNREACHABLE = 5;
-const CONFIG = 6;
+const posthaste = (args, { env = {}, ...options } = {}) =>
+    run(BIN, args, { cwd: dir, env: { ...clean, ...env }, ...options });
 
-async function exits(code, args, options) {
-    const got = await run(BIN, args, options);
-    assert.equal(got.code, code,
-                 `${args.join(' ')}: ${got.stdout}${got.stderr}`);
-    return got;
+describe('every verb', () => {
+    let verbs;
+
+    before(async () => {
+        const { code, stdout } = await posthaste(['--help']);
+        assert.equal(code, 0);
+        verbs = [...stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)]
+            .map((match) => match[1]);
+    });
+
+    test('of this issue is there', () => {
+        for (const verb of ['config check', 'config show', 'keyring create',
+                            'init', 'send', 'emails show', 'emails events',
+                            'emails cancel', 'webhooks create',
+                            'webhooks list', 'webhooks delete', 'inbox list',
+                            'inbox show', 'inbox wait', 'inbox clear', 'live',
+                            'ready', 'version'])
+            assert.ok(verbs.includes(verb), verb);
+    });
+
+    test('has a help of at most 40 lines, with two examples', async () => {
+        for (const verb of verbs) {
+            const { code, stdout } =
+                await posthaste([...verb.split(' '), '--help']);
+            assert.equal(code, 0, verb);
+            assert.ok(stdout.split('\n').length <= 41, verb);
+            assert.match(stdout, new RegExp(`^usage: posthaste ${verb}`, 'm'));
+            const examples = stdout.match(/^ {2}posthaste /gm) ?? [];
+            assert.equal(examples.length, 2, verb);
+        }
+    });
+
+    test('refuses an option that it does not have', async () => {
+        for (const verb of verbs) {
+            const { code, stderr } =
+                await posthaste([...verb.split(' '), '--jsno']);
+            assert.equal(code, 2, verb);
+            assert.match(stderr, /unknown option --jsno/);
+        }
+    });
+});
+
+test('an unknown verb is told its nearest', async () => {
+    const { code, stderr } = await posthaste(['confg', 'check']);
+    assert.equal(code, 2);
+    assert.match(stderr, /did you mean config check\?/);
+});
+
+describe('init', () => {
+    const place = path.join(dir, 'init');
+    const config = path.join(place, 'posthaste.toml');
+
+    test('writes what config check finds good', async () => {
+        const { code, stdout } = await posthaste(
+            ['init', '--dir', place, '--host', 'smtp.example.com']);
+        assert.equal(code, 0);
+        assert.equal(JSON.parse(stdout).made, 3);
+        assert.equal(
+            fs.statSync(path.join(place, 'keyring')).mode & 0o777, 0o600);
+        const check = await posthaste(['config', 'check', '--config', config]);
+        assert.equal(check.code, 0, check.stderr);
+        assert.deepEqual(JSON.parse(check.stdout), {
+            object: 'config_check', file: config, valid: true, problems: '',
+            upstreams: 1, routes: 1,
+        });
+    });
+
+    test('overwrites nothing', async () => {
+        const before = fs.readFileSync(path.join(place, 'keyring'));
+        const { code, stdout } = await posthaste(['init', '--dir', place]);
+        assert.equal(code, 0);
+        assert.equal(JSON.parse(stdout).made, 0);
+        assert.deepEqual(fs.readFileSync(path.join(place, 'keyring')), before);
+    });
+
+    test('writes a redis.conf that keeps what it is given', async () => {
+        const redis = new Program('redis-server', 'redis-server',
+                                  [path.join(place, 'redis.conf')]);
+        await redis.says(/eady to accept connections/);
+        const shown = await must('redis-cli', [
+            '-s', path.join(place, 'redis.sock'), 'config', 'get', 'append*',
+            'maxmemory-policy']);
+        await redis.end('SIGTERM');
+        assert.match(shown, /appendfsync\nalways\n/);
+        assert.match(shown, /appendonly\nyes\n/);
+        assert.match(shown, /maxmemory-policy\nnoeviction\n/);
+    });
+
+    test('wants username and password file together', async () => {
+        const { code, stderr } = await posthaste(
+            ['init', '--host', 'h', '--username', 'u']);
+        assert.equal(code, 2);
+        assert.match(stderr, /go together/);
+    });
+});
+
+describe('config', () => {
+    const file = path.join(dir, 'config.toml');
+
+    test('check tells place, nearest name and line, and ends with 6',
+         async () => {
+             fs.writeFileSync(file, '[api]\nmax_bdoy = "1MiB"\n');
+             const { code, stdout, stderr } =
+                 await posthaste(['config', 'check', '--config', file]);
+             assert.equal(code, 6);
+             assert.equal(stderr, `${file}:2:1: unknown key "max_bdoy" in ` +
+                 '[api]; did you mean "max_body"?\nmax_bdoy = "1MiB"\n^\n');
+             assert.equal(JSON.parse(stdout).valid, false);
+         });
+
+    test('check reads what the file names', async () => {
+        fs.writeFileSync(file, '[secrets]\nkeyring_file = "/nonexistent"\n');
+        const { code, stderr } =
+            await posthaste(['config', 'check', '--config', file]);
+        assert.equal(code, 6);
+        assert.match(stderr, /\/nonexistent: No such file or directory/);
+    });
+
+    test('show says who set what, and no secret', async () => {
+        fs.writeFileSync(file, '[limits]\nrate = "5/s"\n');
+        const { code, stdout } = await posthaste(
+            ['config', 'show', '--config', file],
+            { env: { POSTHASTE_REDIS__PASSWORD: 'hunter2',
+                     POSTHASTE_API__MAX_BODY: '1MiB' } });
+        assert.equal(code, 0);
+        assert.doesNotMatch(stdout, /hunter2/);
+        const tables = Object.fromEntries(
+            JSON.parse(stdout).tables.map(({ table, keys }) => [table, keys]));
+        assert.deepEqual(tables.limits.rate,
+                         { value: '5/s', source: `${file}:2` });
+        assert.deepEqual(tables.api.max_body,
+                         { value: '1MiB', source: 'POSTHASTE_API__MAX_BODY' });
+        assert.deepEqual(tables.log.level, { value: 'info', source: 'default' });
+    });
+});
+
+test('keyring create makes a private file, once', async () => {
+    const file = path.join(dir, 'a-keyring');
+    assert.equal((await posthaste(['keyring', 'create', file])).code, 0);
+    assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+    assert.match(fs.readFileSync(file, 'utf8'),
+                 /^k[0-9a-f]{8} [A-Za-z0-9+/]{43}=$/m);
+    const again = await posthaste(['keyring', 'create', file]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /File exists/);
+});
+
+// A server that answers what the test says and keeps what it was asked.
+async function startServer() {
+    const server = { asked: [], status: 200, answer: {} };
+    const node = http.createServer(async (request, response) => {
+        const chunks = [];
+        for await (const chunk of request)
+            chunks.push(chunk);
+        const body = Buffer.concat(chunks).toString();
+        server.asked.push({ method: request.method, url: request.url,
+                            headers: request.headers,
+                            body: body === '' ? undefined : JSON.parse(body) });
+        response.writeHead(server.status,
+                           { 'content-type': 'application/json' });
+        // In two pieces and without a length: a chunked answer.
+        const text = JSON.stringify(server.answer);
+        response.write(text.slice(0, 1));
+        response.end(text.slice(1));
+    });
+    await new Promise((resolve) => node.listen(0, '127.0.0.1', resolve));
+    atEnd(() => new Promise((resolve) => node.close(resolve)));
+    server.url = `http://127.0.0.1:${node.address().port}`;
+    server.next = (answer, status = 200) => {
+        server.asked.length = 0;
+        Object.assign(server, { answer, status });
+    };
+    return server;
 }
 
-describe('help', () => {
-    test('lists every verb', async () => {
-        const { stdout } = await exits(OK, ['--help']);
-        for (const verb of VERBS)
-            assert.ok(stdout.split('\n').some((line) =>
-                line.startsWith(`  ${verb} `)), verb);
-    });
-
-    for (const verb of VERBS)
-        test(`of ${verb}`, async () => {
-            const { stdout } = await exits(OK, [...verb.split(' '), '--help']);
-            const lines = stdout.trimEnd().split('\n');
-            assert.ok(lines.length <= 40, `${lines.length} lines`);
-            assert.match(lines[0], /^[A-Z].*\.$/);
-            assert.match(stdout, new RegExp(`^usage: posthaste ${verb}`, 'm'));
-            assert.match(stdout, /^examples:\n  posthaste /m);
-        });
-
-    test('is near when a word is wrong', async () => {
-        const verb = await exits(USAGE, ['kyes', 'create']);
-        assert.match(verb.stderr, /did you mean keys/);
-        const option = await exits(USAGE, ['version', '--jsn']);
-        assert.match(option.stderr, /did you mean --json/);
-    });
-});
-
-describe('configuration', () => {
-    const file = (text) => {
-        const name = path.join(folder('config'), 'posthaste.toml');
-        fs.writeFileSync(name, text);
-        return name;
-    };
-
-    test('a wrong one is told with line, column and the nearest key',
-         async () => {
-        const name = file('[api]\nlisten = ["127.0.0.1:8080"]\n\n' +
-                          '[[upstream]]\nname = "main"\n' +
-                          'host = "smtp.example.com"\nmax_session = 8\n' +
-                          '[worker]\nlease = "soon"\n');
-        const { stderr, stdout } = await exits(
-            CONFIG, ['config', 'check', '--config', name]);
-        const said = stderr + stdout;
-        assert.match(said, /posthaste\.toml:7:1: .*max_session/);
-        assert.match(said, /did you mean "max_sessions"/);
-        assert.match(said, /posthaste\.toml:9:9: .*lease/);
-        for (const role of ['api', 'worker', 'hooks'])
-            await exits(CONFIG, [role, '--config', name]);
-    });
-
-    test('init writes one that is right, and TOML to others too', async () => {
-        const dir = folder('init');
-        await exits(OK, ['init', '--dir', dir]);
-        const name = path.join(dir, 'posthaste.toml');
-        const text = fs.readFileSync(name, 'utf8');
-        TOML.parse(text);
-        TOML.parse(text.replace(/^# ?(?=[a-z_]+ = |\[)/gm, ''));
-        await exits(OK, ['config', 'check', '--config', name]);
-        assert.equal(fs.statSync(path.join(dir, 'keyring')).mode & 0o077, 0);
-        await exits(OK, ['init', '--dir', dir]); // never over what is there
-        assert.equal(fs.readFileSync(name, 'utf8'), text);
-    });
-
-    test('the environment goes over the file, and show says so', async () => {
-        const name = file('[api]\nlisten = ["127.0.0.1:8080"]\n');
-        const { stdout } = await exits(
-            OK, ['config', 'show', '--json', '--config', name],
-            { env: { ...process.env, POSTHASTE_REDIS__PREFIX: 'env:' } });
-        JSON.parse(stdout);
-        assert.match(stdout, /"env:"/);
-    });
-});
-
-describe('against a service', () => {
-    let service;
-    let sink;
+describe('verbs that ask a server', () => {
+    let server;
     let env;
 
     before(async () => {
-        const redis = await startRedis();
-        sink = await startSink();
-        service = await startService({ redis, upstreams: [sink.upstream()] });
-        env = { ...service.env, POSTHASTE_URL: service.base,
-                POSTHASTE_API_KEY: service.key };
+        server = await startServer();
+        env = { POSTHASTE_URL: server.url, POSTHASTE_API_KEY: 'ph_live_x',
+                POSTHASTE_INBOX_URL: server.url };
     });
 
-    const verb = async (...args) => JSON.parse((await exits(
-        OK, [...args, '--json'], { env, cwd: service.dir })).stdout);
-    const config = () => ['--config', service.config];
-
-    test('send, emails show and events', async () => {
-        const sent = await verb('send', '--from', 'app@sender.test', '--to',
-                                'cli@inbox.test', '--subject', 'Hello',
-                                '--text', 'Hello.');
-        await sink.mailTo('cli@inbox.test');
-        await service.emailWith(sent.id, 'sent');
-        const shown = await verb('emails', 'show', sent.id);
-        assert.equal(shown.status, 'sent');
-        const events = await verb('emails', 'events', sent.id);
-        assert.match(JSON.stringify(events), /email\.sent/);
-        const late = await exits(1, ['emails', 'cancel', sent.id], { env });
-        assert.match(late.stderr + late.stdout, /sent/);
+    test('send asks as the API wants to be asked', async () => {
+        server.next({ id: ID, status: 'queued' });
+        const { code, stdout } = await posthaste([
+            'send', '--from', 'App <app@example.com>', '--to',
+            'ada@example.net, bob@example.net', '--bcc', 'c@example.net',
+            '--subject', 'Hällo', '--text-file', '-', '--html', '<p>"x"',
+            '--class', 'verification', '--expires-in', '60'],
+            { env, input: 'line 1\nline 2\n' });
+        assert.equal(code, 0);
+        assert.deepEqual(JSON.parse(stdout), { id: ID, status: 'queued' });
+        const [asked] = server.asked;
+        assert.equal(asked.method, 'POST');
+        assert.equal(asked.url, '/v1/emails');
+        assert.equal(asked.headers.authorization, 'Bearer ph_live_x');
+        assert.match(asked.headers['idempotency-key'], /^[0-9a-f-]{36}$/);
+        assert.deepEqual(asked.body, {
+            from: 'App <app@example.com>',
+            to: ['ada@example.net', 'bob@example.net'],
+            bcc: ['c@example.net'], subject: 'Hällo', class: 'verification',
+            expires_in: 60, text: 'line 1\nline 2\n', html: '<p>"x"',
+        });
     });
 
-    test('webhooks create, list, delete', async () => {
-        const receiver = await startReceiver();
-        const made = await verb('webhooks', 'create', receiver.url);
-        receiver.secret = made.signing_secret;
-        const id = await service.send({});
-        await receiver.event(id, 'email.sent');
-        const list = await verb('webhooks', 'list');
-        assert.ok(list.data.some((endpoint) => endpoint.id === made.id));
-        await verb('webhooks', 'delete', made.id);
-        const { data } = await verb('webhooks', 'list');
-        assert.equal(data.some((endpoint) => endpoint.id === made.id), false);
+    test('send - passes a whole request on', async () => {
+        server.next({ id: ID, status: 'queued' });
+        const { code } = await posthaste(['send', '-'],
+                                         { env, input: '{"to":"x"}' });
+        assert.equal(code, 0);
+        assert.deepEqual(server.asked[0].body, { to: 'x' });
     });
 
-    test('keys create, list, revoke', async () => {
-        const made = await verb('keys', 'create', ...config(), '--name', 'ci');
-        const answer = await service.call('GET', '/v1/webhooks', undefined,
-                                          { key: made.token });
-        assert.equal(answer.status, 200);
-        const list = JSON.stringify(await verb('keys', 'list', ...config()));
-        assert.ok(list.includes(made.id));
-        assert.equal(list.includes(made.token), false);
-        await exits(OK, ['keys', 'revoke', made.id, ...config()], { env });
-        await exits(NOT_FOUND, ['keys', 'revoke',
-                                '01890000-0000-7000-8000-000000000000',
-                                ...config()], { env });
+    test('the key may stand in a file', async () => {
+        const file = path.join(dir, 'key');
+        fs.writeFileSync(file, 'ph_live_file\n');
+        server.next({ object: 'list', data: [] });
+        const { code } = await posthaste(
+            ['webhooks', 'list', '--key-file', file], { env });
+        assert.equal(code, 0);
+        assert.equal(server.asked[0].headers.authorization,
+                     'Bearer ph_live_file');
     });
 
-    test('queue stats, live and ready', async () => {
-        await verb('queue', 'stats', ...config());
-        for (const role of ['api', 'worker', 'hooks'])
-            for (const name of ['live', 'ready'])
-                await exits(OK, [name, '--role', role, ...config()], { env });
+    test('emails show, events and cancel', async () => {
+        server.next({ object: 'email', id: ID });
+        for (const [verb, method, url] of [
+                 ['show', 'GET', `/v1/emails/${ID}`],
+                 ['events', 'GET', `/v1/emails/${ID}/events`],
+                 ['cancel', 'POST', `/v1/emails/${ID}/cancel`]]) {
+            server.asked.length = 0;
+            const { code, stdout } =
+                await posthaste(['emails', verb, ID], { env });
+            assert.equal(code, 0);
+            assert.equal(JSON.parse(stdout).id, ID);
+            assert.equal(server.asked[0].method, method);
+            assert.equal(server.asked[0].url, url);
+        }
     });
 
-    test('exit codes tell what went wrong', async () => {
-        const id = '01890000-0000-7000-8000-000000000000';
-        await exits(NOT_FOUND, ['emails', 'show', id], { env });
-        await exits(AUTH, ['emails', 'show', id], {
-            env: { ...env, POSTHASTE_API_KEY: 'ph_live_wrong' } });
-        await exits(UNREACHABLE, ['emails', 'show', id], {
-            env: { ...env,
-                   POSTHASTE_URL: `http://127.0.0.1:${await freePort()}` } });
-        await exits(USAGE, ['emails', 'show'], { env });
+    test('webhooks create and delete', async () => {
+        server.next({ object: 'webhook', id: ID, signing_secret: 'whsec_x' });
+        const made = await posthaste(
+            ['webhooks', 'create', 'https://example.com/hook', '--events',
+             'email.sent, email.bounced'], { env });
+        assert.equal(made.code, 0);
+        assert.equal(JSON.parse(made.stdout).signing_secret, 'whsec_x');
+        assert.deepEqual(server.asked[0].body, {
+            endpoint: 'https://example.com/hook',
+            events: ['email.sent', 'email.bounced'],
+        });
+        const gone = await posthaste(['webhooks', 'delete', ID], { env });
+        assert.equal(gone.code, 0);
+        assert.equal(server.asked[1].method, 'DELETE');
+        assert.equal(server.asked[1].url, `/v1/webhooks/${ID}`);
     });
+
+    test('inbox wait --code prints the code and nothing else', async () => {
+        server.next({ id: 1, code: '481902', link: '' });
+        const { code, stdout } = await posthaste(
+            ['inbox', 'wait', '--to', 'a+b@example.net', '--code',
+             '--timeout', '3'], { env });
+        assert.equal(code, 0);
+        assert.equal(stdout, '481902\n');
+        assert.equal(server.asked[0].url,
+                     '/inbox/wait?timeout=3&to=a%2Bb%40example.net&code=1');
+        assert.equal(server.asked[0].headers.authorization, undefined);
+    });
+
+    test('inbox show --raw prints the mail byte by byte', async () => {
+        const raw = 'Subject: x\r\n\r\n\u001b[31m\r\n';
+        server.next({ id: 3, raw });
+        const { code, stdout } =
+            await posthaste(['inbox', 'show', '3', '--raw'], { env });
+        assert.equal(code, 0);
+        assert.equal(stdout, raw);
+        assert.equal(server.asked[0].url, '/inbox/3');
+    });
+
+    test('inbox list and clear', async () => {
+        server.next({ object: 'list', data: [] });
+        await posthaste(['inbox', 'list', '--to', 'a@b'], { env });
+        assert.equal(server.asked[0].url, '/inbox?to=a%40b');
+        server.next({ object: 'inbox', deleted: 2 });
+        const { code } = await posthaste(['inbox', 'clear'], { env });
+        assert.equal(code, 0);
+        assert.equal(server.asked[0].method, 'DELETE');
+    });
+
+    test('a refusal names every fault; the exit code fits', async () => {
+        for (const [status, exit] of [[401, 4], [403, 4], [404, 3], [408, 7],
+                                      [409, 1], [422, 1], [429, 1], [503, 1]]) {
+            server.next({ statusCode: status, name: 'x', message: 'No.\u001b',
+                          errors: [{ pointer: '/to/0', message: 'is bad' }] },
+                        status);
+            const { code, stdout, stderr } =
+                await posthaste(['emails', 'show', ID], { env });
+            assert.equal(code, exit, String(status));
+            assert.equal(stdout, '');
+            assert.equal(stderr, 'posthaste emails show: the server answered ' +
+                                 `${status}: No.?\n  /to/0 is bad\n`);
+        }
+    });
+
+    test('without a key nothing is asked', async () => {
+        server.next({});
+        const { code, stderr } = await posthaste(
+            ['emails', 'show', ID], { env: { POSTHASTE_URL: server.url } });
+        assert.equal(code, 4);
+        assert.match(stderr, /POSTHASTE_API_KEY/);
+        assert.equal(server.asked.length, 0);
+    });
+
+    test('what is no id is not asked for', async () => {
+        server.next({});
+        for (const args of [['emails', 'show', '../keys'], ['emails', 'show'],
+                            ['webhooks', 'delete', 'x'],
+                            ['inbox', 'show', 'x/y'], ['send', 'x']])
+            assert.equal((await posthaste(args, { env })).code, 2);
+        assert.equal(server.asked.length, 0);
+    });
+});
+
+test('nobody there: 5, and what to do', async () => {
+    const port = await freePort();
+    const { code, stderr } = await posthaste(
+        ['emails', 'show', ID],
+        { env: { POSTHASTE_URL: `http://127.0.0.1:${port}`,
+                 POSTHASTE_API_KEY: 'k' } });
+    assert.equal(code, 5);
+    assert.match(stderr, /cannot connect: Connection refused; is the server/);
+});
+
+test('live and ready ask the admin listener of the role', async () => {
+    const server = await startServer();
+    const port = new URL(server.url).port;
+    const env = { POSTHASTE_WORKER__ADMIN_LISTEN: `*:${port}` };
+    server.next({ status: 'ok', role: 'worker' });
+    const live = await posthaste(['live', '--role', 'worker'], { env });
+    assert.equal(live.code, 0, live.stderr);
+    assert.equal(server.asked[0].url, '/livez');
+    server.next({ status: 'not_ready',
+                  children: [{ ready: false, reason: 'redis: gone' },
+                             { ready: false, reason: 'redis: gone' }] }, 503);
+    const ready = await posthaste(['ready', '--role', 'worker'], { env });
+    assert.equal(ready.code, 1);
+    assert.equal(server.asked[0].url, '/readyz');
+    assert.equal(ready.stderr,
+                 'posthaste ready: answered 503\n  redis: gone\n');
+    assert.equal((await posthaste(['live', '--role', 'x'])).code, 2);
 });
