@@ -71,13 +71,16 @@ enum outcome {
     OUTCOME_EXPIRED, /* soft, and no next try lies within its time */
     OUTCOME_BOUNCED, /* a server refused it for good */
     OUTCOME_FAILED,  /* composer error and the like: reason says */
-    OUTCOME_UNSENT,  /* certainly no dot; no attempt counted */
-    OUTCOME_UNKNOWN, /* lost after the dot: on_unknown decides */
+    OUTCOME_UNSENT,  /* certainly no dot; no attempt counted. retry_at_ms 0:
+                        back to the head of its queue; else it waits */
+    OUTCOME_UNKNOWN, /* lost after the dot: on_unknown decides. retry_at_ms:
+                        when to try again (0: at once) if that is retry */
 };
 
 /* Ends the claim (and frees it): one script call a turn for all. detail
  * (events.h) is what the event tells; its type, times and sequence are
- * filled in by the queue. final_route: raise delivered behind sent. */
+ * filled in by the queue; NULL: nothing to tell. final_route: raise delivered
+ * behind sent. A mark that is not answered yet gets no callback any more. */
 void queue_report(struct queue *queue, struct queue_claim *claim,
                   enum outcome outcome, int64_t retry_at_ms, bool final_route,
                   const struct event_detail *detail);

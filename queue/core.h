@@ -92,6 +92,9 @@ void idempotency_add(struct redis_command *command,
 void idempotency_read(const struct reply *reply, const struct error *why,
                       struct queue_answer *answer);
 
+/* claims.c: for the metrics, {kind, how many, ...} as scripts count events. */
+void claims_count_events(const struct reply *counts);
+
 /* health.c */
 void health_open(struct queue *queue);
 void health_close(struct queue *queue);

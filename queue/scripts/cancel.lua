@@ -14,7 +14,7 @@ local stopped = 0
 for n = 0, first.m - 1 do
     local d = n == 0 and first or load(email .. ':' .. n)
     if d and not is_final(d) and d.s ~= 'x' then
-        finish(d, 'C', 'canceled', '', '')
+        finish(d, 'C', 'canceled', nil, '')
         stopped = stopped + 1
     end
 end

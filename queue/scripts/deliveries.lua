@@ -14,6 +14,7 @@
 --   dup  1: an earlier attempt may have been delivered
 --   du   due, for state u
 --   dd   delivery_delayed events of this generation
+--   nr   1: no route of the configuration fits it
 --   e    when it became final
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
@@ -23,6 +24,7 @@
 -- Set by each script before it ends a delivery.
 local now, keep_bodies, keep_events
 local touched = {} -- owners with new events
+local raised = {}  -- kind of event -> how many
 local gone = {}    -- epoch -> ids that it holds no longer
 local final = 0
 
@@ -31,7 +33,7 @@ local PIECE = 60
 
 local function load(id)
     local v = call('HMGET', P .. 'd:' .. id, 's', 'l', 'o', 'r', 'g', 'a',
-        't', 'w', 'f', 'x', 'dl', 'k', 'dup', 'dd', 'm', 'b', 'bj')
+        't', 'w', 'f', 'x', 'dl', 'k', 'dup', 'dd', 'nr', 'm', 'b', 'bj')
     if not v[1] then
         return nil
     end
@@ -40,8 +42,9 @@ local function load(id)
         n = tonumber(string.sub(id, 38)), s = v[1], l = v[2], o = v[3],
         r = v[4], g = v[5], a = tonumber(v[6]) or 0, t = v[7] or '', w = v[8],
         f = v[9], x = tonumber(v[10]) or 0, dl = v[11], k = v[12] or 'r',
-        dup = v[13], dd = tonumber(v[14]) or 0, m = tonumber(v[15]),
-        b = tonumber(v[16]) or 0, bj = tonumber(v[17]) or 0,
+        dup = v[13], dd = tonumber(v[14]) or 0, nr = v[15],
+        m = tonumber(v[16]), b = tonumber(v[17]) or 0,
+        bj = tonumber(v[18]) or 0,
     }
 end
 
@@ -85,17 +88,25 @@ local function raise(d, kind, ordinal, fields)
     local sequence = call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
     event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now, fields)
     touched[d.o] = true
+    raised[kind] = (raised[kind] or 0) + 1
+    return sequence
 end
 
+-- A line's end closes the outcome, since a longer one may have stood there.
 local function add_pieces(args, outcome)
-    for i = 1, PIECES do
-        local piece = string.sub(outcome, (i - 1) * PIECE + 1, i * PIECE)
-        if i > 1 and piece == '' then
-            break
-        end
+    outcome = outcome .. '\n'
+    for i = 1, math.ceil(#outcome / PIECE) do
         table.insert(args, 'p' .. i)
-        table.insert(args, piece)
+        table.insert(args, string.sub(outcome, (i - 1) * PIECE + 1, i * PIECE))
     end
+end
+
+local function join_pieces(pieces, first)
+    local outcome = ''
+    for i = first, first + PIECES - 1 do
+        outcome = outcome .. (pieces[i] or '')
+    end
+    return string.match(outcome, '^[^\n]*')
 end
 
 -- ---- the end of an email: d and the like shrink to one h ------------------
@@ -114,11 +125,8 @@ local function outcome_stored(email, n)
     if not v[1] then
         return nil -- the mailbox came before: no delivery
     end
-    local outcome = ''
-    for i = 5, 10 do
-        outcome = outcome .. (v[i] or '')
-    end
-    return outcome_text(n, v[1], v[2], v[3] or 0, v[4] or now, outcome)
+    return outcome_text(n, v[1], v[2], v[3] or 0, v[4] or now,
+        join_pieces(v, 5))
 end
 
 -- The summary as it stands in the record (record.h), and whether the mail is
@@ -169,13 +177,13 @@ local function close_email(first, outcomes, sequence)
     drop_content(first.email, first.b, is_sensitive)
 end
 
-local function close_single(d, state, outcome)
-    local sequence = call('HGET', d.key, 'sq')
-    close_email(d,
-        { outcome_text(0, state, d.g, d.a, now, outcome) }, sequence)
+local function close_single(d, outcome, sequence)
+    outcome = outcome or join_pieces(call('HMGET', d.key, 'p1', 'p2', 'p3',
+        'p4', 'p5', 'p6'), 1)
+    close_email(d, { outcome_text(0, d.s, d.g, d.a, now, outcome) }, sequence)
 end
 
-local function close_all(email)
+local function close_all(email, sequence)
     local first = load(email .. ':0')
     local outcomes = {}
     for n = 0, first.m - 1 do
@@ -184,32 +192,34 @@ local function close_all(email)
             table.insert(outcomes, text)
         end
     end
-    close_email(first, outcomes, call('HGET', first.key, 'sq'))
+    close_email(first, outcomes, sequence)
 end
 
--- Makes it final. outcome: the worker's code,"enhanced","reply", or ''.
--- second: a follow-up event.
+-- Makes it final. outcome: the worker's code,"enhanced","reply"; nil: the
+-- one of its last attempt stays. second: a follow-up event.
 local function finish(d, state, kind, outcome, fields, second)
     leave(d)
     if d.dl then
         call('ZREM', P .. 'exp', d.id)
     end
     fields = attempt_fields(d, fields)
-    raise(d, kind, 1, fields)
+    local sequence = raise(d, kind, 1, fields)
     if second then
-        raise(d, second, 1, fields)
+        sequence = raise(d, second, 1, fields)
     end
     final = final + 1
     d.s = state
     if d.m == 1 then
-        close_single(d, state, outcome)
+        close_single(d, outcome, sequence)
         return
     end
     local args = { 's', state, 'a', d.a, 'e', now }
-    add_pieces(args, outcome)
+    if outcome then
+        add_pieces(args, outcome)
+    end
     call('HSET', d.key, unpack(args))
     if call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'left', -1) == 0 then
-        close_all(d.email)
+        close_all(d.email, sequence)
     end
 end
 
@@ -274,19 +284,28 @@ local function expire(d)
     end
     if d.s == 'h' or d.s == 'k' then
         local why = d.s == 'h' and 'unknown_outcome' or 'poison'
-        finish(d, 'F', 'failed', '', ',"why":"' .. why .. '"')
+        finish(d, 'F', 'failed', nil, ',"why":"' .. why .. '"')
+    elseif d.nr then
+        finish(d, 'F', 'failed', nil, ',"why":"no_route"')
     else
-        finish(d, 'E', 'expired', '', '')
+        finish(d, 'E', 'expired', nil, '')
     end
     return true
 end
 
 -- ---- at the end of a script -----------------------------------------------
 
-local function settle()
+-- Before anything is claimed: what was given back may be claimed again.
+local function let_go()
     for epoch, ids in pairs(gone) do
         call('SREM', P .. 'own:' .. epoch, unpack(ids))
     end
+    gone = {}
+end
+
+-- What it answers is for the counters: {kind, how many, ...}.
+local function settle()
+    let_go()
     for owner in pairs(touched) do
         announce(owner, call('HGET', P .. 'o:' .. owner, 'ev'))
         call('XTRIM', P .. 'ev:' .. owner, 'MINID', '~', now - keep_events)
@@ -295,4 +314,10 @@ local function settle()
         call('HINCRBY', P .. 'n', 'final', final)
         call('ZREMRANGEBYSCORE', P .. 'hist', '-inf', now - keep_events)
     end
+    local counts = {}
+    for kind, count in pairs(raised) do
+        table.insert(counts, 'email.' .. kind)
+        table.insert(counts, count)
+    end
+    return counts
 end

@@ -1,0 +1,203 @@
+#include "queue/wake.h"
+
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+
+/* Not for ever, so that a half-open connection is found. */
+enum { BLOCK_S = 5, BLOCK_BUDGET_MS = BLOCK_S * 1000 + 2000 };
+
+struct slot {
+    bool wanted;
+    bool covered; /* by the BLPOP under way */
+    bool taken;
+};
+
+struct wake {
+    struct queue *queue;
+    struct redis_link *link;
+    const struct str *routes;
+    size_t route_count;
+    struct slot *slots; /* route by route, a slot per lane */
+    bool is_waiting;
+    bool is_unblocking;
+    int64_t client_id; /* of the link's connection; 0: not known yet */
+    void (*on_token)(void *ctx);
+    void *ctx;
+};
+
+static struct slot *slot_of(const struct wake *wake, size_t route,
+                            unsigned lane)
+{
+    CHECK(route < wake->route_count && lane < LANE_COUNT);
+    return &wake->slots[route * LANE_COUNT + lane];
+}
+
+static size_t slot_count(const struct wake *wake)
+{
+    return wake->route_count * LANE_COUNT;
+}
+
+static struct str slot_key(const struct wake *wake, size_t slot, char *out)
+{
+    return queue_key(wake->queue, 0, out, KEY_WAKE "%u:%.*s",
+                     (unsigned)(slot % LANE_COUNT),
+                     STR_ARG(wake->routes[slot / LANE_COUNT]));
+}
+
+static void take(struct wake *wake, struct str key)
+{
+    char name[KEY_MAX];
+
+    for (size_t i = 0; i < slot_count(wake); i++) {
+        if (!str_eq(key, slot_key(wake, i, name)))
+            continue;
+        wake->slots[i].taken = true;
+        wake->on_token(wake->ctx);
+        return;
+    }
+}
+
+static void on_popped(void *ctx, const struct reply *reply,
+                      const struct error *why)
+{
+    struct wake *wake = ctx;
+
+    (void)why;
+    wake->is_waiting = false;
+    if (reply_type(reply) == REPLY_LIST)
+        take(wake, reply_str(reply_at(reply, 0)));
+    else if (reply_type(reply) == REPLY_NIL)
+        wake_arm(wake);
+}
+
+static void wait_for_tokens(struct wake *wake)
+{
+    struct redis_command command;
+    char name[KEY_MAX];
+    size_t keys = 0;
+
+    command_init(&command, "BLPOP");
+    for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
+        for (size_t route = 0; route < wake->route_count; route++) {
+            struct slot *slot = slot_of(wake, route, lane);
+
+            slot->covered = slot->wanted;
+            keys += slot->wanted;
+            if (slot->wanted)
+                command_add(&command,
+                            slot_key(wake, route * LANE_COUNT + lane, name));
+        }
+    }
+    if (keys == 0) {
+        command_finish(&command);
+        return;
+    }
+    command_add_int(&command, BLOCK_S);
+    wake->is_waiting = true;
+    redis_send(wake->link, &command, BLOCK_BUDGET_MS, on_popped, wake);
+}
+
+static void on_unblocked(void *ctx, const struct reply *reply,
+                         const struct error *why)
+{
+    struct wake *wake = ctx;
+
+    (void)why;
+    wake->is_unblocking = false;
+    /* 0: it came before the BLPOP did, or that was over already. */
+    if (reply_type(reply) == REPLY_INT && reply_int(reply) == 0)
+        wake_arm(wake);
+}
+
+static void unblock(struct wake *wake)
+{
+    struct redis_command command;
+
+    if (wake->is_unblocking || wake->client_id == 0)
+        return;
+    wake->is_unblocking = true;
+    command_init(&command, "CLIENT");
+    command_add_cstr(&command, "UNBLOCK");
+    command_add_int(&command, wake->client_id);
+    redis_send(wake->queue->main, &command, REDIS_BUDGET_MS, on_unblocked,
+               wake);
+}
+
+void wake_arm(struct wake *wake)
+{
+    if (!redis_link_is_up(wake->link))
+        return;
+    if (!wake->is_waiting) {
+        wait_for_tokens(wake);
+        return;
+    }
+    for (size_t i = 0; i < slot_count(wake); i++) {
+        if (wake->slots[i].wanted && !wake->slots[i].covered) {
+            unblock(wake);
+            return;
+        }
+    }
+}
+
+static void on_client_id(void *ctx, const struct reply *reply,
+                         const struct error *why)
+{
+    struct wake *wake = ctx;
+
+    (void)why;
+    wake->client_id = reply_int(reply);
+}
+
+static void on_link_up(void *ctx)
+{
+    struct wake *wake = ctx;
+    struct redis_command command;
+
+    wake->client_id = 0;
+    command_init(&command, "CLIENT");
+    command_add_cstr(&command, "ID");
+    redis_send(wake->link, &command, REDIS_BUDGET_MS, on_client_id, wake);
+    wake_arm(wake);
+}
+
+struct wake *wake_open(struct queue *queue, const struct str *routes,
+                       size_t route_count, void (*on_token)(void *ctx),
+                       void *ctx)
+{
+    struct wake *wake = xcalloc(1, sizeof *wake);
+
+    wake->queue = queue;
+    wake->routes = routes;
+    wake->route_count = route_count;
+    wake->slots = xcalloc(slot_count(wake) + 1, sizeof *wake->slots);
+    wake->on_token = on_token;
+    wake->ctx = ctx;
+    wake->link = queue_link_open(queue, "wake", on_link_up, NULL, wake);
+    return wake;
+}
+
+void wake_close(struct wake **wake)
+{
+    if (*wake == NULL)
+        return;
+    redis_link_close(&(*wake)->link);
+    free((*wake)->slots);
+    loop_free_later((*wake)->queue->loop, free, *wake);
+    *wake = NULL;
+}
+
+void wake_want(struct wake *wake, size_t route, unsigned lane, bool wanted)
+{
+    slot_of(wake, route, lane)->wanted = wanted;
+}
+
+bool wake_has_token(const struct wake *wake, size_t route, unsigned lane)
+{
+    return slot_of(wake, route, lane)->taken;
+}
+
+void wake_drop_token(struct wake *wake, size_t route, unsigned lane)
+{
+    slot_of(wake, route, lane)->taken = false;
+}

@@ -1,0 +1,30 @@
+/* wake.h - waits for wake tokens of lanes and routes.
+ *
+ * A BLPOP on a link of its own, over the lists of those lanes and routes
+ * where there is room. Its keys cannot be changed under way, so when one
+ * more is wanted the BLPOP is unblocked (CLIENT UNBLOCK) and sent anew; when
+ * a token comes for one where there is no room any more, it is handed back
+ * with the next turn, and another child gets it.
+ */
+#ifndef QUEUE_WAKE_H
+#define QUEUE_WAKE_H
+
+#include "queue/core.h"
+
+struct wake;
+
+/* on_token: a token was taken; from the loop. routes outlive the wake. */
+struct wake *wake_open(struct queue *queue, const struct str *routes,
+                       size_t route_count, void (*on_token)(void *ctx),
+                       void *ctx);
+void wake_close(struct wake **wake);
+
+/* Which are wanted; wake_arm makes it so. */
+void wake_want(struct wake *wake, size_t route, unsigned lane, bool wanted);
+void wake_arm(struct wake *wake);
+
+/* Tokens taken and not yet used. */
+bool wake_has_token(const struct wake *wake, size_t route, unsigned lane);
+void wake_drop_token(struct wake *wake, size_t route, unsigned lane);
+
+#endif
