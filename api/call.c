@@ -137,7 +137,7 @@ static struct str sha256_hex(struct call *call, struct str text)
     return arena_copy(call->arena, str_of(hex));
 }
 
-static void fingerprint(struct call *call)
+void call_fingerprint(struct call *call)
 {
     struct http_request *request = call->request;
     unsigned char body[SHA256_SIZE];
@@ -168,7 +168,8 @@ static bool idempotency_read(struct call *call)
         return false;
     }
     call->idempotency.key_hash = sha256_hex(call, key);
-    fingerprint(call);
+    if (http_body(call->request).len <= CALL_SMALL_BODY)
+        call_fingerprint(call);
     return true;
 }
 

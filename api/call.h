@@ -79,6 +79,10 @@ void call_fail_queue(struct call *call, enum queue_status status,
 /* What a POST with an Idempotency-Key was answered the first time. */
 void call_replay(struct call *call, const struct queue_answer *answer);
 
+/* Of method, path and body, into call->idempotency. Done already for small
+ * bodies; for a large one it belongs on the helper thread. */
+void call_fingerprint(struct call *call);
+
 /* The {id} of the path. False: replied, since it is no UUID. */
 MUST_USE bool call_id(struct call *call, struct id *id);
 /* limit, after, before of the query. False: replied. */

@@ -116,7 +116,8 @@ static void add_recipient(struct json_out *out, struct arena *arena,
     const char *kind = "to";
     struct mailbox box;
 
-    if (summary != NULL && summary_recipient(summary, delivery->number, &text, &kind) &&
+    if (summary != NULL &&
+        summary_recipient(summary, delivery->number, &text, &kind) &&
         mailbox_parse(arena, text, &box) == FLAW_NONE)
         text = box.address;
     json_open_map(out);

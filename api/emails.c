@@ -187,6 +187,9 @@ static void read_request(void *ctx)
     sending->ok = email_request_read(
         &sending->request, call->arena, http_body(call->request),
         call->api->config, sending->now_ms, &sending->faults);
+    if (sending->ok && call->idempotency.key_hash.len > 0 &&
+        call->idempotency.fingerprint.len == 0)
+        call_fingerprint(call);
 }
 
 static void on_read(void *ctx)
