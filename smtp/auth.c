@@ -41,11 +41,12 @@ enum config_auth auth_choose(enum config_auth wanted, unsigned offered,
 
 static const char *name_of(enum config_auth mechanism)
 {
-    for (size_t i = 0; i < COUNT_OF(BEST_FIRST); i++)
-        if (BEST_FIRST[i].auth == mechanism)
-            return BEST_FIRST[i].name;
-    CHECK(mechanism != mechanism);
-    return NULL;
+    size_t i = 0;
+
+    while (i < COUNT_OF(BEST_FIRST) && BEST_FIRST[i].auth != mechanism)
+        i++;
+    CHECK(i < COUNT_OF(BEST_FIRST));
+    return BEST_FIRST[i].name;
 }
 
 static void wipe(struct buf *buf)

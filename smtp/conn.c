@@ -87,6 +87,15 @@ static void note_phase(struct smtp_session *session, enum smtp_stage stage)
 
 /* --- the end --- */
 
+/* Tells what became of the mail, once. */
+static void tell(struct smtp_session *session, struct smtp_finding *finding)
+{
+    session->is_told = true;
+    finding->reused = session->messages > 1;
+    session->then = smtp_judge(finding).then;
+    session->events->settled(session, finding);
+}
+
 /* Every way to lose a session leads here. */
 static void lose(struct smtp_session *session, enum smtp_trouble trouble,
                  const char *words)
@@ -96,17 +105,13 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     timer_clear(session->loop, &session->timer);
     session->says_quit = is_resting(session) && trouble == TROUBLE_TIMEOUT;
     finding_of_trouble(&finding, stage_of(session), trouble, words);
-    finding.reused = session->messages > 1;
     if (!session->is_greeted) {
         session->events->failed(session, &finding);
         return;
     }
-    if (session->is_carrying && !session->is_told) {
-        session->is_told = true;
-        session->events->settled(session, session->txn.is_decided
-                                              ? &session->txn.finding
-                                              : &finding);
-    }
+    if (session->is_carrying && !session->is_told)
+        tell(session,
+             session->txn.is_decided ? &session->txn.finding : &finding);
     session->events->gone(session);
 }
 
@@ -178,14 +183,8 @@ static void on_timer(void *ctx)
 
 static void tell_settled(struct smtp_session *session)
 {
-    struct txn *txn = &session->txn;
-
-    if (session->is_told || !txn_is_settled(txn))
-        return;
-    session->is_told = true;
-    txn->finding.reused = session->messages > 1;
-    session->then = smtp_judge(&txn->finding).then;
-    session->events->settled(session, &txn->finding);
+    if (!session->is_told && txn_is_settled(&session->txn))
+        tell(session, &session->txn.finding);
 }
 
 /* Bytes that came behind the reply that ends a step nobody has asked for: what

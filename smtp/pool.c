@@ -3,6 +3,10 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 
+/* What waits longer than this for a session goes elsewhere: the upstream has
+ * come to a halt. */
+enum { PATIENCE_MS = 1000 };
+
 static const struct session_events EVENTS;
 
 /* --- lists --- */
@@ -54,6 +58,7 @@ void pool_close_idle(struct smtp_upstream *upstream)
 void pool_close_all(struct smtp_upstream *upstream)
 {
     timer_clear(upstream->smtp->loop, &upstream->rest_timer);
+    timer_clear(upstream->smtp->loop, &upstream->patience_timer);
     for (size_t i = 0; i < LANE_COUNT; i++)
         delivery_forget_all(&upstream->waiting[i]);
     for (size_t i = 0; i < SESSION_STATE_COUNT; i++) {
@@ -95,6 +100,15 @@ static void attach(struct smtp_delivery *delivery, struct smtp_session *session)
     session->delivery = delivery;
 }
 
+static size_t waiting(const struct smtp_upstream *upstream)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        count += upstream->waiting_count[i];
+    return count;
+}
+
 /* The next of those that wait; it is with no upstream any more. */
 static struct smtp_delivery *take_waiting(struct smtp_upstream *upstream)
 {
@@ -116,7 +130,7 @@ static struct smtp_delivery *take_waiting(struct smtp_upstream *upstream)
 /* Sessions that lanes 2 and 3 may take now. */
 static size_t late_room(const struct smtp_upstream *upstream)
 {
-    size_t limit = upstream->share - upstream_reserve(upstream);
+    size_t limit = upstream->limit - upstream_reserve(upstream);
     size_t taken = upstream->carried[2] + upstream->carried[3];
 
     return limit > taken ? limit - taken : 0;
@@ -210,13 +224,47 @@ void pool_serve(struct smtp_upstream *upstream)
         open_one(upstream);
     if (upstream_capacity(upstream) == 0)
         place_elsewhere(upstream);
+    if (waiting(upstream) > 0 && !timer_is_set(&upstream->patience_timer))
+        timer_set(upstream->smtp->loop, &upstream->patience_timer, PATIENCE_MS);
     upstream->is_serving = false;
     show_counts(upstream);
+}
+
+/* One that no session to come is meant for, and that has waited for long;
+ * the least urgent first. NULL: none. */
+static struct smtp_delivery *first_impatient(struct smtp_upstream *upstream)
+{
+    if (waiting(upstream) <= upstream->counts[SESSION_OPENING])
+        return NULL;
+    for (size_t i = LANE_COUNT; i-- > 0;) {
+        struct smtp_delivery *delivery =
+            LIST_FIRST(&upstream->waiting[i], struct smtp_delivery, link);
+
+        if (delivery != NULL &&
+            clock_now_ms() - delivery->waiting_since_ms >= PATIENCE_MS)
+            return delivery;
+    }
+    return NULL;
+}
+
+/* Its speed is not what it was, so nothing more is taken ahead. */
+static void on_patience(void *ctx)
+{
+    struct smtp_upstream *upstream = ctx;
+    struct smtp_delivery *delivery;
+
+    while ((delivery = first_impatient(upstream)) != NULL) {
+        upstream_note_halt(upstream);
+        detach(delivery);
+        delivery_place(delivery);
+    }
+    pool_serve(upstream);
 }
 
 void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
 {
     delivery->upstream = upstream;
+    delivery->waiting_since_ms = clock_now_ms();
     list_remove(&delivery->link);
     list_add_last(&upstream->waiting[delivery->lane], &delivery->link);
     upstream->waiting_count[delivery->lane]++;
@@ -252,6 +300,7 @@ static void rest_is_over(void *ctx)
 void pool_init(struct smtp_upstream *upstream)
 {
     timer_init(&upstream->rest_timer, rest_is_over, upstream);
+    timer_init(&upstream->patience_timer, on_patience, upstream);
 }
 
 static void raise_alarm(struct smtp_upstream *upstream,
@@ -282,6 +331,8 @@ static void suffer(struct smtp_upstream *upstream,
 
     if ((ruling.then & THEN_ALARM) != 0 && !is_paused(upstream))
         raise_alarm(upstream, finding, ruling.row);
+    if ((ruling.then & THEN_SLOW) != 0)
+        upstream_slow_down(upstream);
     if ((ruling.then & THEN_PAUSE) != 0)
         health_paused(&upstream->health, now_ms);
     else if ((ruling.then & THEN_BACK_OFF) != 0)
@@ -397,7 +448,7 @@ static void settled(struct smtp_session *session,
     int64_t took_ms = clock_now_ms() - session->carry_since_ms;
 
     if (finding->stage == SMTP_STAGE_DOT && finding->code != 0) {
-        upstream_note_time(upstream, took_ms);
+        upstream_note_taken(upstream, took_ms);
         series_observe(upstream->phase_series[PHASE_COUNT],
                        (double)took_ms / 1000);
     }
@@ -410,7 +461,8 @@ static void on_free(struct smtp_session *session)
 {
     struct smtp_upstream *upstream = session->upstream;
 
-    if (session_may_carry(session))
+    if (session_may_carry(session) &&
+        upstream_session_count(upstream) <= upstream->limit)
         move(session, SESSION_IDLE);
     else
         drop(session);

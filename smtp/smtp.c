@@ -4,6 +4,7 @@
 #include "smtp/engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- the end of a turn --- */
@@ -70,11 +71,13 @@ static char *own_name(void)
 
 static struct smtp_upstream *find_upstream(struct smtp *smtp, const char *name)
 {
-    for (size_t i = 0; i < smtp->upstream_count; i++)
-        if (str_eq(str_of(smtp->upstreams[i].config->name), str_of(name)))
-            return &smtp->upstreams[i];
-    CHECK(name == NULL); /* config.c has found every name */
-    return NULL;
+    size_t i = 0;
+
+    while (i < smtp->upstream_count &&
+           strcmp(smtp->upstreams[i].config->name, name) != 0)
+        i++;
+    CHECK(i < smtp->upstream_count); /* config.c has found every name */
+    return &smtp->upstreams[i];
 }
 
 static void init_route(struct smtp *smtp, struct smtp_route *route,
@@ -103,6 +106,7 @@ static bool init_upstreams(struct smtp *smtp,
         upstream->share =
             upstream_share(config->upstreams[i].max_sessions, settings->child,
                            settings->child_count);
+        upstream->limit = upstream->share;
         smtp->upstream_count++;
         if (!upstream_init(upstream, smtp, &config->upstreams[i],
                            smtp->hello_name, err))

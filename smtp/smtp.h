@@ -205,6 +205,7 @@ struct smtp_delivery {
     uint64_t tried;                 /* upstreams that failed it: a bit each */
     enum { MARK_NONE, MARK_ASKED, MARK_YES, MARK_NO } mark;
     int64_t mark_until_ms;
+    int64_t waiting_since_ms;
     bool is_ended;
     enum smtp_unsent unsent;
     struct smtp_outcome *outcome; /* what the last upstream did with it */

@@ -40,10 +40,9 @@ static inline int64_t smtp_wait_ms(const struct config_upstream *upstream,
     case WAIT_DOT:
         return upstream->dot_timeout_ms;
     case WAIT_IDLE:
-        return upstream->idle_timeout_ms;
+        break;
     }
-    CHECK(wait != wait);
-    return 0;
+    return upstream->idle_timeout_ms;
 }
 
 #endif

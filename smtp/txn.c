@@ -25,6 +25,8 @@ static void decide(struct txn *txn, enum smtp_stage stage,
         return;
     txn->is_decided = true;
     finding_of_reply(&txn->finding, stage, reply);
+    if (reply->code == 421) /* it closes: the others will not be answered */
+        txn->must_close = true;
 }
 
 /* From here on nobody knows what the session's next bytes mean. */

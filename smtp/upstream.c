@@ -13,6 +13,9 @@ enum {
     /* What waits behind a busy session waits for about this long at most. */
     AHEAD_MS = 50,
     AHEAD_MAX = 4, /* mails a session */
+
+    /* Half of the sessions at a time, one back for so many mails taken. */
+    TAKEN_TO_RAISE = 32,
 };
 
 static bool init_tls(struct smtp_upstream *upstream, struct error *err)
@@ -174,16 +177,16 @@ size_t upstream_capacity(const struct smtp_upstream *upstream)
     if (health_is_probed(&upstream->health, now_ms) &&
         upstream->counts[SESSION_OPENING] > 0)
         return all;
-    if (health_is_probed(&upstream->health, now_ms) && all < upstream->share)
+    if (health_is_probed(&upstream->health, now_ms) && all < upstream->limit)
         return all + 1;
-    return upstream->share;
+    return upstream->limit;
 }
 
 size_t upstream_reserve(const struct smtp_upstream *upstream)
 {
-    if (upstream->share < 2)
+    if (upstream->limit < 2)
         return 0;
-    return upstream->share < 8 ? 1 : upstream->share / 4;
+    return upstream->limit < 8 ? 1 : upstream->limit / 4;
 }
 
 /* Mails to hand in beyond the free sessions, so that a session whose mail
@@ -223,12 +226,39 @@ size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
     return lane >= 2 && late_room < room ? late_room : room;
 }
 
+void upstream_slow_down(struct smtp_upstream *upstream)
+{
+    size_t open = upstream_session_count(upstream);
+
+    if (open < upstream->limit)
+        upstream->limit = open;
+    upstream->limit -= upstream->limit / 2;
+    if (upstream->limit == 0)
+        upstream->limit = 1;
+    upstream->taken_since_slow = 0;
+}
+
+static void raise_limit(struct smtp_upstream *upstream)
+{
+    if (upstream->limit >= upstream->share ||
+        ++upstream->taken_since_slow < TAKEN_TO_RAISE)
+        return;
+    upstream->limit++;
+    upstream->taken_since_slow = 0;
+}
+
+void upstream_note_halt(struct smtp_upstream *upstream)
+{
+    upstream->average_ms = 0; /* not known any more */
+}
+
 /* A moving average over some sixteen mails. The clock counts whole
  * milliseconds, so what is faster counts as half of one. */
-void upstream_note_time(struct smtp_upstream *upstream, int64_t ms)
+void upstream_note_taken(struct smtp_upstream *upstream, int64_t ms)
 {
     double sample = ms > 0 ? (double)ms : 0.5;
 
+    raise_limit(upstream);
     if (upstream->average_ms <= 0)
         upstream->average_ms = sample;
     else

@@ -30,7 +30,9 @@ struct smtp_upstream {
     unsigned index;
     struct tls_client *tls; /* owned; NULL when TLS is off */
     struct greet_policy policy;
-    size_t share; /* sessions that this process may have */
+    size_t share;              /* sessions that this process may have */
+    size_t limit;              /* while the server wants fewer; share else */
+    unsigned taken_since_slow; /* mails, to raise the limit again */
 
     /* Written by pool.c alone. */
     struct list sessions[SESSION_STATE_COUNT];
@@ -48,6 +50,7 @@ struct smtp_upstream {
 
     struct health health;
     struct timer rest_timer;
+    struct timer patience_timer; /* of those that wait */
 
     double average_ms; /* of a mail on a session, lately; 0: not known */
 
@@ -91,7 +94,11 @@ size_t upstream_reserve(const struct smtp_upstream *upstream);
 size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane);
 
 size_t upstream_session_count(const struct smtp_upstream *upstream);
-/* A mail took so long on its session. */
-void upstream_note_time(struct smtp_upstream *upstream, int64_t ms);
+/* The server wants fewer sessions than are open. */
+void upstream_slow_down(struct smtp_upstream *upstream);
+/* Mails wait, and no session comes free. */
+void upstream_note_halt(struct smtp_upstream *upstream);
+/* A mail was taken, after so long on its session. */
+void upstream_note_taken(struct smtp_upstream *upstream, int64_t ms);
 
 #endif

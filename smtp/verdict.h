@@ -55,7 +55,8 @@ enum {
     THEN_PAUSE = 8,    /* the upstream rests 1, 5, 15 minutes */
     THEN_ALARM = 16,   /* the operator is told */
     THEN_CLOSE = 32,   /* the session is of no more use */
-    THEN_ALL = 63,
+    THEN_SLOW = 64,    /* the upstream wants fewer sessions */
+    THEN_ALL = 127,
 };
 
 struct smtp_ruling {

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, memory, bigbody, compose,
-# smtp_engine or smtpsink. Prints lines
-# "name value unit"; the peer's figures come from the same run. --tiny does
-# little of everything and leaves the peer out: it shows that the benchmark
-# works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
+# NAME is accept, pipeline, memory, bigbody, compose, smtp_engine or smtpsink.
+# Prints lines "name value unit"; the peer's figures come from the same run.
+# --tiny does little of everything and leaves the peer out: it shows that the
+# benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
 #   cmake --preset release && cmake --build --preset release
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -255,13 +254,13 @@ run_compose() {
     bench compose --rounds $rounds
 }
 
-# The sink by itself: that it takes what a plain client sends.
 run_smtp_engine() {
     local mails=100000
     ! $tiny || mails=1000
     bench smtp_engine --mails $mails
 }
 
+# The sink by itself: that it takes what a plain client sends.
 run_smtpsink() {
     mkfifo "$work/input"
     "$build/tests/bench_smtpsink" --port "$sink_port" <"$work/input" \

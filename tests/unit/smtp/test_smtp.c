@@ -209,6 +209,20 @@ static void stage_settle(struct stage *stage)
         loop_turn(stage->loop, 5);
 }
 
+/* Turns until so many connections of upstream one hold. */
+static void stage_until_held(struct stage *stage, size_t want)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < TURNS_MAX && count < want; i++) {
+        loop_turn(stage->loop, TURN_MS);
+        count = 0;
+        list_each (link, &stage->plays[0].actors)
+            count += LIST_MEMBER(link, struct actor, link)->holds;
+    }
+    assert_int_equal(count, want);
+}
+
 static void send_one(struct stage *stage, struct mail *mail)
 {
     stage_deliver(stage, mail);
@@ -633,14 +647,9 @@ static void sit_out(struct stage *stage, const struct mail *mail,
                     const int64_t *holds_ms)
 {
     struct play *play = &stage->plays[0];
-    struct actor *actor = LIST_FIRST(&play->actors, struct actor, link);
 
     for (size_t i = 0; i < 2 && holds_ms[i] > 0; i++) {
-        for (int turns = 0;
-             turns < TURNS_MAX && (actor == NULL || !actor->holds); turns++) {
-            loop_turn(stage->loop, TURN_MS);
-            actor = LIST_FIRST(&play->actors, struct actor, link);
-        }
+        stage_until_held(stage, 1);
         stage_settle(stage);
         play_move_clock(holds_ms[i]);
         play_go_on(play);
@@ -743,6 +752,9 @@ static const char *const *const WORN[] = {
     SCRIPT(HELLO, ACCEPTED, ">250 again"),
     SCRIPT(HELLO, ACCEPTED, MAIL, ">421 enough"),
     SCRIPT(HELLO, ACCEPTED, MAIL, "!close"),
+    SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b", ">354 c", BODY,
+           "<.", ">250 d", MAIL, ">421 enough", "<RCPT TO:<b@you.example>",
+           "<DATA"),
     SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b", ">354 c", BODY,
            "<.", ">250 d", MAIL, RCPT, "<DATA", "!close"),
 };
@@ -874,6 +886,62 @@ static void ahead(void **state)
         stage_until(stage, &mails[i].dones, 1);
         assert_int_equal(mails[i].result.verdict, SMTP_SENT);
     }
+    stage_destroy(stage);
+}
+
+/* A fast upstream comes to a halt: what was taken ahead is given back. */
+static void ahead_of_a_halt(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[4] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, ACCEPTED, MAIL, "!hold", ">421 bye"));
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    for (size_t i = 1; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_settle(stage);
+    play_move_clock(999);
+    stage_settle(stage);
+    assert_int_equal(mails[2].dones, 0);
+    play_move_clock(1);
+    for (size_t i = 2; i < 4; i++) {
+        stage_until(stage, &mails[i].dones, 1);
+        assert_int_equal(mails[i].result.unsent, SMTP_UNSENT_ROOM);
+    }
+    assert_int_equal(mails[1].dones, 0);
+    stage_destroy(stage);
+}
+
+/* "Too many connections": half of them, then slowly more again. */
+static void too_many_connections(void **state)
+{
+    /* One of them takes the mail of the fourth as well. */
+    static const char *const served[] = {
+        HELLO, MAIL, "!hold", ">450 later", MAIL, ">450 later", NULL};
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[4] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 8;
+    for (size_t i = 0; i < 3; i++)
+        play_add(&stage->plays[0], served);
+    play_add(&stage->plays[0], SCRIPT("!hold", ">421 too many connections"));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    for (size_t i = 0; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 4);
+    play_go_on(&stage->plays[0]);
+    for (size_t i = 0; i < 4; i++)
+        stage_until(stage, &mails[i].dones, 1);
+    stage_settle(stage);
+    play_move_clock(1000);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 2);
     stage_destroy(stage);
 }
 
@@ -1136,6 +1204,8 @@ int main(void)
         cmocka_unit_test(sessions_are_shared_out),
         cmocka_unit_test(room),
         cmocka_unit_test(ahead),
+        cmocka_unit_test(ahead_of_a_halt),
+        cmocka_unit_test(too_many_connections),
         cmocka_unit_test(urgent_mail_goes_first),
         cmocka_unit_test(refused_connects),
         cmocka_unit_test(login_trouble_pauses),

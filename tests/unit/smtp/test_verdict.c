@@ -24,6 +24,7 @@ static const struct fact {
 #define GONE                (THEN_NEXT | THEN_CLOSE)
     /* clang-format off */
     {ON(BANNER), "421 busy\r\n", IS(SOFT, CONNECTION), KEEP, SICK},
+    {ON(BANNER), "421 too many connections from you\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), SICK | THEN_SLOW},
     {ON(BANNER), "554 go away\r\n", IS(UNSENT, CONNECTION), KEEP, WRONG},
     {ON(EHLO), "421 bye\r\n", IS(SOFT, CONNECTION), KEEP, SICK},
     {ON(EHLO), "550 no\r\n", IS(UNSENT, CONNECTION), KEEP, WRONG},
@@ -51,7 +52,7 @@ static const struct fact {
     {ON(RCPT), "450 4.2.1 mailbox busy\r\n", IS(SOFT, UNKNOWN), KEEP, 0},
     {ON(RCPT), "452 4.2.2 over quota\r\n", IS(SOFT, MAILBOX_FULL), KEEP, 0},
     {ON(RCPT), "452 4.3.1 Insufficient system storage\r\n", IS(SOFT, UNKNOWN), KEEP, 0},
-    {ON(RCPT), "421 4.7.28 unusual rate\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), GONE},
+    {ON(RCPT), "421 4.7.28 unusual rate\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), GONE | THEN_SLOW},
     {AGAIN(RCPT), "421 bye\r\n", IS(SOFT, CONNECTION), KEEP, GONE},
     {ON(RCPT), "450 4.7.0 too many recipients\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), 0},
     {ON(RCPT), "550 5.1.1 no such user\r\n", IS(HARD, INVALID_RECIPIENT), DROP, 0},
