@@ -1,0 +1,317 @@
+// openapi.yaml against the code: the tables in the sources name the same
+// things, and every answer of the running service is one that it describes.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { before, describe, test } from 'node:test';
+import { ROOT, npm, npmBin } from './harness/npm.mjs';
+import { startReceiver } from './harness/receiver.mjs';
+import { startRedis } from './harness/redis.mjs';
+import { folder, must } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { reply, startSink } from './harness/sink.mjs';
+
+const Ajv = npm('ajv/dist/2020').default;
+const UNKNOWN_ID = '01890000-0000-7000-8000-000000000000';
+const METHODS = ['get', 'post', 'patch', 'put', 'delete'];
+
+let contract;
+let ajv;
+
+before(async () => {
+    const file = path.join(folder('contract'), 'openapi.json');
+    await must(process.execPath, [npmBin('redocly'), 'bundle', '--ext', 'json',
+                                  '--output', file,
+                                  path.join(ROOT, 'openapi.yaml')],
+               { env: { ...process.env, REDOCLY_TELEMETRY: 'off',
+                        REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' } });
+    contract = JSON.parse(fs.readFileSync(file, 'utf8'));
+    ajv = new Ajv({ strict: false, allErrors: true });
+    ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    ajv.addFormat('uri', /^https?:\/\//);
+    ajv.addSchema(contract, 'contract');
+});
+
+// --- the document -----------------------------------------------------------
+
+const at = (pointer) => pointer.slice(2).split('/').reduce(
+    (node, name) => node[name.replaceAll('~1', '/').replaceAll('~0', '~')],
+    contract);
+const resolved = (node) => '$ref' in node ? at(node.$ref) : node;
+
+function operations() {
+    return Object.entries(contract.paths).flatMap(([place, item]) =>
+        METHODS.filter((method) => method in item).map((method) =>
+            ({ place, method, ...item[method] })));
+}
+
+// Demands that value is what the schema at the pointer (or it refers to) says.
+function fits(pointer, value, what) {
+    const validate = ajv.getSchema(`contract${pointer}`);
+    const told = () => `${what}: ${JSON.stringify(value)}\n` +
+        ajv.errorsText(validate.errors, { separator: '\n' });
+    assert.ok(validate, pointer);
+    assert.ok(validate(value), validate.errors && told());
+}
+
+const escaped = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+
+function answerSchema(operation, status) {
+    const place = `#/paths/${escaped(operation.place)}/${operation.method}` +
+        `/responses/${status}`;
+    const found = operation.responses[status];
+    assert.ok(found, `${operation.operationId} does not answer ${status}`);
+    return `${found.$ref ?? place}/content/application~1json/schema`;
+}
+
+// --- the sources ------------------------------------------------------------
+
+const source = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
+
+// The rows of a table of struct field; what is refused as not supported yet
+// is no part of the contract.
+function fieldsOf(file, table) {
+    const text = source(file);
+    const start = text.indexOf(`struct field ${table}[] = {`);
+    assert.ok(start > 0, table);
+    return text.slice(start, text.indexOf('\n};', start)).split(/\n {4}\{/)
+        .filter((row) => /\.name = "/.test(row) && !/FIELD_LATER/.test(row))
+        .map((row) => ({ name: /\.name = "(\w+)"/.exec(row)[1],
+                         required: row.includes('.required = true') }));
+}
+
+describe('the document', () => {
+    test('knows the endpoints of the code, and no others', () => {
+        const rows = source('api/api.c')
+            .matchAll(/\{"([A-Z]+)", "(\/[^"]*)", NEED_/g);
+        const known = [...rows].map(([, method, place]) =>
+            `${method} /v1${place}`).sort();
+        assert.ok(known.length > 0);
+        assert.deepEqual(operations().map(({ method, place }) =>
+            `${method.toUpperCase()} ${place}`).sort(), known);
+    });
+
+    for (const [schema, file, table] of [
+        ['EmailRequest', 'api/email_request.c', 'EMAIL_FIELDS'],
+        ['Attachment', 'api/email_request.c', 'ATTACHMENT_FIELDS'],
+        ['Tag', 'api/email_request.c', 'TAG_FIELDS'],
+        ['WebhookRequest', 'api/webhooks.c', 'WEBHOOK_CREATE_FIELDS'],
+        ['WebhookChange', 'api/webhooks.c', 'WEBHOOK_UPDATE_FIELDS'],
+        ['ApiKeyRequest', 'api/keys.c', 'KEY_FIELDS'],
+    ]) {
+        test(`${schema} has the members of ${table}`, () => {
+            const { properties, required = [] } =
+                contract.components.schemas[schema];
+            // "path" is there to be refused: this server fetches nothing.
+            const fields = fieldsOf(file, table)
+                .filter(({ name }) => name !== 'path');
+            assert.deepEqual(Object.keys(properties).sort(),
+                             fields.map(({ name }) => name).sort());
+            // An attachment needs its content: the code says so by itself.
+            if (schema !== 'Attachment')
+                assert.deepEqual(required, fields
+                    .filter((field) => field.required)
+                    .map(({ name }) => name));
+        });
+    }
+
+    test('knows the names of problems', () => {
+        const names = source('api/problem.def')
+            .matchAll(/^PROBLEM\(\w+, \d+,\s+"(\w+)"/gm);
+        assert.deepEqual(
+            [...contract.components.schemas.Problem.properties.name.enum]
+                .sort(),
+            [...new Set([...names].map(([, name]) => name))].sort());
+    });
+
+    test('knows the events', () => {
+        const rows = source('queue/events.c')
+            .matchAll(/\[EVENT_\w+\] = \{"([\w.]+)"/g);
+        const known = [...rows].map(([, name]) => name).sort();
+        assert.ok(known.length > 0);
+        assert.deepEqual(Object.keys(contract.webhooks).sort(), known);
+        assert.deepEqual(
+            [...contract.components.schemas.EmailEventType.enum].sort(),
+            known.filter((name) => name.startsWith('email.')));
+    });
+
+    test('has examples that fit its schemas', () => {
+        let count = 0;
+        const check = (pointer, media) => {
+            for (const [name, { value }] of Object.entries(media.examples)) {
+                fits(`${pointer}/schema`, value, `${pointer} ${name}`);
+                count++;
+            }
+        };
+        const json = 'content/application~1json';
+        for (const [place, item] of [...Object.entries(contract.paths),
+                                     ...Object.entries(contract.webhooks)])
+            for (const method of METHODS.filter((name) => name in item)) {
+                const root = place in contract.paths ? 'paths' : 'webhooks';
+                const top = `#/${root}/${escaped(place)}/${method}`;
+                const { requestBody, responses } = item[method];
+                if (requestBody)
+                    check(`${top}/requestBody/${json}`,
+                          requestBody.content['application/json']);
+                for (const [status, answer] of Object.entries(responses))
+                    if (answer.content)
+                        check(`${top}/responses/${status}/${json}`,
+                              answer.content['application/json']);
+            }
+        for (const [name, answer] of
+             Object.entries(contract.components.responses))
+            check(`#/components/responses/${name}/${json}`,
+                  answer.content['application/json']);
+        assert.ok(count > 40);
+    });
+});
+
+// --- the running service ------------------------------------------------------
+
+describe('the service', () => {
+    let sink;
+    let service;
+    let receiver;
+    const answered = new Set();
+
+    before(async () => {
+        const redis = await startRedis();
+        sink = await startSink({
+            onRcpt(address) {
+                if (address.startsWith('gone@'))
+                    throw reply(550, '5.1.1 no such mailbox');
+                if (address.startsWith('later@'))
+                    throw reply(451, '4.7.1 greylisted');
+            },
+        });
+        service = await startService({ redis, upstreams: [sink.upstream()] });
+        receiver = await startReceiver();
+        await service.subscribe(receiver);
+    });
+
+    // Calls an operation and demands the status and an answer in its shape.
+    async function call(operationId, status, { id, body, query = '', key,
+                                               headers } = {}) {
+        const operation = operations().find((one) =>
+            one.operationId === operationId);
+        const target = operation.place.replace('{id}', id ?? '') + query;
+        const answer = await service.call(operation.method.toUpperCase(),
+                                          target, body, { key, headers });
+        assert.equal(answer.status, status, answer.text);
+        fits(answerSchema(operation, status), answer.json,
+             `${operationId} ${status}`);
+        assert.match(answer.headers.get('content-type'), /^application\/json/);
+        assert.ok(answer.headers.get('x-request-id'));
+        answered.add(`${operationId} ${status}`);
+        return answer.json;
+    }
+
+    const MAIL = { from: 'App <app@sender.test>', to: 'ada@inbox.test',
+                   subject: 'Hello', text: 'Hello, Ada.' };
+
+    test('answers every operation as described', async () => {
+        const full = { ...contract.paths['/v1/emails'].post.requestBody
+            .content['application/json'].examples.invoice.value };
+        const sent = await call('sendEmail', 200, { body: full });
+        const scheduled = await call('sendEmail', 200, {
+            body: { ...MAIL, scheduled_at: 'in 1 hour', class: 'alert',
+                    expires_in: 60, on_unknown: 'hold', sensitive: true },
+        });
+        assert.equal(scheduled.status, 'scheduled');
+        await service.emailWith(sent.id, 'sent');
+        await call('getEmail', 200, { id: sent.id });
+        await call('getEmail', 200, { id: scheduled.id });
+        await call('listEmailEvents', 200, { id: sent.id });
+        await call('cancelEmail', 200, { id: scheduled.id });
+        await call('cancelEmail', 409, { id: sent.id });
+        await call('getEmail', 200, { id: scheduled.id });
+
+        const hook = await call('createWebhook', 201, {
+            body: { endpoint: receiver.url, events: 'email.sent' },
+        });
+        await call('listWebhooks', 200, { query: '?limit=1' });
+        await call('updateWebhook', 200, { id: hook.id,
+                                           body: { status: 'disabled' } });
+        await call('getWebhook', 200, { id: hook.id });
+        await call('deleteWebhook', 200, { id: hook.id });
+
+        const made = await call('createApiKey', 201, {
+            body: { name: 'web app', permission: 'sending_access' },
+            headers: { 'idempotency-key': 'once' },
+        });
+        const again = await call('createApiKey', 201, {
+            body: { name: 'web app', permission: 'sending_access' },
+            headers: { 'idempotency-key': 'once' },
+        });
+        assert.deepEqual(again, { id: made.id });
+        await call('listApiKeys', 200);
+        await call('listWebhooks', 401, { key: made.token });
+        await call('deleteApiKey', 200, { id: made.id });
+    });
+
+    test('refuses in the one shape', async () => {
+        await call('sendEmail', 400, { body: '{' });
+        await call('sendEmail', 401, { body: MAIL, key: null });
+        await call('sendEmail', 403, { body: MAIL, key: 'ph_live_x' });
+        await call('sendEmail', 415, {
+            body: 'from=x', headers: { 'content-type': 'text/plain' },
+        });
+        await call('sendEmail', 422, {
+            body: { ...MAIL, to: ['a@b@c.test'], sujbect: 'x', text: 7,
+                    headers: { Date: 'now' }, attachments: [{}] },
+        });
+        await call('sendEmail', 200, { body: MAIL,
+                                       headers: { 'idempotency-key': 'k' } });
+        await call('sendEmail', 409, { body: { ...MAIL, subject: 'Other' },
+                                       headers: { 'idempotency-key': 'k' } });
+        await call('getEmail', 404, { id: UNKNOWN_ID });
+        await call('getEmail', 422, { id: '17' });
+        await call('listEmailEvents', 404, { id: UNKNOWN_ID });
+        await call('cancelEmail', 404, { id: UNKNOWN_ID });
+        await call('createWebhook', 413, {
+            body: { endpoint: receiver.url, events: 'x'.repeat(70_000) },
+        });
+        await call('createWebhook', 422, { body: { events: [] } });
+        await call('listWebhooks', 422, { query: '?limit=0' });
+        await call('updateWebhook', 404, { id: UNKNOWN_ID, body: {} });
+        await call('deleteWebhook', 404, { id: UNKNOWN_ID });
+        await call('createApiKey', 422, { body: { name: '' } });
+        await call('deleteApiKey', 404, { id: UNKNOWN_ID });
+    });
+
+    test('tells of events as described', async () => {
+        const { id: refused } = await call('sendEmail', 200, {
+            body: { ...MAIL, to: ['ada@inbox.test', 'gone@inbox.test'],
+                    tags: [{ name: 'kind', value: 'test' }],
+                    metadata: { a: 'b' } },
+        });
+        const { id: late } = await call('sendEmail', 200, {
+            body: { ...MAIL, to: 'later@inbox.test', expires_in: 1,
+                    class: 'verification' },
+        });
+        const { id: canceled } = await call('sendEmail', 200, {
+            body: { ...MAIL, scheduled_at: 'in 1 hour' },
+        });
+        await call('cancelEmail', 200, { id: canceled });
+        for (const [id, type] of [
+            [refused, 'email.queued'], [refused, 'email.sent'],
+            [refused, 'email.bounced'], [late, 'email.delivery_delayed'],
+            [late, 'email.expired'], [canceled, 'email.scheduled'],
+            [canceled, 'email.canceled'],
+        ]) {
+            const event = await receiver.event(id, type, 20_000);
+            fits(`#/webhooks/${type}/post/requestBody/content` +
+                 '/application~1json/schema', event.payload, type);
+        }
+        for (const id of [refused, late, canceled])
+            await call('listEmailEvents', 200, { id });
+        await call('getEmail', 200, { id: refused });
+    });
+
+    test('was asked for every operation', () => {
+        for (const { operationId } of operations())
+            assert.ok([...answered].some((one) =>
+                one.startsWith(`${operationId} 2`)), operationId);
+    });
+});
