@@ -5,7 +5,6 @@
 #include <jansson.h>
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- reading --- */
@@ -47,23 +46,37 @@ static void refuse(struct error *err, struct str text, size_t at,
     error_set(err, ERR_INPUT, "line %u, column %u: %s", line, column, why);
 }
 
+/* Where the string that begins at at (behind its quote) ends: at its closing
+ * quote, or at the end of the text. Mail is mostly long strings, so they are
+ * crossed by memchr; every byte is looked at twice at most. */
+static size_t string_end(struct str text, size_t at)
+{
+    ptrdiff_t quote = str_index(text, '"', at);
+
+    while (quote >= 0) {
+        ptrdiff_t escape =
+            str_index(str_slice(text, 0, (size_t)quote), '\\', at);
+
+        if (escape < 0)
+            return (size_t)quote;
+        at = (size_t)escape + 2;
+        if (at > (size_t)quote)
+            quote = str_index(text, '"', at);
+    }
+    return text.len;
+}
+
 /* The library descends by recursion, 2,048 deep; here the depth is known
  * before it begins. Brackets need not match: it will see to that. */
 static bool is_shallow(struct str text, struct error *err)
 {
     unsigned depth = 0;
-    bool quoted = false;
 
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
 
-        if (quoted) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                quoted = false;
-        } else if (c == '"') {
-            quoted = true;
+        if (c == '"') {
+            i = string_end(text, i + 1);
         } else if (c == '[' || c == '{') {
             if (++depth > JSON_DEPTH_MAX) {
                 refuse(err, text, i, "nested too deep");
@@ -289,36 +302,59 @@ void json_close_list(struct json_out *out)
     close_level(out, false);
 }
 
-static bool is_plain(char c)
+#define ONES UINT64_C(0x0101010101010101)
+
+/* How a byte is written in a string: 0 as it is, 'u' as \u00XX, else behind a
+ * backslash. */
+static const char ESCAPES[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u',          'b',
+    't', 'n', 'u', 'f', 'r', 'u',         'u',           'u',          'u',
+    'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u',          'u',
+    'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\', [0x7f] = 'u',
+};
+
+/* Bytes of a word that are zero, marked by their high bits. A mark may be
+ * wrong only above a right one, which does for "none". */
+static uint64_t zero_bytes(uint64_t word)
 {
-    return (unsigned char)c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+    return (word - ONES) & ~word & (ONES << 7);
 }
 
-static void escape(struct buf *buf, char c)
+/* How many bytes at the front need no escape; eight at a time. */
+static size_t plain_run(struct str s)
 {
-    static const char shorts[] = "\"\\\b\f\n\r\t";
-    static const char letters[] = "\"\\bfnrt";
-    const char *at = c == '\0' ? NULL : strchr(shorts, c);
+    size_t at = 0;
+    uint64_t word;
 
-    if (at != NULL)
-        buf_addf(buf, "\\%c", letters[at - shorts]);
-    else
-        buf_addf(buf, "\\u%04x", (unsigned char)c);
+    for (; s.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, s.ptr + at, sizeof word);
+        if ((((word - ONES * 0x20) & ~word & (ONES << 7)) |
+             zero_bytes(word ^ ONES * '"') | zero_bytes(word ^ ONES * '\\') |
+             zero_bytes(word ^ ONES * 0x7f)) != 0)
+            break;
+    }
+    while (at < s.len && ESCAPES[(unsigned char)s.ptr[at]] == 0)
+        at++;
+    return at;
 }
 
 static void put_quoted(struct buf *buf, struct str text)
 {
-    size_t from = 0;
-
     buf_add_char(buf, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        if (is_plain(text.ptr[i]))
-            continue;
-        buf_add(buf, str_slice(text, from, i - from));
-        escape(buf, text.ptr[i]);
-        from = i + 1;
+    for (;;) {
+        size_t run = plain_run(text);
+        unsigned char c;
+
+        buf_add(buf, str_slice(text, 0, run));
+        if (run == text.len)
+            break;
+        c = (unsigned char)text.ptr[run];
+        if (ESCAPES[c] == 'u')
+            buf_addf(buf, "\\u%04x", c);
+        else
+            buf_add(buf, str_make((const char[]){'\\', ESCAPES[c]}, 2));
+        text = str_from(text, run + 1);
     }
-    buf_add(buf, str_from(text, from));
     buf_add_char(buf, '"');
 }
 

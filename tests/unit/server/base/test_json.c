@@ -215,6 +215,34 @@ static void writing_nests_and_separates(void **state)
     buf_finish(&buf);
 }
 
+/* Each byte at each place of a word: what is written is read again. */
+static void every_byte_is_escaped_wherever_it_stands(void **state)
+{
+    struct json *root;
+    struct buf buf;
+    char text[24];
+
+    (void)state;
+    buf_init(&buf, OUT_MAX);
+    for (int c = 1; c < 0x80; c++) {
+        for (size_t at = 0; at < 16; at++) {
+            struct json_out out;
+
+            memset(text, 'a', sizeof text);
+            text[at] = (char)c;
+            text[at + 7] = (char)c;
+            buf_clear(&buf);
+            json_out_init(&out, &buf);
+            json_put_str(&out, str_make(text, sizeof text));
+            root = json_parse(buf_str(&buf), NULL);
+            assert_true(str_eq(json_str(root), str_make(text, sizeof text)));
+            assert_false(str_has_control(buf_str(&buf)));
+            json_destroy(&root);
+        }
+    }
+    buf_finish(&buf);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -226,6 +254,7 @@ int main(void)
         cmocka_unit_test(members_come_in_their_order),
         cmocka_unit_test(dumping_gives_the_text_again),
         cmocka_unit_test(writing_nests_and_separates),
+        cmocka_unit_test(every_byte_is_escaped_wherever_it_stands),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
