@@ -139,15 +139,19 @@ static bool in_brackets(struct str text, struct str *inner)
     return true;
 }
 
-enum flaw msg_id_check(struct str text)
+bool is_msg_id(struct str text)
 {
     struct str rest;
     struct str left = S("");
 
-    if (text.len > MSG_ID_MAX || !in_brackets(text, &rest) ||
-        !str_cut(&rest, '@', &left) || !is_dot_atom(left) || !is_dot_atom(rest))
-        return FLAW_HEADER_MSG_ID;
-    return FLAW_NONE;
+    return text.len <= FOLD_WORD_MAX && in_brackets(text, &rest) &&
+           str_cut(&rest, '@', &left) && is_dot_atom(left) && is_dot_atom(rest);
+}
+
+enum flaw msg_id_check(struct str text)
+{
+    return text.len <= MSG_ID_MAX && is_msg_id(text) ? FLAW_NONE
+                                                     : FLAW_HEADER_MSG_ID;
 }
 
 /* The ids that others gave their messages are taken as they are, so long as

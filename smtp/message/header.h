@@ -25,7 +25,7 @@ enum {
     HEADER_LINE_MAX = 998,   /* bytes without the line end */
     SUBJECT_MAX = 998,       /* bytes */
     TAG_MAX = 256,           /* bytes of a name or a value */
-    MSG_ID_MAX = 250,        /* bytes, with the angle brackets */
+    MSG_ID_MAX = 250,        /* bytes of a caller's, with the brackets */
 };
 
 struct header {
@@ -45,7 +45,8 @@ bool header_find(const struct header *headers, size_t count, const char *name,
                  struct str *value);
 
 enum flaw subject_check(struct str subject);
-enum flaw msg_id_check(struct str text); /* <left@right> */
+enum flaw msg_id_check(struct str text); /* a Message-ID of the caller's */
+bool is_msg_id(struct str text);         /* <left@right>, fit for one line */
 enum flaw tag_check(struct str text);    /* a name or a value */
 
 /* Writers. Each adds one whole field with its CRLF, folded (soft limit 78).

@@ -247,7 +247,7 @@ static void add_lists(const struct message *message, struct buf *out)
 
 static void add_header(const struct message *message, struct buf *out)
 {
-    CHECK(msg_id_check(message->message_id) == FLAW_NONE);
+    CHECK(is_msg_id(message->message_id));
     add_lists(message, out);
     header_add_text(out, "Subject", message->subject);
     header_add_date(out, message->date_ms);

@@ -53,7 +53,7 @@ struct message {
     const struct header *headers;
     size_t header_count;
 
-    struct str message_id; /* with angle brackets */
+    struct str message_id; /* is_msg_id; of ours it may be over MSG_ID_MAX */
     int64_t date_ms;       /* Unix time of the Date field */
     struct str seed;       /* of the boundaries: the id of the job */
     struct str entity_ref; /* X-Entity-Ref-ID; empty: none */

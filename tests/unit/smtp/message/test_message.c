@@ -191,6 +191,23 @@ static void the_callers_headers_have_their_places(void **state)
                         "X-Campaign: spring\r\n" MIME PLAIN "x\r\n");
 }
 
+/* A Message-ID of ours holds the domain of the sender, of any length. */
+static void a_long_domain_is_no_trouble(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[295];
+
+    memset(id, 'd', sizeof id);
+    memcpy(id, "<1@", 3);
+    id[sizeof id - 1] = '>';
+    fixture->message.has_text = true;
+    fixture->message.message_id = str_make(id, sizeof id);
+    assert_int_equal(msg_id_check(fixture->message.message_id),
+                     FLAW_HEADER_MSG_ID);
+    assert_true(
+        str_contains(str_of(compose(fixture)), fixture->message.message_id));
+}
+
 static void without_visible_recipients_to_says_so(void **state)
 {
     struct fixture *fixture = *state;
@@ -442,6 +459,7 @@ int main(void)
         TEST(html_alone_gets_a_text),
         TEST(an_empty_text_leaves_html_alone),
         TEST(the_callers_headers_have_their_places),
+        TEST(a_long_domain_is_no_trouble),
         TEST(without_visible_recipients_to_says_so),
         TEST(cc_and_reply_to_are_written),
         TEST(images_that_the_html_shows_are_related),
