@@ -207,11 +207,11 @@ static void tell_over(struct smtp_session *session)
     session->is_carrying = false;
     if (txn->must_close || (session->then & THEN_CLOSE) != 0 ||
         has_surplus(session)) {
-        session->says_quit = false;
         session->events->gone(session);
         return;
     }
     arm(session); /* the idle time */
+    session->says_quit = true;
     session->events->free(session);
 }
 
@@ -294,6 +294,7 @@ static void follow_greet(struct smtp_session *session)
         break;
     case GREET_FAILED:
         timer_clear(session->loop, &session->timer);
+        session->says_quit = session->greet.finding.code != 0;
         session->events->failed(session, &session->greet.finding);
         break;
     }
@@ -503,7 +504,7 @@ void session_close(struct smtp_session **ptr)
         return;
     CHECK(!session->is_closed);
     session->is_closed = true;
-    if (is_resting(session) && session->says_quit)
+    if (session->says_quit)
         say_quit(session);
     timer_clear(session->loop, &session->timer);
     if (session->lookup != NULL)
@@ -518,6 +519,7 @@ void session_carry(struct smtp_session *session,
 {
     CHECK(is_resting(session));
     session->is_carrying = true;
+    session->says_quit = false;
     session->is_told = false;
     session->then = 0;
     session->messages++;

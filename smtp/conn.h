@@ -75,7 +75,7 @@ struct smtp_session {
 
     struct greet greet;
     bool is_greeted;
-    bool says_quit;   /* when it is closed at rest */
+    bool says_quit;   /* if it is closed now */
     bool is_carrying; /* txn is under way */
     bool is_told;     /* settled was called for it */
     struct txn txn;

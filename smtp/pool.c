@@ -371,6 +371,8 @@ static void on_opened(struct smtp_session *session)
               log_int("ms", clock_now_ms() - session->began_ms));
     move(session, SESSION_IDLE);
     pool_serve(upstream);
+    if (upstream->smtp->is_stopping)
+        pool_close_idle(upstream);
     smtp_note_room(upstream->smtp);
 }
 

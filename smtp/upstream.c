@@ -4,6 +4,8 @@
 #include "server/base/mem.h"
 
 enum {
+    LOGIN_MAX = 2048, /* as base64 well within a session's output */
+
     /* Files and numbers have no lifetime; asking is cheap, but not for each
      * of a hundred sessions that open in one turn. */
     ADDRESS_TTL_MIN_S = 5,
@@ -81,6 +83,14 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         .login = {str_of(config->username), str_of(config->password)},
     };
     init_series(upstream);
+    if (upstream->policy.login.username.len +
+            upstream->policy.login.password.len >
+        LOGIN_MAX) {
+        error_set(err, ERR_CONFIG,
+                  "upstream %s: username and password are longer than %d bytes",
+                  config->name, LOGIN_MAX);
+        return false;
+    }
     return init_tls(upstream, err);
 }
 

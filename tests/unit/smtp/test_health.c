@@ -1,0 +1,63 @@
+/* How long an upstream is left alone. */
+#include "smtp/health.h"
+
+#include "check_cmocka.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
+
+static void failures_double_up_to_a_minute(void **state)
+{
+    static const int64_t RESTS_MS[] = {1000,  2000,  4000,  8000,
+                                       16000, 32000, 60000, 60000};
+    struct health health = {0};
+    int64_t now_ms = 5000;
+
+    (void)state;
+    assert_false(health_is_probed(&health, now_ms));
+    for (size_t i = 0; i < sizeof RESTS_MS / sizeof RESTS_MS[0]; i++) {
+        health_failed(&health, now_ms);
+        health_failed(&health, now_ms); /* those that fail together count one */
+        assert_true(health_is_resting(&health, now_ms + RESTS_MS[i] - 1));
+        assert_false(health_is_probed(&health, now_ms + RESTS_MS[i] - 1));
+        now_ms += RESTS_MS[i];
+        assert_false(health_is_resting(&health, now_ms));
+        assert_true(health_is_probed(&health, now_ms));
+    }
+    health_reached(&health);
+    assert_false(health_is_probed(&health, now_ms));
+    health_failed(&health, now_ms);
+    assert_false(health_is_resting(&health, now_ms + 1000));
+}
+
+static void pauses_last_minutes(void **state)
+{
+    static const int64_t RESTS_MS[] = {MINUTE, 5 * MINUTE, 15 * MINUTE,
+                                       15 * MINUTE};
+    struct health health = {0};
+    int64_t now_ms = 5000;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof RESTS_MS / sizeof RESTS_MS[0]; i++) {
+        health_paused(&health, now_ms);
+        health_paused(&health, now_ms);
+        health_failed(&health, now_ms);
+        health_reached(&health); /* a login alone does not end it */
+        assert_true(health_is_resting(&health, now_ms + RESTS_MS[i] - 1));
+        now_ms += RESTS_MS[i];
+        assert_true(health_is_probed(&health, now_ms));
+    }
+    health_well(&health);
+    assert_false(health_is_probed(&health, now_ms));
+    health_paused(&health, now_ms);
+    assert_false(health_is_resting(&health, now_ms + MINUTE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(failures_double_up_to_a_minute),
+        cmocka_unit_test(pauses_last_minutes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

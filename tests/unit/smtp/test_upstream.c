@@ -1,0 +1,165 @@
+/* An upstream's addresses, and how many mails it has room for. */
+#include "smtp/upstream.h"
+
+#include "server/base/clock.h"
+
+#include "check_cmocka.h"
+
+enum { START_MS = 1000000, HOUR_MS = 3600 * 1000 };
+
+static struct address address_of(const char *text)
+{
+    struct address address;
+
+    assert_true(address_parse(str_of(text), 25, &address));
+    return address;
+}
+
+static struct dns_answer found(const char *one, const char *two, uint32_t ttl_s)
+{
+    struct dns_answer answer = {
+        .status = DNS_FOUND,
+        .reason = "",
+        .count = two == NULL ? 1 : 2,
+        .ttl_s = ttl_s,
+    };
+
+    answer.addresses[0] = address_of(one);
+    if (two != NULL)
+        answer.addresses[1] = address_of(two);
+    return answer;
+}
+
+static void addresses_live_as_long_as_dns_says(void **state)
+{
+    struct smtp_upstream upstream = {0};
+    struct dns_answer answer = found("192.0.2.1", NULL, 30);
+    enum smtp_trouble trouble;
+
+    (void)state;
+    clock_set(START_MS, START_MS);
+    assert_false(upstream_addresses_fresh(&upstream));
+    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    clock_set(START_MS + 29999, START_MS);
+    assert_true(upstream_addresses_fresh(&upstream));
+    clock_set(START_MS + 30000, START_MS);
+    assert_false(upstream_addresses_fresh(&upstream));
+}
+
+static void failed_look_ups_fall_back(void **state)
+{
+    struct smtp_upstream upstream = {0};
+    struct dns_answer good = found("192.0.2.1", NULL, 0);
+    struct dns_answer failed = {.status = DNS_FAILED, .reason = "servfail"};
+    struct dns_answer none = {.status = DNS_NOT_FOUND, .reason = "nxdomain"};
+    enum smtp_trouble trouble;
+
+    (void)state;
+    clock_set(START_MS, START_MS);
+    assert_false(upstream_take_answer(&upstream, &failed, &trouble));
+    assert_int_equal(trouble, TROUBLE_NO_DNS);
+    assert_true(upstream_take_answer(&upstream, &good, &trouble));
+    clock_set(START_MS + HOUR_MS - 1, START_MS);
+    assert_true(upstream_take_answer(&upstream, &failed, &trouble));
+    assert_false(upstream_take_answer(&upstream, &none, &trouble));
+    assert_int_equal(trouble, TROUBLE_NO_NAME);
+    clock_set(START_MS + HOUR_MS, START_MS);
+    assert_false(upstream_take_answer(&upstream, &failed, &trouble));
+}
+
+static void the_address_that_worked_goes_first(void **state)
+{
+    struct smtp_upstream upstream = {0};
+    struct dns_answer answer = found("192.0.2.1", "2001:db8::1", 30);
+    struct address two = address_of("2001:db8::1");
+    struct address tries[4];
+    enum smtp_trouble trouble;
+
+    (void)state;
+    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
+    assert_true(address_eq(&tries[1], &answer.addresses[0])); /* last first */
+    upstream_note_address(&upstream, &two);
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
+    assert_true(address_eq(&tries[1], &two));
+    assert_int_equal(upstream_tries(&upstream, tries, 1), 1);
+    assert_true(address_eq(&tries[0], &two));
+    answer = found("192.0.2.9", NULL, 30);
+    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 1);
+}
+
+static const struct fact {
+    const char *name;
+    size_t limit;
+    size_t late; /* in hand of lanes 2 and 3 */
+    size_t urgent;
+    double average_ms;
+    size_t urgent_room;
+    size_t late_room;
+} FACTS[] = {
+    {"nothing at all", 0, 0, 0, 0, 0, 0},
+    {"a single session is everybody's", 1, 0, 0, 0, 1, 1},
+    {"two: one is kept", 2, 0, 0, 0, 2, 1},
+    {"two: the late ones have theirs", 2, 1, 0, 0, 1, 0},
+    {"eight: two are kept", 8, 0, 0, 0, 8, 6},
+    {"the urgent ones may take all", 8, 0, 8, 0, 0, 0},
+    {"the late ones what is left", 8, 0, 5, 0, 3, 3},
+    {"sixteen: four are kept", 16, 12, 0, 0, 4, 0},
+    {"slow: nothing ahead", 8, 8, 0, 51, 0, 0},
+    {"50 ms: one ahead of each", 8, 8, 0, 50, 8, 6},
+    {"fast: four ahead of each", 8, 8, 0, 0.5, 32, 30},
+};
+
+static void room(void **state)
+{
+    (void)state;
+    clock_set(START_MS, START_MS);
+    for (size_t i = 0; i < COUNT_OF(FACTS); i++) {
+        struct smtp_upstream upstream = {
+            .share = FACTS[i].limit,
+            .limit = FACTS[i].limit,
+            .average_ms = FACTS[i].average_ms,
+            .carried = {FACTS[i].urgent, 0, FACTS[i].late, 0},
+        };
+
+        print_message("  %s\n", FACTS[i].name);
+        assert_int_equal(upstream_room(&upstream, 1), FACTS[i].urgent_room);
+        assert_int_equal(upstream_room(&upstream, 2), FACTS[i].late_room);
+    }
+}
+
+static void the_limit_recovers(void **state)
+{
+    struct smtp_upstream upstream = {.share = 8, .limit = 8};
+
+    (void)state;
+    upstream.counts[SESSION_BUSY] = 6;
+    upstream_slow_down(&upstream);
+    assert_int_equal(upstream.limit, 3);
+    upstream_slow_down(&upstream);
+    upstream_slow_down(&upstream);
+    upstream_slow_down(&upstream);
+    assert_int_equal(upstream.limit, 1);
+    for (unsigned i = 0; i < 31; i++)
+        upstream_note_taken(&upstream, 1);
+    assert_int_equal(upstream.limit, 1);
+    upstream_note_taken(&upstream, 1);
+    assert_int_equal(upstream.limit, 2);
+    for (unsigned i = 0; i < 1000; i++)
+        upstream_note_taken(&upstream, 1);
+    assert_int_equal(upstream.limit, 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_live_as_long_as_dns_says),
+        cmocka_unit_test(failed_look_ups_fall_back),
+        cmocka_unit_test(the_address_that_worked_goes_first),
+        cmocka_unit_test(room),
+        cmocka_unit_test(the_limit_recovers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
