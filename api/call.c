@@ -140,15 +140,12 @@ static struct str sha256_hex(struct call *call, struct str text)
 void call_fingerprint(struct call *call)
 {
     struct http_request *request = call->request;
-    unsigned char body[SHA256_SIZE];
     struct str all;
 
-    secret_sha256(http_body(request), body);
     all =
-        arena_printf(call->arena, "%.*s %.*s\n", STR_ARG(http_method(request)),
-                     STR_ARG(http_path(request)));
-    all = arena_printf(call->arena, "%.*s%.*s", STR_ARG(all),
-                       STR_ARG(sha256_hex(call, str_make(body, sizeof body))));
+        arena_printf(call->arena, "%.*s /v1%.*s\n%.*s",
+                     STR_ARG(http_method(request)), STR_ARG(http_path(request)),
+                     STR_ARG(sha256_hex(call, http_body(request))));
     call->idempotency.fingerprint = sha256_hex(call, all);
 }
 

@@ -1,5 +1,6 @@
 #include "api/email_request.h"
 
+#include "api/tables.h"
 #include "api/when.h"
 #include "server/base/buf.h"
 #include "server/base/codec.h"
@@ -22,16 +23,16 @@ static const char *const CLASSES[] = {"verification",  "reset", "alert",
                                       "transactional", "bulk",  NULL};
 static const char *const ON_UNKNOWN[] = {"retry", "hold", "fail", NULL};
 
-static const struct field TAG_FIELDS[] = {
+const struct field TAG_FIELDS[] = {
     {.name = "name", .type = FIELD_TEXT, .required = true, .max = TAG_MAX},
     {.name = "value", .type = FIELD_TEXT, .required = true, .max = TAG_MAX},
     {.name = NULL},
 };
 
 #define OF_ATTACHMENT .kind = PROBLEM_INVALID_ATTACHMENT
-static const struct field ATTACHMENT_FIELDS[] = {
+const struct field ATTACHMENT_FIELDS[] = {
     {.name = "content", .type = FIELD_TEXT, .max = INT32_MAX, OF_ATTACHMENT},
-    {.name = "path", .type = FIELD_TEXT, .max = 2048, OF_ATTACHMENT},
+    {.name = "path", .type = FIELD_LATER, OF_ATTACHMENT},
     {.name = "filename",
      .type = FIELD_TEXT,
      .max = FILENAME_MAX_BYTES,
@@ -44,7 +45,7 @@ static const struct field ATTACHMENT_FIELDS[] = {
     {.name = NULL},
 };
 
-static const struct field EMAIL_FIELDS[] = {
+const struct field EMAIL_FIELDS[] = {
     {.name = "from",
      .type = FIELD_TEXT,
      .required = true,
@@ -313,13 +314,6 @@ static void read_content(struct reader *reader, size_t index,
     struct str content = json_get_str(from, "content");
     struct buf *bytes = &request->contents[index];
 
-    if (field_is_there(from, "path")) {
-        faults_add(reader->faults, PROBLEM_INVALID_ATTACHMENT,
-                   pointer_member(reader->arena, pointer, S("path")),
-                   "remote_fetch_off",
-                   "is not fetched by this server; give `content`");
-        return;
-    }
     if (!field_is_there(from, "content")) {
         faults_add(reader->faults, PROBLEM_INVALID_ATTACHMENT, pointer,
                    "no_content", "needs `content`, in base64");

@@ -35,7 +35,6 @@ static const struct {
     {417, "Expectation Failed"},
     {422, "Unprocessable Content"},
     {429, "Too Many Requests"},
-    {500, "Internal Server Error"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
 };
@@ -86,6 +85,15 @@ static void add_faults(struct json_out *out, const struct faults *faults)
     json_close_list(out);
 }
 
+/* The documented form of the path, whichever was asked for. */
+static struct str instance_of(struct http_request *request)
+{
+    if (http_route_of(request) == NULL)
+        return http_path(request);
+    return arena_printf(http_arena(request), "/v1%.*s",
+                        STR_ARG(http_path(request)));
+}
+
 void problem_write(struct http_request *request, const struct problem *problem,
                    struct buf *body)
 {
@@ -102,7 +110,7 @@ void problem_write(struct http_request *request, const struct problem *problem,
     json_add_cstr(&out, "title", title_of(status));
     json_add_int(&out, "status", status);
     json_add_str(&out, "detail", message);
-    json_add_str(&out, "instance", http_path(request));
+    json_add_str(&out, "instance", instance_of(request));
     json_add_cstr(&out, "code", KINDS[problem->kind].code);
     add_faults(&out, problem->faults);
     json_add_str(&out, "request_id", http_request_id(request));

@@ -1,4 +1,5 @@
 #include "api/call.h"
+#include "api/tables.h"
 #include "server/base/clock.h"
 #include "server/base/nearest.h"
 #include "server/base/secret.h"

@@ -606,7 +606,7 @@ static void problems_have_their_shape(void **state)
                   "`text`?\",\"type\":\"about:blank\","
                   "\"title\":\"Unprocessable Content\",\"status\":422,"
                   "\"detail\":\"`txt` is not a known field; did you mean "
-                  "`text`?\",\"instance\":\"/emails\","
+                  "`text`?\",\"instance\":\"/v1/emails\","
                   "\"code\":\"validation_error\",\"errors\":[{\"pointer\":"
                   "\"/txt\",\"code\":\"unknown_field\",\"message\":");
     expect(world, "\"request_id\":\"r-1\"}");

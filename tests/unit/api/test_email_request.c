@@ -137,7 +137,7 @@ static const struct {
      "/attachments/0 no_content"},
     {"an attachment to fetch",
      WITH("\"attachments\":[{\"path\":\"https://a.test/x\"}]"),
-     "/attachments/0/path remote_fetch_off"},
+     "/attachments/0/path not_supported"},
     {"bad base64",
      WITH("\"attachments\":[{\"content\":\"YQ==\"},{\"content\":\"YQ=\"},"
           "{\"content\":\"*\"},{\"content\":\"Y\\nQ==\"}]"),

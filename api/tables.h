@@ -1,0 +1,15 @@
+/* tables.h - the request bodies of the API, as tables (fields.h). The test of
+ * openapi.yaml holds each against the schema of the same name. */
+#ifndef API_TABLES_H
+#define API_TABLES_H
+
+#include "api/fields.h"
+
+extern const struct field EMAIL_FIELDS[];          /* EmailRequest */
+extern const struct field ATTACHMENT_FIELDS[];     /* Attachment */
+extern const struct field TAG_FIELDS[];            /* Tag */
+extern const struct field WEBHOOK_CREATE_FIELDS[]; /* WebhookRequest */
+extern const struct field WEBHOOK_UPDATE_FIELDS[]; /* WebhookChange */
+extern const struct field KEY_FIELDS[];            /* ApiKeyRequest */
+
+#endif
