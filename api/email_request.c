@@ -14,6 +14,8 @@ enum {
     ATTACHMENTS_MAX = 100,
     METADATA_MAX = 2048, /* bytes, as JSON */
     TIME_TEXT_MAX = 64,
+    HEADERS_SIZE_MAX =
+        HEADER_COUNT_MAX * 4 * (HEADER_NAME_MAX + HEADER_VALUE_MAX),
     EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
 };
 
@@ -459,6 +461,50 @@ static void read_choices(struct reader *reader)
                                                           : ON_UNKNOWN_RETRY;
 }
 
+/* ---- how large -------------------------------------------------------------
+ */
+
+static const struct attachment *files_of(struct reader *reader)
+{
+    const struct email_request *request = reader->request;
+    struct attachment *files = ARENA_ARRAY(reader->arena, struct attachment,
+                                           request->attachment_count);
+
+    for (size_t i = 0; i < request->attachment_count; i++)
+        files[i] = (struct attachment){
+            .content = request->attachment_bytes[i].bytes,
+            .name = request->attachments[i].filename,
+            .type = request->attachments[i].content_type,
+        };
+    return files;
+}
+
+/* What the worker could not compose must not be accepted. Headers are too
+ * small to matter. */
+static void check_size(struct reader *reader)
+{
+    const struct email_request *request = reader->request;
+    struct message message = {
+        .from = request->from,
+        .to_count = request->to.count,
+        .cc_count = request->cc.count,
+        .reply_to_count = request->reply_to.count,
+        .subject = request->subject,
+        .has_text = member(reader, "text") != NULL,
+        .text = json_get_str(reader->root, "text"),
+        .html = json_get_str(reader->root, "html"),
+        .attachments = files_of(reader),
+        .attachment_count = request->attachment_count,
+    };
+
+    if (message_size_bound(&message) + HEADERS_SIZE_MAX > MESSAGE_BYTES_MAX)
+        faults_add(
+            reader->faults, PROBLEM_VALIDATION_ERROR, S(""),
+            "message_too_large",
+            "makes a mail that may be over %d MiB, encoded as it must be",
+            MESSAGE_BYTES_MAX >> 20);
+}
+
 /* ---- all of it -------------------------------------------------------------
  */
 
@@ -525,6 +571,8 @@ bool email_request_read(struct email_request *request, struct arena *arena,
     read_choices(&reader);
     read_schedule(&reader);
     read_deadline(&reader);
+    if (faults->count == 0)
+        check_size(&reader);
     if (faults->count > 0)
         return false;
     request->mail_json = without_contents(&reader, body);

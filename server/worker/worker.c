@@ -13,10 +13,6 @@
 
 #include <stdlib.h>
 
-enum {
-    MESSAGE_MAX = 64 << 20, /* 40 MiB of attachments in base64, and a rest */
-};
-
 /* The composed message of one email, shared by its deliveries here. */
 struct mail {
     struct list link; /* of worker.mails */
@@ -76,7 +72,7 @@ static struct mail *mail_of(struct worker *worker,
     mail->record = claim->record;
     mail->users = 1;
     mail->arena = arena_create();
-    buf_init(&mail->bytes, MESSAGE_MAX);
+    buf_init(&mail->bytes, MESSAGE_BYTES_MAX);
     mail->is_good =
         compose(claim->record, claim->attachments, mail->arena, &mail->bytes,
                 &mail->from, &mail->needs_utf8, &mail->flaw);

@@ -28,6 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of a composed message: room for what a request of 40 MiB can hold, save for
+ * html of ten megabytes without a text of its own. */
+enum { MESSAGE_BYTES_MAX = 64 << 20 };
+
 /* Everything in it belongs to the caller, has passed the checks of this room
  * and is valid UTF-8. */
 struct message {
@@ -66,16 +70,12 @@ struct message {
 size_t message_compose(const struct message *message, struct arena *arena,
                        struct buf *out);
 
-/* An upper bound for what message_compose will add, without composing. */
+/* An upper bound for what message_compose will add, without composing: to
+ * refuse what would be over MESSAGE_BYTES_MAX before it is accepted. */
 size_t message_size_bound(const struct message *message);
 
 /* A header field carries an address that needs SMTPUTF8, so every delivery of
  * the message does, whatever its own recipient. */
 bool message_needs_utf8(const struct message *message);
-
-/* Adds bytes in the transparent form of DATA: a dot before each dot at a line
- * start (RFC 5321 section 4.5.2). bytes begin at a line start and hold CRLF
- * as the only line end, which is CHECKed. The closing dot is not added. */
-void message_stuff(struct str bytes, struct buf *out);
 
 #endif

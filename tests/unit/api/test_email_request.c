@@ -428,6 +428,29 @@ static void faults_are_bounded(void **state)
     buf_finish(&body);
 }
 
+static void a_mail_that_cannot_be_composed_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct buf body;
+    char *page;
+
+    buf_init(&body, 16 << 20);
+    buf_add_cstr(&body, "{" FROM "," TO "," SUBJECT ",\"html\":\"");
+    page = buf_space(&body, 12 << 20);
+    assert_non_null(page);
+    memset(page, 'x', 12 << 20);
+    buf_grown(&body, 12 << 20);
+    buf_add_cstr(&body, "\"}");
+    assert_false(read_str(world, buf_str(&body)));
+    assert_true(str_eq(faults_text(world), S(" message_too_large")));
+    /* With a text of its own there is none to be made of twelve megabytes. */
+    buf_truncate(&body, body.len - 1);
+    buf_add_cstr(&body, "," TEXT "}");
+    assert_true(read_str(world, buf_str(&body)));
+    email_request_finish(&world->request);
+    buf_finish(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +466,7 @@ int main(void)
         TEST(tags_metadata_and_headers_are_read),
         TEST(two_kilobytes_of_metadata_are_the_most),
         TEST(faults_are_bounded),
+        TEST(a_mail_that_cannot_be_composed_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

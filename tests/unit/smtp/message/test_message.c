@@ -422,32 +422,6 @@ static void utf8_addresses_are_announced(void **state)
     assert_true(message_needs_utf8(&fixture->message));
 }
 
-static const struct {
-    const char *bytes;
-    const char *stuffed;
-} DOTS[] = {
-    {"", ""},
-    {"a\r\n", "a\r\n"},
-    {".\r\n", "..\r\n"},
-    {"..\r\n", "...\r\n"},
-    {".a\r\n.\r\nb.\r\n\r\n.", "..a\r\n..\r\nb.\r\n\r\n.."},
-    {"a\r\n\r\n.\r\n\r\n", "a\r\n\r\n..\r\n\r\n"},
-};
-
-static void dots_at_line_starts_are_doubled(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(DOTS); i++) {
-        struct buf out;
-
-        buf_init(&out, 1024);
-        message_stuff(str_of(DOTS[i].bytes), &out);
-        buf_add_cstr(&out, "");
-        assert_string_equal(out.data, DOTS[i].stuffed);
-        buf_finish(&out);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -467,7 +441,6 @@ int main(void)
         TEST(equal_input_gives_equal_bytes),
         TEST(what_does_not_fit_is_said),
         TEST(utf8_addresses_are_announced),
-        TEST(dots_at_line_starts_are_doubled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
