@@ -107,29 +107,46 @@ static void idle_check(struct conn *conn)
     timer_set(conn->httpd->loop, &conn->timer, idle_step_ms(conn->httpd));
 }
 
+/* A client that sends its body too slowly is told so. */
+static void body_check(struct conn *conn)
+{
+    if (conn->request->answered) {
+        conn_end(conn, "body_timeout");
+        return;
+    }
+    metrics_count(METRIC_HTTP_CONNECTIONS_CLOSED, "body_timeout");
+    request_refuse(conn->request, 408, "The body did not arrive in its time.");
+}
+
 static void on_conn_timer(void *ctx)
 {
     struct conn *conn = ctx;
     int64_t until_ms = conn->since_ms + state_limit_ms(conn);
 
-    if (conn->state == CONN_IDLE) {
-        idle_check(conn);
-        return;
-    }
+    /* Bytes that moved have put it off; a drain may have brought it nearer. */
     if (until_ms > clock_now_ms() && conn->state != CONN_HEAD) {
         timer_set_at(conn->httpd->loop, &conn->timer, until_ms);
         return;
     }
-    if (conn->state == CONN_BODY && !conn->request->answered) {
-        metrics_count(METRIC_HTTP_CONNECTIONS_CLOSED, "body_timeout");
-        request_refuse(conn->request, 408,
-                       "The body did not arrive in its time.");
-        return;
+    switch (conn->state) {
+    case CONN_HEAD:
+        conn_end(conn, "head_timeout");
+        break;
+    case CONN_BODY:
+        body_check(conn);
+        break;
+    case CONN_WRITE:
+        conn_end(conn, "write_timeout");
+        break;
+    case CONN_IDLE:
+        idle_check(conn);
+        break;
+    case CONN_LINGER: /* it was counted when it was refused */
+        shutdown(conn->fd, SHUT_RDWR);
+        break;
+    case CONN_WORK:
+        break;
     }
-    conn_end(conn, conn->state == CONN_HEAD     ? "head_timeout"
-                   : conn->state == CONN_WRITE  ? "write_timeout"
-                   : conn->state == CONN_LINGER ? "refused"
-                                                : "body_timeout");
 }
 
 /* ---- the daemon on the loop --------------------------------------------- */
