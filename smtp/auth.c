@@ -109,9 +109,9 @@ static void add_cram_md5(const struct auth_login *login, struct str challenge,
 }
 
 /* What the mechanism says to its challenge; false: it knows no such one. */
-static bool answer(enum config_auth mechanism, unsigned number,
-                   struct str challenge, const struct auth_login *login,
-                   struct buf *out)
+static bool add_answer(enum config_auth mechanism, unsigned number,
+                       struct str challenge, const struct auth_login *login,
+                       struct buf *out)
 {
     if (mechanism == AUTH_PLAIN && number == 0 && !fits_command(login))
         add_plain(login, out);
@@ -136,7 +136,7 @@ bool auth_add_answer(enum config_auth mechanism, unsigned number,
     buf_init(&plain, CHALLENGE_MAX);
     is_known = codec_base64_decode(str_trim(challenge), &plain) &&
                !plain.full &&
-               answer(mechanism, number, buf_str(&plain), login, out);
+               add_answer(mechanism, number, buf_str(&plain), login, out);
     buf_finish(&plain);
     if (is_known)
         buf_add_cstr(out, "\r\n");

@@ -79,13 +79,13 @@ void ehlo_read(const struct smtp_reply *reply, struct smtp_offers *offers)
 {
     struct str rest = reply->lines;
     struct str line;
-    struct str keyword;
 
     *offers = (struct smtp_offers){0};
     if (!str_cut(&rest, '\n', &line))
         return;
     while (str_cut(&rest, '\n', &line)) {
-        keyword = cut_keyword(&line);
+        struct str keyword = cut_keyword(&line);
+
         for (size_t i = 0; i < COUNT_OF(KEYWORDS); i++)
             if (str_eq_nocase(keyword, KEYWORDS[i].name))
                 KEYWORDS[i].read(offers, line);

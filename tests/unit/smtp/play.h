@@ -4,6 +4,7 @@
  *   ">250 ok"      the server says it, with CRLF
  *   "=250-half"    the server says it as it stands
  *   "<DATA"        the client must say exactly this line
+ *   "<(message)"   any lines up to a lone dot; play.message has them unstuffed
  *   "!close"       the server closes the connection
  *   "!tls"         the server starts TLS
  *   "!hold"        waits for play_go_on
@@ -36,7 +37,8 @@ struct play {
     const char *const *scripts[PLAY_SCRIPTS_MAX];
     size_t count; /* scripts */
     size_t accepted;
-    size_t ended; /* connections that the client or a script ended */
+    struct buf message; /* the last one that came by "<(message)" */
+    size_t ended;       /* connections that the client or a script ended */
     struct list actors;
 };
 
@@ -101,12 +103,28 @@ static inline void actor_play(struct actor *actor)
     }
 }
 
+/* A line of a message; true at its end. */
+static inline bool actor_collect(struct actor *actor, struct str heard)
+{
+    struct buf *message = &actor->play->message;
+
+    if (str_eq(heard, S(".")))
+        return true;
+    buf_add(message, str_starts(heard, S(".")) ? str_from(heard, 1) : heard);
+    buf_add_cstr(message, "\r\n");
+    return false;
+}
+
 static inline void actor_hear(struct actor *actor, struct str heard)
 {
     const char *want = *actor->line == NULL ? "(nothing)" : *actor->line;
 
     if (*actor->line == NULL && str_eq(heard, S("QUIT")))
         return;
+    if (strcmp(want, "<(message)") == 0) {
+        actor->line += actor_collect(actor, heard);
+        return;
+    }
     if (*want != '<' || !str_eq(str_of(want + 1), heard))
         fail_msg("connection %zu: heard \"%.*s\", expected \"%s\"",
                  actor->number, STR_ARG(heard), want);
@@ -172,6 +190,7 @@ static inline void play_open(struct play *play, struct loop *loop)
     struct address address;
 
     *play = (struct play){.loop = loop};
+    buf_init(&play->message, 8 * 1024 * 1024);
     list_init(&play->actors);
     play->fd = listen_open("127.0.0.1:0", &options, NULL);
     assert_true(play->fd >= 0);
@@ -223,6 +242,7 @@ static inline void play_close(struct play *play)
     acceptor_close(&play->acceptor);
     close(play->fd);
     tls_server_destroy(&play->tls);
+    buf_finish(&play->message);
 }
 
 #endif

@@ -1152,6 +1152,42 @@ static struct buf long_message(size_t size)
     return message;
 }
 
+/* In pieces, with the mark answered early or late, in the clear and not. */
+static void long_messages_arrive_whole(void **state)
+{
+    static const size_t SIZES[] = {0, 65534, 65536, 65537, 3 * 1024 * 1024};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT_OF(SIZES); i++) {
+        struct stage *stage = stage_create(1);
+        struct buf message = long_message(SIZES[i / 2]);
+        struct mail mail = {.delivery = {.message = buf_str(&message)}};
+
+        mail.answer = i % 2 == 0 ? MARKS_YES : MARKS_BY_HAND;
+        if (message.len == 0)
+            mail.delivery.message = S("");
+        play_add(&stage->plays[0],
+                 SCRIPT("!tls", HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a",
+                        ">250 b", ">354 c", "<(message)", ">250 d"));
+        use_cert(&stage->plays[0], "good");
+        stage->upstreams[0].tls = TLS_IMPLICIT;
+        stage_open(stage);
+        stage_deliver(stage, &mail);
+        if (mail.answer == MARKS_BY_HAND) {
+            stage_until(stage, &mail.marks, 1);
+            for (int turns = 0; turns < 20; turns++)
+                loop_turn(stage->loop, 5);
+            answer_mark(&mail);
+        }
+        stage_until(stage, &mail.dones, 1);
+        assert_int_equal(mail.result.verdict, SMTP_SENT);
+        assert_true(
+            str_eq(buf_str(&stage->plays[0].message), buf_str(&message)));
+        stage_destroy(stage);
+        buf_finish(&message);
+    }
+}
+
 static void a_peer_that_does_not_read(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -1213,6 +1249,7 @@ int main(void)
         cmocka_unit_test(never_late),
         cmocka_unit_test(stop),
         cmocka_unit_test(a_result_waits_for_the_mark),
+        cmocka_unit_test(long_messages_arrive_whole),
         cmocka_unit_test(a_peer_that_does_not_read),
     };
 
