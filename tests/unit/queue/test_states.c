@@ -1,0 +1,628 @@
+/* The state table of docs/queue.md, cell by cell: a delivery is brought into
+ * a state, one operation is done to it, and its new state, the event and
+ * every place where it may be listed are looked at. */
+#include "script_fixture.h"
+
+static char email[64];
+static char id[80]; /* of the delivery */
+static char token[64];
+
+enum op {
+    OP_CLAIM,      /* its id comes up in its flow */
+    OP_MARK,       /* with the token of the last claim */
+    OP_MARK_OTHER, /* with another one */
+    OP_SENT,       /* with the token of the last claim */
+    OP_SENT_OTHER, /* with another one */
+    OP_SENT_FINAL, /* over a final route */
+    OP_SOFT,       /* next try in time */
+    OP_SOFT_LATE,  /* next try beyond its end */
+    OP_GIVEN_UP,   /* soft, and the worker says expired */
+    OP_BOUNCED,
+    OP_FAILED,
+    OP_UNSENT,
+    OP_UNSENT_LATER,
+    OP_UNKNOWN,
+    OP_UNKNOWN_LATER,
+    OP_CANCEL,
+    OP_WORKER_DEAD, /* its lease ran out */
+    OP_RELEASED,    /* its supervisor says that it died */
+    OP_END,         /* deadline, or end of its life */
+};
+
+static const struct cell {
+    const char *name;
+    char state;
+    enum op op;
+    char after;        /* a letter of deliveries.lua */
+    const char *event; /* raised; NULL: none */
+    bool refused;      /* a result that is counted as refused */
+    enum on_unknown on_unknown;
+    bool is_late; /* its end has passed before the operation */
+} CELLS[] = {
+    {"queued is claimed", 'q', OP_CLAIM, 'c', NULL, false, 0, false},
+    {"queued, too late", 'q', OP_CLAIM, 'E', "expired", false, 0, true},
+    {"queued, mark", 'q', OP_MARK, 'q', NULL, false, 0, false},
+    {"queued, late 250", 'q', OP_SENT, 'S', "sent", false, 0, false},
+    {"queued, 250 of another", 'q', OP_SENT_OTHER, 'q', NULL, true, 0, false},
+    {"queued, soft", 'q', OP_SOFT, 'q', NULL, true, 0, false},
+    {"queued, given up", 'q', OP_GIVEN_UP, 'q', NULL, true, 0, false},
+    {"queued, bounced", 'q', OP_BOUNCED, 'q', NULL, true, 0, false},
+    {"queued, failed", 'q', OP_FAILED, 'q', NULL, true, 0, false},
+    {"queued, unsent", 'q', OP_UNSENT, 'q', NULL, true, 0, false},
+    {"queued, unknown", 'q', OP_UNKNOWN, 'q', NULL, true, 0, false},
+    {"queued, cancel", 'q', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"queued, worker dead", 'q', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
+    {"queued, end", 'q', OP_END, 'E', "expired", false, 0, true},
+
+    {"due, leftover id", 'u', OP_CLAIM, 'u', NULL, false, 0, false},
+    {"due, mark", 'u', OP_MARK, 'u', NULL, false, 0, false},
+    {"due, late 250", 'u', OP_SENT, 'S', "sent", false, 0, false},
+    {"due, 250 of another", 'u', OP_SENT_OTHER, 'u', NULL, true, 0, false},
+    {"due, soft", 'u', OP_SOFT, 'u', NULL, true, 0, false},
+    {"due, bounced", 'u', OP_BOUNCED, 'u', NULL, true, 0, false},
+    {"due, unsent", 'u', OP_UNSENT, 'u', NULL, true, 0, false},
+    {"due, unknown", 'u', OP_UNKNOWN, 'u', NULL, true, 0, false},
+    {"due, cancel", 'u', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"due, worker dead", 'u', OP_WORKER_DEAD, 'u', NULL, false, 0, false},
+    {"due, end", 'u', OP_END, 'E', "expired", false, 0, true},
+
+    {"claimed, leftover id", 'c', OP_CLAIM, 'c', NULL, false, 0, false},
+    {"claimed is marked", 'c', OP_MARK, 'x', NULL, false, 0, false},
+    {"claimed, mark of another", 'c', OP_MARK_OTHER, 'c', NULL, false, 0,
+     false},
+    {"claimed, mark past its end", 'c', OP_MARK, 'c', NULL, false, 0, true},
+    {"claimed, sent without a mark", 'c', OP_SENT, 'c', NULL, true, 0, false},
+    {"claimed, soft", 'c', OP_SOFT, 'u', "delivery_delayed", false, 0, false},
+    {"claimed, soft beyond its end", 'c', OP_SOFT_LATE, 'E', "expired", false,
+     0, false},
+    {"claimed, given up", 'c', OP_GIVEN_UP, 'E', "expired", false, 0, false},
+    {"claimed, bounced", 'c', OP_BOUNCED, 'B', "bounced", false, 0, false},
+    {"claimed, failed", 'c', OP_FAILED, 'F', "failed", false, 0, false},
+    {"claimed, unsent", 'c', OP_UNSENT, 'q', NULL, false, 0, false},
+    {"claimed, unsent for now", 'c', OP_UNSENT_LATER, 'u', NULL, false, 0,
+     false},
+    {"claimed, unknown", 'c', OP_UNKNOWN, 'c', NULL, true, 0, false},
+    {"claimed, cancel", 'c', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"claimed, worker dead", 'c', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
+    {"claimed, released", 'c', OP_RELEASED, 'q', NULL, false, 0, false},
+    {"claimed, end", 'c', OP_END, 'E', "expired", false, 0, true},
+
+    {"dotted, leftover id", 'x', OP_CLAIM, 'x', NULL, false, 0, false},
+    {"dotted, mark", 'x', OP_MARK, 'x', NULL, false, 0, false},
+    {"dotted, sent", 'x', OP_SENT, 'S', "sent", false, 0, false},
+    {"dotted, sent, its end has passed", 'x', OP_SENT, 'S', "sent", false, 0,
+     true},
+    {"dotted, 250 of another", 'x', OP_SENT_OTHER, 'x', NULL, true, 0, false},
+    {"dotted, sent to the end", 'x', OP_SENT_FINAL, 'D', "delivered", false, 0,
+     false},
+    {"dotted, soft", 'x', OP_SOFT, 'u', "delivery_delayed", false, 0, false},
+    {"dotted, soft beyond its end", 'x', OP_SOFT_LATE, 'E', "expired", false, 0,
+     false},
+    {"dotted, bounced", 'x', OP_BOUNCED, 'B', "bounced", false, 0, false},
+    {"dotted, failed", 'x', OP_FAILED, 'F', "failed", false, 0, false},
+    {"dotted, unsent", 'x', OP_UNSENT, 'q', NULL, false, 0, false},
+    {"dotted, unknown: retry", 'x', OP_UNKNOWN, 'q', NULL, false,
+     ON_UNKNOWN_RETRY, false},
+    {"dotted, unknown: retry later", 'x', OP_UNKNOWN_LATER, 'u', NULL, false,
+     ON_UNKNOWN_RETRY, false},
+    {"dotted, unknown: hold", 'x', OP_UNKNOWN, 'h', NULL, false,
+     ON_UNKNOWN_HOLD, false},
+    {"dotted, unknown: fail", 'x', OP_UNKNOWN, 'F', "failed", false,
+     ON_UNKNOWN_FAIL, false},
+    {"dotted, cancel", 'x', OP_CANCEL, 'x', NULL, false, 0, false},
+    {"dotted, worker dead: retry", 'x', OP_WORKER_DEAD, 'q', NULL, false,
+     ON_UNKNOWN_RETRY, false},
+    {"dotted, worker dead: hold", 'x', OP_WORKER_DEAD, 'h', NULL, false,
+     ON_UNKNOWN_HOLD, false},
+    {"dotted, worker dead: fail", 'x', OP_WORKER_DEAD, 'F', "failed", false,
+     ON_UNKNOWN_FAIL, false},
+    {"dotted, released: waits", 'x', OP_RELEASED, 'x', NULL, false, 0, false},
+    {"dotted, end", 'x', OP_END, 'x', NULL, false, 0, true},
+
+    {"held, leftover id", 'h', OP_CLAIM, 'h', NULL, false, 0, false},
+    {"held, mark", 'h', OP_MARK, 'h', NULL, false, 0, false},
+    {"held, late 250", 'h', OP_SENT, 'S', "sent", false, 0, false},
+    {"held, soft", 'h', OP_SOFT, 'h', NULL, true, 0, false},
+    {"held, bounced", 'h', OP_BOUNCED, 'h', NULL, true, 0, false},
+    {"held, unsent", 'h', OP_UNSENT, 'h', NULL, true, 0, false},
+    {"held, unknown", 'h', OP_UNKNOWN, 'h', NULL, true, 0, false},
+    {"held, cancel", 'h', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"held, worker dead", 'h', OP_WORKER_DEAD, 'h', NULL, false, 0, false},
+    {"held, end", 'h', OP_END, 'F', "failed", false, 0, true},
+
+    {"dead, leftover id", 'k', OP_CLAIM, 'k', NULL, false, 0, false},
+    {"dead, mark", 'k', OP_MARK, 'k', NULL, false, 0, false},
+    {"dead, late 250", 'k', OP_SENT, 'S', "sent", false, 0, false},
+    {"dead, soft", 'k', OP_SOFT, 'k', NULL, true, 0, false},
+    {"dead, bounced", 'k', OP_BOUNCED, 'k', NULL, true, 0, false},
+    {"dead, unsent", 'k', OP_UNSENT, 'k', NULL, true, 0, false},
+    {"dead, unknown", 'k', OP_UNKNOWN, 'k', NULL, true, 0, false},
+    {"dead, cancel", 'k', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"dead, end", 'k', OP_END, 'F', "failed", false, 0, true},
+
+    {"final, leftover id", 'S', OP_CLAIM, 'S', NULL, false, 0, false},
+    {"final, mark", 'S', OP_MARK, 'S', NULL, false, 0, false},
+    {"final, sent again", 'S', OP_SENT, 'S', NULL, false, 0, false},
+    {"final, soft", 'S', OP_SOFT, 'S', NULL, false, 0, false},
+    {"final, bounced", 'S', OP_BOUNCED, 'S', NULL, false, 0, false},
+    {"final, unsent", 'S', OP_UNSENT, 'S', NULL, false, 0, false},
+    {"final, unknown", 'S', OP_UNKNOWN, 'S', NULL, false, 0, false},
+    {"final, cancel", 'S', OP_CANCEL, 'S', NULL, false, 0, false},
+    {"final, worker dead", 'S', OP_WORKER_DEAD, 'S', NULL, false, 0, false},
+};
+
+/* ---- looking ------------------------------------------------------------ */
+
+/* The state's letter, from the delivery or from the history. */
+static char state_now(void)
+{
+    const char *text = redis_ask("HGET ph:{0}:d:%s s", id);
+
+    if (strcmp(text, "nil") != 0)
+        return text[0];
+    text = strstr(redis_ask("GET ph:{0}:h:%s", email), "[[0,\"");
+    return text == NULL ? '?' : text[5];
+}
+
+static unsigned event_count(void)
+{
+    return (unsigned)strtoul(redis_ask("XLEN ph:{0}:ev:default"), NULL, 10);
+}
+
+static bool last_event_is(const char *kind)
+{
+    char member[64];
+
+    snprintf(member, sizeof member, "\"t\":\"email.%s\"", kind);
+    return strstr(redis_ask("XREVRANGE ph:{0}:ev:default + - COUNT 1"),
+                  member) != NULL;
+}
+
+static bool is_in(const char *set)
+{
+    return strcmp(redis_ask("ZSCORE ph:{0}:%s %s", set, id), "nil") != 0;
+}
+
+/* Each state has its place, and is in no other. */
+static void check_places(const char *name, char state)
+{
+    bool is_owned =
+        strcmp(redis_ask("SISMEMBER ph:{0}:own:e1 %s", id), "1") == 0;
+    bool is_queued =
+        strcmp(redis_ask("LPOS ph:{0}:q:2:default:main %s", id), "nil") != 0;
+    bool is_open = strchr("qucxhk", state) != NULL;
+
+    if (is_owned != (state == 'c' || state == 'x'))
+        fail_msg("%s: own", name);
+    if (state == 'q' && !is_queued)
+        fail_msg("%s: flow", name);
+    if (is_in("due:2") != (state == 'u'))
+        fail_msg("%s: due", name);
+    if (is_in("held") != (state == 'h'))
+        fail_msg("%s: held", name);
+    if (is_in("dead") != (state == 'k'))
+        fail_msg("%s: dead", name);
+    if (is_in("exp") && !is_open)
+        fail_msg("%s: exp", name);
+    if (strcmp(redis_ask("EXISTS ph:{0}:d:%s", id), is_open ? "1" : "0") != 0)
+        fail_msg("%s: d", name);
+    if (strcmp(redis_ask("EXISTS ph:{0}:h:%s", email), is_open ? "0" : "1") !=
+        0)
+        fail_msg("%s: h", name);
+    if (strcmp(redis_ask("TTL ph:{0}:c:%s", email), "-1") != 0 && is_open)
+        fail_msg("%s: the content is not kept", name);
+    if (is_open &&
+        strcmp(redis_ask("OBJECT ENCODING ph:{0}:d:%s", id), "listpack") != 0)
+        fail_msg("%s: not a listpack", name);
+}
+
+/* ---- into a state ------------------------------------------------------- */
+
+static void result(struct world *world, const char *kind, const char *with,
+                   int64_t due_ms)
+{
+    do_turn(world, &(struct turn){.epoch = "e1",
+                                  .id = id,
+                                  .token = with,
+                                  .kind = kind,
+                                  .due_ms = due_ms,
+                                  .outcome = "450,\"4.2.0\",\"later\""});
+}
+
+static void into(struct world *world, const struct cell *cell)
+{
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL,
+                        .on_unknown = cell->on_unknown};
+    int64_t later_ms = clock_wall_ms() + 60000;
+
+    redis_do("FLUSHDB");
+    mail.deadline_ms = clock_wall_ms() + 3600000;
+    if (cell->state == 'h')
+        mail.on_unknown = ON_UNKNOWN_HOLD;
+    mail_store(world, &mail);
+    snprintf(email, sizeof email, "%s", mail.id.text);
+    snprintf(id, sizeof id, "%s:0", email);
+    do_register(world, "e1", "", NULL, NULL);
+    do_claim(world, "e1", "main", 10);
+    snprintf(token, sizeof token, "%s", redis_ask("HGET ph:{0}:d:%s t", id));
+    if (cell->state == 'c')
+        return;
+    if (cell->state == 'q' || cell->state == 'k')
+        result(world, "n", token, 0);
+    else if (cell->state == 'u')
+        result(world, "o", token, later_ms);
+    else
+        assert_true(do_mark(world, "e1", id, token));
+    if (cell->state == 'h')
+        result(world, "u", token, 0);
+    if (cell->state == 'S')
+        result(world, "s", token, 0);
+    if (cell->state == 'k') { /* nothing makes poison yet */
+        redis_do("HSET ph:{0}:d:%s s k", id);
+        redis_do("ZADD ph:{0}:dead %lld %s", (long long)mail.deadline_ms, id);
+        redis_do("DEL ph:{0}:q:2:default:main ph:{0}:ring:2:main");
+    }
+}
+
+/* Its end was a second ago. */
+static void make_late(const struct cell *cell)
+{
+    long long past_ms = (long long)clock_wall_ms() - 1000;
+
+    redis_do("HSET ph:{0}:d:%s x %lld", id, past_ms);
+    if (cell->op != OP_END)
+        return;
+    redis_do("ZADD ph:{0}:exp XX %lld %s", past_ms, id);
+    redis_do("ZADD ph:{0}:held XX %lld %s", past_ms, id);
+    redis_do("ZADD ph:{0}:dead XX %lld %s", past_ms, id);
+}
+
+/* ---- the operations ----------------------------------------------------- */
+
+/* Another child's turn finds the lease of e1 in the past. */
+static void let_worker_die(struct world *world)
+{
+    redis_do("ZADD ph:{0}:workers 1 e1");
+    if (state_now() == 'S') /* a leftover, which goes too */
+        redis_do("SADD ph:{0}:own:e1 %s", id);
+    do_register(world, "e2", "", NULL, NULL);
+    do_turn(world, &(struct turn){.epoch = "e2"});
+    assert_string_equal(redis_ask("ZSCORE ph:{0}:workers e1"), "nil");
+}
+
+static void come_up_in_flow(struct world *world, const struct cell *cell)
+{
+    if (cell->state != 'q') {
+        redis_do("RPUSH ph:{0}:q:2:default:main %s", id);
+        redis_do("RPUSH ph:{0}:ring:2:main default");
+    }
+    do_claim(world, "e1", "main", 10);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:q:2:default:main"), "0");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:ring:2:main"), "0");
+}
+
+static void operate(struct world *world, const struct cell *cell)
+{
+    int64_t soon_ms = clock_wall_ms() + 60000;
+    bool marked;
+
+    switch (cell->op) {
+    case OP_CLAIM:
+        come_up_in_flow(world, cell);
+        break;
+    case OP_MARK:
+    case OP_MARK_OTHER:
+        marked =
+            do_mark(world, "e1", id, cell->op == OP_MARK ? token : "e1:999999");
+        assert_int_equal(marked, cell->state == 'c' && cell->after == 'x');
+        break;
+    case OP_SENT:
+        result(world, "s", token, 0);
+        break;
+    case OP_SENT_OTHER:
+        result(world, "s", "e1:999999", 0);
+        break;
+    case OP_SENT_FINAL:
+        do_turn(world, &(struct turn){.epoch = "e1",
+                                      .id = id,
+                                      .token = token,
+                                      .kind = "s",
+                                      .final_route = true});
+        break;
+    case OP_SOFT:
+        result(world, "o", token, soon_ms);
+        break;
+    case OP_SOFT_LATE:
+        result(world, "o", token, soon_ms + 36000000);
+        break;
+    case OP_GIVEN_UP:
+        result(world, "e", token, 0);
+        break;
+    case OP_BOUNCED:
+        result(world, "b", token, 0);
+        break;
+    case OP_FAILED:
+        result(world, "f", token, 0);
+        break;
+    case OP_UNSENT:
+        result(world, "n", token, 0);
+        break;
+    case OP_UNSENT_LATER:
+        result(world, "n", token, soon_ms);
+        break;
+    case OP_UNKNOWN:
+        result(world, "u", token, 0);
+        break;
+    case OP_UNKNOWN_LATER:
+        result(world, "u", token, soon_ms);
+        break;
+    case OP_CANCEL:
+        do_cancel(world, email);
+        break;
+    case OP_WORKER_DEAD:
+        let_worker_die(world);
+        break;
+    case OP_RELEASED:
+        do_release(world, "e1");
+        break;
+    case OP_END:
+    default:
+        do_turn(world, &(struct turn){.epoch = "e1"});
+        break;
+    }
+}
+
+static bool is_result(enum op op)
+{
+    return op >= OP_SENT && op <= OP_UNKNOWN_LATER;
+}
+
+static void run_cell(struct world *world, const struct cell *cell)
+{
+    unsigned events;
+    unsigned more;
+
+    into(world, cell);
+    if (state_now() != cell->state)
+        fail_msg("%s: begins as %c", cell->name, state_now());
+    check_places(cell->name, cell->state);
+    if (cell->is_late)
+        make_late(cell);
+    events = event_count();
+    operate(world, cell);
+    if (is_result(cell->op) &&
+        strcmp(script_answer.parts[T_REFUSED], cell->refused ? "1" : "0") != 0)
+        fail_msg("%s: refused", cell->name);
+    if (state_now() != cell->after)
+        fail_msg("%s: ends as %c", cell->name, state_now());
+    check_places(cell->name, cell->after);
+    more = cell->event == NULL ? 0 : cell->after == 'D' ? 2 : 1;
+    if (event_count() != events + more ||
+        (cell->event != NULL && !last_event_is(cell->event)))
+        fail_msg("%s: events: %s", cell->name,
+                 redis_ask("XRANGE ph:{0}:ev:default - +"));
+}
+
+static void every_cell(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(CELLS); i++)
+        run_cell(*state, &CELLS[i]);
+}
+
+/* ---- what the cells do besides ------------------------------------------ */
+
+static void setup_state(struct world *world, char state,
+                        enum on_unknown on_unknown)
+{
+    struct cell cell = {.state = state, .on_unknown = on_unknown};
+
+    into(world, &cell);
+}
+
+static void attempts_count_what_was_tried(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'c', 0);
+    result(world, "n", token, 0);
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dup", id), "nil nil");
+    setup_state(world, 'c', 0);
+    result(world, "o", token, clock_wall_ms() + 1000);
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dd p1", id),
+                        "1 1 450,\"4.2.0\",\"later\"\n");
+    setup_state(world, 'x', 0);
+    result(world, "u", token, 0);
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dup", id), "1 1");
+    /* The next one to have it is told. */
+    do_claim(world, "e1", "main", 1);
+    assert_non_null(strstr(script_answer.parts[T_CLAIMS], " 2 main 2 1 1 r "));
+}
+
+static void given_back_goes_to_the_head(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
+
+    setup_state(world, 'c', 0);
+    mail_store(world, &mail);
+    result(world, "n", token, 0);
+    assert_string_equal(redis_ask("LINDEX ph:{0}:q:2:default:main 0"), id);
+}
+
+static void a_released_child_keeps_what_it_marked(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'x', 0);
+    do_release(world, "e1");
+    assert_string_equal(script_answer.parts[1], "0");
+    assert_string_equal(script_answer.parts[2], "1");
+    assert_string_not_equal(redis_ask("ZSCORE ph:{0}:workers e1"), "nil");
+    setup_state(world, 'c', 0);
+    do_release(world, "e1");
+    assert_string_equal(script_answer.parts[1], "1");
+    assert_string_equal(redis_ask("ZSCORE ph:{0}:workers e1"), "nil");
+}
+
+static void a_new_epoch_keeps_what_is_in_hand(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'c', 0);
+    do_register(world, "e2", "e1", id, token);
+    assert_string_equal(redis_ask("SMEMBERS ph:{0}:own:e2"), id);
+    assert_string_equal(redis_ask("ZSCORE ph:{0}:workers e1"), "nil");
+    assert_true(do_mark(world, "e2", id, token)); /* the token stays valid */
+    do_turn(world, &(struct turn){
+                       .epoch = "e2", .id = id, .token = token, .kind = "s"});
+    assert_int_equal(state_now(), 'S');
+    assert_string_equal(redis_ask("EXISTS ph:{0}:own:e2"), "0");
+}
+
+/* The answer of a claim was lost: the child does not know of it. */
+static void a_new_epoch_gives_back_the_rest(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'c', 0);
+    do_register(world, "e2", "e1", NULL, NULL);
+    assert_int_equal(state_now(), 'q');
+    assert_string_equal(redis_ask("EXISTS ph:{0}:own:e1 ph:{0}:own:e2"), "0");
+    setup_state(world, 'x', ON_UNKNOWN_RETRY);
+    do_register(world, "e2", "e1", NULL, NULL);
+    assert_int_equal(state_now(), 'q');
+    assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "1");
+}
+
+static void an_unregistered_epoch_does_nothing(void **state)
+{
+    struct world *world = *state;
+    struct redis_command command;
+
+    setup_state(world, 'q', 0);
+    redis_do("ZREM ph:{0}:workers e1");
+    assert_false(do_mark(world, "e1", id, token));
+    command_init_partition(&command, world->queue, SCRIPT_TURN, 0);
+    command_add_cstr(&command, "e1");
+    for (unsigned i = 0; i < 20; i++)
+        command_add_int(&command, 0);
+    script_send(world, &command);
+    assert_string_equal(script_answer.parts[0], "unregistered");
+    assert_int_equal(state_now(), 'q');
+}
+
+/* An outage kept living children from renewing their leases: nothing that
+ * may have been sent is taken from them before they had time to. */
+static void an_outage_gives_grace(void **state)
+{
+    struct world *world = *state;
+    char beat[64];
+
+    setup_state(world, 'x', ON_UNKNOWN_RETRY);
+    redis_do("ZADD ph:{0}:workers 1 e1");
+    snprintf(beat, sizeof beat, "%lld 0", (long long)clock_wall_ms() - 60000);
+    redis_do("SET ph:{0}:beat %s", beat);
+    do_register(world, "e2", "", NULL, NULL);
+    do_turn(world, &(struct turn){.epoch = "e2"});
+    assert_int_equal(state_now(), 'x');
+    assert_string_not_equal(redis_ask("ZSCORE ph:{0}:workers e1"), "nil");
+    /* What was only claimed needs no grace: the mark fences it. */
+    redis_do("HSET ph:{0}:d:%s s c", id);
+    do_turn(world, &(struct turn){.epoch = "e2"});
+    assert_int_equal(state_now(), 'q');
+}
+
+static void the_end_of_an_email_is_the_last_recipients(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL, .recipients = 2};
+    char other[80];
+    const char *history;
+
+    mail_store(world, &mail);
+    snprintf(email, sizeof email, "%s", mail.id.text);
+    snprintf(id, sizeof id, "%s:0", email);
+    snprintf(other, sizeof other, "%s:1", email);
+    do_register(world, "e1", "", NULL, NULL);
+    do_claim(world, "e1", "main", 10);
+    snprintf(token, sizeof token, "%s", redis_ask("HGET ph:{0}:d:%s t", id));
+    do_turn(world, &(struct turn){
+                       .epoch = "e1",
+                       .id = id,
+                       .token = token,
+                       .kind = "b",
+                       .outcome = "550,\"5.1.1\",\"no such user here, and a "
+                                  "long text about it that needs pieces\""});
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s s left", id), "B 1");
+    assert_string_equal(redis_ask("OBJECT ENCODING ph:{0}:d:%s", id),
+                        "listpack");
+    assert_string_equal(redis_ask("TTL ph:{0}:c:%s", email), "-1");
+    do_cancel(world, email);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s ph:{0}:d:%s", id, other),
+                        "0");
+    history = redis_ask("GET ph:{0}:h:%s", email);
+    assert_non_null(strstr(history, "{\"q\":3,\"d\":[[0,\"B\",1,1,"));
+    assert_non_null(strstr(history, "that needs pieces\"],[1,\"C\",1,0,"));
+    assert_in_range(strtol(redis_ask("TTL ph:{0}:c:%s", email), NULL, 10), 1,
+                    KEEP_BODIES_MS / 1000);
+    assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "2 2");
+}
+
+static void a_sensitive_mail_is_wiped_at_once(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'x', 0);
+    redis_do("SET ph:{0}:c:%s %b", email, "1 s 3\nabcJOB", (size_t)13);
+    result(world, "s", token, 0);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:c:%s", email), "0");
+    assert_non_null(
+        strstr(redis_ask("GET ph:{0}:h:%s", email), "]}\n1 s 3\nabc"));
+}
+
+static void an_expired_mail_tells_its_last_reply(void **state)
+{
+    struct world *world = *state;
+    struct cell cell = {.state = 'u', .op = OP_END};
+
+    setup_state(world, 'u', 0);
+    make_late(&cell);
+    do_turn(world, &(struct turn){.epoch = "e1"});
+    assert_int_equal(state_now(), 'E');
+    assert_non_null(strstr(redis_ask("GET ph:{0}:h:%s", email),
+                           ",450,\"4.2.0\",\"later\"]"));
+}
+
+static void a_full_redis_still_empties(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'c', 0);
+    redis_do("CONFIG SET maxmemory 1mb");
+    assert_true(do_mark(world, "e1", id, token));
+    result(world, "s", token, 0);
+    assert_int_equal(state_now(), 'S');
+    redis_do("CONFIG SET maxmemory 256mb");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(every_cell),
+        WORLD_TEST(attempts_count_what_was_tried),
+        WORLD_TEST(given_back_goes_to_the_head),
+        WORLD_TEST(a_released_child_keeps_what_it_marked),
+        WORLD_TEST(a_new_epoch_keeps_what_is_in_hand),
+        WORLD_TEST(a_new_epoch_gives_back_the_rest),
+        WORLD_TEST(an_unregistered_epoch_does_nothing),
+        WORLD_TEST(an_outage_gives_grace),
+        WORLD_TEST(the_end_of_an_email_is_the_last_recipients),
+        WORLD_TEST(a_sensitive_mail_is_wiped_at_once),
+        WORLD_TEST(an_expired_mail_tells_its_last_reply),
+        WORLD_TEST(a_full_redis_still_empties),
+    };
+
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
+    return cmocka_run_group_tests(tests, fixture_group_setup,
+                                  fixture_group_teardown);
+}
