@@ -59,6 +59,31 @@ static void log_result(const struct smtp_delivery *delivery,
         log_cstr("text", result->text));
 }
 
+/* Where it was decided: by a reply, or by trouble of which kind. */
+static const char *class_of(const struct smtp_result *result)
+{
+    if (result->stage == SMTP_STAGE_STARTTLS || result->stage == SMTP_STAGE_TLS)
+        return "tls";
+    if (result->stage == SMTP_STAGE_AUTH)
+        return "auth";
+    if (result->code == 0)
+        return "io";
+    return result->code < 400 ? "2xx" : result->code < 500 ? "4xx" : "5xx";
+}
+
+static void count(const struct smtp_result *result)
+{
+    static const char *const OUTCOMES[] = {
+        [SMTP_SENT] = "sent",     [SMTP_SOFT] = "deferred",
+        [SMTP_HARD] = "bounced",  [SMTP_UNSENT] = "error",
+        [SMTP_UNKNOWN] = "error",
+    };
+
+    if (result->upstream[0] != '\0') /* else none was tried */
+        metrics_count(METRIC_SMTP_ATTEMPTS, result->upstream, class_of(result),
+                      OUTCOMES[result->verdict]);
+}
+
 /* An answer to the mark that is under way would find nobody: so it is waited
  * for. */
 static void end(struct smtp_delivery *delivery)
@@ -102,6 +127,7 @@ void delivery_tell(struct smtp_delivery *delivery)
     delivery->smtp->in_hand--;
     smtp_note_room(delivery->smtp);
     log_result(delivery, result);
+    count(result);
     delivery->on_done(delivery->ctx, result);
     free(outcome);
 }
