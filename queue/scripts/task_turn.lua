@@ -87,18 +87,21 @@ local function promote()
     end
 end
 
--- The summary, as record.h lays it out; "" when there is none.
+-- The summary, as record.h lays it out; "" when there is none. A history is
+-- one line of outcomes and the summary (deliveries.lua, close_email).
 local function summary_of(record)
     local email = string.match(record,
         '^{"t":"email%.[%w_]+","e":"([%x-]+)"')
-    for _, kind in ipairs(email and {'c:', 'h:'} or {}) do
-        local head = call('GETRANGE', P .. kind .. email, 0, 63)
-        local line, len = string.match(head, '^(%d+ %S+ (%d+)\n)')
-        if line then
-            return call('GETRANGE', P .. kind .. email, 0, #line + len - 1)
-        end
+    if not email then
+        return ''
     end
-    return ''
+    local content = P .. 'c:' .. email
+    local head = call('GETRANGE', content, 0, 63)
+    local line, len = string.match(head, '^(%d+ %S+ (%d+)\n)')
+    if line then
+        return call('GETRANGE', content, 0, #line + len - 1)
+    end
+    return string.match(call('GET', P .. 'h:' .. email) or '', '\n(.*)$') or ''
 end
 
 local reply = {}

@@ -188,6 +188,24 @@ static void an_event_is_handed_out_whole(void **state)
                            "\"at\":1795521600000,\"ms\":7}"));
 }
 
+/* A sensitive mail loses its content when it is final: what is left of it
+ * is the history, one line of outcomes and the summary. */
+static void a_wiped_mail_is_told_from_its_history(void **state)
+{
+    (void)state;
+    endpoint("email.sent");
+    store_email();
+    redis_do("EVAL %s 0 ph:{0}:h:%s ph:{0}:c:%s",
+             "redis.call('SET', ARGV[1], '{\"q\":2,\"d\":[]}\\n' .. "
+             "redis.call('GETDEL', ARGV[2]))",
+             email.text, email.text);
+    add_event(EVENT_SENT, 1);
+    announce();
+    until(one.loop, one.held == 1);
+    assert_true(str_contains(one.hand[0]->payload, S("\"subject\":\"Hello\"")));
+    report(&one, TASK_DONE, 0);
+}
+
 static void an_ended_task_is_kept_for_a_day(void **state)
 {
     struct id id = endpoint("email.sent");
@@ -645,6 +663,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(an_event_is_handed_out_whole),
+        TEST(a_wiped_mail_is_told_from_its_history),
         TEST(an_ended_task_is_kept_for_a_day),
         TEST(the_timeline_is_built_and_the_ring_emptied),
         TEST(endpoints_get_what_they_name),
