@@ -1,0 +1,655 @@
+#include "server/supervisor/supervisor.h"
+
+#include "queue/queue.h"
+#include "server/base/clock.h"
+#include "server/base/list.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/metrics.h"
+#include "server/io/loop.h"
+#include "server/supervisor/admin.h"
+#include "server/supervisor/listeners.h"
+#include "server/supervisor/notify.h"
+#include "server/supervisor/usage.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    EPOCH_SIZE = 64,
+    /* A child that dies young is started again after 100 ms, then twice as
+     * long each time, up to 5 s; one that lived for 10 s at once. */
+    RESTART_FIRST_MS = 100,
+    RESTART_MAX_MS = 5000,
+    LIVED_LONG_MS = 10000,
+    /* Slots for the children of this many generations at once. */
+    GENERATIONS_MAX = 4,
+    EXIT_CONFIG = 6,
+};
+
+/* What a child tells its parent, in a page that both see. */
+struct child_shared {
+    char epoch[EPOCH_SIZE];
+    atomic_uint epoch_version; /* odd while it is being written */
+};
+
+/* One process. Lives from the fork until it was waited for. */
+struct process {
+    struct list link; /* of supervisor.processes */
+    struct supervisor *supervisor;
+    pid_t pid;
+    unsigned index;
+    unsigned slot;
+    unsigned generation;
+    bool started;
+    bool draining;
+    int64_t born_ms;
+    int started_fd;
+    struct watch *started_watch;
+    struct timer kill_timer;
+};
+
+/* Where a child of each index comes from, again and again. */
+struct place {
+    struct supervisor *supervisor;
+    unsigned index;
+    unsigned died_young;
+    struct timer restart;
+};
+
+/* An epoch whose claims are being given back. */
+struct release {
+    struct list link; /* of supervisor.releases */
+    struct supervisor *supervisor;
+    char epoch[EPOCH_SIZE];
+};
+
+struct supervisor {
+    const struct role *role;
+    const char *config_path;
+    struct config *config;
+    struct loop *loop;
+    struct signal_watch *signals[4];
+    struct listeners *listeners;
+    struct metrics_region *region;
+    struct child_shared *shared; /* one per slot */
+    bool *slot_taken;
+    unsigned slots;
+    unsigned children;
+    unsigned generation;
+    struct place *places; /* one per index */
+    struct list processes;
+    struct list releases;
+    struct queue *queue; /* only while there is something to give back */
+    struct admin *admin;
+    bool is_stopping;
+};
+
+void child_started(const struct child *child)
+{
+    ssize_t told = write(child->started_fd, "1", 1);
+
+    (void)told; /* a parent that is gone does not want to know */
+    close(child->started_fd);
+}
+
+void child_owns(const struct child *child, struct str epoch)
+{
+    struct child_shared *shared = child->shared;
+
+    CHECK(epoch.len < EPOCH_SIZE);
+    atomic_fetch_add(&shared->epoch_version, 1);
+    memcpy(shared->epoch, epoch.ptr, epoch.len);
+    shared->epoch[epoch.len] = '\0';
+    atomic_fetch_add(&shared->epoch_version, 1);
+}
+
+/* Giving back ------------------------------------------------------------ */
+
+static void releases_go(struct supervisor *supervisor);
+
+static void on_queue_ready(void *ctx)
+{
+    releases_go(ctx);
+}
+
+static void on_released(void *ctx, bool ok)
+{
+    struct release *release = ctx;
+    struct supervisor *supervisor = release->supervisor;
+
+    log_write(ok ? LOG_INFO : LOG_WARN, LOG_WORK_RELEASED,
+              log_cstr("epoch", release->epoch),
+              log_cstr("outcome", ok ? "ok" : "left to the lease"));
+    list_remove(&release->link);
+    free(release);
+    releases_go(supervisor);
+}
+
+static void releases_go(struct supervisor *supervisor)
+{
+    struct release *release =
+        LIST_FIRST(&supervisor->releases, struct release, link);
+
+    if (release == NULL || !queue_is_ready(supervisor->queue, NULL))
+        return;
+    queue_release(supervisor->queue, str_of(release->epoch), on_released,
+                  release);
+}
+
+static void release_epoch(struct supervisor *supervisor, unsigned slot)
+{
+    struct child_shared *shared = &supervisor->shared[slot];
+    bool was_idle = list_is_empty(&supervisor->releases);
+    struct release *release;
+
+    if (shared->epoch[0] == '\0' || atomic_load(&shared->epoch_version) % 2)
+        return; /* it held nothing, or died while writing: the lease tells */
+    release = xcalloc(1, sizeof *release);
+    release->supervisor = supervisor;
+    memcpy(release->epoch, shared->epoch, EPOCH_SIZE);
+    list_add_last(&supervisor->releases, &release->link);
+    if (supervisor->queue == NULL) {
+        supervisor->queue =
+            queue_open(supervisor->loop, supervisor->config, NULL);
+        queue_watch_ready(supervisor->queue, on_queue_ready, supervisor);
+    } else if (was_idle) {
+        releases_go(supervisor);
+    }
+}
+
+/* Forking ----------------------------------------------------------------- */
+
+static unsigned slot_take(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->slots; i++) {
+        if (!supervisor->slot_taken[i]) {
+            supervisor->slot_taken[i] = true;
+            return i;
+        }
+    }
+    return supervisor->slots;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    int left = *(const int *)a;
+    int right = *(const int *)b;
+
+    return (left > right) - (left < right);
+}
+
+/* Closes everything that the child does not need: the parent's loop, its
+ * admin listener, the sockets of other children. */
+static void close_all_but(const int *keep, size_t count)
+{
+    int *sorted = xcalloc(count + 1, sizeof *sorted);
+    unsigned from = 3;
+
+    if (count > 0)
+        memcpy(sorted, keep, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_ints);
+    for (size_t i = 0; i < count; i++) {
+        if ((unsigned)sorted[i] > from)
+            close_range(from, (unsigned)sorted[i] - 1, 0);
+        from = (unsigned)sorted[i] + 1;
+    }
+    close_range(from, ~0U, 0);
+    free(sorted);
+}
+
+NORETURN static void child_run(struct supervisor *supervisor,
+                               const struct process *process, int started_fd,
+                               pid_t parent)
+{
+    struct child child = {
+        .config = supervisor->config,
+        .index = process->index,
+        .count = supervisor->children,
+        .started_fd = started_fd,
+        .shared = &supervisor->shared[process->slot],
+    };
+    int *keep;
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(0); /* it died before we asked */
+    child.listen_fds = listeners_of_child(supervisor->listeners, child.index,
+                                          &child.listen_count);
+    keep = xcalloc(child.listen_count + 1, sizeof *keep);
+    if (child.listen_count > 0)
+        memcpy(keep, child.listen_fds, child.listen_count * sizeof *keep);
+    keep[child.listen_count] = started_fd;
+    close_all_but(keep, child.listen_count + 1);
+    free(keep);
+    /* The log's descriptor is gone with the others. */
+    log_setup((enum log_level)child.config->log.level,
+              (enum log_format)child.config->log.format,
+              supervisor->role->name);
+    metrics_use(supervisor->region, process->slot);
+    exit(supervisor->role->run(&child));
+}
+
+static void generation_check(struct supervisor *supervisor);
+
+static void on_started(void *ctx, int events)
+{
+    struct process *process = ctx;
+    char byte;
+
+    (void)events;
+    process->started = read(process->started_fd, &byte, 1) == 1;
+    watch_close(&process->started_watch);
+    close(process->started_fd);
+    process->started_fd = -1;
+    if (process->started)
+        generation_check(process->supervisor);
+}
+
+static void on_kill_time(void *ctx)
+{
+    struct process *process = ctx;
+
+    log_write(LOG_WARN, LOG_CHILD_KILLED, log_int("child", process->pid));
+    kill(process->pid, SIGKILL);
+}
+
+static void process_start(struct supervisor *supervisor, unsigned index)
+{
+    struct process *process = xcalloc(1, sizeof *process);
+    pid_t parent = getpid();
+    int ends[2];
+
+    process->supervisor = supervisor;
+    process->index = index;
+    process->slot = slot_take(supervisor);
+    process->generation = supervisor->generation;
+    process->born_ms = clock_now_ms();
+    CHECK(process->slot < supervisor->slots);
+    metrics_slot_reset_gauges(supervisor->region, process->slot);
+    memset(&supervisor->shared[process->slot], 0, sizeof(struct child_shared));
+    CHECK(pipe(ends) == 0);
+    fflush(NULL); /* what is buffered must not leave twice */
+    process->pid = fork();
+    CHECK(process->pid >= 0);
+    if (process->pid == 0)
+        child_run(supervisor, process, ends[1], parent);
+    close(ends[1]);
+    process->started_fd = ends[0];
+    process->started_watch =
+        watch_open(supervisor->loop, ends[0], on_started, process);
+    watch_set(process->started_watch, WATCH_READ);
+    timer_init(&process->kill_timer, on_kill_time, process);
+    list_add_last(&supervisor->processes, &process->link);
+    log_write(LOG_INFO, LOG_CHILD_STARTED, log_int("child", process->pid),
+              log_int("index", index),
+              log_int("generation", process->generation));
+}
+
+static void process_drain(struct process *process)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    if (process->draining)
+        return;
+    process->draining = true;
+    kill(process->pid, SIGTERM);
+    timer_set(supervisor->loop, &process->kill_timer,
+              supervisor->role->drain_max_ms(supervisor->config));
+}
+
+/* Once every child of the newest generation works, the older ones drain. */
+static void generation_check(struct supervisor *supervisor)
+{
+    unsigned started = 0;
+
+    list_each (link, &supervisor->processes) {
+        struct process *process = LIST_MEMBER(link, struct process, link);
+
+        if (process->generation == supervisor->generation && process->started)
+            started++;
+    }
+    if (started < supervisor->children || supervisor->is_stopping)
+        return;
+    list_each (link, &supervisor->processes) {
+        struct process *process = LIST_MEMBER(link, struct process, link);
+
+        if (process->generation != supervisor->generation)
+            process_drain(process);
+    }
+    notify_send("READY=1");
+}
+
+static void on_restart(void *ctx)
+{
+    struct place *place = ctx;
+
+    if (!place->supervisor->is_stopping)
+        process_start(place->supervisor, place->index);
+}
+
+static void place_refill(struct place *place, int64_t lived_ms)
+{
+    int64_t delay_ms = 0;
+
+    if (lived_ms >= LIVED_LONG_MS)
+        place->died_young = 0;
+    else if (place->died_young++ > 0)
+        delay_ms = RESTART_FIRST_MS
+                   << (place->died_young > 8 ? 8 : place->died_young - 2);
+    if (delay_ms > RESTART_MAX_MS)
+        delay_ms = RESTART_MAX_MS;
+    timer_set(place->supervisor->loop, &place->restart, delay_ms);
+}
+
+static void process_ended(struct process *process, int status)
+{
+    struct supervisor *supervisor = process->supervisor;
+    int64_t lived_ms = clock_now_ms() - process->born_ms;
+    bool expected = process->draining || supervisor->is_stopping;
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    log_write(clean ? LOG_INFO : LOG_ERROR,
+              clean ? LOG_CHILD_STOPPED : LOG_CHILD_DIED,
+              log_int("child", process->pid), log_int("index", process->index),
+              log_int("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
+              log_int("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+              log_int("lived_ms", lived_ms));
+    if (!clean)
+        release_epoch(supervisor, process->slot);
+    metrics_slot_reset_gauges(supervisor->region, process->slot);
+    supervisor->slot_taken[process->slot] = false;
+    timer_clear(supervisor->loop, &process->kill_timer);
+    watch_close(&process->started_watch);
+    if (process->started_fd >= 0)
+        close(process->started_fd);
+    list_remove(&process->link);
+    if (!expected && process->generation == supervisor->generation)
+        place_refill(&supervisor->places[process->index], lived_ms);
+    free(process);
+}
+
+/* Signals ----------------------------------------------------------------- */
+
+static struct process *process_of(struct supervisor *supervisor, pid_t pid)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = LIST_MEMBER(link, struct process, link);
+
+        if (process->pid == pid)
+            return process;
+    }
+    return NULL;
+}
+
+static void on_child_signal(void *ctx, int number)
+{
+    struct supervisor *supervisor = ctx;
+    struct process *process;
+    int status;
+    pid_t pid;
+
+    (void)number;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        process = process_of(supervisor, pid);
+        if (process != NULL)
+            process_ended(process, status);
+    }
+    if (supervisor->is_stopping && list_is_empty(&supervisor->processes))
+        loop_stop(supervisor->loop);
+}
+
+static void on_stop_signal(void *ctx, int number)
+{
+    struct supervisor *supervisor = ctx;
+
+    (void)number;
+    if (supervisor->is_stopping)
+        return;
+    supervisor->is_stopping = true;
+    notify_send("STOPPING=1");
+    list_each (link, &supervisor->processes)
+        process_drain(LIST_MEMBER(link, struct process, link));
+    if (list_is_empty(&supervisor->processes))
+        loop_stop(supervisor->loop);
+}
+
+static unsigned processes_alive(const struct supervisor *supervisor)
+{
+    unsigned alive = 0;
+
+    list_each (link, &supervisor->processes)
+        alive++;
+    return alive;
+}
+
+static struct config *config_read(const struct supervisor *supervisor)
+{
+    struct config *config;
+    struct buf problems;
+
+    buf_init(&problems, 64 << 10);
+    config = config_load(supervisor->config_path, &problems);
+    if (config == NULL)
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
+    buf_finish(&problems);
+    return config;
+}
+
+static const struct config_list *role_listen(const struct role *role,
+                                             const struct config *config)
+{
+    static const struct config_list none;
+
+    return role->listen == NULL ? &none : role->listen(config);
+}
+
+/* The old configuration stays in force unless all of the new one can be. */
+static bool config_take(struct supervisor *supervisor, struct error *err)
+{
+    struct config *config = config_read(supervisor);
+
+    if (config == NULL) {
+        error_set(err, ERR_CONFIG, "the new configuration has errors");
+        return false;
+    }
+    if (!listeners_set(supervisor->listeners,
+                       role_listen(supervisor->role, config), err)) {
+        config_destroy(&config);
+        return false;
+    }
+    if (list_is_empty(&supervisor->releases))
+        queue_close(&supervisor->queue); /* it points into the old one */
+    if (supervisor->queue != NULL) {
+        error_set(err, ERR_BUSY, "work of a dead child is being given back");
+        config_destroy(&config);
+        return false;
+    }
+    config_destroy(&supervisor->config);
+    supervisor->config = config;
+    log_setup((enum log_level)config->log.level,
+              (enum log_format)config->log.format, supervisor->role->name);
+    return true;
+}
+
+static void generation_start(struct supervisor *supervisor)
+{
+    supervisor->generation++;
+    for (unsigned i = 0; i < supervisor->children; i++) {
+        timer_clear(supervisor->loop, &supervisor->places[i].restart);
+        supervisor->places[i].died_young = 0;
+        process_start(supervisor, i);
+    }
+}
+
+static void on_reload_signal(void *ctx, int number)
+{
+    struct supervisor *supervisor = ctx;
+    struct error err;
+
+    (void)number;
+    if (supervisor->is_stopping)
+        return;
+    error_clear(&err);
+    if (processes_alive(supervisor) + supervisor->children > supervisor->slots)
+        error_set(&err, ERR_BUSY, "%u children are still draining",
+                  processes_alive(supervisor) - supervisor->children);
+    else if (config_take(supervisor, &err)) {
+        log_write(LOG_INFO, LOG_CONFIG_RELOADED,
+                  log_int("generation", supervisor->generation + 1));
+        generation_start(supervisor);
+        return;
+    }
+    log_write(LOG_ERROR, LOG_CONFIG_REFUSED, log_error(&err));
+}
+
+/* Life -------------------------------------------------------------------- */
+
+static struct supervisor *
+supervisor_create(const struct supervisor_options *options)
+{
+    struct supervisor *supervisor = xcalloc(1, sizeof *supervisor);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    supervisor->role = options->role;
+    supervisor->config_path = options->config_path;
+    supervisor->children = options->children > 0
+                               ? options->children
+                               : (unsigned)(cores > 0 ? cores : 1);
+    supervisor->slots = supervisor->children * GENERATIONS_MAX;
+    supervisor->slot_taken =
+        xcalloc(supervisor->slots, sizeof *supervisor->slot_taken);
+    supervisor->region = metrics_region_create(supervisor->slots + 1);
+    metrics_use(supervisor->region, supervisor->slots); /* the parent's own */
+    supervisor->shared =
+        mmap(NULL, supervisor->slots * sizeof(struct child_shared),
+             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(supervisor->shared != MAP_FAILED);
+    supervisor->listeners = listeners_create(supervisor->children);
+    supervisor->loop = loop_create();
+    supervisor->places =
+        xcalloc(supervisor->children, sizeof *supervisor->places);
+    for (unsigned i = 0; i < supervisor->children; i++) {
+        struct place *place = &supervisor->places[i];
+
+        place->supervisor = supervisor;
+        place->index = i;
+        timer_init(&place->restart, on_restart, place);
+    }
+    list_init(&supervisor->processes);
+    list_init(&supervisor->releases);
+    return supervisor;
+}
+
+static void supervisor_destroy(struct supervisor *supervisor)
+{
+    admin_close(&supervisor->admin);
+    queue_close(&supervisor->queue);
+    list_each_safe (link, &supervisor->releases)
+        free(LIST_MEMBER(link, struct release, link));
+    for (size_t i = 0; i < COUNT_OF(supervisor->signals); i++)
+        signal_watch_close(&supervisor->signals[i]);
+    for (unsigned i = 0; i < supervisor->children; i++)
+        timer_clear(supervisor->loop, &supervisor->places[i].restart);
+    free(supervisor->places);
+    loop_destroy(&supervisor->loop);
+    listeners_destroy(&supervisor->listeners);
+    munmap(supervisor->shared, supervisor->slots * sizeof(struct child_shared));
+    metrics_region_destroy(&supervisor->region);
+    free(supervisor->slot_taken);
+    config_destroy(&supervisor->config);
+    free(supervisor);
+}
+
+static void watch_signals(struct supervisor *supervisor)
+{
+    static const struct {
+        int number;
+        signal_fn fn;
+    } SIGNALS[] = {
+        {SIGCHLD, on_child_signal},
+        {SIGTERM, on_stop_signal},
+        {SIGINT, on_stop_signal},
+        {SIGHUP, on_reload_signal},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
+        supervisor->signals[i] = signal_watch_open(
+            supervisor->loop, SIGNALS[i].number, SIGNALS[i].fn, supervisor);
+}
+
+static void on_scrape(void *ctx)
+{
+    struct supervisor *supervisor = ctx;
+    struct usage usage = {0};
+
+    usage_add(&usage, getpid());
+    list_each (link, &supervisor->processes)
+        usage_add(&usage, LIST_MEMBER(link, struct process, link)->pid);
+    usage_tell(&usage);
+}
+
+static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
+{
+    const struct role *role = supervisor->role;
+    const struct admin_options admin = {
+        .role = role->name,
+        .region = supervisor->region,
+        .slot_taken = supervisor->slot_taken,
+        .slots = supervisor->slots,
+        .sample = on_scrape,
+        .ctx = supervisor,
+    };
+
+    if (!listeners_set(supervisor->listeners,
+                       role_listen(role, supervisor->config), err))
+        return false;
+    supervisor->admin = admin_open(
+        supervisor->loop, role->admin_listen(supervisor->config), &admin, err);
+    if (supervisor->admin == NULL)
+        return false;
+    series_set(metrics_series(METRIC_BUILD_INFO,
+                              (const char *const[]){POSTHASTE_VERSION}),
+               1);
+    on_scrape(supervisor);
+    watch_signals(supervisor);
+    generation_start(supervisor);
+    return true;
+}
+
+int supervisor_run(const struct supervisor_options *options)
+{
+    struct supervisor *supervisor = supervisor_create(options);
+    struct error err;
+    int code = 0;
+
+    signal(SIGPIPE, SIG_IGN);
+    supervisor->config = config_read(supervisor);
+    if (supervisor->config == NULL) {
+        supervisor_destroy(supervisor);
+        return EXIT_CONFIG;
+    }
+    log_setup((enum log_level)supervisor->config->log.level,
+              (enum log_format)supervisor->config->log.format,
+              options->role->name);
+    log_write(LOG_INFO, LOG_PROCESS_STARTED,
+              log_int("children", supervisor->children));
+    if (supervisor_begin(supervisor, &err)) {
+        loop_run(supervisor->loop);
+        log_write(LOG_INFO, LOG_PROCESS_STOPPED,
+                  log_int("children", supervisor->children));
+    } else {
+        fprintf(stderr, "posthaste %s: %s\n", options->role->name, err.text);
+        code = err.kind == ERR_CONFIG ? EXIT_CONFIG : 1;
+    }
+    supervisor_destroy(supervisor);
+    return code;
+}

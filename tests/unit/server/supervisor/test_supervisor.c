@@ -1,0 +1,251 @@
+/* A supervisor with a role of two children that tell their pid to whoever
+ * connects, and die when they are sent a k. */
+#include "server/supervisor/supervisor.h"
+
+#include "server/base/mem.h"
+#include "server/io/listen.h"
+
+#include "check_cmocka.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CHILDREN = 2, PATIENCE_MS = 10000 };
+
+static char folder[] = "/tmp/posthaste-test-XXXXXX";
+static char config_path[64];
+static struct address door;
+
+/* The role -------------------------------------------------------------- */
+
+static void serve(int fd)
+{
+    char request = '\0';
+    pid_t pid = getpid();
+
+    if (read(fd, &request, 1) == 1 && request == 'k')
+        _exit(9);
+    (void)!write(fd, &pid, sizeof pid);
+    close(fd);
+}
+
+static int run_child(const struct child *child)
+{
+    struct pollfd fds[2] = {{.events = POLLIN}, {.events = POLLIN}};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fds[0].fd = signalfd(-1, &set, 0);
+    fds[1].fd = child->listen_fds[0];
+    child_started(child);
+    for (;;) {
+        poll(fds, 2, -1);
+        if (fds[0].revents != 0)
+            return 0;
+        serve(accept4(fds[1].fd, NULL, NULL, SOCK_CLOEXEC));
+    }
+}
+
+static const struct config_list *listen_of(const struct config *config)
+{
+    return &config->api.listen;
+}
+
+static const char *admin_of(const struct config *config)
+{
+    return config->api.admin_listen;
+}
+
+static int64_t drain_max_ms(const struct config *config)
+{
+    (void)config;
+    return PATIENCE_MS;
+}
+
+static const struct role ROLE = {"test", listen_of, admin_of, drain_max_ms,
+                                 run_child};
+
+/* The test's side --------------------------------------------------------- */
+
+/* A port that was free a moment ago. */
+static void find_door(void)
+{
+    const struct listen_options options = {.reuse_port = true};
+    int fd = listen_open("127.0.0.1:0", &options, NULL);
+
+    assert_true(fd >= 0);
+    listen_address(fd, &door);
+    close(fd);
+}
+
+static pid_t start(void)
+{
+    const struct supervisor_options options = {&ROLE, config_path, CHILDREN};
+    char where[ADDRESS_TEXT_SIZE];
+    FILE *file = fopen(config_path, "w");
+    pid_t pid;
+
+    find_door();
+    address_format(&door, where);
+    assert_non_null(file);
+    fprintf(file,
+            "[api]\nlisten = [\"%s\"]\nadmin_listen = \"unix:%s/admin.sock\"\n",
+            where, folder);
+    fclose(file);
+    fflush(NULL);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        exit(supervisor_run(&options));
+    return pid;
+}
+
+/* What a connection is told; 0: nothing. Waits until somebody listens. */
+static pid_t ask(char request)
+{
+    struct pollfd watched = {.events = POLLIN};
+    pid_t answer = 0;
+
+    watched.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (connect(watched.fd, &door.at.any, door.len) != 0)
+        sched_yield();
+    assert_int_equal(write(watched.fd, &request, 1), 1);
+    assert_int_equal(poll(&watched, 1, PATIENCE_MS), 1);
+    if (read(watched.fd, &answer, sizeof answer) != (ssize_t)sizeof answer)
+        answer = 0;
+    close(watched.fd);
+    return answer;
+}
+
+static int wait_for_end(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void wait_until_gone(pid_t pid)
+{
+    struct pollfd watched = {.events = POLLIN};
+
+    watched.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (watched.fd < 0)
+        return; /* already */
+    assert_int_equal(poll(&watched, 1, PATIENCE_MS), 1);
+    close(watched.fd);
+}
+
+static void a_dead_child_is_replaced(void **state)
+{
+    pid_t supervisor = start();
+    pid_t first = ask('?');
+
+    (void)state;
+    assert_int_not_equal(first, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(ask('k'), 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_not_equal(ask('?'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+static bool is_among(pid_t pid, const pid_t *pids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* Each connection is answered, by the old generation or by the new. */
+static void a_reload_loses_no_connection(void **state)
+{
+    pid_t supervisor = start();
+    pid_t old[32];
+    unsigned fresh = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(old); i++)
+        old[i] = ask('?');
+    kill(supervisor, SIGHUP);
+    while (fresh < 20) {
+        pid_t answer = ask('?');
+
+        assert_int_not_equal(answer, 0);
+        fresh = is_among(answer, old, COUNT_OF(old)) ? 0 : fresh + 1;
+    }
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+static void a_wrong_configuration_changes_nothing(void **state)
+{
+    pid_t supervisor = start();
+    pid_t before = ask('?');
+    FILE *file = fopen(config_path, "a");
+
+    (void)state;
+    fputs("[apy]\n", file);
+    fclose(file);
+    kill(supervisor, SIGHUP);
+    for (int i = 0; i < 20; i++)
+        assert_int_not_equal(ask('?'), 0);
+    assert_int_not_equal(before, 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+static void children_of_a_dead_supervisor_drain(void **state)
+{
+    pid_t supervisor = start();
+    pid_t child = ask('?');
+
+    (void)state;
+    kill(supervisor, SIGKILL);
+    waitpid(supervisor, NULL, 0);
+    wait_until_gone(child);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(config_path, sizeof config_path, "%s/posthaste.toml", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char admin[64];
+
+    (void)state;
+    snprintf(admin, sizeof admin, "%s/admin.sock", folder);
+    unlink(admin);
+    unlink(config_path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_dead_child_is_replaced),
+        cmocka_unit_test(a_reload_loses_no_connection),
+        cmocka_unit_test(a_wrong_configuration_changes_nothing),
+        cmocka_unit_test(children_of_a_dead_supervisor_drain),
+    };
+
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
