@@ -1,0 +1,346 @@
+#include "server/cli/keys.h"
+
+#include "server/base/clock.h"
+#include "server/base/codec.h"
+#include "server/base/json.h"
+#include "server/cli/verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OUTPUT_MAX = 1 << 20, OWNER_MAX = 32, NAME_MAX_BYTES = 50 };
+
+static const char *const PERMISSIONS[] = {
+    [KEY_FULL_ACCESS] = "full_access",
+    [KEY_SENDING_ACCESS] = "sending_access",
+    [KEY_READ_ACCESS] = "read_access",
+};
+
+/* Making one --------------------------------------------------------------- */
+
+struct making {
+    struct tool *tool;
+    enum queue_status status;
+    struct error why;
+};
+
+static void on_made(void *ctx, const struct queue_answer *answer)
+{
+    struct making *making = ctx;
+
+    making->status = answer->status;
+    making->why = answer->why;
+    tool_done(making->tool, EXIT_OK);
+}
+
+enum queue_status keys_make(struct tool *tool, const struct key_wish *wish,
+                            char token[API_TOKEN_SIZE], struct id *id,
+                            struct error *err)
+{
+    struct making making = {.tool = tool};
+    char hash[SHA256_HEX_SIZE];
+    struct api_key key = {
+        .owner = wish->owner,
+        .name = wish->name,
+        .permission = wish->permission,
+        .created_ms = clock_wall_ms(),
+    };
+
+    api_token_create(token);
+    secret_sha256_hex(str_of(token), hash);
+    *id = id_new(0);
+    key.id = *id;
+    key.prefix = str_make(token, API_TOKEN_PREFIX_LEN);
+    tool->is_done = false;
+    queue_key_create(tool->queue, &key, str_of(hash), NULL, S(""), on_made,
+                     &making);
+    tool_wait(tool);
+    *err = making.why;
+    return making.status;
+}
+
+/* keys create ----------------------------------------------------------------
+ */
+
+static bool is_owner(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!ascii_is_digit(name.ptr[i]) && name.ptr[i] != '-' &&
+            (name.ptr[i] < 'a' || name.ptr[i] > 'z'))
+            return false;
+    return name.len > 0 && name.len <= OWNER_MAX;
+}
+
+static bool read_permission(const char *text, enum key_permission *permission)
+{
+    for (size_t i = 0; i < COUNT_OF(PERMISSIONS); i++) {
+        if (strcmp(PERMISSIONS[i], text) == 0) {
+            *permission = (enum key_permission)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_wish(const struct cli_args *args, struct key_wish *wish)
+{
+    const char *permission = cli_option(args, "permission");
+    const char *name = cli_option(args, "name");
+
+    if (cli_flag(args, "test"))
+        return cli_fail(args, EXIT_USAGE,
+                        "--test: test keys are not supported yet");
+    if (name == NULL || name[0] == '\0' || strlen(name) > NAME_MAX_BYTES)
+        return cli_fail(args, EXIT_USAGE,
+                        "--name: give a name of 1 to %d bytes", NAME_MAX_BYTES);
+    if (!utf8_is_valid(str_of(name)) || str_has_control(str_of(name)))
+        return cli_fail(args, EXIT_USAGE, "--name: not printable text");
+    wish->name = str_of(name);
+    wish->owner = str_of(cli_option(args, "owner"));
+    if (!is_owner(wish->owner))
+        return cli_fail(args, EXIT_USAGE, "--owner: 1 to %d of a-z, 0-9 and -",
+                        OWNER_MAX);
+    if (!read_permission(permission, &wish->permission))
+        return cli_fail(args, EXIT_USAGE,
+                        "--permission: full_access, sending_access or "
+                        "read_access, not \"%s\"",
+                        permission);
+    return EXIT_OK;
+}
+
+/* The token alone on standard output, so that $(...) can take it. */
+static void print_made(const struct cli_args *args, const struct key_wish *wish,
+                       const struct id *id, const char *token)
+{
+    struct json_out out;
+    struct buf text;
+
+    if (!cli_flag(args, "json")) {
+        puts(token);
+        return;
+    }
+    buf_init(&text, OUTPUT_MAX);
+    json_out_init(&out, &text);
+    json_open_map(&out);
+    json_add_str(&out, "id", id_str(id));
+    json_add_str(&out, "name", wish->name);
+    json_add_str(&out, "owner", wish->owner);
+    json_add_cstr(&out, "permission", PERMISSIONS[wish->permission]);
+    json_add_cstr(&out, "token", token);
+    json_close_map(&out);
+    puts(text.data);
+    buf_finish(&text);
+}
+
+static int run_create(const struct cli_args *args)
+{
+    char token[API_TOKEN_SIZE];
+    enum queue_status status;
+    struct key_wish wish;
+    struct error err;
+    struct tool tool;
+    struct id id;
+    int code = read_wish(args, &wish);
+
+    if (code == EXIT_OK)
+        code = tool_open(&tool, args);
+    if (code != EXIT_OK)
+        return code;
+    status = keys_make(&tool, &wish, token, &id, &err);
+    if (status == QUEUE_OK)
+        print_made(args, &wish, &id, token);
+    else
+        code = tool_fail(args, status, &err);
+    secret_wipe(token, sizeof token);
+    tool_close(&tool);
+    return code;
+}
+
+/* keys list
+ * -------------------------------------------------------------------- */
+
+struct listing {
+    struct tool *tool;
+    const struct cli_args *args;
+    struct buf text;
+    struct json_out out;
+    bool as_json;
+    char last[ID_SIZE]; /* where the next page begins */
+    bool has_more;
+};
+
+static void print_key(struct listing *listing, const struct api_key *key)
+{
+    char created[CLOCK_RFC3339_SIZE];
+
+    if (!listing->as_json) {
+        clock_format(key->created_ms, created);
+        printf("%s  %-14.*s  %-14s  %s  %.*s\n", key->id.text,
+               STR_ARG(key->prefix), PERMISSIONS[key->permission], created,
+               STR_ARG(key->name));
+        return;
+    }
+    json_open_map(&listing->out);
+    json_add_str(&listing->out, "id", id_str(&key->id));
+    json_add_str(&listing->out, "name", key->name);
+    json_add_str(&listing->out, "prefix", key->prefix);
+    json_add_cstr(&listing->out, "permission", PERMISSIONS[key->permission]);
+    json_add_time(&listing->out, "created_at", key->created_ms);
+    if (key->last_used_ms > 0)
+        json_add_time(&listing->out, "last_used_at", key->last_used_ms);
+    else
+        json_add_null(&listing->out, "last_used_at");
+    json_close_map(&listing->out);
+}
+
+static void on_listed(void *ctx, const struct queue_keys *keys)
+{
+    struct listing *listing = ctx;
+
+    listing->has_more = keys->has_more;
+    if (keys->status != QUEUE_OK) {
+        tool_done(listing->tool,
+                  tool_fail(listing->args, keys->status, &keys->why));
+        return;
+    }
+    for (size_t i = 0; i < keys->count; i++) {
+        print_key(listing, &keys->keys[i]);
+        memcpy(listing->last, keys->keys[i].id.text, ID_SIZE);
+    }
+    tool_done(listing->tool, EXIT_OK);
+}
+
+static int list_pages(struct listing *listing, struct str owner)
+{
+    int code;
+
+    do {
+        const struct queue_page page = {
+            .limit = 100,
+            .after = str_of(listing->last),
+        };
+
+        listing->tool->is_done = false;
+        queue_key_list(listing->tool->queue, owner, &page, on_listed, listing);
+        code = tool_wait(listing->tool);
+    } while (code == EXIT_OK && listing->has_more);
+    return code;
+}
+
+static int run_list(const struct cli_args *args)
+{
+    struct listing listing = {.args = args, .as_json = cli_wants_json(args)};
+    struct tool tool;
+    int code = tool_open(&tool, args);
+
+    if (code != EXIT_OK)
+        return code;
+    listing.tool = &tool;
+    buf_init(&listing.text, OUTPUT_MAX);
+    json_out_init(&listing.out, &listing.text);
+    json_open_list(&listing.out);
+    code = list_pages(&listing, str_of(cli_option(args, "owner")));
+    json_close_list(&listing.out);
+    if (code == EXIT_OK && listing.as_json)
+        puts(listing.text.data);
+    buf_finish(&listing.text);
+    tool_close(&tool);
+    return code;
+}
+
+/* keys revoke
+ * ------------------------------------------------------------------- */
+
+struct revoking {
+    struct tool *tool;
+    const struct cli_args *args;
+};
+
+static void on_revoked(void *ctx, const struct queue_answer *answer)
+{
+    struct revoking *revoking = ctx;
+
+    tool_done(revoking->tool,
+              answer->status == QUEUE_OK
+                  ? EXIT_OK
+                  : tool_fail(revoking->args, answer->status, &answer->why));
+}
+
+static int run_revoke(const struct cli_args *args)
+{
+    struct revoking revoking = {.args = args};
+    const char *given = cli_operand(args, 0);
+    struct tool tool;
+    struct id id;
+    int code;
+
+    if (given == NULL || !id_parse(str_of(given), &id))
+        return cli_fail(args, EXIT_USAGE,
+                        "give the id of a key, as keys list shows it");
+    code = tool_open(&tool, args);
+    if (code != EXIT_OK)
+        return code;
+    revoking.tool = &tool;
+    queue_key_delete(tool.queue, str_of(cli_option(args, "owner")), &id,
+                     on_revoked, &revoking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
+#define OPTION_OWNER                                                           \
+    {                                                                          \
+        "owner", "OWNER", "the workspace that the key belongs to", NULL,       \
+            "default"                                                          \
+    }
+
+static const struct cli_option CREATE[] = {
+    {"name", "NAME", "what the key is for", NULL, NULL},
+    OPTION_OWNER,
+    {"permission", "WORD", "full_access, sending_access or read_access", NULL,
+     "full_access"},
+    {"test", NULL, "a key whose mail goes nowhere (not supported yet)", NULL,
+     NULL},
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
+
+static const struct cli_option OTHERS[] = {
+    OPTION_OWNER,
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
+
+static const struct verb VERBS[] = {
+    {
+        .name = "keys create",
+        .purpose = "Makes an API key and prints its token, once.",
+        .examples = {"posthaste keys create --name shop",
+                     "posthaste keys create --name ci --permission "
+                     "sending_access --owner acme"},
+        .options = CREATE,
+        .option_count = COUNT_OF(CREATE),
+        .run = run_create,
+    },
+    {
+        .name = "keys list",
+        .purpose = "Lists an owner's API keys, newest first.",
+        .examples = {"posthaste keys list", "posthaste keys list --json"},
+        .options = OTHERS,
+        .option_count = COUNT_OF(OTHERS),
+        .run = run_list,
+    },
+    {
+        .name = "keys revoke",
+        .operands = "ID",
+        .purpose = "Revokes an API key; it is refused within 5 s.",
+        .examples =
+            {"posthaste keys revoke 019ab2c4-0d5e-7f00-8000-5a1c00000001",
+             "posthaste keys revoke ID --owner acme"},
+        .options = OTHERS,
+        .option_count = COUNT_OF(OTHERS),
+        .run = run_revoke,
+    },
+};
+
+const struct verb_group VERBS_KEYS = {VERBS, COUNT_OF(VERBS)};

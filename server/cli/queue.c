@@ -1,0 +1,106 @@
+#include "server/base/json.h"
+#include "server/cli/tool.h"
+#include "server/cli/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { OUTPUT_MAX = 16 << 10 };
+
+struct asking {
+    struct tool *tool;
+    const struct cli_args *args;
+};
+
+static void print_text(const struct queue_stats *stats)
+{
+    static const char *const LANES[LANE_COUNT] = {"verification", "alert",
+                                                  "transactional", "bulk"};
+
+    printf("%-14s %10s %10s %12s\n", "lane", "queued", "due", "oldest ms");
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        printf("%-14s %10" PRIu64 " %10" PRIu64 " %12" PRId64 "\n", LANES[i],
+               stats->lanes[i].queued, stats->lanes[i].due,
+               stats->lanes[i].oldest_ms);
+    printf("\nunder way %" PRIu64 ", held %" PRIu64 ", dead %" PRIu64
+           ", accepted %" PRIu64 ", final %" PRIu64 ", webhook tasks %" PRIu64
+           "\n",
+           stats->owned, stats->held, stats->dead, stats->accepted,
+           stats->final, stats->webhook_tasks);
+}
+
+static void print_json(const struct queue_stats *stats)
+{
+    struct json_out out;
+    struct buf text;
+
+    buf_init(&text, OUTPUT_MAX);
+    json_out_init(&out, &text);
+    json_open_map(&out);
+    json_name(&out, "lanes");
+    json_open_list(&out);
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        json_open_map(&out);
+        json_add_int(&out, "lane", (int64_t)i);
+        json_add_int(&out, "queued", (int64_t)stats->lanes[i].queued);
+        json_add_int(&out, "due", (int64_t)stats->lanes[i].due);
+        json_add_int(&out, "oldest_ms", stats->lanes[i].oldest_ms);
+        json_close_map(&out);
+    }
+    json_close_list(&out);
+    json_add_int(&out, "owned", (int64_t)stats->owned);
+    json_add_int(&out, "held", (int64_t)stats->held);
+    json_add_int(&out, "dead", (int64_t)stats->dead);
+    json_add_int(&out, "accepted", (int64_t)stats->accepted);
+    json_add_int(&out, "final", (int64_t)stats->final);
+    json_add_int(&out, "webhook_tasks", (int64_t)stats->webhook_tasks);
+    json_close_map(&out);
+    puts(text.data);
+    buf_finish(&text);
+}
+
+static void on_stats(void *ctx, const struct queue_stats *stats)
+{
+    struct asking *asking = ctx;
+
+    if (stats->status != QUEUE_OK) {
+        tool_done(asking->tool,
+                  tool_fail(asking->args, stats->status, &stats->why));
+        return;
+    }
+    if (cli_wants_json(asking->args))
+        print_json(stats);
+    else
+        print_text(stats);
+    tool_done(asking->tool, EXIT_OK);
+}
+
+static int run_stats(const struct cli_args *args)
+{
+    struct asking asking = {.args = args};
+    struct tool tool;
+    int code = tool_open(&tool, args);
+
+    if (code != EXIT_OK)
+        return code;
+    asking.tool = &tool;
+    queue_stats_get(tool.queue, on_stats, &asking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
+static const struct cli_option OPTIONS[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
+
+static const struct verb VERBS[] = {
+    {
+        .name = "queue stats",
+        .purpose = "Says how much waits in each lane, and how old it is.",
+        .examples = {"posthaste queue stats", "posthaste queue stats --json"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_stats,
+    },
+};
+
+const struct verb_group VERBS_QUEUE = {VERBS, COUNT_OF(VERBS)};

@@ -1,0 +1,339 @@
+#include "server/cli/roles.h"
+
+#include "api/api.h"
+#include "queue/queue.h"
+#include "server/base/log.h"
+#include "server/base/metrics.h"
+#include "server/cli/verbs.h"
+#include "server/hooks/hooks.h"
+#include "server/io/dns.h"
+#include "server/io/loop.h"
+#include "server/worker/worker.h"
+
+#include <signal.h>
+
+enum {
+    /* Beyond what a mail can take after its dot, work is given back, and
+     * connections are answered. */
+    DRAIN_SLACK_MS = 15000,
+};
+
+/* The frame of every child: a loop, a queue, and one thing that works. */
+struct life {
+    const struct child *child;
+    const struct work_kind *kind;
+    struct loop *loop;
+    struct keyring *keyring;
+    struct queue *queue;
+    struct dns *dns;
+    struct signal_watch *signals[2];
+    void *work; /* api, worker or hooks */
+    bool draining;
+};
+
+/* What differs between roles. open: NULL and err on failure. */
+struct work_kind {
+    void *(*open)(struct life *life, struct error *err);
+    void (*drain)(void *work, void (*done)(void *ctx), void *ctx);
+    void (*close)(void *work);
+    bool owns_claims;
+};
+
+static void on_ready_changed(void *ctx)
+{
+    struct life *life = ctx;
+    struct error why;
+    bool ready;
+
+    error_clear(&why);
+    ready = queue_is_ready(life->queue, &why);
+    metrics_set_ready(ready, ready ? "" : why.text);
+    log_write(ready ? LOG_INFO : LOG_WARN,
+              ready ? LOG_CHILD_READY : LOG_CHILD_NOT_READY, log_error(&why));
+    if (life->kind->owns_claims)
+        child_owns(life->child, queue_worker_epoch(life->queue));
+}
+
+static void on_drained(void *ctx)
+{
+    struct life *life = ctx;
+
+    loop_stop(life->loop);
+}
+
+static void on_signal(void *ctx, int number)
+{
+    struct life *life = ctx;
+
+    (void)number;
+    if (life->draining)
+        return;
+    life->draining = true;
+    metrics_set_ready(false, "draining");
+    life->kind->drain(life->work, on_drained, life);
+}
+
+static bool life_begin(struct life *life, struct error *err)
+{
+    const struct config *config = life->child->config;
+
+    if (config->secrets.keyring_file[0] != '\0') {
+        life->keyring = keyring_load(config->secrets.keyring_file, err);
+        if (life->keyring == NULL)
+            return false;
+    }
+    life->dns = dns_open(life->loop, NULL, err);
+    if (life->dns == NULL)
+        return false;
+    life->queue = queue_open(life->loop, config, life->keyring);
+    life->work = life->kind->open(life, err);
+    if (life->work == NULL)
+        return false;
+    metrics_set_ready(false, "connecting to Redis");
+    queue_watch_ready(life->queue, on_ready_changed, life);
+    life->signals[0] = signal_watch_open(life->loop, SIGTERM, on_signal, life);
+    life->signals[1] = signal_watch_open(life->loop, SIGINT, on_signal, life);
+    return true;
+}
+
+static void life_end(struct life *life)
+{
+    for (size_t i = 0; i < COUNT_OF(life->signals); i++)
+        signal_watch_close(&life->signals[i]);
+    if (life->work != NULL)
+        life->kind->close(life->work);
+    queue_close(&life->queue);
+    dns_close(&life->dns);
+    loop_destroy(&life->loop);
+    keyring_destroy(&life->keyring);
+}
+
+static int live(const struct child *child, const struct work_kind *kind)
+{
+    struct life life = {.child = child, .kind = kind, .loop = loop_create()};
+    struct error err;
+    int code = 0;
+
+    if (life_begin(&life, &err)) {
+        child_started(child);
+        loop_run(life.loop);
+    } else {
+        log_write(LOG_ERROR, LOG_CHILD_NOT_READY, log_error(&err));
+        code = err.kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+    }
+    life_end(&life);
+    return code;
+}
+
+/* api ---------------------------------------------------------------------- */
+
+static void *open_api(struct life *life, struct error *err)
+{
+    return api_open(life->loop, life->child->config, life->queue,
+                    life->child->listen_fds, life->child->listen_count, err);
+}
+
+static void drain_api(void *work, void (*done)(void *ctx), void *ctx)
+{
+    api_drain(work, done, ctx);
+}
+
+static void close_api(void *work)
+{
+    struct api *api = work;
+
+    api_close(&api);
+}
+
+static int run_api(const struct child *child)
+{
+    static const struct work_kind KIND = {open_api, drain_api, close_api,
+                                          false};
+
+    return live(child, &KIND);
+}
+
+static const struct config_list *listen_api(const struct config *config)
+{
+    return &config->api.listen;
+}
+
+static const char *admin_api(const struct config *config)
+{
+    return config->api.admin_listen;
+}
+
+static int64_t drain_max_api(const struct config *config)
+{
+    return config->api.header_timeout_ms + config->api.body_timeout_ms +
+           DRAIN_SLACK_MS;
+}
+
+const struct role ROLE_API = {"api", listen_api, admin_api, drain_max_api,
+                              run_api};
+
+/* worker ------------------------------------------------------------------- */
+
+static void *open_worker(struct life *life, struct error *err)
+{
+    const struct worker_options options = {
+        .config = life->child->config,
+        .queue = life->queue,
+        .dns = life->dns,
+        .child = life->child->index,
+        .count = life->child->count,
+    };
+
+    return worker_open(life->loop, &options, err);
+}
+
+static void drain_worker(void *work, void (*done)(void *ctx), void *ctx)
+{
+    worker_drain(work, done, ctx);
+}
+
+static void close_worker(void *work)
+{
+    struct worker *worker = work;
+
+    worker_close(&worker);
+}
+
+static int run_worker(const struct child *child)
+{
+    static const struct work_kind KIND = {open_worker, drain_worker,
+                                          close_worker, true};
+
+    return live(child, &KIND);
+}
+
+static const char *admin_worker(const struct config *config)
+{
+    return config->worker.admin_listen;
+}
+
+/* Marked sessions linger up to the dot's timeout. */
+static int64_t drain_max_worker(const struct config *config)
+{
+    int64_t max_ms = 0;
+
+    for (size_t i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].dot_timeout_ms > max_ms)
+            max_ms = config->upstreams[i].dot_timeout_ms;
+    if (config->worker.stop_timeout_ms > 0 &&
+        config->worker.stop_timeout_ms < max_ms)
+        max_ms = config->worker.stop_timeout_ms;
+    return max_ms + DRAIN_SLACK_MS;
+}
+
+const struct role ROLE_WORKER = {"worker", NULL, admin_worker, drain_max_worker,
+                                 run_worker};
+
+/* hooks -------------------------------------------------------------------- */
+
+static void *open_hooks(struct life *life, struct error *err)
+{
+    (void)err; /* it cannot fail */
+    return hooks_open(life->loop, life->child->config, life->queue, life->dns);
+}
+
+static void drain_hooks(void *work, void (*done)(void *ctx), void *ctx)
+{
+    hooks_drain(work, done, ctx);
+}
+
+static void close_hooks(void *work)
+{
+    struct hooks *hooks = work;
+
+    hooks_close(&hooks);
+}
+
+static int run_hooks(const struct child *child)
+{
+    static const struct work_kind KIND = {open_hooks, drain_hooks, close_hooks,
+                                          true};
+
+    return live(child, &KIND);
+}
+
+static const char *admin_hooks(const struct config *config)
+{
+    return config->hooks.admin_listen;
+}
+
+static int64_t drain_max_hooks(const struct config *config)
+{
+    return config->webhook.timeout_ms + DRAIN_SLACK_MS;
+}
+
+const struct role ROLE_HOOKS = {"hooks", NULL, admin_hooks, drain_max_hooks,
+                                run_hooks};
+
+/* The verbs ------------------------------------------------------------------
+ */
+
+static int run_role(const struct cli_args *args, const struct role *role)
+{
+    struct supervisor_options options = {.role = role};
+    int64_t children = 0;
+
+    if (!cli_number(args, "children", 1, 256, &children))
+        return EXIT_USAGE;
+    options.config_path = config_find(cli_option(args, "config"));
+    options.children = (unsigned)children;
+    return supervisor_run(&options);
+}
+
+static int run_api_verb(const struct cli_args *args)
+{
+    return run_role(args, &ROLE_API);
+}
+
+static int run_worker_verb(const struct cli_args *args)
+{
+    return run_role(args, &ROLE_WORKER);
+}
+
+static int run_hooks_verb(const struct cli_args *args)
+{
+    return run_role(args, &ROLE_HOOKS);
+}
+
+static const struct cli_option OPTIONS[] = {
+    CLI_OPTION_CONFIG,
+    {"children", "N", "processes that share the work (default: one per core)",
+     NULL, NULL},
+};
+
+static const struct verb VERBS[] = {
+    {
+        .name = "api",
+        .purpose = "Takes mail over HTTP and stores it.",
+        .examples = {"posthaste api --config /etc/posthaste/posthaste.toml",
+                     "posthaste api --children 4"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_api_verb,
+    },
+    {
+        .name = "worker",
+        .purpose = "Brings stored mail to the upstream servers.",
+        .examples = {"posthaste worker --config /etc/posthaste/posthaste.toml",
+                     "posthaste worker --children 2"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_worker_verb,
+    },
+    {
+        .name = "hooks",
+        .purpose = "Tells customers what happened, by signed webhooks.",
+        .examples = {"posthaste hooks --config /etc/posthaste/posthaste.toml",
+                     "posthaste hooks --children 1"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_hooks_verb,
+    },
+};
+
+const struct verb_group VERBS_ROLES = {VERBS, COUNT_OF(VERBS)};

@@ -1,0 +1,96 @@
+#include "server/cli/tool.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+
+#include <stdio.h>
+
+enum { READY_MAX_MS = 5000, PROBLEMS_MAX = 64 << 10 };
+
+static struct config *read_config(const struct cli_args *args)
+{
+    struct config *config;
+    struct buf problems;
+
+    buf_init(&problems, PROBLEMS_MAX);
+    config = config_load(config_find(cli_option(args, "config")), &problems);
+    if (config == NULL)
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
+    buf_finish(&problems);
+    return config;
+}
+
+static bool wait_until_ready(struct tool *tool, struct error *err)
+{
+    int64_t until_ms;
+
+    clock_tick();
+    until_ms = clock_now_ms() + READY_MAX_MS;
+    while (!queue_is_ready(tool->queue, err)) {
+        int64_t left_ms = until_ms - clock_now_ms();
+
+        if (left_ms <= 0) {
+            err->kind = ERR_REMOTE;
+            return false;
+        }
+        loop_turn(tool->loop, left_ms);
+    }
+    return true;
+}
+
+bool tool_begin(struct tool *tool, struct config *config, struct error *err)
+{
+    *tool = (struct tool){.config = config, .loop = loop_create()};
+    log_setup(LOG_ERROR, LOG_AUTO, "tool");
+    if (config->secrets.keyring_file[0] != '\0') {
+        tool->keyring = keyring_load(config->secrets.keyring_file, err);
+        if (tool->keyring == NULL)
+            return false;
+    }
+    tool->queue = queue_open(tool->loop, config, tool->keyring);
+    return wait_until_ready(tool, err);
+}
+
+int tool_open(struct tool *tool, const struct cli_args *args)
+{
+    struct config *config = read_config(args);
+    struct error err;
+
+    if (config == NULL)
+        return EXIT_CONFIG;
+    error_clear(&err);
+    if (tool_begin(tool, config, &err))
+        return EXIT_OK;
+    tool_close(tool);
+    return cli_fail_error(args, &err);
+}
+
+void tool_close(struct tool *tool)
+{
+    queue_close(&tool->queue);
+    loop_destroy(&tool->loop);
+    keyring_destroy(&tool->keyring);
+    config_destroy(&tool->config);
+}
+
+void tool_done(struct tool *tool, int code)
+{
+    tool->is_done = true;
+    tool->code = code;
+}
+
+/* Every operation of the queue answers or gives up by itself. */
+int tool_wait(struct tool *tool)
+{
+    while (!tool->is_done)
+        loop_turn(tool->loop, -1);
+    return tool->code;
+}
+
+int tool_fail(const struct cli_args *args, enum queue_status status,
+              const struct error *why)
+{
+    if (status == QUEUE_NOT_FOUND)
+        return cli_fail(args, EXIT_NOT_FOUND, "there is no such thing");
+    return cli_fail(args, EXIT_UNREACHABLE, "%s", why->text);
+}

@@ -1,0 +1,34 @@
+/* tool.h - a short verb that works on Redis itself, through the queue. */
+#ifndef CLI_TOOL_H
+#define CLI_TOOL_H
+
+#include "queue/queue.h"
+#include "server/cli/cli.h"
+
+struct tool {
+    struct config *config;
+    struct keyring *keyring;
+    struct loop *loop;
+    struct queue *queue;
+    bool is_done;
+    int code; /* of the verb, once it is done */
+};
+
+/* Reads the configuration that args name (--config) and waits until the
+ * queue is ready. Otherwise an exit code, and the reason was said. */
+MUST_USE int tool_open(struct tool *tool, const struct cli_args *args);
+/* The same with a configuration that is there already; takes it over. */
+MUST_USE bool tool_begin(struct tool *tool, struct config *config,
+                         struct error *err);
+void tool_close(struct tool *tool);
+
+/* By a callback: the verb is done, with this code. */
+void tool_done(struct tool *tool, int code);
+/* Turns the loop until then; the code. */
+int tool_wait(struct tool *tool);
+
+/* The exit code for a failed answer, having said why. */
+int tool_fail(const struct cli_args *args, enum queue_status status,
+              const struct error *why);
+
+#endif
