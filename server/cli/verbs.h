@@ -9,6 +9,7 @@ struct verb_group {
     size_t count;
 };
 
+extern const struct verb_group VERBS_DEV;      /* dev */
 extern const struct verb_group VERBS_ROLES;    /* api worker hooks */
 extern const struct verb_group VERBS_SETUP;    /* init config keyring */
 extern const struct verb_group VERBS_KEYS;     /* keys create|list|revoke */

@@ -13,6 +13,7 @@
 #include "queue/queue.h"
 #include "server/base/check.h"
 #include "server/base/config.h"
+#include "server/hooks/sign.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
 

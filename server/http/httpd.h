@@ -120,6 +120,9 @@ enum http_field {
     HTTP_IDEMPOTENCY_KEY,
     HTTP_PREFER,
     HTTP_USER_AGENT,
+    HTTP_WEBHOOK_ID, /* of webhooks that come in: dev's receiver */
+    HTTP_WEBHOOK_SIGNATURE,
+    HTTP_WEBHOOK_TIMESTAMP,
     HTTP_X_BATCH_VALIDATION,
     HTTP_FIELDS_PUBLIC,
 };
