@@ -440,7 +440,7 @@ static void on_beat(void *ctx)
     timer_set(tasks->queue->loop, &tasks->beat,
               tasks->queue->config->worker.lease_ms / BEATS_A_LEASE);
     tasks->beat_due = tasks->news = tasks->hungry = true;
-    if (!tasks->registered && redis_link_is_up(tasks->queue->main))
+    if (!tasks->registered && tasks->queue->health.has_schema)
         begin(tasks);
     run_soon(tasks);
 }

@@ -28,8 +28,8 @@ end
 if #entries == count then
     return 1
 end
-local last = call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
-if not last or call('GET', P .. 'fan:' .. owner) == last[1] then
+local fanned = call('GET', P .. 'fan:' .. owner) or '0-0'
+if #call('XRANGE', events, '(' .. fanned, '+', 'COUNT', 1) == 0 then
     call('LREM', P .. 'evring', 0, owner)
     call('HDEL', P .. 'o:' .. owner, 'ev')
 end

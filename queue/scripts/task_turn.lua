@@ -165,6 +165,9 @@ while want > 0 and reply_bytes < REPLY_MAX do
 end
 if want < 0 then
     give_back(epoch)
+    if call('LLEN', P .. 'evring') > 0 then
+        wake_hooks() -- a token may have come to it while it stopped
+    end
 end
 wake_for_tasks()
 

@@ -646,6 +646,28 @@ static void a_child_leaves_in_order(void **state)
     assert_int_equal(one.claims, 1);
 }
 
+/* Whatever was on its way at that moment: work without a token is not left
+ * behind. */
+static void a_token_taken_while_stopping_is_handed_on(void **state)
+{
+    long left;
+
+    (void)state;
+    endpoint("email.sent");
+    raise_events(EVENT_SENT, 1);
+    until(one.loop, one.held == 1);
+    until(one.loop, strstr(redis_ask("CLIENT LIST"), "flags=b") != NULL);
+    queue_hooks_stop(one.queue, on_drained, &one);
+    raise_events(EVENT_SENT, 1);
+    until(one.loop, number(redis_ask("LLEN ph:{0}:hwake")) == 0);
+    one.reports = true; /* a turn that was under way may bring the second */
+    report(&one, TASK_DONE, 0);
+    until(one.loop, one.drained);
+    left = number(redis_ask("LLEN ph:{0}:evring")) +
+           number(redis_ask("LLEN ph:{0}:wring"));
+    assert_true(left == 0 || number(redis_ask("LLEN ph:{0}:hwake")) == 1);
+}
+
 static void a_role_that_ended_is_not_called(void **state)
 {
     (void)state;
@@ -687,6 +709,7 @@ int main(void)
         TEST(a_lost_token_costs_a_heartbeat),
         TEST(work_that_is_left_wakes_another),
         TEST(a_child_leaves_in_order),
+        TEST(a_token_taken_while_stopping_is_handed_on),
         TEST(a_role_that_ended_is_not_called),
     };
 
