@@ -102,8 +102,8 @@ describe('header injection', () => {
 
     for (const [place, make] of Object.entries(places))
         test(`in ${place}`, async () => {
-            for (const bad of BREAKS)
-                isProblem(await post(make(bad)), 422,
+            for (const bad of BREAKS) // a NUL is no JSON that we read
+                isProblem(await post(make(bad)), bad === '\0' ? 400 : 422,
                           `${place} with ${show(bad)}`);
             for (const bad of SEEN) {
                 const answer = await post(make(bad));
