@@ -457,6 +457,7 @@ static void add_results(struct claims *claims, struct redis_command *command)
         struct result *result =
             LIST_FIRST(&claims->results, struct result, link);
 
+        CHECK(result != NULL);
         command_add_cstr(command, result->id);
         command_add_cstr(command, result->token);
         command_add(command, str_make(&result->kind, 1));
