@@ -59,14 +59,16 @@ void smtp_note_room(struct smtp *smtp)
 
 /* --- open and close --- */
 
+/* A host without a full name says an address literal instead, as RFC 5321
+ * section 4.1.4 asks: containers are called 3f2a9c or so. */
 static char *own_name(void)
 {
     char name[256];
 
-    if (gethostname(name, sizeof name) != 0 || name[0] == '\0')
-        return xstrdup("localhost");
+    if (gethostname(name, sizeof name) != 0)
+        return xstrdup("[127.0.0.1]");
     name[sizeof name - 1] = '\0';
-    return xstrdup(name);
+    return xstrdup(strchr(name, '.') == NULL ? "[127.0.0.1]" : name);
 }
 
 static struct smtp_upstream *find_upstream(struct smtp *smtp, const char *name)

@@ -144,7 +144,7 @@ struct smtp_route;
 struct smtp_settings {
     unsigned child;             /* index among the children of a supervisor */
     unsigned child_count;       /* they divide max_sessions, from 1 */
-    const char *hello_name;     /* for EHLO; NULL: this host's name */
+    const char *hello_name;     /* for EHLO; NULL: this host's */
     void (*on_room)(void *ctx); /* there may be room again: at most once a
                                    turn, after a delivery ended or an upstream
                                    came back; NULL: nobody asks */

@@ -40,9 +40,17 @@ static void break_off(struct txn *txn, enum smtp_stage stage,
     finding_of_trouble(&txn->finding, stage, trouble, words);
 }
 
+/* Nothing that could end the path early, and begin a parameter or a command;
+ * message/address.h lets no such address through. */
+static bool is_path(struct str address)
+{
+    return !str_has_control(address) && str_index(address, ' ', 0) < 0 &&
+           str_index(address, '<', 0) < 0 && str_index(address, '>', 0) < 0;
+}
+
 static void add_path(struct buf *out, const char *command, struct str address)
 {
-    CHECK(!str_has_control(address));
+    CHECK(is_path(address));
     buf_add_cstr(out, command);
     buf_add_char(out, '<');
     buf_add(out, address);
