@@ -250,7 +250,7 @@ test('a private address is refused when an endpoint is made', async () => {
         'ftp://hooks.example.com/', 'file:///etc/passwd', 'hooks.example.com',
         'https://hooks.example.com:25/', 'https://hooks.example.com:0/',
         'https://hooks.example.com:99999/', 'https://hooks.example.com/\r\nX: y',
-        'https://hooks.example.com/\0', `https://hooks.example.com/${
+        `https://hooks.example.com/${
             'a'.repeat(5000)}`,
     ]) {
         const answer = await guarded.call('POST', '/v1/webhooks',

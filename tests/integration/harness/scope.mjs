@@ -54,7 +54,10 @@ export function folder(name) {
 }
 
 // Polls fn until it gives something true, and returns that; an exception
-// counts as "not yet". The error says what was waited for and what came last.
+// counts as "not yet", unless it is Final. The error says what was waited for
+// and what came last.
+export class Final extends Error {}
+
 export async function until(what, fn, timeout = 10_000) {
     const end = Date.now() + timeout;
     let last;
@@ -65,6 +68,8 @@ export async function until(what, fn, timeout = 10_000) {
                 return value;
             last = value;
         } catch (error) {
+            if (error instanceof Final)
+                throw error;
             last = error;
         }
         if (Date.now() > end) {
@@ -150,7 +155,8 @@ export class Program {
         return until(`${this.name} says ${pattern}`, () => {
             const match = this.log.match(pattern);
             if (!match && !this.running)
-                throw new Error(`it ended: ${this.log.slice(-2000)}`);
+                throw new Final(`${this.name} ended: ` +
+                                this.log.slice(-2000));
             return match;
         }, timeout);
     }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { ROOT } from './npm.mjs';
-import { Program, atEnd, folder, freePort, must, run, until }
+import { Final, Program, atEnd, folder, freePort, must, run, until }
     from './scope.mjs';
 
 export const BIN = process.env.POSTHASTE_BIN ??
@@ -81,7 +81,7 @@ class Service {
         this.programs[role] = program;
         await until(`${role} is ready`, async () => {
             if (!program.running)
-                throw new Error(`it ended: ${program.log.slice(-4000)}`);
+                throw new Final(`${role} ended: ${program.log.slice(-4000)}`);
             return this.isReady(role);
         }, 20_000);
         return program;
