@@ -742,20 +742,24 @@ static void mark_answer(struct mark *mark, bool may_go, int64_t valid_until_ms)
 
 static void marks_refuse(struct list *marks)
 {
-    while (!list_is_empty(marks))
-        mark_answer(LIST_FIRST(marks, struct mark, link), false, 0);
+    struct mark *mark;
+
+    while ((mark = LIST_FIRST(marks, struct mark, link)) != NULL)
+        mark_answer(mark, false, 0);
 }
 
 static void on_marked(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
     struct mark_batch *batch = ctx;
+    struct mark *mark;
+    size_t i = 0;
 
     (void)why;
     list_remove(&batch->link);
-    for (size_t i = 0; !list_is_empty(&batch->marks); i++)
-        mark_answer(LIST_FIRST(&batch->marks, struct mark, link),
-                    reply_int(reply_at(reply, i)) == 1, batch->valid_until_ms);
+    while ((mark = LIST_FIRST(&batch->marks, struct mark, link)) != NULL)
+        mark_answer(mark, reply_int(reply_at(reply, i++)) == 1,
+                    batch->valid_until_ms);
     free(batch);
 }
 
