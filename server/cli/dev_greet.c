@@ -447,8 +447,8 @@ static void show_hints(const struct demo *demo)
     printf("\n  key       %s\n            (also in %s/env)\n\n", demo->token,
            demo->place->dir);
     printf("try:  set -a; . %s/env; set +a\n"
-           "      posthaste send --to ada@example.net --subject Hello --text "
-           "Hi\n"
+           "      posthaste send --from app@example.com --to ada@example.net "
+           "--subject Hello --text Hi\n"
            "      posthaste inbox show latest\n"
            "Ctrl-C stops all; state is kept in %s\n",
            demo->place->dir, demo->place->dir);

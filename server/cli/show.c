@@ -55,20 +55,58 @@ static void show_list(const struct json *list, int indent, struct buf *out)
     }
 }
 
+static bool is_empty(const struct json *value)
+{
+    switch (json_type_of(value)) {
+    case JSON_MISSING:
+    case JSON_NULL_VALUE:
+        return true;
+    case JSON_TEXT:
+        return json_str(value).len == 0;
+    case JSON_LIST:
+    case JSON_MAP:
+        return json_count(value) == 0;
+    case JSON_BOOL:
+    case JSON_INT:
+    case JSON_NUMBER:
+        break;
+    }
+    return false;
+}
+
+/* Text of several lines, each as deep as the rest. */
+static void put_block(struct str text, int indent, struct buf *out)
+{
+    struct str line;
+
+    buf_add_char(out, '\n');
+    while (text.len > 0 && str_cut(&text, '\n', &line)) {
+        buf_addf(out, "%*s", indent, "");
+        show_text(line, out);
+        if (line.len == 0)
+            buf_add_char(out, '\n');
+    }
+}
+
 static void show_map(const struct json *map, int indent, struct buf *out)
 {
+    const int deeper = indent + DEPTH_STEP;
     const struct json *value;
     struct str name;
     void *at = NULL;
 
     while (json_next(map, &at, &name, &value)) {
+        if (is_empty(value))
+            continue;
         buf_addf(out, "%*s%.*s:", indent, "", STR_ARG(name));
         if (holds_maps(value)) {
             buf_add_char(out, '\n');
-            show_list(value, indent + DEPTH_STEP, out);
-        } else if (json_type_of(value) == JSON_MAP && json_count(value) > 0) {
+            show_list(value, deeper, out);
+        } else if (json_type_of(value) == JSON_MAP) {
             buf_add_char(out, '\n');
-            show_map(value, indent + DEPTH_STEP, out);
+            show_map(value, deeper, out);
+        } else if (str_contains(json_str(value), S("\n"))) {
+            put_block(json_str(value), deeper, out);
         } else {
             buf_add_char(out, ' ');
             put_cell(value, out);

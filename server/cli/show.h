@@ -12,7 +12,8 @@ struct show_column {
     const char *pointer; /* "data/recipient": members, by slashes */
 };
 
-/* Members and values as "name: value", what is nested below it, deeper. */
+/* Members and values as "name: value", what is nested below it, deeper;
+ * without the empty ones. */
 void show_value(const struct json *value, struct buf *out);
 
 /* One line an item of list, as wide as needed; columns without any value are

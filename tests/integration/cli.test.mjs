@@ -310,6 +310,48 @@ describe('verbs that ask a server', () => {
         assert.equal(server.asked[0].method, 'DELETE');
     });
 
+    // As on a terminal: `script` (bsdutils) lends one.
+    const shown = async (args) => {
+        const { code, stdout } = await run(
+            'script', ['-qec', [BIN, ...args].join(' '), '/dev/null'],
+            { cwd: dir, env: { ...clean, ...env } });
+        assert.equal(code, 0, stdout);
+        return stdout.replaceAll('\r\n', '\n');
+    };
+
+    test('on a terminal text is shown, and no mail steers it', async () => {
+        server.next({ id: ID, subject: 'a\u001b[2Jb\u009bc', cc: [],
+                      html: null, text: 'one\n\n\u001b[31mtwo\n',
+                      recipients: [{ address: 'ada@example.net', code: 250 },
+                                   { address: 'bob@example.net' }] });
+        assert.equal(await shown(['emails', 'show', ID]),
+                     `id: ${ID}\nsubject: a?[2Jb?c\ntext:\n  one\n  \n` +
+                     '  ?[31mtwo\nrecipients:\n  address: ada@example.net\n' +
+                     '  code: 250\n\n  address: bob@example.net\n');
+        server.next({ id: 1, from: 'App <app@example.com>',
+                      to: ['ada@example.net'], subject: '\u001b]0;x\u0007',
+                      text: 'line\r\n\u001b[31m\n', code: '481902' });
+        assert.equal(await shown(['inbox', 'show', 'latest']),
+                     'From:    App <app@example.com>\n' +
+                     'To:      ada@example.net\nSubject: ?]0;x?\n' +
+                     'Code:    481902\n\nline\n?[31m\n');
+    });
+
+    test('lists are tables on a terminal', async () => {
+        server.next({ data: [
+            { id: ID, status: 'enabled', endpoint: 'https://a.test/é',
+              events: ['email.sent', 'email.bounced'] },
+            { id: ID, status: 'disabled', endpoint: 'https://b.test/',
+              events: ['*'] }] });
+        assert.equal(await shown(['webhooks', 'list']),
+                     `id${' '.repeat(36)}status    endpoint          events\n` +
+                     `${ID}  enabled   https://a.test/é  ` +
+                     'email.sent, email.bounced\n' +
+                     `${ID}  disabled  https://b.test/   *\n`);
+        server.next({ data: [] });
+        assert.equal(await shown(['webhooks', 'list']), 'none\n');
+    });
+
     test('a refusal names every fault; the exit code fits', async () => {
         for (const [status, exit] of [[401, 4], [403, 4], [404, 3], [408, 7],
                                       [409, 1], [422, 1], [429, 1], [503, 1]]) {
