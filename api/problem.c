@@ -142,9 +142,10 @@ void problem_reply(struct http_request *request, const struct problem *problem)
                                     (long long)retry_after_s));
     if (status == 401)
         http_add_field(request, "WWW-Authenticate", S("Bearer"));
-    if (status >= 500)
+    if (status >= 500 && status != 501) /* a client asks for that one */
         log_write(LOG_WARN, LOG_HTTP_FAILED,
                   log_str("request_id", http_request_id(request)),
+                  log_str("client", http_client(request)),
                   log_str("method", http_method(request)),
                   log_str("path", http_path(request)),
                   log_int("status", status),

@@ -118,12 +118,9 @@ enum http_field {
     HTTP_ACCEPT,
     HTTP_AUTHORIZATION,
     HTTP_IDEMPOTENCY_KEY,
-    HTTP_PREFER,
-    HTTP_USER_AGENT,
     HTTP_WEBHOOK_ID, /* of webhooks that come in: dev's receiver */
     HTTP_WEBHOOK_SIGNATURE,
     HTTP_WEBHOOK_TIMESTAMP,
-    HTTP_X_BATCH_VALIDATION,
     HTTP_FIELDS_PUBLIC,
 };
 /* The empty str with a null ptr when it is not there. */
