@@ -252,6 +252,9 @@ describe('the service', () => {
                     metadata: { a: 'b' } },
         });
         const { id: late } = await call('sendEmail', 200, {
+            body: { ...MAIL, to: 'later@inbox.test' },
+        });
+        const { id: expired } = await call('sendEmail', 200, {
             body: { ...MAIL, to: 'later@inbox.test', expires_in: 1,
                     class: 'verification' },
         });
@@ -262,14 +265,14 @@ describe('the service', () => {
         for (const [id, type] of [
             [refused, 'email.queued'], [refused, 'email.sent'],
             [refused, 'email.bounced'], [late, 'email.delivery_delayed'],
-            [late, 'email.expired'], [canceled, 'email.scheduled'],
+            [expired, 'email.expired'], [canceled, 'email.scheduled'],
             [canceled, 'email.canceled'],
         ]) {
             const event = await receiver.event(id, type, 20_000);
             fits(`#/webhooks/${type}/post/requestBody/content` +
                  '/application~1json/schema', event.payload, type);
         }
-        for (const id of [refused, late, canceled])
+        for (const id of [refused, late, expired, canceled])
             await call('listEmailEvents', 200, { id });
         await call('getEmail', 200, { id: refused });
     });
