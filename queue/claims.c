@@ -562,18 +562,6 @@ static void note_routes(struct claims *claims, const struct reply *routes)
     claims->ask = claims->ask || claims->unknown_count > 0;
 }
 
-/* Work was left where there is room again: ask once more. */
-static void note_more(struct claims *claims, const struct reply *more)
-{
-    for (size_t i = 0; i + 1 < reply_count(more); i += 2) {
-        unsigned lane = (unsigned)reply_int(reply_at(more, i + 1)) % LANE_COUNT;
-        size_t slot = slot_of(claims, reply_str(reply_at(more, i)), lane);
-
-        if (slot != NO_SLOT && room_of(claims, slot / LANE_COUNT, lane) > 0)
-            claims->ask = true;
-    }
-}
-
 static void note_due(struct claims *claims, int64_t now_ms, int64_t next_ms)
 {
     if (next_ms == 0)
@@ -608,7 +596,6 @@ enum {
     TURN_REFUSED,
     TURN_CLAIMS,
     TURN_CONTENTS,
-    TURN_MORE,
     TURN_ROUTES,
     TURN_COUNTS,
 };
@@ -631,7 +618,6 @@ static void take_turn(struct claims *claims, const struct reply *reply)
     if (reply_count(reply_at(reply, TURN_ROUTES)) > 0 ||
         claims->unknown_count > 0)
         note_routes(claims, reply_at(reply, TURN_ROUTES));
-    note_more(claims, reply_at(reply, TURN_MORE));
     wait_for_work(claims);
 }
 

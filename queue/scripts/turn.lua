@@ -11,11 +11,10 @@
 -- m move to the route in outcome, w no route: wait until due.
 --
 -- Answers {'unregistered'}, or {'ok', time, next time something is due (0:
--- nothing), results refused, claims, contents, more, routes, event counts}.
+-- nothing), results refused, claims, contents, routes, event counts}.
 -- A claim: id, token, lane, route, attempt, generation, dup, on_unknown,
 -- first due, x, dl, chunks, chunks of the job. A content: email, record;
--- left out where the answer would be too large. more: route, lane, ... where
--- work was left.
+-- left out where the answer would be too large.
 local epoch, lease = ARGV[1], tonumber(ARGV[2])
 keep_bodies, keep_events = tonumber(ARGV[3]), tonumber(ARGV[4])
 local token_number = tonumber(ARGV[5])
@@ -231,7 +230,7 @@ let_go()
 
 -- ---- claims ---------------------------------------------------------------
 
-local claims, contents, more, held = {}, {}, {}, {}
+local claims, contents, held = {}, {}, {}
 local has_content, content_bytes, looks = {}, 0, 0
 
 local function add_content(email)
@@ -346,12 +345,11 @@ local function claim_route(route, share, room)
     return left
 end
 
--- Work that this child leaves is for the next one.
+-- Work that this child leaves is for the next one, or for itself when it has
+-- room again.
 local function pass_on(lane, route)
     if call('EXISTS', P .. 'ring:' .. lane .. ':' .. route) == 1 then
         wake(lane, route)
-        table.insert(more, route)
-        table.insert(more, lane)
     end
 end
 
@@ -426,4 +424,4 @@ if looks_after_all then
 end
 
 local counts = settle()
-return { 'ok', now, next_due, refused, claims, contents, more, routes, counts }
+return { 'ok', now, next_due, refused, claims, contents, routes, counts }

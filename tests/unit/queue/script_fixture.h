@@ -100,7 +100,6 @@ enum {
     T_REFUSED,
     T_CLAIMS,
     T_CONTENTS,
-    T_MORE,
     T_ROUTES,
     T_COUNTS
 };

@@ -244,7 +244,7 @@ static void into(struct world *world, const struct cell *cell)
     snprintf(id, sizeof id, "%s:0", email);
     do_register(world, "e1", "", NULL, NULL);
     do_claim(world, "e1", "main", 10);
-    snprintf(token, sizeof token, "%s", redis_ask("HGET ph:{0}:d:%s t", id));
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
     if (cell->state == 'c')
         return;
     if (cell->state == 'q' || cell->state == 'k')
@@ -449,6 +449,22 @@ static void given_back_goes_to_the_head(void **state)
     assert_string_equal(redis_ask("LINDEX ph:{0}:q:2:default:main 0"), id);
 }
 
+/* In one turn, so it must not be let go when it was just taken. */
+static void given_back_and_claimed_again(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'c', 0);
+    do_turn(world, &(struct turn){.epoch = "e1",
+                                  .id = id,
+                                  .token = token,
+                                  .kind = "n",
+                                  .route = "main",
+                                  .room = {1, 1, 1, 1}});
+    assert_int_equal(state_now(), 'c');
+    check_places("claimed again", 'c');
+}
+
 static void a_released_child_keeps_what_it_marked(void **state)
 {
     struct world *world = *state;
@@ -545,7 +561,7 @@ static void the_end_of_an_email_is_the_last_recipients(void **state)
     snprintf(other, sizeof other, "%s:1", email);
     do_register(world, "e1", "", NULL, NULL);
     do_claim(world, "e1", "main", 10);
-    snprintf(token, sizeof token, "%s", redis_ask("HGET ph:{0}:d:%s t", id));
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
     do_turn(world, &(struct turn){
                        .epoch = "e1",
                        .id = id,
@@ -611,6 +627,7 @@ int main(void)
         WORLD_TEST(every_cell),
         WORLD_TEST(attempts_count_what_was_tried),
         WORLD_TEST(given_back_goes_to_the_head),
+        WORLD_TEST(given_back_and_claimed_again),
         WORLD_TEST(a_released_child_keeps_what_it_marked),
         WORLD_TEST(a_new_epoch_keeps_what_is_in_hand),
         WORLD_TEST(a_new_epoch_gives_back_the_rest),
