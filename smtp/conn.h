@@ -34,7 +34,7 @@ enum session_leave {
 struct session_events {
     /* It was greeted and may carry a mail. */
     void (*opened)(struct smtp_session *session);
-    /* It never came so far. Close it. */
+    /* It never came so far. Close it; finding stays valid in the call. */
     void (*failed)(struct smtp_session *session,
                    const struct smtp_finding *finding);
     /* May what comes before DATA's reply be written? */

@@ -157,7 +157,8 @@ static void note_session(struct smtp_result *result,
     result->tls_version = session->tls_version;
     result->tls_cipher = session->tls_cipher;
     result->reused = session->messages > 1;
-    result->data_ms = clamp_ms(clock_now_ms() - session->carry_since_ms);
+    if (session->messages > 0)
+        result->data_ms = clamp_ms(clock_now_ms() - session->carry_since_ms);
     if (result->reused)
         return;
     result->connect_ms = clamp_ms(session->phase_ms[PHASE_CONNECT]);
@@ -189,8 +190,7 @@ static void fill(struct smtp_outcome *outcome,
         .pace = ruling->pace,
         .alarm = (ruling->then & THEN_ALARM) != 0,
     };
-    if (session != NULL)
-        note_session(&outcome->result, session);
+    note_session(&outcome->result, session);
 }
 
 void delivery_take(struct smtp_delivery *delivery,

@@ -59,7 +59,8 @@ struct smtp {
 /* Gives it to an upstream of its route, or ends it. */
 void delivery_place(struct smtp_delivery *delivery);
 /* What befell it at that upstream: takes it to the next one, or ends it. It
- * is with no upstream any more. session: NULL if it was not with one. */
+ * is with no upstream any more. session: that carried it, or whose failure
+ * befell it. */
 void delivery_take(struct smtp_delivery *delivery,
                    struct smtp_upstream *upstream,
                    const struct smtp_session *session,

@@ -147,6 +147,18 @@ static struct smtp_delivery *first_waiting(const struct smtp_upstream *upstream)
     return NULL;
 }
 
+/* Sessions that will be free without our doing: about to open, or clearing up
+ * after a mail. */
+static size_t coming(const struct smtp_upstream *upstream)
+{
+    size_t carrying = 0;
+
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        carrying += upstream->carried[i];
+    return upstream->counts[SESSION_OPENING] +
+           (upstream->counts[SESSION_BUSY] - carrying);
+}
+
 /* How many of those that wait could start if there were sessions. */
 static size_t startable(const struct smtp_upstream *upstream)
 {
@@ -219,7 +231,7 @@ void pool_serve(struct smtp_upstream *upstream)
     upstream->is_serving = true;
     while (serve_one(upstream))
         continue;
-    while (startable(upstream) > upstream->counts[SESSION_OPENING] &&
+    while (startable(upstream) > coming(upstream) &&
            upstream_session_count(upstream) < upstream_capacity(upstream))
         open_one(upstream);
     if (upstream_capacity(upstream) == 0)
@@ -379,28 +391,27 @@ static void on_opened(struct smtp_session *session)
 /* Nobody is left to carry those that wait: what befell the last session
  * befell them. */
 static void fail_waiting(struct smtp_upstream *upstream,
+                         const struct smtp_session *session,
                          const struct smtp_finding *finding)
 {
     struct smtp_delivery *delivery;
 
     while ((delivery = take_waiting(upstream)) != NULL)
-        delivery_take(delivery, upstream, NULL, finding);
+        delivery_take(delivery, upstream, session, finding);
 }
 
 static void on_failed(struct smtp_session *session,
                       const struct smtp_finding *finding)
 {
     struct smtp_upstream *upstream = session->upstream;
-    struct smtp_finding copy = *finding; /* the session's own goes with it */
-
     log_write(LOG_DEBUG, LOG_SMTP_SESSION_FAILED,
               log_cstr("upstream", upstream->config->name),
-              log_cstr("step", smtp_stage_name(copy.stage)),
-              log_int("code", copy.code), log_cstr("text", copy.text));
-    suffer(upstream, &copy);
-    drop(session);
+              log_cstr("step", smtp_stage_name(finding->stage)),
+              log_int("code", finding->code), log_cstr("text", finding->text));
+    suffer(upstream, finding);
+    drop(session); /* its memory lasts until the end of the turn */
     if (upstream_session_count(upstream) == 0)
-        fail_waiting(upstream, &copy);
+        fail_waiting(upstream, session, finding);
     else
         pool_serve(upstream);
 }

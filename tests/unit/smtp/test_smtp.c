@@ -782,6 +782,28 @@ static void worn_sessions(void **state)
     }
 }
 
+/* One that is still at its RSET will do for the next mail. */
+static void a_session_that_clears_up_is_waited_for(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[2] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">550 5.1.1 no", "<RSET",
+                    "!hold", ">250 r", ACCEPTED));
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    stage_deliver(stage, &mails[1]);
+    stage_until_held(stage, 1);
+    stage_settle(stage);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mails[1].dones, 1);
+    assert_int_equal(mails[1].result.verdict, SMTP_SENT);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 static void idle_and_old_sessions_end(void **state)
 {
     static const int64_t STEPS_MS[] = {300000, 900000};
@@ -1236,6 +1258,7 @@ int main(void)
         cmocka_unit_test(scenes),
         cmocka_unit_test(reuse),
         cmocka_unit_test(worn_sessions),
+        cmocka_unit_test(a_session_that_clears_up_is_waited_for),
         cmocka_unit_test(idle_and_old_sessions_end),
         cmocka_unit_test(sessions_are_shared_out),
         cmocka_unit_test(room),
