@@ -22,6 +22,7 @@ struct health {
     bool is_durable;
     bool is_full;    /* 80 % of maxmemory */
     bool told_ready; /* what the watchers heard last */
+    struct error told_why;
     int64_t maxmemory_bytes;
     struct error why; /* when not ready */
     struct timer timer;

@@ -2,6 +2,8 @@
 
 #include "server/base/log.h"
 
+#include <string.h>
+
 /* Can Redis be trusted with mail? Asked when the link comes up and once a
  * second from then on, by INFO alone, so that an ACL need not allow CONFIG.
  * Without AOF a crash of Redis loses every mail since the last snapshot
@@ -10,14 +12,21 @@
 
 enum { ASK_EVERY_MS = 1000, FULL_PERCENT = 80 };
 
+/* A new reason counts as a change: a server that is back, but may lose mail,
+ * must not look as if it were still away. */
 static void tell(struct queue *queue)
 {
+    struct health *health = &queue->health;
     struct error why;
-    bool ready = queue_is_ready(queue, &why);
+    bool ready;
 
-    if (ready == queue->health.told_ready)
+    error_clear(&why);
+    ready = queue_is_ready(queue, &why);
+    if (ready == health->told_ready &&
+        strcmp(why.text, health->told_why.text) == 0)
         return;
-    queue->health.told_ready = ready;
+    health->told_ready = ready;
+    health->told_why = why;
     if (ready)
         log_write(LOG_INFO, LOG_QUEUE_READY,
                   log_cstr("url", queue->config->redis.url));

@@ -79,22 +79,22 @@ describe('redis that would lose mail', () => {
         ['maxmemory', '0'],
     ])
         test(`${key} ${value}: not ready, and it says why`, async () => {
-            await redis.stop();
-            redis.args.push(`--${key}`, value);
-            await redis.start();
+            const wrong = await startRedis({ args: [`--${key}`, value] });
+            const lonely = await startService({
+                redis: wrong, roles: [], upstreams: [sink.upstream()],
+                withKey: false,
+            });
+            lonely.launch('api');
             await until('not ready', async () => {
-                const answer = await fetch(
-                    `http://${service.admin.api}/readyz`);
+                const answer = await fetch(`http://${lonely.admin.api}/readyz`);
                 const text = await answer.text();
                 return answer.status === 503 && text.includes(key);
             });
-            const refused = await post();
-            assert.equal(refused.status, 503);
-            assert.match(refused.headers.get('retry-after'), /^\d+$/);
-            await redis.stop();
-            redis.args.splice(-2);
-            await redis.start();
-            await until('ready again', () => service.isReady('api'));
+            assert.match(lonely.logs(), /queue\.not_ready/);
+            await wrong.cli('CONFIG', 'SET', key,
+                            key === 'appendonly' ? 'yes'
+                            : key === 'maxmemory' ? '512mb' : 'noeviction');
+            await until('ready', () => lonely.isReady('api'));
         });
 
     test('full: sends answer 503, what is queued is delivered', async () => {
@@ -103,7 +103,11 @@ describe('redis that would lose mail', () => {
             scheduled_at: new Date(Date.now() + 2000).toISOString(),
         });
         await redis.cli('CONFIG', 'SET', 'maxmemory', '1mb');
-        await until('503', async () => (await post()).status === 503);
+        await until('503', async () => {
+            const answer = await post();
+            return answer.status === 503 &&
+                   /^\d+$/.test(answer.headers.get('retry-after'));
+        });
         await sink.mailTo('full@inbox.test');
         await redis.cli('CONFIG', 'SET', 'maxmemory', '512mb');
         await service.emailWith(id, 'sent');

@@ -8,17 +8,19 @@ import { Final, Program, atEnd, folder, freePort, must, run, until }
 export const BIN = process.env.POSTHASTE_BIN ??
                    path.join(ROOT, 'build/debug/posthaste');
 
-// Starts a redis-server's service: roles ready, one full-access key made.
+// Starts the service over a redis-server, and waits until it is ready.
 // config: tables of posthaste.toml that go over the defaults below; upstreams
-// and routes: the arrays of tables. roles: which to start.
+// and routes: the arrays of tables. roles: which to start. withKey: make one
+// full-access key, which a redis-server that will not do would refuse.
 export async function startService({ redis, config = {}, upstreams, routes = [],
                                      roles = ['api', 'worker', 'hooks'],
-                                     children = 1 }) {
+                                     children = 1, withKey = true }) {
     const service = new Service(folder('service'), redis, children);
     await service.configure(config, upstreams, routes);
     for (const role of roles)
         await service.start(role);
-    service.key = await service.createKey();
+    if (withKey)
+        service.key = await service.createKey();
     return service;
 }
 
@@ -73,12 +75,16 @@ class Service {
         }));
     }
 
-    async start(role) {
-        const program = new Program(`posthaste ${role}`, BIN,
+    launch(role) {
+        this.programs[role] = new Program(`posthaste ${role}`, BIN,
             [role, '--config', this.config,
              '--children', String(this.children)],
             { env: this.env, cwd: this.dir });
-        this.programs[role] = program;
+        return this.programs[role];
+    }
+
+    async start(role) {
+        const program = this.launch(role);
         await until(`${role} is ready`, async () => {
             if (!program.running)
                 throw new Final(`${role} ended: ${program.log.slice(-4000)}`);
