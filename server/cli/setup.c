@@ -118,6 +118,18 @@ static int run_show(const struct cli_args *args)
     return EXIT_OK;
 }
 
+static int run_docs(const struct cli_args *args)
+{
+    struct buf text;
+
+    (void)args;
+    buf_init(&text, TEXT_MAX);
+    config_template(NULL, 0, &text);
+    printf("%s", text.data);
+    buf_finish(&text);
+    return EXIT_OK;
+}
+
 /* --- keyring create --- */
 
 static int run_keyring(const struct cli_args *args)
@@ -437,6 +449,13 @@ static const struct verb VERBS[] = {
         .options = CONFIG_OPTIONS,
         .option_count = COUNT_OF(CONFIG_OPTIONS),
         .run = run_show,
+    },
+    {
+        .name = "config docs",
+        .purpose = "Prints a posthaste.toml that explains every key.",
+        .examples = {"posthaste config docs | less",
+                     "posthaste config docs > posthaste.toml"},
+        .run = run_docs,
     },
     {
         .name = "keyring create",

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
+import { ROOT } from './harness/npm.mjs';
 import { Program, atEnd, folder, freePort, must, run } from './harness/scope.mjs';
 import { BIN } from './harness/service.mjs';
 
@@ -152,6 +153,14 @@ describe('config', () => {
                          { value: '1MiB', source: 'POSTHASTE_API__MAX_BODY' });
         assert.deepEqual(tables.log.level, { value: 'info', source: 'default' });
     });
+});
+
+test('deploy/posthaste.toml explains every key of this build', async () => {
+    const { code, stdout } = await posthaste(['config', 'docs']);
+    assert.equal(code, 0);
+    assert.equal(stdout, fs.readFileSync(
+        path.join(ROOT, 'deploy/posthaste.toml'), 'utf8'),
+        'write it anew: posthaste config docs > deploy/posthaste.toml');
 });
 
 test('keyring create makes a private file, once', async () => {
@@ -394,6 +403,19 @@ test('nobody there: 5, and what to do', async () => {
                  POSTHASTE_API_KEY: 'k' } });
     assert.equal(code, 5);
     assert.match(stderr, /cannot connect: Connection refused; is the server/);
+});
+
+test('a server may listen on a Unix socket', async () => {
+    const socket = path.join(dir, 'api.sock');
+    const node = http.createServer((request, response) =>
+        response.end(`{"id":"${ID}"}`));
+    await new Promise((resolve) => node.listen(socket, resolve));
+    atEnd(() => new Promise((resolve) => node.close(resolve)));
+    const { code, stdout } = await posthaste(
+        ['emails', 'show', ID, '--url', `unix:${socket}`],
+        { env: { POSTHASTE_API_KEY: 'k' } });
+    assert.equal(code, 0);
+    assert.equal(JSON.parse(stdout).id, ID);
 });
 
 test('live and ready ask the admin listener of the role', async () => {
