@@ -38,6 +38,7 @@ void queue_hooks_hungry(struct queue *queue);
 enum task_outcome {
     TASK_DONE,   /* 2xx */
     TASK_AGAIN,  /* at retry_at_ms */
+    TASK_BUSY,   /* the same, and no other task of the endpoint before that */
     TASK_FAILED, /* given up */
     TASK_GONE,   /* 410: the endpoint is disabled */
     TASK_UNSENT, /* given back, no attempt counted */
@@ -50,7 +51,7 @@ struct task_detail {
     int64_t took_ms;
 };
 /* Ends the claim and frees the task. Times are wall clock; retry_at_ms counts
- * for TASK_AGAIN and TASK_UNSENT (0: at once). detail may be NULL for
+ * for TASK_AGAIN, TASK_BUSY and TASK_UNSENT (0: at once). detail may be NULL for
  * TASK_UNSENT. */
 void queue_task_report(struct queue *queue, struct queue_task *task,
                        enum task_outcome outcome, int64_t retry_at_ms,

@@ -23,6 +23,12 @@ if not call('ZSCORE', P .. 'whooks', epoch) then
     return {'unregistered'}
 end
 
+-- No task of the endpoint is claimed until then; those under way go on.
+local function pause(endpoint, at)
+    call('HSET', endpoint_key(endpoint), 'paused', 1)
+    call('ZADD', P .. 'wdue', 'GT', at, endpoint .. ' -')
+end
+
 local function failed(endpoint, id, outcome, delay_ms)
     local key = endpoint_key(endpoint)
     call('HSETNX', key, 'failing', now)
@@ -31,7 +37,10 @@ local function failed(endpoint, id, outcome, delay_ms)
     elseif now - call('HGET', key, 'failing') >= FAILING_MAX_MS then
         disable(endpoint, 'failing', now)
     end
-    if outcome == 'again' then
+    if outcome == 'busy' then
+        pause(endpoint, now + delay_ms)
+    end
+    if outcome == 'again' or outcome == 'busy' then
         task_wait(endpoint, id, now + delay_ms)
     else
         task_end(endpoint, id, 'failed')
@@ -70,20 +79,27 @@ local function take_back()
     end
 end
 
+local function promote_task(endpoint, id)
+    if call('HGET', endpoint_key(endpoint), 'enabled') == '1' then
+        call('HSET', task_key(endpoint, id), 'state', 'waiting')
+        call('RPUSH', P .. 'w:' .. endpoint, id)
+    else
+        task_end(endpoint, id, 'failed')
+    end
+end
+
 local function promote()
     local due = call('ZRANGEBYSCORE', P .. 'wdue', '-inf', now, 'LIMIT', 0,
         PROMOTE_MAX)
     for _, task in ipairs(due) do
         local endpoint, id = string.match(task, '^(%S+) (%S+)$')
-        local enabled = call('HGET', endpoint_key(endpoint), 'enabled')
         call('ZREM', P .. 'wdue', task)
-        if enabled == '1' then
-            call('HSET', task_key(endpoint, id), 'state', 'waiting')
-            call('RPUSH', P .. 'w:' .. endpoint, id)
-            offer(endpoint)
+        if id == '-' then
+            call('HDEL', endpoint_key(endpoint), 'paused')
         else
-            task_end(endpoint, id, 'failed')
+            promote_task(endpoint, id)
         end
+        offer(endpoint)
     end
 end
 
@@ -131,8 +147,9 @@ end
 -- its list.
 local function claim_endpoint(endpoint, room)
     local key, list = endpoint_key(endpoint), P .. 'w:' .. endpoint
-    local about = call('HMGET', key, 'owner', 'url', 'secret', 'flying')
-    local flying = tonumber(about[4]) or 0
+    local about = call('HMGET', key, 'owner', 'url', 'secret', 'flying',
+        'paused')
+    local flying = about[5] and FLYING_MAX or tonumber(about[4]) or 0
     local quantum = math.min(QUANTUM, room, FLYING_MAX - flying)
     local ids = quantum > 0 and call('LRANGE', list, 0, quantum - 1) or {}
     local claimed = 0

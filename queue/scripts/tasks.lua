@@ -5,7 +5,8 @@
 --     {N}:we:<endpoint>      hash   owner, url, events (names joined by
 --                                   blanks; empty: Resend's), enabled, reason,
 --                                   secret (sealed), created; flying (tasks
---                                   under way), ring (is in wring), behind
+--                                   under way), ring (is in wring), paused
+--                                   (wdue has "<endpoint> -"), behind
 --                                   (cursor, when w is full), failing (since
 --                                   when), disabled (how often)
 --     {N}:w:<endpoint>       list   events that wait, next first
@@ -44,8 +45,8 @@ end
 -- at most once.
 local function offer(endpoint)
     local state = call('HMGET', endpoint_key(endpoint), 'enabled', 'ring',
-        'flying')
-    if state[1] == '1' and not state[2] and
+        'flying', 'paused')
+    if state[1] == '1' and not state[2] and not state[4] and
         (tonumber(state[3]) or 0) < FLYING_MAX and
         call('LLEN', P .. 'w:' .. endpoint) > 0 then
         call('HSET', endpoint_key(endpoint), 'ring', 1)

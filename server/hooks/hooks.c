@@ -58,8 +58,8 @@ static uint32_t random_number(void)
 /* ---- what became of it -------------------------------------------------- */
 
 static const char *const OUTCOMES[] = {
-    [TASK_DONE] = "done", [TASK_AGAIN] = "again",   [TASK_FAILED] = "failed",
-    [TASK_GONE] = "gone", [TASK_UNSENT] = "unsent",
+    [TASK_DONE] = "done",     [TASK_AGAIN] = "again", [TASK_BUSY] = "busy",
+    [TASK_FAILED] = "failed", [TASK_GONE] = "gone",   [TASK_UNSENT] = "unsent",
 };
 
 static void tell_log(const struct post *post, const struct plan *plan,
@@ -68,15 +68,16 @@ static void tell_log(const struct post *post, const struct plan *plan,
     const struct queue_task *task = post->task;
     struct log_field retry = log_int("retry_in_ms", plan->retry_in_ms);
     struct log_field error = log_cstr("error", result->error);
+    bool again = plan->outcome == TASK_AGAIN || plan->outcome == TASK_BUSY;
 
-    if (plan->outcome != TASK_AGAIN)
+    if (!again)
         retry.key = NULL;
     if (result->error[0] == '\0')
         error.key = NULL;
     log_write(plan->outcome == TASK_DONE ? LOG_DEBUG : LOG_WARN,
-              plan->outcome == TASK_DONE    ? LOG_WEBHOOK_DELIVERED
-              : plan->outcome == TASK_AGAIN ? LOG_WEBHOOK_DELAYED
-                                            : LOG_WEBHOOK_FAILED,
+              plan->outcome == TASK_DONE ? LOG_WEBHOOK_DELIVERED
+              : again                    ? LOG_WEBHOOK_DELAYED
+                                         : LOG_WEBHOOK_FAILED,
               log_str("endpoint", id_str(&task->endpoint->id)),
               log_str("webhook_id", task->webhook_id),
               log_int("attempt", task->attempt),

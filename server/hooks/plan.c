@@ -15,7 +15,9 @@ static int64_t jittered(int64_t value, uint32_t random)
 struct plan plan_after(const struct config_webhook *policy, unsigned attempt,
                        int status, int64_t retry_after_s, uint32_t random)
 {
-    struct plan plan = {.outcome = TASK_AGAIN};
+    struct plan plan = {
+        .outcome = retry_after_s > 0 ? TASK_BUSY : TASK_AGAIN,
+    };
 
     if (status >= 200 && status <= 299)
         return (struct plan){.outcome = TASK_DONE};

@@ -2,7 +2,8 @@
  *
  * 2xx is success; 410 ends the endpoint; all else is a failure that is tried
  * again by the schedule of webhook.retry, with up to 20 % of jitter, but not
- * before the server's Retry-After.
+ * before the server's Retry-After. A server that names one is busy: nothing
+ * else goes there before.
  *
  * Source: Standard Webhooks 1.0.0 (delivery), docs/webhooks.md.
  */
@@ -16,7 +17,7 @@
 
 struct plan {
     enum task_outcome outcome;
-    int64_t retry_in_ms; /* TASK_AGAIN */
+    int64_t retry_in_ms; /* TASK_AGAIN, TASK_BUSY */
 };
 
 /* attempt: the one that was made, from 1. status: HTTP, 0 for no answer.

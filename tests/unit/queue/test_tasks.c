@@ -415,6 +415,29 @@ static void a_failed_task_comes_again_in_time(void **state)
     assert_int_equal(number(redis_ask("XLEN ph:{0}:wa:%s", id.text)), 2);
 }
 
+static void a_busy_endpoint_is_left_alone(void **state)
+{
+    struct id id = endpoint("email.sent");
+
+    (void)state;
+    raise_events(EVENT_SENT, 20);
+    until(one.loop, one.held == 8);
+    report(&one, TASK_BUSY, clock_wall_ms() + 200);
+    until(one.loop, number(redis_ask("ZCARD ph:{0}:wdue")) == 2);
+    while (one.held > 0)
+        report(&one, TASK_DONE, 0);
+    until(one.loop,
+          strcmp(redis_ask("HGET ph:{0}:we:%s flying", id.text), "0") == 0);
+    assert_int_equal(one.claims, 8);
+    endpoint("email.sent"); /* another one is not concerned */
+    one.reports = true;
+    raise_events(EVENT_SENT, 3);
+    until(one.loop, one.claims == 8 + 3);
+    until(one.loop, strcmp(redis_ask("HGET ph:{0}:n backlog"), "0") == 0);
+    assert_int_equal(one.claims, 8 + 3 + 13 + 3);
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s paused", id.text), "nil");
+}
+
 static void an_unsent_task_has_no_attempt(void **state)
 {
     struct id id = endpoint("email.sent");
@@ -697,6 +720,7 @@ int main(void)
         TEST(eight_fly_per_endpoint_over_all_children),
         TEST(one_slow_endpoint_delays_nobody),
         TEST(a_failed_task_comes_again_in_time),
+        TEST(a_busy_endpoint_is_left_alone),
         TEST(an_unsent_task_has_no_attempt),
         TEST(a_given_up_task_stays_failed),
         TEST(a_gone_endpoint_is_disabled_and_told_of),

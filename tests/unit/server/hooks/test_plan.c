@@ -32,9 +32,9 @@ static const struct {
     {"least jitter", 1, 500, 0, 0, TASK_AGAIN, 4000},
     {"most jitter", 1, 500, 0, 400, TASK_AGAIN, 6000},
     {"jitter wraps around", 1, 500, 0, 401, TASK_AGAIN, 4000},
-    {"Retry-After lengthens", 1, 429, 60, 0, TASK_AGAIN, 60000},
-    {"Retry-After does not shorten", 2, 503, 1, MIDDLE, TASK_AGAIN, 300000},
-    {"Retry-After is bounded", 1, 503, INT64_MAX, 0, TASK_AGAIN, DAY_MS},
+    {"Retry-After lengthens", 1, 429, 60, 0, TASK_BUSY, 60000},
+    {"Retry-After does not shorten", 2, 503, 1, MIDDLE, TASK_BUSY, 300000},
+    {"Retry-After is bounded", 1, 503, INT64_MAX, 0, TASK_BUSY, DAY_MS},
     {"Retry-After does not add attempts", 4, 503, 60, 0, TASK_FAILED, 0},
     {"a negative one is nothing", 1, 503, -5, MIDDLE, TASK_AGAIN, 5000},
 };
