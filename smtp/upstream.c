@@ -216,14 +216,19 @@ static size_t less(size_t from, size_t what)
     return from > what ? from - what : 0;
 }
 
+static size_t lower(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
 {
     size_t capacity = upstream_capacity(upstream);
-    size_t limit = capacity + ahead(upstream, capacity);
+    size_t more = ahead(upstream, capacity);
+    size_t late = upstream->limit - upstream_reserve(upstream);
     size_t in_hand = 0;
     size_t late_in_hand = 0;
     size_t room;
-    size_t late_room;
 
     for (unsigned i = 0; i < LANE_COUNT; i++) {
         size_t count = upstream->waiting_count[i] + upstream->carried[i];
@@ -231,9 +236,10 @@ size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
         in_hand += count;
         late_in_hand += i >= 2 ? count : 0;
     }
-    room = less(limit, in_hand);
-    late_room = less(less(limit, upstream_reserve(upstream)), late_in_hand);
-    return lane >= 2 && late_room < room ? late_room : room;
+    room = less(capacity + more, in_hand);
+    if (lane < 2)
+        return room;
+    return lower(room, less(lower(capacity, late) + more, late_in_hand));
 }
 
 void upstream_slow_down(struct smtp_upstream *upstream)

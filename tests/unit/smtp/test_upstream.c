@@ -129,6 +129,24 @@ static void room(void **state)
     }
 }
 
+/* After a rest one mail tries the way, of whatever lane it is. */
+static void anybody_may_probe(void **state)
+{
+    struct smtp_upstream upstream = {.share = 8, .limit = 8};
+
+    (void)state;
+    clock_set(START_MS, START_MS);
+    health_failed(&upstream.health, START_MS);
+    assert_int_equal(upstream_room(&upstream, 0), 0);
+    assert_int_equal(upstream_room(&upstream, 3), 0);
+    clock_set(START_MS + 1000, START_MS);
+    assert_int_equal(upstream_room(&upstream, 0), 1);
+    assert_int_equal(upstream_room(&upstream, 3), 1);
+    upstream.counts[SESSION_OPENING] = 1;
+    upstream.carried[3] = 1;
+    assert_int_equal(upstream_room(&upstream, 0), 0);
+}
+
 static void the_limit_recovers(void **state)
 {
     struct smtp_upstream upstream = {.share = 8, .limit = 8};
@@ -158,6 +176,7 @@ int main(void)
         cmocka_unit_test(failed_look_ups_fall_back),
         cmocka_unit_test(the_address_that_worked_goes_first),
         cmocka_unit_test(room),
+        cmocka_unit_test(anybody_may_probe),
         cmocka_unit_test(the_limit_recovers),
     };
 
