@@ -239,13 +239,8 @@ local function postpone(d, due)
     call('ZADD', P .. 'due:' .. d.l, due, d.id)
 end
 
--- The next try lies past the end: expired, told apart from a plain wait.
-local function soft(d, due, outcome, fields)
-    d.a = d.a + 1
-    if d.x > 0 and due >= d.x then
-        finish(d, 'E', 'expired', outcome, fields)
-        return
-    end
+-- A planned retry, told to the owner.
+local function delay(d, due, outcome, fields)
     d.dd = d.dd + 1
     local args = { 'a', d.a, 'dd', d.dd }
     add_pieces(args, outcome)
@@ -255,7 +250,19 @@ local function soft(d, due, outcome, fields)
     postpone(d, due)
 end
 
--- Lost after the dot. due 0: at once.
+-- The next try lies past the end: expired, told apart from a plain wait.
+local function soft(d, due, outcome, fields)
+    d.a = d.a + 1
+    if d.x > 0 and due >= d.x then
+        finish(d, 'E', 'expired', outcome, fields)
+        return
+    end
+    delay(d, due, outcome, fields)
+end
+
+-- Lost after the dot. due 0: again at once (a child died); else by the plan,
+-- since a server that takes mails and hangs up would get copies at full speed.
+-- A next try past the end of its life: nobody will ever know, so it failed.
 local function unknown(d, due, outcome, fields)
     d.a = d.a + 1
     d.dup = '1'
@@ -269,10 +276,12 @@ local function unknown(d, due, outcome, fields)
         d.s = 'h'
         call('HSET', d.key, 's', 'h')
         call('ZADD', P .. 'held', d.x > 0 and d.x or '+inf', d.id)
-    elseif due > now then
-        postpone(d, due)
-    else
+    elseif due <= now then
         requeue(d, true)
+    elseif d.x > 0 and due >= d.x then
+        finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
+    else
+        delay(d, due, outcome, fields)
     end
 end
 

@@ -2,10 +2,11 @@
 
 #include <stdio.h>
 
-static void plan_retry(const struct queue_claim *claim,
-                       const struct smtp_result *result,
-                       const struct config_worker *config,
-                       const struct report_times *times, struct report *report)
+/* 0: no next try lies within the mail's time. */
+static int64_t next_try_ms(const struct queue_claim *claim,
+                           const struct smtp_result *result,
+                           const struct config_worker *config,
+                           const struct report_times *times)
 {
     const struct smtp_retry retry = {
         .mail_class = claim->record->summary.mail_class,
@@ -18,8 +19,7 @@ static void plan_retry(const struct queue_claim *claim,
         .random = times->random,
     };
 
-    report->retry_at_ms = smtp_retry_at_ms(&retry);
-    report->outcome = report->retry_at_ms == 0 ? OUTCOME_EXPIRED : OUTCOME_SOFT;
+    return smtp_retry_at_ms(&retry);
 }
 
 static enum outcome outcome_of_unsent(enum smtp_unsent unsent)
@@ -37,7 +37,9 @@ static void decide(const struct queue_claim *claim,
         report->outcome = OUTCOME_SENT;
         break;
     case SMTP_SOFT:
-        plan_retry(claim, result, config, times, report);
+        report->retry_at_ms = next_try_ms(claim, result, config, times);
+        report->outcome =
+            report->retry_at_ms == 0 ? OUTCOME_EXPIRED : OUTCOME_SOFT;
         break;
     case SMTP_HARD:
         report->outcome = OUTCOME_BOUNCED;
@@ -47,25 +49,11 @@ static void decide(const struct queue_claim *claim,
         break;
     case SMTP_UNKNOWN:
         report->outcome = OUTCOME_UNKNOWN;
+        report->retry_at_ms = next_try_ms(claim, result, config, times);
+        if (report->retry_at_ms == 0)
+            report->retry_at_ms = claim->expires_ms;
         break;
     }
-}
-
-static struct str reason_of(enum outcome outcome)
-{
-    switch (outcome) {
-    case OUTCOME_EXPIRED:
-        return S("expired");
-    case OUTCOME_UNKNOWN:
-        return S("unknown_outcome");
-    case OUTCOME_SENT:
-    case OUTCOME_SOFT:
-    case OUTCOME_BOUNCED:
-    case OUTCOME_FAILED:
-    case OUTCOME_UNSENT:
-        break;
-    }
-    return (struct str){NULL, 0};
 }
 
 void report_make(const struct queue_claim *claim,
@@ -87,10 +75,11 @@ void report_make(const struct queue_claim *claim,
         .upstream = str_of(result->upstream),
         .mx = str_of(result->host),
         .tls = str_of(report->tls),
-        .reason = reason_of(report->outcome),
         .queued_ms = times->claimed_ms - claim->accepted_ms,
         .total_ms = times->now_ms - claim->accepted_ms,
     };
+    if (report->outcome == OUTCOME_EXPIRED)
+        report->detail.reason = S("expired");
     if (report->outcome == OUTCOME_BOUNCED) {
         report->detail.bounce_type = str_of(words->type);
         report->detail.bounce_subtype = str_of(words->subtype);

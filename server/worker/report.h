@@ -12,7 +12,7 @@
 
 struct report {
     enum outcome outcome;
-    int64_t retry_at_ms;        /* OUTCOME_SOFT */
+    int64_t retry_at_ms;        /* OUTCOME_SOFT and UNKNOWN */
     struct event_detail detail; /* texts of result, config and tls */
     char tls[64];
 };

@@ -23,6 +23,7 @@ enum op {
     OP_UNSENT_LATER,
     OP_UNKNOWN,
     OP_UNKNOWN_LATER,
+    OP_UNKNOWN_LATE, /* the next try lies past its end */
     OP_CANCEL,
     OP_WORKER_DEAD, /* its lease ran out */
     OP_RELEASED,    /* its supervisor says that it died */
@@ -103,8 +104,10 @@ static const struct cell {
     {"dotted, unsent", 'x', OP_UNSENT, 'q', NULL, false, 0, false},
     {"dotted, unknown: retry", 'x', OP_UNKNOWN, 'q', NULL, false,
      ON_UNKNOWN_RETRY, false},
-    {"dotted, unknown: retry later", 'x', OP_UNKNOWN_LATER, 'u', NULL, false,
-     ON_UNKNOWN_RETRY, false},
+    {"dotted, unknown: retry later", 'x', OP_UNKNOWN_LATER, 'u',
+     "delivery_delayed", false, ON_UNKNOWN_RETRY, false},
+    {"dotted, unknown: no time to retry", 'x', OP_UNKNOWN_LATE, 'F', "failed",
+     false, ON_UNKNOWN_RETRY, false},
     {"dotted, unknown: hold", 'x', OP_UNKNOWN, 'h', NULL, false,
      ON_UNKNOWN_HOLD, false},
     {"dotted, unknown: fail", 'x', OP_UNKNOWN, 'F', "failed", false,
@@ -356,6 +359,9 @@ static void operate(struct world *world, const struct cell *cell)
     case OP_UNKNOWN_LATER:
         result(world, "u", token, soon_ms);
         break;
+    case OP_UNKNOWN_LATE:
+        result(world, "u", token, soon_ms + 36000000);
+        break;
     case OP_CANCEL:
         do_cancel(world, email);
         break;
@@ -374,7 +380,7 @@ static void operate(struct world *world, const struct cell *cell)
 
 static bool is_result(enum op op)
 {
-    return op >= OP_SENT && op <= OP_UNKNOWN_LATER;
+    return op >= OP_SENT && op <= OP_UNKNOWN_LATE;
 }
 
 static void run_cell(struct world *world, const struct cell *cell)

@@ -74,8 +74,20 @@ static const struct story {
         .name = "lost behind the dot: unknown",
         .result = {.verdict = SMTP_UNKNOWN, .stage = SMTP_STAGE_DOT},
         .attempt = 1,
+        .mail_class = CLASS_RESET,
         .outcome = OUTCOME_UNKNOWN,
-        .reason = "unknown_outcome",
+        .retry_min_ms = 8 * SECOND,
+        .retry_max_ms = 12 * SECOND,
+    },
+    {
+        .name = "lost behind the dot, no time for another try: at its end",
+        .result = {.verdict = SMTP_UNKNOWN, .stage = SMTP_STAGE_DOT},
+        .attempt = 4,
+        .mail_class = CLASS_VERIFICATION,
+        .deadline_ms = 20 * SECOND,
+        .outcome = OUTCOME_UNKNOWN,
+        .retry_min_ms = 20 * SECOND,
+        .retry_max_ms = 20 * SECOND,
     },
 };
 
@@ -88,6 +100,7 @@ static void run(const struct story *story)
         .accepted_ms = DUE_MS,
         .deadline_ms =
             story->deadline_ms == 0 ? 0 : NOW_MS + story->deadline_ms,
+        .expires_ms = story->deadline_ms == 0 ? 0 : NOW_MS + story->deadline_ms,
         .record = &record,
     };
     const struct report_times times = {NOW_MS, NOW_MS - 500, 77};
