@@ -290,8 +290,10 @@ static void on_members(void *ctx, const struct reply *reply,
     listing->result.status = reply_status(reply, why, &listing->result.why);
     listing->result.has_more = count > listing->limit;
     listing->asked = count > listing->limit ? listing->limit : count;
-    if (listing->asked == 0)
+    if (listing->asked == 0) {
         listing_tell(listing);
+        return;
+    }
     for (size_t i = 0, asked = listing->asked; i < asked; i++) {
         size_t at = listing->newest_first ? i : asked - 1 - i;
         struct str member = reply_str(reply_at(reply, at));

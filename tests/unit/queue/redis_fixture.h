@@ -92,7 +92,6 @@ static inline void fixture_stop(void)
     fixture.redis = NULL;
     if (fixture.pid <= 0)
         return;
-    kill(fixture.pid, SIGCONT);
     kill(fixture.pid, SIGKILL);
     waitpid(fixture.pid, NULL, 0);
     fixture.pid = 0;
