@@ -101,6 +101,7 @@ void health_open(struct queue *queue);
 void health_close(struct queue *queue);
 void health_link_is_up(struct queue *queue);
 void health_link_is_down(struct queue *queue, const struct error *why);
+void health_look(struct queue *queue); /* tells who watches of a change */
 /* May a new mail be stored now? OK, NOT_READY or FULL (and why). */
 enum queue_status health_admits(const struct queue *queue, struct error *why);
 

@@ -14,7 +14,7 @@ enum { ASK_EVERY_MS = 1000, FULL_PERCENT = 80 };
 
 /* A new reason counts as a change: a server that is back, but may lose mail,
  * must not look as if it were still away. */
-static void tell(struct queue *queue)
+void health_look(struct queue *queue)
 {
     struct health *health = &queue->health;
     struct error why;
@@ -119,7 +119,7 @@ static void on_persistence(void *ctx, const struct reply *reply,
         }
     }
     health->known = true;
-    tell(queue);
+    health_look(queue);
 }
 
 static void ask(void *ctx)
@@ -209,7 +209,7 @@ void health_link_is_down(struct queue *queue, const struct error *why)
     queue->health.known = false;
     queue->health.has_schema = false;
     queue->health.why = *why;
-    tell(queue);
+    health_look(queue);
 }
 
 enum queue_status health_admits(const struct queue *queue, struct error *why)
@@ -218,6 +218,10 @@ enum queue_status health_admits(const struct queue *queue, struct error *why)
 
     if (!health->known || !health->has_schema || !health->is_durable) {
         *why = health->why;
+        return QUEUE_NOT_READY;
+    }
+    if (!redis_link_is_up(queue->bulk)) {
+        *why = *redis_link_trouble(queue->bulk);
         return QUEUE_NOT_READY;
     }
     if (health->is_full) {

@@ -7,6 +7,7 @@
 enum {
     RECORD_MAX = 128 << 20,
     RECIPIENTS_MAX = 500,
+    ATTACHMENTS_MAX = 1000,
 };
 
 /* ---- enqueue ------------------------------------------------------------ */
@@ -175,7 +176,8 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
 
     CHECK(mail->recipient_count > 0 &&
           mail->recipient_count <= RECIPIENTS_MAX &&
-          mail->recipients[0].number == 0);
+          mail->recipients[0].number == 0 &&
+          mail->attachment_count <= ATTACHMENTS_MAX);
     enqueue->call.finish = enqueue_finish;
     enqueue->email = mail->summary->email;
     enqueue->done = done;

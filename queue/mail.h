@@ -50,9 +50,9 @@ struct queue_mail {
     struct str mail_json; /* as for record_write */
     const struct job_attachment *attachments;
     const struct queue_blob *attachment_bytes; /* one per attachment */
-    size_t attachment_count;
+    size_t attachment_count;                   /* <= 1000 */
     const struct queue_recipient *recipients;
-    size_t recipient_count;
+    size_t recipient_count; /* 1..500; the first one's number is 0 */
     int64_t date_ms;
     int64_t due_ms;     /* 0: now */
     int64_t max_age_ms; /* counted from due; 0 when there is a deadline */

@@ -28,6 +28,17 @@ static void on_main_down(void *ctx, const struct error *why)
     health_link_is_down(ctx, why);
 }
 
+static void on_bulk_up(void *ctx)
+{
+    health_look(ctx);
+}
+
+static void on_bulk_down(void *ctx, const struct error *why)
+{
+    (void)why; /* the main link's tells */
+    health_look(ctx);
+}
+
 static struct redis_link *link_open(struct queue *queue,
                                     struct redis_link_settings settings)
 {
@@ -66,7 +77,8 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
                                        .on_down = on_main_down,
                                        .ctx = queue,
                                    });
-    queue->bulk = queue_link_open(queue, "bulk", NULL, NULL, NULL);
+    queue->bulk =
+        queue_link_open(queue, "bulk", on_bulk_up, on_bulk_down, queue);
     return queue;
 }
 

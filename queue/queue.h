@@ -40,7 +40,8 @@ void queue_close(struct queue **queue);
  * noeviction, maxmemory set and below 80 %, unless redis.allow_volatile).
  * False: why says what is wrong and what to do. */
 bool queue_is_ready(const struct queue *queue, struct error *why);
-/* changed is called after each change of that answer, or of its reason. */
+/* changed is called after each change of that answer, or of its reason, so
+ * also after each new connection (queue_worker_epoch is another one then). */
 void queue_watch_ready(struct queue *queue, void (*changed)(void *ctx),
                        void *ctx);
 

@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/mem.h"
+#include "server/io/dns.h"
 
 #include <hiredis/async.h>
 #include <stdlib.h>
@@ -31,13 +32,22 @@ struct request {
     struct error why; /* of a refused one */
 };
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_UP };
+enum link_state {
+    LINK_DOWN,
+    LINK_RESOLVING,
+    LINK_CONNECTING,
+    LINK_GREETING,
+    LINK_UP
+};
 
 struct redis_link {
     struct loop *loop;
     struct redis_link_settings settings;
     struct redis_address address;
-    struct error broken; /* redis.url makes no sense: never connects */
+    bool is_misconfigured; /* redis.url makes no sense: never connects */
+    struct dns *dns;       /* opened for the first host that is a name */
+    struct dns_lookup *lookup;
+    unsigned attempts; /* to connect; of several addresses each gets its turn */
     redisAsyncContext *ac;
     enum link_state state;
     struct list requests; /* in the order in which they were sent */
@@ -279,15 +289,28 @@ static void glue_attach(struct loop *loop, redisAsyncContext *ac)
 /* ---- a link's life ------------------------------------------------------ */
 
 static void link_connect(struct redis_link *link);
+static void link_gone(struct redis_link *link, const struct error *why);
 
 static void on_timer(void *ctx)
 {
     struct redis_link *link = ctx;
+    struct error why;
 
-    if (link->state == LINK_DOWN)
+    if (link->is_misconfigured) {
+        if (link->settings.on_down != NULL)
+            link->settings.on_down(link->settings.ctx, &link->lost);
+    } else if (link->state == LINK_DOWN) {
         link_connect(link);
-    else
+    } else if (link->state == LINK_RESOLVING) {
+        dns_cancel(&link->lookup);
+        error_set(&why, ERR_TIMEOUT,
+                  "redis: %s: its address is not found in "
+                  "time",
+                  link->address.host);
+        link_gone(link, &why);
+    } else {
         redis_link_reset(link, "no answer to the greeting in time");
+    }
 }
 
 /* Half to all of a doubling step, so that processes come back spread out. */
@@ -308,6 +331,11 @@ static void link_lost(struct redis_link *link, const redisAsyncContext *ac,
     if (link == NULL || link->ac != ac)
         return;
     link->ac = NULL;
+    link_gone(link, why);
+}
+
+static void link_gone(struct redis_link *link, const struct error *why)
+{
     link->state = LINK_DOWN;
     link->lost = *why;
     plan_reconnect(link);
@@ -479,7 +507,7 @@ void redis_send(struct redis_link *link, struct redis_command *command,
 {
     struct request *request = request_create(link, command, budget_ms, fn, ctx);
 
-    if (link->state < LINK_GREETING)
+    if (link->state != LINK_UP)
         request_refuse(request, "not connected");
     else if (link->in_flight >= link->settings.in_flight_max)
         request_refuse(request, "too many requests under way");
@@ -488,6 +516,12 @@ void redis_send(struct redis_link *link, struct redis_command *command,
 }
 
 /* ---- greeting: log in, choose the database, load the scripts ------------ */
+
+static void greet_with(struct redis_link *link, struct redis_command *command,
+                       redis_fn fn, void *ctx)
+{
+    request_send(request_create(link, command, CONNECT_BUDGET_MS, fn, ctx));
+}
 
 static void greeting_failed(struct redis_link *link, struct str text)
 {
@@ -553,12 +587,12 @@ static void send_login(struct redis_link *link)
         if (config->username[0] != '\0')
             command_add_cstr(&command, config->username);
         command_add_cstr(&command, config->password);
-        redis_send(link, &command, CONNECT_BUDGET_MS, on_greeted, link);
+        greet_with(link, &command, on_greeted, link);
     }
     if (link->address.database != 0) {
         command_init(&command, "SELECT");
         command_add_int(&command, link->address.database);
-        redis_send(link, &command, CONNECT_BUDGET_MS, on_greeted, link);
+        greet_with(link, &command, on_greeted, link);
     }
 }
 
@@ -571,7 +605,7 @@ static void send_scripts(struct redis_link *link)
     for (unsigned i = script_next(0); i < SCRIPT_COUNT;
          i = script_next(i + 1)) {
         command_init_load(&command, i);
-        redis_send(link, &command, CONNECT_BUDGET_MS, on_script_loaded, link);
+        greet_with(link, &command, on_script_loaded, link);
     }
 }
 
@@ -584,7 +618,7 @@ static void greet(struct redis_link *link)
     if (link->settings.loads_scripts)
         send_scripts(link);
     command_init(&command, "PING");
-    redis_send(link, &command, CONNECT_BUDGET_MS, on_ping, link);
+    greet_with(link, &command, on_ping, link);
 }
 
 static void on_connect(const redisAsyncContext *ac, int status)
@@ -606,13 +640,15 @@ static void connect_failed(struct redis_link *link, redisAsyncContext *ac)
     redisAsyncFree(ac);
 }
 
-static void link_connect(struct redis_link *link)
+/* host: a path, or a numeric address, so that hiredis need not resolve it,
+ * which would block. */
+static void connect_to(struct redis_link *link, const char *host)
 {
     const struct redis_address *address = &link->address;
     redisAsyncContext *ac;
 
-    ac = address->is_unix ? redisAsyncConnectUnix(address->host)
-                          : redisAsyncConnect(address->host, address->port);
+    ac = address->is_unix ? redisAsyncConnectUnix(host)
+                          : redisAsyncConnect(host, address->port);
     CHECK(ac != NULL); /* out of memory */
     ac->data = link;
     if (ac->err != 0) {
@@ -627,6 +663,47 @@ static void link_connect(struct redis_link *link)
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
 }
 
+static void on_resolved(void *ctx, const struct dns_answer *answer)
+{
+    struct redis_link *link = ctx;
+    char host[ADDRESS_TEXT_SIZE];
+    struct error why;
+
+    link->lookup = NULL;
+    if (answer->status == DNS_FOUND) {
+        address_format_host(
+            &answer->addresses[link->attempts++ % answer->count], host);
+        connect_to(link, host);
+        return;
+    }
+    error_set(&why, ERR_REMOTE, "redis: %s: %s", link->address.host,
+              answer->reason);
+    link_gone(link, &why);
+}
+
+static void link_connect(struct redis_link *link)
+{
+    const struct redis_address *address = &link->address;
+    struct address numeric;
+    struct error why;
+
+    if (address->is_unix ||
+        address_parse(str_of(address->host), address->port, &numeric)) {
+        connect_to(link, address->host);
+        return;
+    }
+    if (link->dns == NULL)
+        link->dns = dns_open(link->loop, NULL, &why);
+    if (link->dns == NULL) {
+        link_gone(link, &why);
+        return;
+    }
+    link->state = LINK_RESOLVING;
+    timer_set(link->loop, &link->timer, CONNECT_BUDGET_MS);
+    link->lookup =
+        dns_lookup(link->dns, address->host, address->port, on_resolved, link);
+}
+
 struct redis_link *redis_link_open(struct loop *loop,
                                    const struct redis_link_settings *settings)
 {
@@ -639,8 +716,10 @@ struct redis_link *redis_link_open(struct loop *loop,
     list_init(&link->refused);
     task_init(&link->refuse, refuse_all, link);
     timer_init(&link->timer, on_timer, link);
-    if (redis_address_parse(settings->config->url, &link->address, &link->lost))
-        timer_set(loop, &link->timer, 0);
+    error_set(&link->lost, ERR_BUSY, "redis is not connected yet");
+    link->is_misconfigured = !redis_address_parse(settings->config->url,
+                                                  &link->address, &link->lost);
+    timer_set(loop, &link->timer, 0);
     return link;
 }
 
@@ -670,6 +749,7 @@ void redis_link_close(struct redis_link **link_ptr)
     forget_requests(link);
     task_cancel(&link->refuse);
     timer_clear(link->loop, &link->timer);
+    dns_close(&link->dns);
     if (link->ac != NULL) {
         link->ac->data = NULL;
         redisAsyncFree(link->ac);

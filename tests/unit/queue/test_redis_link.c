@@ -1,5 +1,8 @@
 #include "redis_fixture.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 struct world {
     struct loop *loop;
     struct queue *queue;
@@ -51,8 +54,8 @@ static void on_answer(void *ctx, const struct reply *reply,
     }
 }
 
-static void send(struct world *world, const char *name, const char *arg,
-                 int64_t budget_ms, struct answer *answer)
+static void ask(struct world *world, const char *name, const char *arg,
+                int64_t budget_ms, struct answer *answer)
 {
     struct redis_command command;
 
@@ -78,7 +81,7 @@ static void refuses_while_not_connected(void **state)
     struct world *world = *state;
     struct answer answer = {0};
 
-    send(world, "PING", NULL, 100, &answer);
+    ask(world, "PING", NULL, 100, &answer);
     assert_int_equal(answer.count, 0); /* never inside the call */
     until(world->loop, answer.count > 0);
     assert_int_equal(answer.type, REPLY_NONE);
@@ -91,9 +94,9 @@ static void replies_come_in_order(void **state)
     struct answer answers[3] = {{0}};
 
     until(world->loop, queue_is_ready(world->queue, NULL));
-    send(world, "ECHO", "one", 1000, &answers[0]);
-    send(world, "INCR", "x", 1000, &answers[1]);
-    send(world, "LLEN", NULL, 1000, &answers[2]);
+    ask(world, "ECHO", "one", 1000, &answers[0]);
+    ask(world, "INCR", "x", 1000, &answers[1]);
+    ask(world, "LLEN", NULL, 1000, &answers[2]);
     until(world->loop, answers[2].count > 0);
     assert_string_equal(answers[0].text, "one");
     assert_int_equal(answers[1].type, REPLY_INT);
@@ -112,8 +115,8 @@ static void silence_drops_the_link(void **state)
     until(world->loop, queue_is_ready(world->queue, NULL));
     kill(fixture.pid, SIGSTOP);
     start = real_ms();
-    send(world, "PING", NULL, 100, &late);
-    send(world, "PING", NULL, 5000, &other);
+    ask(world, "PING", NULL, 100, &late);
+    ask(world, "PING", NULL, 5000, &other);
     until(world->loop, late.count > 0 && other.count > 0);
     assert_true(real_ms() - start < 1000);
     assert_int_equal(late.type, REPLY_NONE);
@@ -134,7 +137,7 @@ static void a_killed_redis_is_an_unknown_outcome(void **state)
 
     until(world->loop, queue_is_ready(world->queue, NULL));
     kill(fixture.pid, SIGSTOP);
-    send(world, "PING", NULL, 5000, &answer);
+    ask(world, "PING", NULL, 5000, &answer);
     loop_turn(world->loop, 0);
     fixture_stop();
     until(world->loop, answer.count > 0);
@@ -151,9 +154,9 @@ static void closing_leaves_no_callback(void **state)
     struct answer answers[2] = {{0}};
 
     until(world->loop, queue_is_ready(world->queue, NULL));
-    send(world, "PING", NULL, 1000, &answers[0]);
+    ask(world, "PING", NULL, 1000, &answers[0]);
     loop_turn(world->loop, 0);
-    send(world, "PING", NULL, 1000, &answers[1]);
+    ask(world, "PING", NULL, 1000, &answers[1]);
     queue_close(&world->queue);
     loop_turn(world->loop, 20);
     assert_int_equal(answers[0].count, 0);
@@ -179,7 +182,7 @@ static void may_be_closed_by_a_callback(void **state)
     until(world->loop, queue_is_ready(world->queue, NULL));
     command_init(&command, "PING");
     redis_send(world->queue->main, &command, 1000, close_from_inside, world);
-    send(world, "PING", NULL, 1000, &answer);
+    ask(world, "PING", NULL, 1000, &answer);
     until(world->loop, world->queue == NULL);
     loop_turn(world->loop, 20);
     assert_int_equal(answer.count, 0);
@@ -225,6 +228,75 @@ static void addresses(void **state)
     }
 }
 
+/* A name has to be resolved, and a password to be given. */
+static void logs_in(void **state)
+{
+    struct world *world = *state;
+    char url[sizeof fixture.url];
+    struct config config = fixture.config;
+    struct queue *queue;
+    struct error why;
+
+    redis_do("CONFIG SET requirepass secret");
+    config.redis.password = "wrong";
+    snprintf(url, sizeof url, "%s", fixture.url);
+    url[strlen(url) - 1] = '3'; /* another database */
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop,
+          !queue_is_ready(queue, &why) && strstr(why.text, "WRONGPASS"));
+    queue_close(&queue);
+    config.redis.password = "secret";
+    config.redis.url = url;
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, queue_is_ready(queue, NULL));
+    queue_close(&queue);
+    redis_do("CONFIG SET requirepass %s", "");
+    redis_do("SELECT 3");
+    assert_string_equal(redis_ask("HGET ph:meta schema"), "1");
+    redis_do("SELECT 0");
+}
+
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void resolves_a_name(void **state)
+{
+    struct world *world = *state;
+    struct config config = fixture.config;
+    char url[64];
+    struct queue *queue;
+    struct error why;
+    int port = free_port();
+
+    redis_do("CONFIG SET port %d", port);
+    snprintf(url, sizeof url, "redis://localhost:%d/0", port);
+    config.redis.url = url;
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, queue_is_ready(queue, NULL));
+    queue_close(&queue);
+    redis_do("CONFIG SET port 0");
+    config.redis.url = "redis://no-such-host.invalid/0";
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, !queue_is_ready(queue, &why) &&
+                           strstr(why.text, "no-such-host.invalid") != NULL);
+    queue_close(&queue);
+    config.redis.url = "redis://127.0.0.1:0/0";
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, !queue_is_ready(queue, &why) &&
+                           strstr(why.text, "redis.url") != NULL);
+    queue_close(&queue);
+}
+
 #define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -237,6 +309,8 @@ int main(void)
         LINK_TEST(silence_drops_the_link),
         LINK_TEST(a_killed_redis_is_an_unknown_outcome),
         LINK_TEST(closing_leaves_no_callback),
+        LINK_TEST(logs_in),
+        LINK_TEST(resolves_a_name),
         LINK_TEST(may_be_closed_by_a_callback),
     };
 
