@@ -13,6 +13,7 @@ local PROMOTE_MAX = 100
 local QUANTUM = 4
 local REPLY_MAX = 512 * 1024
 local ATTEMPTS_KEPT = 1000
+local MOST_SUMMARIES = 2048 -- bytes that they fit into
 
 local epoch, lease_ms = ARGV[1], tonumber(ARGV[2])
 local want, results = tonumber(ARGV[3]), tonumber(ARGV[4])

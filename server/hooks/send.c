@@ -13,7 +13,9 @@
 #include <string.h>
 
 enum {
-    IDLE_CONNECTIONS_MAX = 64,
+    /* As many as requests at once, else a busy child reconnects all the time.
+     */
+    IDLE_CONNECTIONS_MAX = 128,
     IDLE_CONNECTION_S = 60,
 };
 
