@@ -1,0 +1,404 @@
+/* Hundreds of mails against a server that refuses, lies and breaks off by
+ * chance. Whatever it does: every mail is told of once, "sent" means that the
+ * server took it in this attempt, and anything else but "unknown" that it did
+ * not. */
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/io/dns.h"
+#include "server/io/listen.h"
+#include "server/io/stream.h"
+#include "smtp/smtp.h"
+
+#include "check_cmocka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MAILS = 300, ROUNDS = 4, TURNS_MAX = 200000, START_MS = 1000000 };
+
+static uint32_t seed;
+
+/* The same chance in each run: xorshift, of Marsaglia. */
+static unsigned chance(unsigned of)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    seed ^= seed << 5;
+    return seed % of;
+}
+
+/* --- the server --- */
+
+struct chaos {
+    struct loop *loop;
+    struct list peers;
+    unsigned taken[MAILS]; /* how often each mail was taken */
+    unsigned rage;         /* of 100 replies, so many go wrong */
+};
+
+struct peer {
+    struct list link;
+    struct chaos *chaos;
+    struct stream *stream;
+    bool in_data;
+    bool has_recipient;
+    unsigned number; /* of the recipient */
+};
+
+static void peer_close(struct peer *peer)
+{
+    if (peer->stream == NULL)
+        return;
+    stream_flush(peer->stream);
+    stream_close(&peer->stream);
+}
+
+static void say(struct peer *peer, const char *line)
+{
+    size_t cut = strlen(line) - chance(3);
+
+    if (!stream_write(peer->stream, str_make(line, cut)))
+        fail_msg("the client does not read");
+    if (chance(4) == 0)
+        stream_flush(peer->stream); /* the reply comes in two pieces */
+    assert_true(stream_write(peer->stream, str_from(str_of(line), cut)));
+}
+
+/* False: said instead of the right answer; the connection may be gone. */
+static bool behaves(struct peer *peer)
+{
+    static const char *const REFUSALS[] = {
+        "451 4.3.0 later\r\n", "450 greylisted\r\n",    "550 5.1.1 no such\r\n",
+        "554 no\r\n",          "530 log in\r\n",        "999 what\r\n",
+        "220 hello\r\n",       "250-half\r\n550 x\r\n",
+    };
+    unsigned dice;
+
+    if (chance(100) >= peer->chaos->rage)
+        return true;
+    dice = chance(12);
+    if (dice < COUNT_OF(REFUSALS)) {
+        say(peer, REFUSALS[dice]);
+        return false;
+    }
+    if (dice == 8)
+        say(peer, "421 bye\r\n");
+    else if (dice == 9)
+        say(peer, "250-and no m");
+    peer_close(peer);
+    return false;
+}
+
+static void end_of_data(struct peer *peer)
+{
+    peer->in_data = false;
+    if (!peer->has_recipient) {
+        say(peer, "554 no valid recipients\r\n");
+        return;
+    }
+    peer->has_recipient = false;
+    if (chance(100) < peer->chaos->rage && chance(2) == 0) {
+        say(peer, chance(2) == 0 ? "452 full\r\n" : "554 spam\r\n");
+        return;
+    }
+    peer->chaos->taken[peer->number]++;
+    if (chance(100) < peer->chaos->rage)
+        peer_close(peer); /* took it, and does not tell */
+    else
+        say(peer, "250 2.0.0 taken\r\n");
+}
+
+static void take_command(struct peer *peer, struct str line)
+{
+    bool is_rcpt = str_starts(line, S("RCPT TO:<n"));
+    uint64_t number = 0;
+
+    if (is_rcpt)
+        assert_true(str_to_u64(
+            str_slice(line, 10, (size_t)str_index(line, '@', 0) - 10),
+            &number));
+    if (str_eq(line, S("QUIT"))) {
+        peer_close(peer);
+        return;
+    }
+    if (str_starts(line, S("MAIL")))
+        peer->has_recipient = false;
+    if (!behaves(peer))
+        return;
+    if (str_starts(line, S("EHLO"))) {
+        say(peer, chance(2) == 0 ? "250-chaos\r\n250 PIPELINING\r\n"
+                                 : "250 chaos\r\n");
+    } else if (str_eq(line, S("DATA"))) {
+        peer->in_data = peer->has_recipient || chance(4) == 0;
+        say(peer, peer->in_data ? "354 go\r\n" : "554 no recipients\r\n");
+    } else if (is_rcpt) {
+        peer->has_recipient = true;
+        peer->number = (unsigned)number;
+        say(peer, "250 ok\r\n");
+    } else {
+        say(peer, str_starts(line, S("MAIL")) || str_eq(line, S("RSET"))
+                      ? "250 ok\r\n"
+                      : "500 what\r\n");
+    }
+}
+
+static void peer_readable(void *ctx, struct buf *input)
+{
+    struct peer *peer = ctx;
+    ptrdiff_t end;
+
+    while (peer->stream != NULL &&
+           (end = str_find(buf_str(input), S("\r\n"), 0)) >= 0) {
+        char line[256];
+        size_t len = (size_t)end < sizeof line ? (size_t)end : sizeof line;
+
+        memcpy(line, input->data, len);
+        buf_consume(input, (size_t)end + 2);
+        if (!peer->in_data)
+            take_command(peer, str_make(line, len));
+        else if (str_eq(str_make(line, len), S(".")))
+            end_of_data(peer);
+    }
+}
+
+static void peer_ended(void *ctx, enum stream_end end, const char *reason)
+{
+    (void)end;
+    (void)reason;
+    peer_close(ctx);
+}
+
+static void chaos_accept(void *ctx, int fd, const struct address *from)
+{
+    static const struct stream_events EVENTS = {.readable = peer_readable,
+                                                .ended = peer_ended};
+    struct chaos *chaos = ctx;
+    struct peer *peer = xcalloc(1, sizeof *peer);
+    const struct stream_options options = {
+        .events = &EVENTS,
+        .ctx = peer,
+        .input_max = 65536,
+        .output_max = 65536,
+    };
+
+    (void)from;
+    peer->chaos = chaos;
+    peer->stream = stream_accept(chaos->loop, &options, fd);
+    list_add_last(&chaos->peers, &peer->link);
+    if (behaves(peer))
+        say(peer, "220 chaos\r\n");
+}
+
+/* --- the client --- */
+
+struct client {
+    struct chaos chaos;
+    struct smtp *smtp;
+    struct mail *mails;
+    size_t ended; /* sent, refused for good, or unknown */
+    size_t sent;
+    size_t attempts;
+};
+
+struct mail {
+    struct client *client;
+    struct smtp_delivery delivery;
+    struct task mark_task;
+    char rcpt[32];
+    unsigned taken_before;
+    bool is_marked_no;
+    bool is_out; /* with the engine */
+    bool is_over;
+};
+
+static void answer_mark(void *ctx)
+{
+    struct mail *mail = ctx;
+    unsigned dice = chance(20);
+
+    mail->is_marked_no = dice < 2;
+    smtp_delivery_marked(&mail->delivery, dice != 0,
+                         clock_now_ms() + (dice == 1 ? 0 : 5000));
+}
+
+static void on_mark(void *ctx)
+{
+    struct mail *mail = ctx;
+
+    task_run_soon(mail->client->chaos.loop, &mail->mark_task);
+}
+
+static void on_done(void *ctx, const struct smtp_result *result)
+{
+    struct mail *mail = ctx;
+    struct client *client = mail->client;
+    unsigned taken = client->chaos.taken[mail - client->mails];
+
+    assert_true(mail->is_out && !mail->is_over);
+    mail->is_out = false;
+    client->attempts++;
+    if (result->verdict == SMTP_SENT)
+        assert_int_equal(taken, mail->taken_before + 1);
+    else if (result->verdict == SMTP_UNKNOWN)
+        assert_in_range(taken, mail->taken_before, mail->taken_before + 1);
+    else
+        assert_int_equal(taken, mail->taken_before);
+    if (mail->is_marked_no)
+        assert_int_equal(taken, mail->taken_before);
+    if (result->verdict == SMTP_SOFT || result->verdict == SMTP_UNSENT)
+        return; /* once more */
+    mail->is_over = true;
+    client->ended++;
+    client->sent += result->verdict == SMTP_SENT;
+}
+
+static void go(struct client *client, struct mail *mail)
+{
+    size_t number = (size_t)(mail - client->mails);
+    int len = snprintf(mail->rcpt, sizeof mail->rcpt, "n%zu@x.example", number);
+
+    mail->client = client;
+    mail->is_out = true;
+    mail->is_marked_no = false;
+    mail->taken_before = client->chaos.taken[number];
+    task_init(&mail->mark_task, answer_mark, mail);
+    mail->delivery = (struct smtp_delivery){
+        .id = S("job"),
+        .mail_from = S("a@me.example"),
+        .rcpt_to = str_make(mail->rcpt, (size_t)len),
+        .message = S("Subject: x\r\n\r\n.\r\nHi\r\n"),
+        .route = smtp_route_named(client->smtp, S("all")),
+        .lane = (unsigned)number % LANE_COUNT,
+        .on_mark = on_mark,
+        .on_done = on_done,
+        .ctx = mail,
+    };
+    smtp_deliver(client->smtp, &mail->delivery);
+}
+
+static void hand_in(struct client *client)
+{
+    const struct smtp_route *route = smtp_route_named(client->smtp, S("all"));
+    size_t room[LANE_COUNT];
+
+    for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+        room[lane] = smtp_room(client->smtp, route, lane);
+    for (size_t i = 0; i < MAILS; i++) {
+        struct mail *mail = &client->mails[i];
+
+        if (!mail->is_out && !mail->is_over && room[i % LANE_COUNT] > 0) {
+            room[i % LANE_COUNT]--;
+            go(client, mail);
+        }
+    }
+}
+
+static void move_clock(int64_t ms)
+{
+    clock_set(clock_now_ms() + ms, clock_wall_ms() + ms);
+}
+
+static void run(struct client *client)
+{
+    struct loop *loop = client->chaos.loop;
+
+    for (int i = 0; i < TURNS_MAX && client->ended < MAILS; i++) {
+        hand_in(client);
+        if (smtp_in_hand(client->smtp) == 0)
+            move_clock(20000); /* all rest */
+        else if (i % 64 == 0)
+            move_clock(200); /* patience passes */
+        loop_turn(loop, 0);
+    }
+    print_message("  %zu attempts, %zu sent\n", client->attempts, client->sent);
+    assert_int_equal(client->ended, MAILS);
+    assert_int_equal(smtp_in_hand(client->smtp), 0);
+}
+
+static void init_upstream(struct config_upstream *upstream, const char *name,
+                          uint16_t port)
+{
+    *upstream = (struct config_upstream){
+        .name = name,
+        .host = "127.0.0.1",
+        .port = port,
+        .tls = TLS_OFF,
+        .tls_ca_file = "",
+        .auth = AUTH_NONE,
+        .username = "",
+        .password = "",
+        .max_sessions = 3,
+        .messages_per_session = 7,
+        .weight = 1,
+        .connect_timeout_ms = 30000,
+        .banner_timeout_ms = 30000,
+        .command_timeout_ms = 30000,
+        .data_timeout_ms = 30000,
+        .block_timeout_ms = 30000,
+        .dot_timeout_ms = 30000,
+        .session_timeout_ms = 600000,
+        .idle_timeout_ms = 30000,
+    };
+}
+
+static void check_round(unsigned round)
+{
+    static const char *names[] = {"one", "two"};
+    struct config_upstream upstreams[2];
+    struct config_route route = {"all", "", "", "", "", {names, 2}, false};
+    const struct config config = {.upstreams = upstreams,
+                                  .upstream_count = 2,
+                                  .routes = &route,
+                                  .route_count = 1};
+    const struct smtp_settings settings = {.child_count = 1,
+                                           .hello_name = "me.example"};
+    struct client client = {.mails = xcalloc(MAILS, sizeof *client.mails)};
+    struct loop *loop = loop_create();
+    struct dns *dns = dns_open(loop, NULL, NULL);
+    const struct listen_options options = {0};
+    int fd = listen_open("127.0.0.1:0", &options, NULL);
+    struct acceptor *acceptor =
+        acceptor_open(loop, fd, chaos_accept, &client.chaos);
+    struct address address;
+
+    seed = 2463534242u + round;
+    clock_set(START_MS, START_MS);
+    client.chaos.loop = loop;
+    client.chaos.rage = 2 + 9 * round;
+    list_init(&client.chaos.peers);
+    listen_address(fd, &address);
+    for (size_t i = 0; i < 2; i++)
+        init_upstream(&upstreams[i], names[i], address_port(&address));
+    client.smtp = smtp_open(loop, dns, &config, &settings, NULL);
+    run(&client);
+    smtp_close(&client.smtp);
+    list_each_safe (link, &client.chaos.peers) {
+        struct peer *peer = LIST_MEMBER(link, struct peer, link);
+
+        peer_close(peer);
+        free(peer);
+    }
+    acceptor_close(&acceptor);
+    close(fd);
+    dns_close(&dns);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+    free(client.mails);
+}
+
+static void chaos(void **state)
+{
+    (void)state;
+    log_setup(LOG_ERROR, LOG_AUTO, "test");
+    for (unsigned round = 0; round < ROUNDS; round++)
+        check_round(round);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chaos)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
