@@ -17,8 +17,7 @@ const struct field KEY_FIELDS[] = {
     {.name = NULL},
 };
 
-/* ---- POST /api-keys ---------------------------------------------------------
- */
+/* ---- POST /api-keys ----------------------------------------------------- */
 
 struct creating {
     struct call *call;

@@ -44,8 +44,7 @@ static const char *const SILENT_EVENTS[] = {
 static const char *const PATTERNS[] = {"*", "email.*", "webhook.*", "contact.*",
                                        "domain.*"};
 
-/* ---- what a request may name ------------------------------------------------
- */
+/* ---- what a request may name -------------------------------------------- */
 
 static bool is_event(struct str name)
 {

@@ -23,7 +23,7 @@ enum {
     BYTES_PER_SECOND = 256 * 1024,
 };
 
-/* ---- deadlines of connections ------------------------------------------ */
+/* ---- deadlines of connections ------------------------------------------- */
 
 static int64_t idle_step_ms(const struct httpd *httpd)
 {
@@ -267,7 +267,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **mhd_ctx,
         conn_enter(conn, CONN_IDLE);
 }
 
-/* ---- connections --------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------- */
 
 static void accepting_set(struct httpd *httpd, bool accepting)
 {
@@ -368,8 +368,7 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
     httpd_kick(httpd);
 }
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life --------------------------------------------------------------- */
 
 static void on_library_log(void *ctx, const char *format, va_list args)
     PRINTF_LIKE(2, 0);

@@ -46,7 +46,8 @@ struct http_route {
 };
 
 /* Writes the answer to a request that goes wrong before its handler has it,
- * by http_reply. detail is a sentence; Allow and the like are set already. */
+ * by http_reply. detail is a sentence. Allow is set already; the path is
+ * empty when it was not vetted yet, or will not do. */
 typedef void (*http_problem_fn)(void *ctx, struct http_request *request,
                                 unsigned status, const char *detail);
 

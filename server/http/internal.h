@@ -91,6 +91,7 @@ struct http_request {
     struct httpd *httpd;
     struct arena *arena;
     struct str method;
+    struct str target; /* as it came: any bytes */
     struct path path;
     struct route_match match;
     struct head head;

@@ -1,6 +1,7 @@
 #include "server/base/clock.h"
 #include "server/base/codec.h"
 #include "server/base/id.h"
+#include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
 #include "server/http/internal.h"
@@ -20,7 +21,7 @@ enum {
     WRITTEN_HEAD_MAX = 8 * 1024,
 };
 
-/* ---- counting ------------------------------------------------------------ */
+/* ---- counting ----------------------------------------------------------- */
 
 struct route_stats {
     struct series *seconds;
@@ -89,8 +90,7 @@ static void waiting_add(struct httpd *httpd, int by)
     series_set(httpd->waiting_series, (int64_t)httpd->waiting);
 }
 
-/* ---- birth and death ------------------------------------------------------
- */
+/* ---- birth and death ---------------------------------------------------- */
 
 struct http_request *request_create(struct conn *conn, const char *target,
                                     const char *method, const char *version)
@@ -102,7 +102,8 @@ struct http_request *request_create(struct conn *conn, const char *target,
     request->httpd = conn->httpd;
     request->arena = arena;
     request->method = arena_copy(arena, str_of(method));
-    request->path.text = arena_copy(arena, str_of(target));
+    request->target = arena_copy(arena, str_of(target));
+    request->path.text = S(""); /* until it was vetted */
     request->is_http_1_0 = str_eq(str_of(version), S("HTTP/1.0"));
     request->started_ms = clock_now_ms();
     buf_init(&request->body, conn->httpd->options.body_max);
@@ -134,8 +135,7 @@ void request_destroy(struct http_request **request_at)
     arena_destroy(&arena); /* with the request in it */
 }
 
-/* ---- the head -------------------------------------------------------------
- */
+/* ---- the head ----------------------------------------------------------- */
 
 /* The library ends a value at its first NUL, so "KEY\0junk" looks like KEY.
  * But it puts NULs in the place of both CR and LF, so behind a whole value
@@ -240,7 +240,7 @@ void request_head(struct http_request *request)
         request_refuse(request, verdict.status, verdict.detail);
         return;
     }
-    if (!path_parse(request->arena, request->path.text, &request->path)) {
+    if (!path_parse(request->arena, request->target, &request->path)) {
         request->path.text = S("");
         request_refuse(request, 400,
                        "The path is malformed: it must be percent-encoded "
@@ -258,8 +258,7 @@ void request_head(struct http_request *request)
         CHECK(options->head(options->ctx, request) != request->answered);
 }
 
-/* ---- the body -------------------------------------------------------------
- */
+/* ---- the body ----------------------------------------------------------- */
 
 void request_body(struct http_request *request, struct str bytes)
 {
@@ -279,7 +278,6 @@ void request_body(struct http_request *request, struct str bytes)
         return;
     }
     if (bytes.len > httpd->options.bodies_max - httpd->body_bytes) {
-        http_add_field(request, "Retry-After", S("1"));
         request_refuse(request, 503, "Too many large requests at once.");
         return;
     }
@@ -309,8 +307,7 @@ void request_refuse(struct http_request *request, unsigned status,
     CHECK(request->answered);
 }
 
-/* ---- the answer ------------------------------------------------------------
- */
+/* ---- the answer --------------------------------------------------------- */
 
 void http_add_field(struct http_request *request, const char *name,
                     struct str value)
@@ -405,6 +402,12 @@ void http_reply(struct http_request *request, unsigned status,
         http_add_field(request, "Connection", S("close"));
     request->answered = true;
     request_count(request);
+    log_write(LOG_DEBUG, LOG_HTTP_ANSWERED,
+              log_str("request_id", http_request_id(request)),
+              log_str("client", http_client(request)),
+              log_str("method", request->method),
+              log_str("path", request->path.text), log_int("status", status),
+              log_int("ms", clock_now_ms() - request->started_ms));
     if (request->asked)
         waiting_add(httpd, -1);
 
@@ -419,8 +422,7 @@ void http_reply(struct http_request *request, unsigned status,
     }
 }
 
-/* ---- what is known of it ----------------------------------------------------
- */
+/* ---- what is known of it ------------------------------------------------ */
 
 struct arena *http_arena(struct http_request *request)
 {

@@ -616,6 +616,31 @@ static void problems_have_their_shape(void **state)
     expect(world, "Content-Type: application/problem+json\r\n");
 }
 
+/* Bytes that JSON cannot hold never get into an answer. */
+static void any_path_may_be_wrong(void **state)
+{
+    static const struct str REQUESTS[] = {
+        STR("GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n"),
+        STR("GET /\xff\x01 HTTP/1.1\r\n\r\n"),
+        STR("GET /%ff HTTP/1.1\r\n\r\n"),
+        STR("GET /%00\"\\ HTTP/1.1\r\n\r\n"),
+        STR("\xff\xfe / HTTP/1.1\r\n\r\n"),
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(REQUESTS); i++) {
+        struct client *client = client_open(world->loop, &world->address, NULL);
+
+        say(client, REQUESTS[i]);
+        turn_until_heard(client, "HTTP/1.1 400 ", 1);
+        turn_until_heard(client, "\"request_id\"", 1);
+        assert_false(has(client, "\xff"));
+        client_close(client);
+    }
+    assert_int_equal(ask(world, "GET /\xc3\xa9\"\\", NULL), 404);
+    expect(world, "\"instance\":\"/\xc3\xa9\\\"\\\\\"");
+}
+
 /* What the queue says, and what the caller hears. */
 static const struct {
     enum queue_status status;
@@ -1055,6 +1080,7 @@ int main(void)
         TEST(a_sensitive_subject_is_masked),
         TEST(a_large_body_is_read_by_a_helper),
         TEST(problems_have_their_shape),
+        TEST(any_path_may_be_wrong),
         TEST(the_queues_answers_become_statuses),
         TEST(a_mail_without_a_route_is_not_taken),
         TEST(idempotency_keys_are_vetted),
