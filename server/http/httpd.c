@@ -17,9 +17,9 @@
  * connection or a new one wakes nobody by itself. */
 
 enum {
-    IDLE_MS = 75 * 1000,   /* above the 60 s after which proxies close */
-    LINGER_MS = 2 * 1000,  /* for a client that is told off while it sends */
-    FRESH_DRAIN_MS = 2000, /* for a head on a connection just accepted */
+    IDLE_MS = 75 * 1000,  /* above the 60 s after which proxies close */
+    DRAIN_MS = 1000,      /* for a next request, when no more will follow */
+    LINGER_MS = 2 * 1000, /* for a client that is told off while it sends */
     BYTES_PER_SECOND = 256 * 1024,
 };
 
@@ -45,7 +45,7 @@ static int64_t state_limit_ms(const struct conn *conn)
     case CONN_WRITE:
         return options->body_timeout_ms + for_bytes_ms;
     case CONN_IDLE:
-        return idle_step_ms(conn->httpd);
+        return conn->httpd->draining ? DRAIN_MS : idle_step_ms(conn->httpd);
     case CONN_LINGER:
         return LINGER_MS;
     case CONN_WORK: /* the handler's own deadline counts */
@@ -64,9 +64,6 @@ void conn_enter(struct conn *conn, enum conn_state state)
         timer_clear(conn->httpd->loop, &conn->timer);
     else
         timer_set(conn->httpd->loop, &conn->timer, state_limit_ms(conn));
-    /* What has arrived is still read, and answered. */
-    if (state == CONN_IDLE && conn->httpd->draining)
-        shutdown(conn->fd, SHUT_RD);
 }
 
 static void conn_end(struct conn *conn, const char *reason)
@@ -95,6 +92,10 @@ static void idle_check(struct conn *conn)
     int64_t received = received_bytes(conn->fd);
     int64_t since_ms = conn->since_ms;
 
+    if (conn->httpd->draining) {
+        shutdown(conn->fd, SHUT_RD); /* what has arrived is still answered */
+        return;
+    }
     if (conn->idle_mark >= 0 && received != conn->idle_mark) {
         conn_enter(conn, CONN_HEAD);
         return;
@@ -416,7 +417,9 @@ static void acceptors_close(struct httpd *httpd)
     httpd->acceptor_count = 0;
 }
 
-/* One turn after httpd_drain: what waited in the backlogs has been taken. */
+/* One turn after httpd_drain: what waited in the backlogs has been taken. A
+ * client that is about to use its idle connection again would lose a request
+ * if it were closed at once; so it may, and hears Connection: close. */
 static void on_drain_timer(void *ctx)
 {
     struct httpd *httpd = ctx;
@@ -425,10 +428,8 @@ static void on_drain_timer(void *ctx)
     list_each (link, &httpd->conns) {
         struct conn *conn = LIST_MEMBER(link, struct conn, link);
 
-        if (conn->state == CONN_IDLE)
-            conn_enter(conn, CONN_IDLE);
-        else if (conn->state == CONN_HEAD)
-            timer_set(httpd->loop, &conn->timer, FRESH_DRAIN_MS);
+        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+            timer_set(httpd->loop, &conn->timer, DRAIN_MS);
     }
     connections_count(httpd);
 }

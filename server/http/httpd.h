@@ -81,9 +81,9 @@ MUST_USE struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
                                   const struct httpd_options *options,
                                   struct error *err);
 
-/* Takes what waits in the sockets' backlogs, then nothing new; idle
- * connections close, requests under way are answered with Connection:
- * close. done is called once, when no connection is left. */
+/* Takes what waits in the sockets' backlogs, then nothing new; answers say
+ * Connection: close from now on, and connections that stay idle for another
+ * second are closed. done is called once, when no connection is left. */
 typedef void (*httpd_done_fn)(void *ctx);
 void httpd_drain(struct httpd *httpd, httpd_done_fn done, void *ctx);
 
