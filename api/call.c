@@ -297,8 +297,7 @@ void call_begin(void *ctx, struct http_request *request)
         queue_key_find(api->queue, token_hash(call), on_key, call);
 }
 
-/* ---- parameters and bodies
- * ---------------------------------------------------- */
+/* ---- parameters and bodies ---- */
 
 bool call_id(struct call *call, struct id *id)
 {

@@ -294,8 +294,7 @@ static void read_metadata(struct reader *reader)
     reader->request->metadata_json = copy_out(reader, &buf);
 }
 
-/* ---- attachments
- * -------------------------------------------------------------- */
+/* ---- attachments ---- */
 
 static void attachment_flaw(struct reader *reader, size_t index,
                             const char *name, enum flaw flaw)

@@ -477,8 +477,7 @@ static void bodies_together_have_a_limit(void **state)
     world_close(world);
 }
 
-/* ---- now or later
- * ------------------------------------------------------------ */
+/* ---- now or later ---- */
 
 static void pipelined_requests_are_answered_in_order(void **state)
 {
@@ -596,8 +595,7 @@ static void connections_in_lockstep_do_not_hang(void **state)
     lockstep(*state, 512);
 }
 
-/* ---- deadlines
- * ----------------------------------------------------------------- */
+/* ---- deadlines ---- */
 
 static void a_dripping_head_is_closed(void **state)
 {
@@ -742,8 +740,7 @@ static void drippers_do_not_disturb(void **state)
     client_close(client);
 }
 
-/* ---- addresses
- * ------------------------------------------------------------------ */
+/* ---- addresses ---- */
 
 static void an_address_has_its_limit_of_connections(void **state)
 {
@@ -833,8 +830,7 @@ static void unix_sockets_serve_as_well(void **state)
     unlink(where + 5);
 }
 
-/* ---- drain
- * ------------------------------------------------------------------------ */
+/* ---- drain ---- */
 
 static void note_drained(void *ctx)
 {
