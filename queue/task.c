@@ -154,9 +154,9 @@ void held_add_name(const struct held *held, struct redis_command *command)
 void held_add_result(const struct held *held, struct redis_command *command)
 {
     static const char *const names[] = {
-        [TASK_DONE] = "done", [TASK_AGAIN] = "again",
-        [TASK_BUSY] = "busy", [TASK_FAILED] = "failed",
-        [TASK_GONE] = "gone", [TASK_UNSENT] = "unsent",
+        [TASK_DONE] = "done",     [TASK_AGAIN] = "again", [TASK_BUSY] = "busy",
+        [TASK_FAILED] = "failed", [TASK_LOST] = "lost",   [TASK_GONE] = "gone",
+        [TASK_UNSENT] = "unsent",
     };
     int64_t delay_ms = 0;
 

@@ -207,9 +207,10 @@ static void take_claim(struct tasks *tasks, const struct reply *claim)
         tell_missing_key(tasks);
         report(tasks, held, TASK_UNSENT, clock_wall_ms() + KEY_PAUSE_MS, NULL);
     } else {
-        report(tasks, held, TASK_FAILED, 0,
-               &(struct task_detail){.error = S("the event's email is gone"),
-                                     .sent_ms = clock_wall_ms()});
+        report(tasks, held, TASK_LOST, 0,
+               &(struct task_detail){
+                   .error = S("the event or its email cannot be read"),
+                   .sent_ms = clock_wall_ms()});
     }
 }
 

@@ -40,6 +40,7 @@ enum task_outcome {
     TASK_AGAIN,  /* at retry_at_ms */
     TASK_BUSY,   /* the same, and no other task of the endpoint before that */
     TASK_FAILED, /* given up */
+    TASK_LOST,   /* there is nothing to send: not the endpoint's fault */
     TASK_GONE,   /* 410: the endpoint is disabled */
     TASK_UNSENT, /* given back, no attempt counted */
 };

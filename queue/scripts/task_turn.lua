@@ -64,6 +64,8 @@ local function finish(endpoint, id, token, outcome, delay_ms, attempt)
     elseif outcome == 'done' then
         call('HDEL', endpoint_key(endpoint), 'failing')
         task_end(endpoint, id, 'done')
+    elseif outcome == 'lost' then
+        task_end(endpoint, id, 'failed')
     else
         failed(endpoint, id, outcome, delay_ms)
     end

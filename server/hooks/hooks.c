@@ -59,7 +59,8 @@ static uint32_t random_number(void)
 
 static const char *const OUTCOMES[] = {
     [TASK_DONE] = "done",     [TASK_AGAIN] = "again", [TASK_BUSY] = "busy",
-    [TASK_FAILED] = "failed", [TASK_GONE] = "gone",   [TASK_UNSENT] = "unsent",
+    [TASK_FAILED] = "failed", [TASK_LOST] = "lost",   [TASK_GONE] = "gone",
+    [TASK_UNSENT] = "unsent",
 };
 
 static void tell_log(const struct post *post, const struct plan *plan,
@@ -88,8 +89,10 @@ static void tell_log(const struct post *post, const struct plan *plan,
 static void tell(const struct post *post, const struct plan *plan,
                  const struct send_result *result)
 {
+    bool refused = result->refused && plan->outcome != TASK_LOST;
+
     metrics_count(METRIC_WEBHOOK_ATTEMPTS,
-                  result->refused ? "refused" : OUTCOMES[plan->outcome]);
+                  refused ? "refused" : OUTCOMES[plan->outcome]);
     if (!result->refused)
         series_observe(metrics_series(METRIC_WEBHOOK_ATTEMPT_SECONDS, NULL),
                        (double)result->took_ms / 1000);
@@ -147,7 +150,7 @@ static void claimed(void *ctx, struct queue_task *task)
     post->sent_ms = clock_wall_ms();
     if (!sign_headers(task->endpoint->secret, task->webhook_id,
                       post->sent_ms / 1000, task->payload, &headers)) {
-        report(post, &(struct plan){.outcome = TASK_FAILED},
+        report(post, &(struct plan){.outcome = TASK_LOST},
                &(struct send_result){.error = "the secret is not usable",
                                      .refused = true});
         return;

@@ -234,6 +234,31 @@ static void the_timeline_is_built_and_the_ring_emptied(void **state)
     until(one.loop, number(redis_ask("LLEN ph:{0}:t:%s", email.text)) == 4);
 }
 
+/* The ring goes round: an owner with a long stream does not hold up another,
+ * and nobody gets another's events. */
+static void owners_take_turns(void **state)
+{
+    struct id other = id_new(0);
+
+    (void)state;
+    one.room = 0;
+    endpoint("email.sent");
+    raise_events(EVENT_SENT, 1);
+    redis_do("XADD ph:{0}:ev:b * e {\"t\":\"email.sent\",\"e\":\"%s\"}",
+             other.text);
+    redis_do("EVAL %s 0",
+             "local record = redis.call('XRANGE', 'ph:{0}:ev:a', '-', '+', "
+             "'COUNT', 1)[1][2][2] for i = 2, 1000 do redis.call('XADD', "
+             "'ph:{0}:ev:a', '*', 'e', record) end");
+    redis_do("RPUSH ph:{0}:evring b");
+    announce();
+    until(one.loop, number(redis_ask("LLEN ph:{0}:t:%s", other.text)) == 1);
+    assert_true(number(redis_ask("LLEN ph:{0}:t:%s", email.text)) < 1000);
+    until(one.loop, number(redis_ask("LLEN ph:{0}:evring")) == 0);
+    assert_int_equal(number(redis_ask("LLEN ph:{0}:t:%s", email.text)), 1000);
+    assert_string_equal(redis_ask("HGET ph:{0}:n backlog"), "1000");
+}
+
 static void endpoints_get_what_they_name(void **state)
 {
     struct id plain = endpoint("");
@@ -603,6 +628,7 @@ static void a_task_whose_email_is_gone_fails(void **state)
     one.room = 1;
     until(one.loop, state_is(&id, "failed"));
     assert_int_equal(one.claims, 0);
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s failing", id.text), "nil");
 }
 
 static void a_task_whose_event_is_trimmed_ends(void **state)
@@ -711,6 +737,7 @@ int main(void)
         TEST(a_wiped_mail_is_told_from_its_history),
         TEST(an_ended_task_is_kept_for_a_day),
         TEST(the_timeline_is_built_and_the_ring_emptied),
+        TEST(owners_take_turns),
         TEST(endpoints_get_what_they_name),
         TEST(a_race_hands_out_each_event_once),
         TEST(what_a_dead_child_held_is_given_back),
