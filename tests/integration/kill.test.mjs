@@ -15,12 +15,17 @@ import { startSink } from './harness/sink.mjs';
 const MAILS = Number(process.env.KILL_MAILS ?? 2000);
 const RATE = 200;
 const CHILDREN = 2;
+const DOT_MS = 30;
 
 async function start({ appendfsync = 'everysec' } = {}) {
     const redis = await startRedis({ appendfsync });
-    const sink = await startSink();
+    // A server that takes its time to answer the final dot: whatever dies,
+    // some sessions are in the one window where a mail may come twice.
+    const sink = await startSink({
+        onMail: () => new Promise((resolve) => setTimeout(resolve, DOT_MS)),
+    });
     const service = await startService({
-        redis, upstreams: [sink.upstream({ max_sessions: 8 })],
+        redis, upstreams: [sink.upstream({ max_sessions: 16 })],
         children: CHILDREN,
         config: {
             worker: { lease: '1s', retry: ['1s'] },
