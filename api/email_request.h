@@ -5,7 +5,7 @@
  * stored can be composed and sent. The composer's own checks (message.h)
  * decide about addresses, headers and attachments.
  *
- * Source: docs/api.md section 2; Resend's POST /emails.
+ * Source: docs/api.md; Resend's POST /emails.
  */
 #ifndef API_EMAIL_REQUEST_H
 #define API_EMAIL_REQUEST_H

@@ -1,6 +1,6 @@
 /* email_view.h - emails and their events as the API shows them. Pure.
  *
- * Resend's members, then ours (docs/api.md section 2). The bodies of a
+ * Resend's members, then ours (docs/api.md). The bodies of a
  * sensitive mail are not shown, whatever is still stored of them.
  */
 #ifndef API_EMAIL_VIEW_H
