@@ -31,21 +31,23 @@ local final = 0
 local PIECES = 6
 local PIECE = 60
 
+-- One pass over the hash costs half of asking for its fields by name, each
+-- of which searches the listpack.
 local function load(id)
-    local v = call('HMGET', P .. 'd:' .. id, 's', 'l', 'o', 'r', 'g', 'a',
-        't', 'w', 'f', 'x', 'dl', 'k', 'dup', 'dd', 'nr', 'm', 'b', 'bj')
-    if not v[1] then
+    local key = P .. 'd:' .. id
+    local fields = call('HGETALL', key)
+    if #fields == 0 then
         return nil
     end
-    return {
-        id = id, key = P .. 'd:' .. id, email = string.sub(id, 1, 36),
-        n = tonumber(string.sub(id, 38)), s = v[1], l = v[2], o = v[3],
-        r = v[4], g = v[5], a = tonumber(v[6]) or 0, t = v[7] or '', w = v[8],
-        f = v[9], x = tonumber(v[10]) or 0, dl = v[11], k = v[12] or 'r',
-        dup = v[13], dd = tonumber(v[14]) or 0, nr = v[15],
-        m = tonumber(v[16]), b = tonumber(v[17]) or 0,
-        bj = tonumber(v[18]) or 0,
-    }
+    local d = { id = id, key = key, email = string.sub(id, 1, 36) }
+    for i = 1, #fields, 2 do
+        d[fields[i]] = fields[i + 1]
+    end
+    d.n = tonumber(string.sub(id, 38))
+    d.a = tonumber(d.a) or 0
+    d.x = tonumber(d.x) or 0
+    d.t = d.t or ''
+    return d
 end
 
 local function is_final(d)
@@ -84,8 +86,17 @@ local function attempt_fields(d, fields)
     return text .. fields
 end
 
-local function raise(d, kind, ordinal, fields)
-    local sequence = call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
+-- The only delivery of an email that ends now needs no counter any more.
+local function next_sequence(d, is_last)
+    if is_last then
+        d.sq = d.sq + 1
+        return d.sq
+    end
+    return call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
+end
+
+local function raise(d, kind, ordinal, fields, is_last)
+    local sequence = next_sequence(d, is_last)
     event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now, fields)
     touched[d.o] = true
     raised[kind] = (raised[kind] or 0) + 1
@@ -145,36 +156,35 @@ local function summary_of(email)
     return string.sub(head, 1, total), flag == 's'
 end
 
-local function drop_content(email, chunks, is_sensitive)
+local function content_keys(email, chunks)
     local keys = { P .. 'c:' .. email }
     for i = 0, chunks - 1 do
         table.insert(keys, P .. 'b:' .. email .. ':' .. i)
     end
-    if is_sensitive or keep_bodies <= 0 then
-        call('UNLINK', unpack(keys))
-        return
-    end
-    for _, key in ipairs(keys) do
-        call('PEXPIRE', key, keep_bodies)
-    end
+    return keys
 end
 
 local function close_email(first, outcomes, sequence)
     local summary, is_sensitive = summary_of(first.email)
     local head = '{"q":' .. sequence
-    if first.b > 0 then
+    if first.b then
         head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
     end
     call('SET', P .. 'h:' .. first.email,
         head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' .. summary,
         'PX', keep_events)
     call('ZADD', P .. 'hist', now, first.email)
-    local keys = {}
+    local keys = content_keys(first.email, tonumber(first.b) or 0)
+    if not is_sensitive and keep_bodies > 0 then
+        for _, key in ipairs(keys) do
+            call('PEXPIRE', key, keep_bodies)
+        end
+        keys = {}
+    end
     for n = 0, first.m - 1 do
         table.insert(keys, P .. 'd:' .. first.email .. ':' .. n)
     end
     call('UNLINK', unpack(keys))
-    drop_content(first.email, first.b, is_sensitive)
 end
 
 local function close_single(d, outcome, sequence)
@@ -203,13 +213,14 @@ local function finish(d, state, kind, outcome, fields, second)
         call('ZREM', P .. 'exp', d.id)
     end
     fields = attempt_fields(d, fields)
-    local sequence = raise(d, kind, 1, fields)
+    local is_single = d.m == '1'
+    local sequence = raise(d, kind, 1, fields, is_single)
     if second then
-        sequence = raise(d, second, 1, fields)
+        sequence = raise(d, second, 1, fields, is_single)
     end
     final = final + 1
     d.s = state
-    if d.m == 1 then
+    if is_single then
         close_single(d, outcome, sequence)
         return
     end
@@ -241,7 +252,7 @@ end
 
 -- A planned retry, told to the owner.
 local function delay(d, due, outcome, fields)
-    d.dd = d.dd + 1
+    d.dd = (tonumber(d.dd) or 0) + 1
     local args = { 'a', d.a, 'dd', d.dd }
     add_pieces(args, outcome)
     call('HSET', d.key, unpack(args))

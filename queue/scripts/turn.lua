@@ -263,7 +263,7 @@ local function claim(id, lane, owner, route)
     end
     table.insert(held, id)
     table.insert(claims, { id, token, lane, route, d.a + 1, d.g, d.dup or '0',
-        d.k, d.f, d.x, d.dl or '0', d.b, d.bj })
+        d.k or 'r', d.f, d.x, d.dl or '0', d.b or '0', d.bj or '0' })
     add_content(d.email)
     return true
 end

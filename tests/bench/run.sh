@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, memory, bigbody, compose, smtp_engine or smtpsink.
+# NAME is accept, pipeline, memory, queue, bigbody, compose, smtp_engine or smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -236,6 +236,14 @@ run_memory() {
     start_role worker
     bench memory drain --sink-port "$sink_port" --mails $mails \
         --pids "${role[api]},${role[worker]}"
+}
+
+# The scripts alone: no HTTP, no SMTP.
+run_queue() {
+    local mails=50000
+    ! $tiny || mails=1000
+    start_redis everysec
+    bench queue --redis "$redis" --mails $mails
 }
 
 run_bigbody() {
