@@ -225,8 +225,11 @@ static uint32_t any_number(void)
     return number;
 }
 
+typedef size_t (*room_fn)(const struct smtp_upstream *upstream, unsigned lane);
+
 /* NULL: none that was not tried is well and has room. */
-static struct smtp_upstream *choose(const struct smtp_delivery *delivery)
+static struct smtp_upstream *choose(const struct smtp_delivery *delivery,
+                                    room_fn room)
 {
     const struct smtp_route *route = delivery->route;
     struct route_choice choices[UPSTREAMS_MAX];
@@ -239,13 +242,23 @@ static struct smtp_upstream *choose(const struct smtp_delivery *delivery)
         choices[i] = (struct route_choice){
             .priority = upstream->config->priority,
             .weight = upstream->config->weight,
-            .is_usable =
-                !was_tried && upstream_room(upstream, delivery->lane) > 0,
+            .is_usable = !was_tried && room(upstream, delivery->lane) > 0,
         };
     }
     at = route_choose(choices, route->count,
                       route->count > 1 ? any_number() : 0);
     return at == ROUTE_NO_CHOICE ? NULL : route->upstreams[at];
+}
+
+/* A claim is under way for a while, in which a fast upstream may have become
+ * a slower one. To give back what was claimed for it would cost a second
+ * claim, so it waits there if none has room. */
+static struct smtp_upstream *
+choose_upstream(const struct smtp_delivery *delivery)
+{
+    struct smtp_upstream *upstream = choose(delivery, upstream_room);
+
+    return upstream != NULL ? upstream : choose(delivery, upstream_room_once);
 }
 
 void delivery_place(struct smtp_delivery *delivery)
@@ -256,7 +269,7 @@ void delivery_place(struct smtp_delivery *delivery)
     if (hurdle == SMTP_UNSENT_NONE && delivery->smtp->is_stopping &&
         delivery->mark == MARK_NONE)
         hurdle = SMTP_UNSENT_STOPPED;
-    upstream = hurdle == SMTP_UNSENT_NONE ? choose(delivery) : NULL;
+    upstream = hurdle == SMTP_UNSENT_NONE ? choose_upstream(delivery) : NULL;
     if (upstream != NULL)
         pool_add(upstream, delivery);
     else if (delivery->outcome != NULL && hurdle != SMTP_UNSENT_DEADLINE)

@@ -78,7 +78,7 @@ enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery);
 /* --- pool.c: the sessions of an upstream --- */
 
 void pool_init(struct smtp_upstream *upstream);
-/* Takes a delivery that fits upstream_room. */
+/* Takes a delivery that fits upstream_room_once. */
 void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery);
 /* Takes it off its upstream; a session that carries it goes on without. */
 void pool_remove(struct smtp_delivery *delivery);

@@ -221,10 +221,10 @@ static size_t lower(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
+static size_t room_with(const struct smtp_upstream *upstream, unsigned lane,
+                        size_t more)
 {
     size_t capacity = upstream_capacity(upstream);
-    size_t more = ahead(upstream, capacity);
     size_t late = upstream->limit - upstream_reserve(upstream);
     size_t in_hand = 0;
     size_t late_in_hand = 0;
@@ -240,6 +240,20 @@ size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
     if (lane < 2)
         return room;
     return lower(room, less(lower(capacity, late) + more, late_in_hand));
+}
+
+size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
+{
+    return room_with(upstream, lane,
+                     ahead(upstream, upstream_capacity(upstream)));
+}
+
+size_t upstream_room_once(const struct smtp_upstream *upstream, unsigned lane)
+{
+    size_t more =
+        upstream->average_ms <= 0 ? 0 : upstream_capacity(upstream) * AHEAD_MAX;
+
+    return room_with(upstream, lane, more);
 }
 
 void upstream_slow_down(struct smtp_upstream *upstream)

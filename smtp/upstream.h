@@ -92,6 +92,9 @@ size_t upstream_capacity(const struct smtp_upstream *upstream);
 size_t upstream_reserve(const struct smtp_upstream *upstream);
 /* Deliveries that may be handed in for that lane. */
 size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane);
+/* The most that upstream_room may have said a moment ago, when the upstream
+ * was faster: what was claimed for that room may wait there. */
+size_t upstream_room_once(const struct smtp_upstream *upstream, unsigned lane);
 
 size_t upstream_session_count(const struct smtp_upstream *upstream);
 /* The server wants fewer sessions than are open. */

@@ -97,18 +97,19 @@ static const struct fact {
     double average_ms;
     size_t urgent_room;
     size_t late_room;
+    size_t late_room_once;
 } FACTS[] = {
-    {"nothing at all", 0, 0, 0, 0, 0, 0},
-    {"a single session is everybody's", 1, 0, 0, 0, 1, 1},
-    {"two: one is kept", 2, 0, 0, 0, 2, 1},
-    {"two: the late ones have theirs", 2, 1, 0, 0, 1, 0},
-    {"eight: two are kept", 8, 0, 0, 0, 8, 6},
-    {"the urgent ones may take all", 8, 0, 8, 0, 0, 0},
-    {"the late ones what is left", 8, 0, 5, 0, 3, 3},
-    {"sixteen: four are kept", 16, 12, 0, 0, 4, 0},
-    {"slow: nothing ahead", 8, 8, 0, 51, 0, 0},
-    {"50 ms: one ahead of each", 8, 8, 0, 50, 8, 6},
-    {"fast: four ahead of each", 8, 8, 0, 0.5, 32, 30},
+    {"nothing at all", 0, 0, 0, 0, 0, 0, 0},
+    {"a single session is everybody's", 1, 0, 0, 0, 1, 1, 1},
+    {"two: one is kept", 2, 0, 0, 0, 2, 1, 1},
+    {"two: the late ones have theirs", 2, 1, 0, 0, 1, 0, 0},
+    {"eight: two are kept", 8, 0, 0, 0, 8, 6, 6},
+    {"the urgent ones may take all", 8, 0, 8, 0, 0, 0, 0},
+    {"the late ones what is left", 8, 0, 5, 0, 3, 3, 3},
+    {"sixteen: four are kept", 16, 12, 0, 0, 4, 0, 0},
+    {"slow: nothing ahead", 8, 8, 0, 51, 0, 0, 30},
+    {"50 ms: one ahead of each", 8, 8, 0, 50, 8, 6, 30},
+    {"fast: four ahead of each", 8, 8, 0, 0.5, 32, 30, 30},
 };
 
 static void room(void **state)
@@ -126,6 +127,8 @@ static void room(void **state)
         print_message("  %s\n", FACTS[i].name);
         assert_int_equal(upstream_room(&upstream, 1), FACTS[i].urgent_room);
         assert_int_equal(upstream_room(&upstream, 2), FACTS[i].late_room);
+        assert_int_equal(upstream_room_once(&upstream, 2),
+                         FACTS[i].late_room_once);
     }
 }
 
