@@ -4,6 +4,7 @@
  * and not in a script; an email of another owner ends as an unknown one. */
 #include "queue/chunks.h"
 #include "queue/delivery.h"
+#include "server/base/metrics.h"
 
 #include <string.h>
 
@@ -311,6 +312,11 @@ static void on_canceled(void *ctx, const struct reply *reply,
 
     look->status = reply_status(reply, why, &look->why);
     look->stopped = reply_int(reply);
+    if (look->stopped > 0)
+        series_add(metrics_series(
+                       METRIC_EMAIL_EVENTS,
+                       (const char *const[]){event_type_name(EVENT_CANCELED)}),
+                   (uint64_t)look->stopped);
     if (look->status == QUEUE_OK)
         look_ask(look);
     else

@@ -1,8 +1,7 @@
 #include "queue/chunks.h"
 
-#include "server/base/mem.h"
-
-#include <string.h>
+#include "server/base/clock.h"
+#include "server/base/metrics.h"
 
 enum {
     RECORD_MAX = 128 << 20,
@@ -24,6 +23,7 @@ struct enqueue {
     size_t job_chunks;
     struct redis_command script; /* without the record's end */
     bool script_is_ours;         /* not yet sent */
+    bool is_scheduled;
     queue_answer_fn done;
     void *ctx;
     struct queue_answer answer;
@@ -68,6 +68,10 @@ static void on_enqueued(void *ctx, const struct reply *reply,
     struct enqueue *enqueue = ctx;
 
     read_answer(reply, why, &enqueue->answer);
+    if (enqueue->answer.status == QUEUE_OK)
+        metrics_count(METRIC_EMAIL_EVENTS,
+                      event_type_name(enqueue->is_scheduled ? EVENT_SCHEDULED
+                                                            : EVENT_QUEUED));
     enqueue_answer(enqueue);
 }
 
@@ -180,6 +184,7 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
           mail->attachment_count <= ATTACHMENTS_MAX);
     enqueue->call.finish = enqueue_finish;
     enqueue->email = mail->summary->email;
+    enqueue->is_scheduled = mail->due_ms > clock_wall_ms();
     enqueue->done = done;
     enqueue->ctx = ctx;
     buf_init(&enqueue->record, RECORD_MAX);

@@ -2,11 +2,13 @@
 
 #include "server/base/clock.h"
 #include "server/base/mem.h"
+#include "server/base/metrics.h"
 #include "server/io/dns.h"
 
 #include <hiredis/async.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     BACKOFF_MIN_MS = 20,
@@ -28,6 +30,7 @@ struct request {
     struct timer timer;
     int64_t budget_ms;
     struct redis_command command; /* kept for scripts only */
+    uint64_t sent_ns;
     bool was_reloaded;
     struct error why; /* of a refused one */
 };
@@ -57,6 +60,7 @@ struct redis_link {
     struct timer timer; /* next attempt, or the limit of this one */
     int64_t backoff_ms;
     char sha[SCRIPT_COUNT][SHA_LEN + 1];
+    struct series *seconds[SCRIPT_COUNT]; /* made on first use */
     unsigned loading;  /* during LINK_GREETING: script whose hash is next */
     struct error lost; /* why the last connection ended */
 };
@@ -381,10 +385,43 @@ static void request_destroy(struct request *request)
     free(request);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* Scripts only: the others are few, and some wait on purpose. */
+static void count_time(const struct request *request)
+{
+    struct redis_link *link = request->owner;
+    int script = request->command.script;
+    char name[64];
+    size_t len = 0;
+
+    if (script < 0)
+        return;
+    if (link->seconds[script] == NULL) {
+        for (const char *at = script_name((enum script)script);
+             *at != '\0' && len + 1 < sizeof name; at++)
+            name[len++] = ascii_lower(*at);
+        name[len] = '\0';
+        link->seconds[script] = metrics_series(METRIC_REDIS_COMMAND_SECONDS,
+                                               (const char *const[]){name});
+    }
+    series_observe(link->seconds[script],
+                   (double)(now_ns() - request->sent_ns) / 1e9);
+}
+
 static void request_answer(struct request *request, const struct reply *reply,
                            const struct error *why)
 {
     redis_fn fn = request->fn;
+
+    if (reply != NULL)
+        count_time(request);
 
     list_remove(&request->link);
     if (request->owner != NULL)
@@ -479,6 +516,7 @@ static void request_send(struct request *request)
         return;
     }
     link->in_flight++;
+    request->sent_ns = now_ns();
     list_add_last(&link->requests, &request->link);
     timer_set(link->loop, &request->timer, request->budget_ms);
     if (request->command.script < 0)

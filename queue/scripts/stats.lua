@@ -3,15 +3,15 @@
 -- How much waits, and how old it is. Looks at the first 1,000 owners of a
 -- lane and route, and at the head of each one's flow; canceled entries that
 -- a flow still holds are counted.
--- Answers {{queued, due, created at ms of the oldest or 0} per lane, owned,
+-- Answers {{queued, due, when the oldest was due or 0} per lane, owned,
 -- held, dead, accepted, final, webhook tasks, now}.
 local OWNERS_MAX = 1000
 local routes = call('SMEMBERS', P .. 'routes')
 local lanes = {}
 
--- The time in a UUIDv7: its first 48 bits.
-local function created(id)
-    return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+-- nil: canceled, the entry is a leftover.
+local function due_first(id)
+    return id and tonumber(call('HGET', P .. 'd:' .. id, 'f'))
 end
 
 for lane = 0, 3 do
@@ -20,10 +20,10 @@ for lane = 0, 3 do
         local ring = P .. 'ring:' .. lane .. ':' .. route
         for _, owner in ipairs(call('LRANGE', ring, 0, OWNERS_MAX - 1)) do
             local flow = P .. 'q:' .. lane .. ':' .. owner .. ':' .. route
-            local head = call('LINDEX', flow, 0)
+            local due = due_first(call('LINDEX', flow, 0))
             queued = queued + call('LLEN', flow)
-            if head and (oldest == 0 or created(head) < oldest) then
-                oldest = created(head)
+            if due and (oldest == 0 or due < oldest) then
+                oldest = due
             end
         end
     end
