@@ -49,12 +49,19 @@ static struct http_route *routes_create(void)
     return routes;
 }
 
+/* The soft limit of descriptors is what a shell gives; up to the hard one is
+ * ours to take. */
 static unsigned connections_max(void)
 {
+    const rlim_t wanted = CONNECTIONS_MAX + DESCRIPTORS_SPARED;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-        limit.rlim_cur > CONNECTIONS_MAX + DESCRIPTORS_SPARED)
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    }
+    if (limit.rlim_cur >= wanted)
         return CONNECTIONS_MAX;
     return limit.rlim_cur > 2 * DESCRIPTORS_SPARED
                ? (unsigned)limit.rlim_cur - DESCRIPTORS_SPARED

@@ -1,13 +1,14 @@
 #include "api/problem.h"
 
 #include "api/api.h"
+#include "server/base/clock.h"
 #include "server/base/json.h"
 #include "server/base/log.h"
 
 #include <stdio.h>
 
 /* Names and texts are bounded, and so is what escaping makes of them. */
-enum { BODY_MAX = 1024 * 1024, RETRY_AFTER_S = 1 };
+enum { BODY_MAX = 1024 * 1024, RETRY_AFTER_S = 1, LOG_PAUSE_MS = 1000 };
 
 static const struct {
     unsigned status;
@@ -128,6 +129,26 @@ static const char *type_for(struct http_request *request)
     return "application/json; charset=utf-8";
 }
 
+/* One a second of each kind: when the store is away, every request fails. */
+static void log_failure(struct http_request *request,
+                        const struct problem *problem)
+{
+    static int64_t logged_ms[PROBLEM_COUNT];
+    int64_t now_ms = clock_now_ms();
+
+    if (logged_ms[problem->kind] != 0 &&
+        now_ms - logged_ms[problem->kind] < LOG_PAUSE_MS)
+        return;
+    logged_ms[problem->kind] = now_ms;
+    log_write(LOG_WARN, LOG_HTTP_FAILED,
+              log_str("request_id", http_request_id(request)),
+              log_str("client", http_client(request)),
+              log_str("method", http_method(request)),
+              log_str("path", http_path(request)),
+              log_int("status", problem_status(problem->kind)),
+              log_str("error", message_of(request, problem)));
+}
+
 void problem_reply(struct http_request *request, const struct problem *problem)
 {
     unsigned status = problem_status(problem->kind);
@@ -143,13 +164,7 @@ void problem_reply(struct http_request *request, const struct problem *problem)
     if (status == 401)
         http_add_field(request, "WWW-Authenticate", S("Bearer"));
     if (status >= 500 && status != 501) /* a client asks for that one */
-        log_write(LOG_WARN, LOG_HTTP_FAILED,
-                  log_str("request_id", http_request_id(request)),
-                  log_str("client", http_client(request)),
-                  log_str("method", http_method(request)),
-                  log_str("path", http_path(request)),
-                  log_int("status", status),
-                  log_str("error", message_of(request, problem)));
+        log_failure(request, problem);
     buf_init(&body, BODY_MAX);
     problem_write(request, problem, &body);
     http_reply(request, status, type_for(request), &body);
