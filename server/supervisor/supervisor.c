@@ -452,32 +452,80 @@ static const struct config_list *role_listen(const struct role *role,
     return role->listen == NULL ? &none : role->listen(config);
 }
 
+static void on_scrape(void *ctx)
+{
+    struct supervisor *supervisor = ctx;
+    struct usage usage = {0};
+
+    usage_add(&usage, getpid());
+    list_each (link, &supervisor->processes)
+        usage_add(&usage, LIST_MEMBER(link, struct process, link)->pid);
+    usage_tell(&usage);
+}
+
+/* The admin listener of a configuration; the one that is there when its
+ * address is the same. */
+static struct admin *admin_of(struct supervisor *supervisor,
+                              const struct config *config, struct error *err)
+{
+    const struct role *role = supervisor->role;
+    const struct admin_options options = {
+        .role = role->name,
+        .region = supervisor->region,
+        .slot_taken = supervisor->slot_taken,
+        .slots = supervisor->slots,
+        .sample = on_scrape,
+        .ctx = supervisor,
+    };
+
+    if (supervisor->admin != NULL &&
+        strcmp(role->admin_listen(config),
+               role->admin_listen(supervisor->config)) == 0)
+        return supervisor->admin;
+    return admin_open(supervisor->loop, role->admin_listen(config), &options,
+                      err);
+}
+
+/* What the configuration in force is used by goes with it. */
+static void config_replace(struct supervisor *supervisor, struct config *config,
+                           struct admin *admin)
+{
+    queue_close(&supervisor->queue);
+    if (admin != supervisor->admin)
+        admin_close(&supervisor->admin);
+    supervisor->admin = admin;
+    config_destroy(&supervisor->config);
+    supervisor->config = config;
+    log_setup((enum log_level)config->log.level,
+              (enum log_format)config->log.format, supervisor->role->name);
+}
+
 /* The old configuration stays in force unless all of the new one can be. */
 static bool config_take(struct supervisor *supervisor, struct error *err)
 {
     struct config *config = config_read(supervisor);
+    struct admin *admin = NULL;
 
     if (config == NULL) {
         error_set(err, ERR_CONFIG, "the new configuration has errors");
         return false;
     }
-    if (!listeners_set(supervisor->listeners,
-                       role_listen(supervisor->role, config), err)) {
-        config_destroy(&config);
-        return false;
-    }
-    if (list_is_empty(&supervisor->releases))
-        queue_close(&supervisor->queue); /* it points into the old one */
-    if (supervisor->queue != NULL) {
+    if (!list_is_empty(&supervisor->releases)) {
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
-        config_destroy(&config);
-        return false;
+        goto refused;
     }
-    config_destroy(&supervisor->config);
-    supervisor->config = config;
-    log_setup((enum log_level)config->log.level,
-              (enum log_format)config->log.format, supervisor->role->name);
+    admin = admin_of(supervisor, config, err);
+    if (admin == NULL ||
+        !listeners_set(supervisor->listeners,
+                       role_listen(supervisor->role, config), err))
+        goto refused;
+    config_replace(supervisor, config, admin);
     return true;
+refused:
+    if (admin != supervisor->admin)
+        admin_close(&admin);
+    config_destroy(&config);
+    return false;
 }
 
 static void generation_start(struct supervisor *supervisor)
@@ -586,34 +634,14 @@ static void watch_signals(struct supervisor *supervisor)
             supervisor->loop, SIGNALS[i].number, SIGNALS[i].fn, supervisor);
 }
 
-static void on_scrape(void *ctx)
-{
-    struct supervisor *supervisor = ctx;
-    struct usage usage = {0};
-
-    usage_add(&usage, getpid());
-    list_each (link, &supervisor->processes)
-        usage_add(&usage, LIST_MEMBER(link, struct process, link)->pid);
-    usage_tell(&usage);
-}
-
 static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 {
     const struct role *role = supervisor->role;
-    const struct admin_options admin = {
-        .role = role->name,
-        .region = supervisor->region,
-        .slot_taken = supervisor->slot_taken,
-        .slots = supervisor->slots,
-        .sample = on_scrape,
-        .ctx = supervisor,
-    };
 
     if (!listeners_set(supervisor->listeners,
                        role_listen(role, supervisor->config), err))
         return false;
-    supervisor->admin = admin_open(
-        supervisor->loop, role->admin_listen(supervisor->config), &admin, err);
+    supervisor->admin = admin_of(supervisor, supervisor->config, err);
     if (supervisor->admin == NULL)
         return false;
     series_set(metrics_series(METRIC_BUILD_INFO,

@@ -207,6 +207,42 @@ static void a_wrong_configuration_changes_nothing(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
 }
 
+/* Waits until somebody answers at the admin listener's path. */
+static void knock(const char *name)
+{
+    struct address address;
+    char path[80];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_true(address_of_path(str_of(path), &address));
+    while (connect(fd, &address.at.any, address.len) != 0)
+        sched_yield();
+    close(fd);
+    unlink(path);
+}
+
+static void the_admin_listener_moves_with_a_reload(void **state)
+{
+    pid_t supervisor = start();
+    char where[ADDRESS_TEXT_SIZE];
+    FILE *file;
+
+    (void)state;
+    ask('?'); /* it has read its configuration */
+    address_format(&door, where);
+    file = fopen(config_path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "[api]\nlisten = [\"%s\"]\nadmin_listen = \"unix:%s/b.sock\"\n",
+            where, folder);
+    fclose(file);
+    kill(supervisor, SIGHUP);
+    knock("b.sock");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
 static void children_of_a_dead_supervisor_drain(void **state)
 {
     pid_t supervisor = start();
@@ -244,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_dead_child_is_replaced),
         cmocka_unit_test(a_reload_loses_no_connection),
         cmocka_unit_test(a_wrong_configuration_changes_nothing),
+        cmocka_unit_test(the_admin_listener_moves_with_a_reload),
         cmocka_unit_test(children_of_a_dead_supervisor_drain),
     };
 
