@@ -100,6 +100,7 @@ struct claims {
     struct timer heartbeat;
     struct timer due;
     bool turn_is_under_way;
+    bool registering_is_under_way;
     bool ask; /* there may be work */
     bool heartbeat_is_due;
     unsigned turns;
@@ -702,6 +703,9 @@ static void on_heartbeat(void *ctx)
 
     timer_set(claims->queue->loop, &claims->heartbeat,
               lease_ms(claims) / HEARTBEATS_PER_LEASE);
+    if (claims->state == CLAIMS_REGISTERING &&
+        !claims->registering_is_under_way)
+        register_epoch(claims); /* it was refused */
     claims->heartbeat_is_due = true;
     ask(claims);
 }
@@ -809,6 +813,7 @@ static void on_registered(void *ctx, const struct reply *reply,
     struct claims *claims = ctx;
     struct error err;
 
+    claims->registering_is_under_way = false;
     if (claims->state != CLAIMS_REGISTERING)
         return;
     if (!str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
@@ -845,6 +850,7 @@ static void register_epoch(struct claims *claims)
     struct redis_command command;
 
     claims->state = CLAIMS_REGISTERING;
+    claims->registering_is_under_way = true;
     command_init_partition(&command, claims->queue, SCRIPT_REGISTER, PARTITION);
     command_add_cstr(&command, claims->epoch);
     command_add_cstr(&command, claims->old_epoch);
@@ -986,6 +992,8 @@ static void leave_if_done(struct claims *claims)
         claims->drained == NULL)
         return;
     if (claims->state == CLAIMS_WORKING && list_is_empty(&claims->results)) {
+        if (wake_is_waiting(claims->wake))
+            return; /* a token that came now would be lost */
         claims->is_leaving = true;
         command_init_partition(&command, claims->queue, SCRIPT_RELEASE,
                                PARTITION);
@@ -1007,7 +1015,8 @@ void queue_worker_stop(struct queue *queue, void (*fn)(void *ctx), void *ctx)
     claims->drained_ctx = ctx;
     timer_set(queue->loop, &claims->drain, DRAIN_MS);
     wait_for_work(claims); /* for none any more */
-    ask(claims);           /* tokens go back */
+    wake_rest(claims->wake);
+    ask(claims); /* tokens go back */
 }
 
 /* ---- release, by the supervisor ----------------------------------------- */

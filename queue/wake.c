@@ -69,6 +69,8 @@ static void on_popped(void *ctx, const struct reply *reply,
         take(wake, reply_str(reply_at(reply, 0)));
     else if (reply_type(reply) == REPLY_NIL)
         wake_arm(wake);
+    if (!wake->is_waiting && reply_type(reply) != REPLY_LIST)
+        wake->on_token(wake->ctx);
 }
 
 static void wait_for_tokens(struct wake *wake)
@@ -98,6 +100,14 @@ static void wait_for_tokens(struct wake *wake)
     redis_send(wake->link, &command, BLOCK_BUDGET_MS, on_popped, wake);
 }
 
+static bool wake_wants_any(const struct wake *wake)
+{
+    for (size_t i = 0; i < slot_count(wake); i++)
+        if (wake->slots[i].wanted)
+            return true;
+    return false;
+}
+
 static void on_unblocked(void *ctx, const struct reply *reply,
                          const struct error *why)
 {
@@ -106,8 +116,12 @@ static void on_unblocked(void *ctx, const struct reply *reply,
     (void)why;
     wake->is_unblocking = false;
     /* 0: it came before the BLPOP did, or that was over already. */
-    if (reply_type(reply) == REPLY_INT && reply_int(reply) == 0)
-        wake_arm(wake);
+    if (reply_type(reply) == REPLY_INT && reply_int(reply) == 0) {
+        if (wake_wants_any(wake))
+            wake_arm(wake);
+        else
+            wake_rest(wake);
+    }
 }
 
 static void unblock(struct wake *wake)
@@ -138,6 +152,17 @@ void wake_arm(struct wake *wake)
             return;
         }
     }
+}
+
+void wake_rest(struct wake *wake)
+{
+    if (wake->is_waiting)
+        unblock(wake);
+}
+
+bool wake_is_waiting(const struct wake *wake)
+{
+    return wake->is_waiting;
 }
 
 static void on_client_id(void *ctx, const struct reply *reply,

@@ -13,7 +13,8 @@
 
 struct wake;
 
-/* on_token: a token was taken; from the loop. routes outlive the wake. */
+/* on_token: a token was taken, or the wait ended and nothing is wanted any
+ * more; from the loop. routes outlive the wake. */
 struct wake *wake_open(struct queue *queue, const struct str *routes,
                        size_t route_count, void (*on_token)(void *ctx),
                        void *ctx);
@@ -22,6 +23,8 @@ void wake_close(struct wake **wake);
 /* Which are wanted; wake_arm makes it so. */
 void wake_want(struct wake *wake, size_t route, unsigned lane, bool wanted);
 void wake_arm(struct wake *wake);
+void wake_rest(struct wake *wake); /* ends a wait that nobody wants any more */
+bool wake_is_waiting(const struct wake *wake);
 
 /* Tokens taken and not yet used. */
 bool wake_has_token(const struct wake *wake, size_t route, unsigned lane);

@@ -614,6 +614,30 @@ static void a_drained_child_is_gone(void **state)
     assert_string_equal(redis_ask("ZCARD ph:{0}:workers"), "0");
     assert_string_equal(redis_ask("LLEN ph:{0}:q:0:default:main"), "2");
     assert_string_equal(redis_ask("LLEN ph:{0}:wake:0:main"), "1");
+    assert_true(is_blocked("0")); /* it would take a token with it */
+}
+
+/* Redis is there, but refuses: no replica, say. */
+static void a_refused_registration_is_tried_again(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    redis_do("CONFIG SET min-replicas-to-write 1");
+    worker_start(&worker, world->queue, 1);
+    while (redis_link_in_flight(world->queue->main) > 0)
+        loop_turn(world->loop, 10);
+    assert_string_equal(redis_ask("ZCARD ph:{0}:workers"), "0");
+    redis_do("CONFIG SET min-replicas-to-write 0");
+    until(world->loop, worker.count == 1);
+}
+
+static int brisk_setup(void **state)
+{
+    fixture.config.worker.lease_ms = 1000;
+    return world_setup(state);
 }
 
 static void on_release(void *ctx, bool ok)
@@ -717,6 +741,8 @@ int main(void)
         SLOW_TEST(without_any_route_the_mail_waits),
         SLOW_TEST(a_stuck_route_expires_its_mail),
         SLOW_TEST(a_drained_child_is_gone),
+        cmocka_unit_test_setup_teardown(a_refused_registration_is_tried_again,
+                                        brisk_setup, slow_teardown),
         SLOW_TEST(a_dead_childs_claims_are_released),
         WORLD_TEST(a_lease_that_ran_out_is_taken_back),
         WORLD_TEST(closing_in_the_middle_leaks_nothing),
