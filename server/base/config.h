@@ -60,7 +60,6 @@ struct config_redis {
     const char *password; /* read from password_file */
     const char *prefix;
     bool allow_volatile;
-    int64_t history_max_percent; /* of maxmemory */
 };
 
 struct config_secrets {
@@ -70,7 +69,6 @@ struct config_secrets {
 struct config_worker {
     const char *admin_listen;
     int64_t message_ttl_ms;
-    const char *state_dir;
     int64_t stop_timeout_ms; /* 0: the dot timeout */
     int64_t lease_ms;
     struct config_duration_list retry; /* empty: each class's own plan */

@@ -32,7 +32,6 @@ enum config_kind {
     KIND_OPTIONAL_DURATION, /* "" is 0 */
     KIND_DURATIONS,         /* struct config_duration_list */
     KIND_SIZE,              /* "512B" "16KiB" "40MiB" "1GiB"; int64_t */
-    KIND_PERCENT,           /* "25%"; int64_t */
     KIND_RATE,              /* "100/s"; two int64_t: how many, per ms */
     KIND_PORTS,             /* struct config_list, decimal */
     KIND_TLS,               /* enum config_tls */

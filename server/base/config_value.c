@@ -56,7 +56,6 @@ static const struct unit SIZES[] = {{"B", 1},
                                     {"MiB", 1024 * 1024},
                                     {"GiB", 1024 * 1024 * 1024},
                                     {NULL, 0}};
-static const struct unit PERCENTS[] = {{"%", 1}, {NULL, 0}};
 
 /* Digits and a unit. */
 static bool parse_units(struct str text, const struct unit *units,
@@ -598,7 +597,6 @@ static enum toml_type type_of(const struct config_key *key)
     case KIND_DURATION:
     case KIND_OPTIONAL_DURATION:
     case KIND_SIZE:
-    case KIND_PERCENT:
     case KIND_RATE:
     case KIND_TLS:
     case KIND_AUTH:
@@ -658,8 +656,6 @@ bool config_value_read(struct config_reading *r, const struct toml_value *value,
         return read_durations(r, value, to);
     case KIND_SIZE:
         return read_units(r, text, SIZES, "\"512KiB\" or \"40MiB\"", to);
-    case KIND_PERCENT:
-        return read_units(r, text, PERCENTS, "\"25%\"", to);
     case KIND_RATE:
         return read_rate(r, text, to);
     case KIND_PORTS:

@@ -60,7 +60,7 @@ const KEYS = {
     api: { connections_per_ip: integer },
     redis: { username: text, allow_volatile: () => pick(['true', 'false']) },
     secrets: { keyring_file: text },
-    worker: { state_dir: text, retry: () => list(duration) },
+    worker: { retry: () => list(duration) },
     webhook: { ports: () => list(() => String(1 + below(65535))),
                retry: () => list(duration) },
     limits: { rate: () => pick(['"5/s"', '\'7/m\'', '""']) },

@@ -57,7 +57,6 @@ static void nothing_set_gives_the_defaults(void **state)
     assert_string_equal(c->redis.password, "");
     assert_string_equal(c->redis.prefix, "ph:");
     assert_false(c->redis.allow_volatile);
-    assert_int_equal(c->redis.history_max_percent, 25);
     assert_string_equal(c->secrets.keyring_file, "");
     assert_int_equal(c->worker.message_ttl_ms, 72 * 3600 * 1000);
     assert_int_equal(c->worker.stop_timeout_ms, 0);
@@ -124,7 +123,7 @@ static void every_kind_of_value_is_read(void **state)
         "max_body = \"512KiB\"\nheader_timeout = \"500ms\"\n"
         "trusted_proxies = [\"10.0.0.0/8\", \"::1\", \"192.0.2.1\"]\n"
         "[redis]\nurl = \"unix:/run/redis.sock?db=3\"\nprefix = \"a.b-c_1:\"\n"
-        "allow_volatile = true\nhistory_max = \"90%\"\nwait_replicas = 0\n"
+        "allow_volatile = true\nwait_replicas = 0\n"
         "[worker]\nstop_timeout = \"0s\"\nretry = [\"1s\", \"2s\", \"5m\"]\n"
         "message_ttl = \"30d\"\n" UPSTREAM
         "tls = \"implicit\"\nauth = \"none\"\nrate = []\n"
@@ -146,7 +145,6 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(c->api.trusted_proxies.count, 3);
     assert_string_equal(c->redis.url, "unix:/run/redis.sock?db=3");
     assert_true(c->redis.allow_volatile);
-    assert_int_equal(c->redis.history_max_percent, 90);
     assert_int_equal(c->worker.retry.count, 3);
     assert_int_equal(c->worker.retry.items_ms[2], 300000);
     assert_int_equal(c->worker.message_ttl_ms, 30LL * 86400 * 1000);
@@ -270,10 +268,10 @@ static const struct broken_case {
      "2:18: allow_volatile: must be true or false, not text in quotes"},
     {"[redis]\nwait_replicas = 1\n",
      "2:17: wait_replicas: not supported yet; leave it out"},
-    {"[redis]\nhistory_max = \"91%\"\n",
-     "2:15: history_max: must be from 1% to 90%"},
-    {"[redis]\nhistory_max = 25\n",
-     "2:15: history_max: must be text in quotes, not an integer"},
+    {"[redis]\nhistory_max = \"25%\"\n",
+     "2:15: history_max: not supported yet; leave it out"},
+    {"[redis]\nprefix = 25\n",
+     "2:10: prefix: must be text in quotes, not an integer"},
     {"[redis]\nusername = \"a\\tb\"\n",
      "2:12: username: must not hold control characters"},
     {"[redis]\npassword_file = \"/nonexistent/pass\"\n",
@@ -283,6 +281,8 @@ static const struct broken_case {
 
     {"[secrets]\nworker_key_file = \"/x\"\n",
      "2:19: worker_key_file: not supported yet; leave it out"},
+    {"[worker]\nstate_dir = \"/x\"\n",
+     "2:13: state_dir: not supported yet; leave it out"},
     {"[worker]\nretry = [\"1s\", 2]\n",
      "2:16: retry: must be text in quotes, not an integer"},
     {"[worker]\nretry = [\"1s\", \"8d\"]\n",
