@@ -30,7 +30,7 @@ if(POSTHASTE_SANITIZE OR POSTHASTE_FUZZ)
     endif()
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-    add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-protector-strong
+    add_compile_options(-D_FORTIFY_SOURCE=3 -fstack-protector-strong
                         -fstack-clash-protection)
     add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
