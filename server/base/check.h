@@ -12,9 +12,9 @@
 #define CHECK(condition)                                                       \
     ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
-#define NORETURN __attribute__((noreturn))
+#define NORETURN               __attribute__((noreturn))
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -20,7 +20,8 @@ MUST_USE bool codec_base64url_decode(struct str text, struct buf *out);
 void codec_hex_add(struct buf *out, struct str bytes); /* lower case */
 MUST_USE bool codec_hex_decode(struct str text, struct buf *out);
 
-/* %XX, a plus stays one; false when a percent sign is not followed by two hex digits. */
+/* %XX, a plus stays one; false when a percent sign is not followed by two hex
+ * digits. */
 MUST_USE bool codec_percent_decode(struct str text, struct buf *out);
 
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */

@@ -27,8 +27,7 @@ struct error {
 void error_set(struct error *err, enum error_kind kind, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* Puts "format: " before the text that is there. */
-void error_prefix(struct error *err, const char *format, ...)
-    PRINTF_LIKE(2, 3);
+void error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 void error_clear(struct error *err);
 
 #endif

@@ -42,7 +42,7 @@ struct json *json_parse(struct str text, struct error *err);
 void json_destroy(struct json **root);
 
 enum json_type json_type_of(const struct json *value); /* NULL: missing */
-const char *json_type_name(enum json_type type);    /* "string", "array" */
+const char *json_type_name(enum json_type type);       /* "string", "array" */
 
 const struct json *json_get(const struct json *map, const char *name);
 size_t json_count(const struct json *value); /* of a list or map, else 0 */

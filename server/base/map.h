@@ -26,8 +26,7 @@ size_t map_count(const struct map *map);
 
 /* Walks all entries in no order: begin with *at = 0, ends with false. The
  * map may lose the current entry on the way, but not gain any. */
-bool map_next(const struct map *map, size_t *at, struct str *key,
-              void **value);
+bool map_next(const struct map *map, size_t *at, struct str *key, void **value);
 
 uint64_t map_hash(struct str key);
 

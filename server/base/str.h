@@ -48,9 +48,9 @@ bool str_contains_nocase(struct str s, struct str part);
 /* Any byte below 0x20, or 0x7f. CR, LF and NUL are among them. */
 bool str_has_control(struct str s);
 
-struct str str_from(struct str s, size_t start); /* clamped */
+struct str str_from(struct str s, size_t start);              /* clamped */
 struct str str_slice(struct str s, size_t start, size_t len); /* clamped */
-struct str str_trim(struct str s);                /* blanks and tabs */
+struct str str_trim(struct str s); /* blanks and tabs */
 
 /* Cuts what stands before the first c off *rest, without the c. False when
  * *rest is used up; the last piece is what has no c behind it. */
