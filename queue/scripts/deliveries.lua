@@ -79,7 +79,7 @@ end
 
 -- What stands behind an event's time: attempt, flag, what the worker told.
 local function attempt_fields(d, fields)
-    local text = d.a > 0 and ',"a":' .. d.a or ''
+    local text = d.a > 0 and ',"a":' .. int(d.a) or ''
     if d.dup then
         text = text .. ',"dup":1'
     end
@@ -126,8 +126,7 @@ local function outcome_text(n, s, g, a, ended, outcome)
     if outcome == '' then
         outcome = '0,"",""'
     end
-    return '[' .. n .. ',"' .. s .. '",' .. g .. ',' .. a .. ',' .. ended ..
-        ',' .. outcome .. ']'
+    return string.format('[%d,"%s",%d,%d,%d,%s]', n, s, g, a, ended, outcome)
 end
 
 local function outcome_stored(email, n)
@@ -144,7 +143,7 @@ end
 -- a sensitive one.
 local function summary_of(email)
     local key = P .. 'c:' .. email
-    local head = call('GETRANGE', key, 0, 1023)
+    local head = call('GETRANGE', key, '0', '1023')
     local line, flag, len = string.match(head, '^(%d+ ([s-]) (%d+)\n)')
     if not line then
         return '', false
@@ -166,18 +165,18 @@ end
 
 local function close_email(first, outcomes, sequence)
     local summary, is_sensitive = summary_of(first.email)
-    local head = '{"q":' .. sequence
+    local head = '{"q":' .. int(sequence)
     if first.b then
         head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
     end
     call('SET', P .. 'h:' .. first.email,
         head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' .. summary,
-        'PX', keep_events)
-    call('ZADD', P .. 'hist', now, first.email)
+        'PX', int(keep_events))
+    call('ZADD', P .. 'hist', int(now), first.email)
     local keys = content_keys(first.email, tonumber(first.b) or 0)
     if not is_sensitive and keep_bodies > 0 then
         for _, key in ipairs(keys) do
-            call('PEXPIRE', key, keep_bodies)
+            call('PEXPIRE', key, int(keep_bodies))
         end
         keys = {}
     end

@@ -41,8 +41,9 @@ if not is_scheduled then
 end
 local ends = deadline
 if ends == '0' and age > 0 then
-    ends = due + age
+    ends = int(due + age)
 end
+local due_text, count_text = int(due), int(count)
 call('SET', P .. 'c:' .. email, ARGV[11])
 for _, key in ipairs(chunk_keys) do
     call('PERSIST', key)
@@ -51,7 +52,7 @@ for i = FIRST, #ARGV, 2 do
     local number, route = ARGV[i], ARGV[i + 1]
     local id = email .. ':' .. number
     local args = { 's', is_scheduled and 'u' or 'q', 'l', lane, 'o', owner,
-        'r', route, 'g', 1, 'f', due, 'x', ends }
+        'r', route, 'g', '1', 'f', due_text, 'x', ends }
     local function add(name, value)
         args[#args + 1] = name
         args[#args + 1] = value
@@ -64,21 +65,21 @@ for i = FIRST, #ARGV, 2 do
         add('k', ARGV[7])
     end
     if number == '0' then
-        add('left', count)
+        add('left', count_text)
         add('m', ARGV[14])
-        add('sq', 1)
+        add('sq', '1')
         if chunks > 0 then
             add('b', chunks)
             add('bj', ARGV[13])
         end
     end
     if is_scheduled then
-        add('du', due)
+        add('du', due_text)
     end
     call('HSET', P .. 'd:' .. id, unpack(args))
     if is_scheduled then
         local key = P .. 'due:' .. lane
-        call('ZADD', key, due, id)
+        call('ZADD', key, due_text, id)
         if call('ZRANGE', key, 0, 0)[1] == id then
             wake(lane, route) -- the earliest: whoever waits must know
         end
@@ -87,7 +88,7 @@ for i = FIRST, #ARGV, 2 do
     end
 end
 event(owner, is_scheduled and 'scheduled' or 'queued', email, -1, 1, 1, 1, now,
-    is_scheduled and ',"next":' .. due or '')
+    is_scheduled and ',"next":' .. due_text or '')
 announce(owner, flags[2])
-call('HINCRBY', P .. 'n', 'accepted', count)
+call('HINCRBY', P .. 'n', 'accepted', count_text)
 return { 'ok' }

@@ -37,14 +37,19 @@ local function flow_push(lane, owner, route, id, front)
     wake(lane, route)
 end
 
+-- A whole number as text. Left to itself Lua writes it as a float, which
+-- costs as much as a command.
+local function int(number)
+    return string.format('%d', number)
+end
+
 -- Events as events.h reads them. fields: what stands behind the time, as
 -- ',"a":1'; number -1: the whole email.
 local function event(owner, kind, email, number, generation, ordinal,
                      sequence, at, fields)
-    call('XADD', P .. 'ev:' .. owner, '*', 'e',
-        '{"t":"email.' .. kind .. '","e":"' .. email .. '","n":' .. number ..
-        ',"g":' .. generation .. ',"o":' .. ordinal .. ',"s":' .. sequence ..
-        ',"at":' .. at .. fields .. '}')
+    call('XADD', P .. 'ev:' .. owner, '*', 'e', string.format(
+        '{"t":"email.%s","e":"%s","n":%d,"g":%d,"o":%d,"s":%d,"at":%d%s}',
+        kind, email, number, generation, ordinal, sequence, at, fields))
 end
 
 -- The same for a hooks child: there are events or webhook tasks.

@@ -255,7 +255,7 @@ local function claim(id, lane, owner, route)
         expire(d)
         return false
     end
-    local token = epoch .. ':' .. token_number
+    local token = epoch .. ':' .. int(token_number)
     token_number = token_number + 1
     call('HSET', d.key, 's', 'c', 't', token)
     if d.w then
