@@ -13,7 +13,6 @@
 
 enum {
     CHUNK_SIZE = 512 << 10,
-    CHUNKS_MAX = 4096,            /* of an email */
     RECORD_INLINE_MAX = 64 << 10, /* larger: its job goes in chunks */
 };
 

@@ -2,8 +2,8 @@
  *
  * All names begin with redis.prefix ("ph:"). Keys of a partition N go on
  * with "{N}:", which is the cluster's hash tag and the one KEYS[1] that each
- * script gets; what stands behind it is written here for C, and in
- * scripts/prelude.lua and its sister libraries for Lua.
+ * script gets; what C puts behind it is defined below, the rest in
+ * scripts/prelude.lua and its sister libraries.
  *
  *     meta                    hash    schema, write_level, partitions
  *     k:<sha256>              hash    API key (api_keys.c)
@@ -53,11 +53,8 @@ enum { KEY_MAX = 512 };
 #define KEY_IDEMPOTENCY "i:"
 #define KEY_CONTENT     "c:"
 #define KEY_CHUNK       "b:"
-#define KEY_DELIVERY    "d:"
-#define KEY_HISTORY     "h:"
 #define KEY_WAKE        "wake:"
 #define KEY_TIMELINE    "t:"
-#define KEY_EVENTS      "ev:"
 #define KEY_HOOKS_WAKE  "hwake"
 
 #endif

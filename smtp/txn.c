@@ -372,8 +372,3 @@ enum smtp_wait txn_wait(const struct txn *txn)
 
     return is_in_message(txn) ? WAIT_BLOCK : STEPS[step].wait;
 }
-
-bool txn_awaits_reply(const struct txn *txn)
-{
-    return txn->read < txn->sent;
-}

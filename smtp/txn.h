@@ -75,6 +75,5 @@ bool txn_is_over(const struct txn *txn);
 /* Where it stands: the step whose reply is awaited. */
 enum smtp_stage txn_stage(const struct txn *txn);
 enum smtp_wait txn_wait(const struct txn *txn);
-bool txn_awaits_reply(const struct txn *txn);
 
 #endif

@@ -199,11 +199,6 @@ int64_t json_int(const struct json *value)
     return json_integer_value(theirs(value));
 }
 
-double json_number(const struct json *value)
-{
-    return json_number_value(theirs(value));
-}
-
 bool json_bool(const struct json *value)
 {
     return json_is_true(theirs(value));

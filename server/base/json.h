@@ -55,7 +55,6 @@ bool json_next(const struct json *map, void **at, struct str *name,
 /* Of another type: the empty str, 0, false. */
 struct str json_str(const struct json *value);
 int64_t json_int(const struct json *value);
-double json_number(const struct json *value); /* of integers too */
 bool json_bool(const struct json *value);
 
 /* Short cuts: a member of a map. */

@@ -380,8 +380,3 @@ void loop_free_later(struct loop *loop, void (*free_fn)(void *), void *ptr)
     *dead = (struct dead){loop->dead, free_fn, ptr};
     loop->dead = dead;
 }
-
-struct event_base *loop_event_base(struct loop *loop)
-{
-    return loop->base;
-}

@@ -71,8 +71,4 @@ void task_cancel(struct task *task);
 /* free_fn(ptr) when the turn ends. */
 void loop_free_later(struct loop *loop, void (*free_fn)(void *), void *ptr);
 
-/* For the glue of libraries that bring their own libevent adapter. */
-struct event_base;
-struct event_base *loop_event_base(struct loop *loop);
-
 #endif

@@ -50,23 +50,6 @@ struct stream {
     char reason[256];
 };
 
-const char *stream_end_name(enum stream_end end)
-{
-    static const char *const NAMES[] = {
-        [STREAM_EOF] = "eof",
-        [STREAM_RESET] = "reset",
-        [STREAM_REFUSED] = "refused",
-        [STREAM_UNREACHABLE] = "unreachable",
-        [STREAM_TLS_FAILED] = "tls_failed",
-        [STREAM_TLS_UNTRUSTED] = "tls_untrusted",
-        [STREAM_TLS_CUT] = "tls_cut",
-        [STREAM_BROKEN] = "broken",
-    };
-
-    CHECK(end < COUNT_OF(NAMES));
-    return NAMES[end];
-}
-
 static enum stream_end end_of_errno(int code)
 {
     switch (code) {

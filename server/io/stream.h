@@ -38,9 +38,6 @@ enum stream_end {
     STREAM_BROKEN,        /* the system refused: no descriptors and the like */
 };
 
-/* "eof", "reset", "refused" ...: for logs and metrics. */
-const char *stream_end_name(enum stream_end end);
-
 /* Each may be NULL, except readable and ended. */
 struct stream_events {
     /* stream_connect came through. Not for accepted streams. */

@@ -94,8 +94,6 @@ static void values_are_found_and_typed(void **state)
     assert_int_equal(json_count(root), 8);
     assert_true(str_eq(json_get_str(root, "s"), S("a\xc3\xa9")));
     assert_int_equal(json_get_int(root, "i"), -7);
-    assert_true(json_number(json_get(root, "r")) == 1.5);
-    assert_true(json_number(json_get(root, "i")) == -7);
     assert_true(json_get_bool(root, "t"));
     assert_false(json_get_bool(root, "f"));
     assert_int_equal(json_type_of(json_get(root, "f")), JSON_BOOL);
