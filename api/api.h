@@ -38,7 +38,7 @@ void api_close(struct api **api);
 void api_problem(void *ctx, struct http_request *request, unsigned status,
                  const char *detail);
 
-/* ---- tokens of API keys ---------------------------------------------------
+/* --- tokens of API keys ---
  *
  * "ph_live_" and 59 characters: 256 random bits and the CRC-32 of what
  * stands before it, in base 32 (lower case, without look-alikes). Stored as

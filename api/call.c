@@ -10,7 +10,7 @@ enum {
     PAGE_MAX = 100,
 };
 
-/* ---- replies ------------------------------------------------------------ */
+/* --- replies --- */
 
 static struct http_request *call_leave(struct call *call)
 {
@@ -64,7 +64,7 @@ void calls_end(struct api *api)
                   "again with the same Idempotency-Key.");
 }
 
-/* ---- who calls ---------------------------------------------------------- */
+/* --- who calls --- */
 
 /* The token behind "Bearer ". */
 static struct str token_of(const struct http_request *request)
@@ -116,7 +116,7 @@ static bool may(const struct call *call)
     return false;
 }
 
-/* ---- asked before? ------------------------------------------------------ */
+/* --- asked before? --- */
 
 /* RFC draft: the value is a quoted string; clients send it bare as well. */
 static struct str unquoted(struct str text)
@@ -167,7 +167,7 @@ static bool idempotency_read(struct call *call)
     return true;
 }
 
-/* ---- how often? --------------------------------------------------------- */
+/* --- how often? --- */
 
 static void add_number(struct call *call, const char *name, int64_t number)
 {
@@ -237,7 +237,7 @@ static void rate_check(struct call *call)
                       .retry_after_s = rate.reset_s > 0 ? rate.reset_s : 1});
 }
 
-/* ---- in ----------------------------------------------------------------- */
+/* --- in --- */
 
 static void call_let_in(struct call *call)
 {
@@ -297,7 +297,7 @@ void call_begin(void *ctx, struct http_request *request)
         queue_key_find(api->queue, token_hash(call), on_key, call);
 }
 
-/* ---- parameters and bodies ---- */
+/* --- parameters and bodies --- */
 
 bool call_id(struct call *call, struct id *id)
 {

@@ -113,7 +113,7 @@ static const struct json *member(const struct reader *reader, const char *name)
                                               : NULL;
 }
 
-/* ---- addresses ---------------------------------------------------------- */
+/* --- addresses --- */
 
 static void read_from(struct reader *reader)
 {
@@ -198,7 +198,7 @@ static void read_recipients(struct reader *reader)
     add_recipients(request, &request->bcc, &number);
 }
 
-/* ---- what is in it ------------------------------------------------------ */
+/* --- what is in it --- */
 
 static void read_text(struct reader *reader)
 {
@@ -294,7 +294,7 @@ static void read_metadata(struct reader *reader)
     reader->request->metadata_json = copy_out(reader, &buf);
 }
 
-/* ---- attachments ---- */
+/* --- attachments --- */
 
 static void attachment_flaw(struct reader *reader, size_t index,
                             const char *name, enum flaw flaw)
@@ -366,7 +366,7 @@ static void read_attachments(struct reader *reader)
         read_attachment(reader, i, json_at(list, i));
 }
 
-/* ---- how and when ------------------------------------------------------- */
+/* --- how and when --- */
 
 static bool read_time(struct reader *reader, const char *name, int64_t *at_ms)
 {
@@ -457,7 +457,7 @@ static void read_choices(struct reader *reader)
                                                           : ON_UNKNOWN_RETRY;
 }
 
-/* ---- how large ---------------------------------------------------------- */
+/* --- how large --- */
 
 static const struct attachment *files_of(struct reader *reader)
 {
@@ -500,7 +500,7 @@ static void check_size(struct reader *reader)
             MESSAGE_BYTES_MAX >> 20);
 }
 
-/* ---- all of it ---------------------------------------------------------- */
+/* --- all of it --- */
 
 /* The body itself, unless it holds files: these are stored apart. */
 static struct str without_contents(struct reader *reader, struct str body)

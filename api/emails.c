@@ -13,7 +13,7 @@ enum {
     VIEW_SPARE = 1024 * 1024,
 };
 
-/* ---- POST /emails ------------------------------------------------------- */
+/* --- POST /emails --- */
 
 struct sending {
     struct call *call;
@@ -222,7 +222,7 @@ void emails_send(struct call *call)
                   "Too many large requests at once; nothing was kept.");
 }
 
-/* ---- GET /emails/{id} ---- */
+/* --- GET /emails/{id} --- */
 
 static const char NO_EMAIL[] = "Email not found";
 
@@ -255,7 +255,7 @@ void emails_get(struct call *call)
         queue_email_get(call->api->queue, call->key.owner, &id, on_email, call);
 }
 
-/* ---- GET /emails/{id}/events ---- */
+/* --- GET /emails/{id}/events --- */
 
 static void on_timeline(void *ctx, const struct queue_timeline *timeline)
 {
@@ -281,7 +281,7 @@ void emails_events(struct call *call)
                            call);
 }
 
-/* ---- POST /emails/{id}/cancel ---- */
+/* --- POST /emails/{id}/cancel --- */
 
 struct canceling {
     struct call *call;

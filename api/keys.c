@@ -17,7 +17,7 @@ const struct field KEY_FIELDS[] = {
     {.name = NULL},
 };
 
-/* ---- POST /api-keys ----------------------------------------------------- */
+/* --- POST /api-keys --- */
 
 struct creating {
     struct call *call;
@@ -115,7 +115,7 @@ void keys_create(struct call *call)
     buf_finish(&again);
 }
 
-/* ---- GET /api-keys ---- */
+/* --- GET /api-keys --- */
 
 static void put_key(struct json_out *out, const struct api_key *key)
 {
@@ -165,7 +165,7 @@ void keys_list(struct call *call)
         queue_key_list(call->api->queue, call->key.owner, &page, on_list, call);
 }
 
-/* ---- DELETE /api-keys/{id} ---- */
+/* --- DELETE /api-keys/{id} --- */
 
 struct deleting {
     struct call *call;

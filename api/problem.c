@@ -179,7 +179,7 @@ void problem_reply_faults(struct http_request *request,
                                              .faults = faults});
 }
 
-/* ---- from statuses of the library and the queue ------------------------- */
+/* --- from statuses of the library and the queue --- */
 
 static enum problem_kind kind_of_status(unsigned status)
 {

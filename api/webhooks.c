@@ -44,7 +44,7 @@ static const char *const SILENT_EVENTS[] = {
 static const char *const PATTERNS[] = {"*", "email.*", "webhook.*", "contact.*",
                                        "domain.*"};
 
-/* ---- what a request may name -------------------------------------------- */
+/* --- what a request may name --- */
 
 static bool is_event(struct str name)
 {
@@ -117,7 +117,7 @@ static struct str read_url(struct call *call, const struct json *root,
     return arena_copy(call->arena, url);
 }
 
-/* ---- what an answer shows ---- */
+/* --- what an answer shows --- */
 
 static void put_members(struct json_out *out, const struct endpoint *endpoint)
 {
@@ -166,7 +166,7 @@ static void reply_id(struct call *call, const struct id *id, bool deleted)
     buf_finish(&body);
 }
 
-/* ---- POST /webhooks ---- */
+/* --- POST /webhooks --- */
 
 struct creating {
     struct call *call;
@@ -247,7 +247,7 @@ void webhooks_create(struct call *call)
     buf_finish(&again);
 }
 
-/* ---- GET /webhooks, /webhooks/{id} ---- */
+/* --- GET /webhooks, /webhooks/{id} --- */
 
 static void on_list(void *ctx, const struct queue_endpoints *endpoints)
 {
@@ -318,7 +318,7 @@ void webhooks_get(struct call *call)
                            call);
 }
 
-/* ---- PATCH and DELETE /webhooks/{id} ---- */
+/* --- PATCH and DELETE /webhooks/{id} --- */
 
 struct changing {
     struct call *call;

@@ -41,8 +41,7 @@ bool key_permission_parse(struct str name, enum key_permission *permission)
     return false;
 }
 
-/* Reading one ----------------------------------------------------------------
- */
+/* --- reading one --- */
 
 static const char *const FIELD_NAMES[FIELDS] = {
     "id", "owner", "name", "prefix", "permission", "partition", "created"};
@@ -112,8 +111,7 @@ void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_found, finding);
 }
 
-/* Making one -----------------------------------------------------------------
- */
+/* --- making one --- */
 
 struct making {
     struct queue_call call;
@@ -208,8 +206,7 @@ void queue_key_create(struct queue *queue, const struct api_key *key,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
 }
 
-/* Listing --------------------------------------------------------------------
- */
+/* --- listing --- */
 
 struct listing {
     struct queue_call call;
@@ -351,8 +348,7 @@ void queue_key_list(struct queue *queue, struct str owner,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_members, listing);
 }
 
-/* Deleting -------------------------------------------------------------------
- */
+/* --- deleting --- */
 
 struct deleting {
     struct queue_call call;
@@ -427,8 +423,7 @@ void queue_key_delete(struct queue *queue, struct str owner,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_member, deleting);
 }
 
-/* Last use -------------------------------------------------------------------
- */
+/* --- last use --- */
 
 struct key_uses {
     struct queue_part part;

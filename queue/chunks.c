@@ -42,7 +42,7 @@ size_t chunk_count(uint64_t bytes)
     return (size_t)((bytes + CHUNK_SIZE - 1) / CHUNK_SIZE);
 }
 
-/* ---- put ---------------------------------------------------------------- */
+/* --- put --- */
 
 static void put_finish(struct queue_call *call)
 {
@@ -138,7 +138,7 @@ void chunks_put(struct queue *queue, const struct id *email,
         queue_call_later(&put->call, put_done); /* nothing but empty parts */
 }
 
-/* ---- get ---------------------------------------------------------------- */
+/* --- get --- */
 
 static void get_finish(struct queue_call *call)
 {

@@ -67,7 +67,7 @@ static void failed(struct content *content, enum queue_status status,
     loaded(content, status == QUEUE_NOT_FOUND ? CONTENT_LOST : CONTENT_LATER);
 }
 
-/* ---- the record --------------------------------------------------------- */
+/* --- the record --- */
 
 static enum content_state read_record(struct content *content)
 {
@@ -97,7 +97,7 @@ static enum content_state read_record(struct content *content)
     return CONTENT_LOST;
 }
 
-/* ---- attachments -------------------------------------------------------- */
+/* --- attachments --- */
 
 static bool slice_attachments(struct content *content, struct str bytes)
 {
@@ -157,7 +157,7 @@ static bool have_job(struct content *content, enum content_state *state)
     return true;
 }
 
-/* ---- the job in chunks -------------------------------------------------- */
+/* --- the job in chunks --- */
 
 static void on_job(void *ctx, enum queue_status status, const struct error *err,
                    struct buf *bytes)
@@ -183,7 +183,7 @@ static bool have_head(struct content *content, enum content_state *state)
     return false;
 }
 
-/* ---- what did not fit into the turn's answer ---------------------------- */
+/* --- what did not fit into the turn's answer --- */
 
 static void on_head(void *ctx, const struct reply *reply,
                     const struct error *why)
@@ -218,7 +218,7 @@ static void fetch_head(struct content *content)
     redis_send(queue->bulk, &command, 5000, on_head, content);
 }
 
-/* ---- joining ------------------------------------------------------------ */
+/* --- joining --- */
 
 static struct content *content_create(struct contents *contents,
                                       const struct id *email, unsigned chunks,

@@ -56,8 +56,7 @@ static struct look *look_new(struct queue *queue, struct str owner,
     return look;
 }
 
-/* The end ---------------------------------------------------------------------
- */
+/* --- the end --- */
 
 static void look_tell(struct look *look)
 {
@@ -90,8 +89,7 @@ static void look_fail(struct look *look, enum queue_status status,
     look_tell(look);
 }
 
-/* The timeline
- * ------------------------------------------------------------------ */
+/* --- the timeline --- */
 
 static void on_timeline(void *ctx, const struct reply *reply,
                         const struct error *why)
@@ -130,8 +128,7 @@ static void ask_timeline(struct look *look)
                look);
 }
 
-/* The record
- * -------------------------------------------------------------------- */
+/* --- the record --- */
 
 static bool record_open(struct look *look)
 {
@@ -192,8 +189,7 @@ static void look_record(struct look *look)
         look_go_on(look);
 }
 
-/* What email.lua answers
- * --------------------------------------------------------- */
+/* --- what email.lua answers --- */
 
 /* {number, fields, ...} of an email that is not final. */
 static bool read_deliveries(struct look *look, const struct reply *list)
@@ -283,8 +279,7 @@ static void look_ask(struct look *look)
                look);
 }
 
-/* The door
- * ------------------------------------------------------------------------ */
+/* --- the door --- */
 
 void queue_email_get(struct queue *queue, struct str owner,
                      const struct id *email, queue_email_fn done, void *ctx)

@@ -45,7 +45,7 @@ static void send(struct call *call, struct redis_command *command, redis_fn fn)
     redis_send(call->base.queue->main, command, REDIS_BUDGET_MS, fn, call);
 }
 
-/* ---- changes ------------------------------------------------------------ */
+/* --- changes --- */
 
 static const struct {
     struct str word;
@@ -183,7 +183,7 @@ void queue_endpoint_delete(struct queue *queue, struct str owner,
     send(call, &command, on_changed);
 }
 
-/* ---- look-ups ----------------------------------------------------------- */
+/* --- look-ups --- */
 
 static void read_events(struct str names, struct arena *arena,
                         struct endpoint *endpoint)

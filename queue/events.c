@@ -49,7 +49,7 @@ bool event_type_is_resend(enum event_type type)
     return TYPES[type].resend;
 }
 
-/* ---- the record --------------------------------------------------------- */
+/* --- the record --- */
 
 static void add_text(struct json_out *out, const char *name, struct str text)
 {
@@ -205,7 +205,7 @@ void event_webhook_id(const struct event *event, struct buf *out)
     codec_hex_add(out, str_make(hash, 16));
 }
 
-/* ---- the payload -------------------------------------------------------- */
+/* --- the payload --- */
 
 /* The address in "Name <address>", quoted strings skipped: what the API
  * stored is well formed. */

@@ -36,7 +36,7 @@ void health_look(struct queue *queue)
         queue->changed(queue->changed_ctx);
 }
 
-/* ---- INFO --------------------------------------------------------------- */
+/* --- INFO --- */
 
 /* The value behind "name:" at the start of a line; empty when missing. */
 static struct str info_value(struct str info, const char *name)
@@ -136,7 +136,7 @@ static void ask(void *ctx)
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_persistence, queue);
 }
 
-/* ---- meta: whose data is this? ------------------------------------------ */
+/* --- meta: whose data is this? --- */
 
 static void on_schema(void *ctx, const struct reply *reply,
                       const struct error *why)
@@ -181,7 +181,7 @@ static void read_meta(struct queue *queue)
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_schema, queue);
 }
 
-/* ---- the door ----------------------------------------------------------- */
+/* --- the door --- */
 
 void health_open(struct queue *queue)
 {

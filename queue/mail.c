@@ -9,7 +9,7 @@ enum {
     ATTACHMENTS_MAX = 1000,
 };
 
-/* ---- enqueue ------------------------------------------------------------ */
+/* --- enqueue --- */
 
 /* What a queue_mail says, kept until it is stored. */
 struct enqueue {

@@ -110,7 +110,7 @@ void queue_part_add(struct queue *queue, struct queue_part *part)
         part->main_changed(part->ctx, true);
 }
 
-/* ---- callers ------------------------------------------------------------ */
+/* --- callers --- */
 
 void *queue_call_new(struct queue *queue, size_t size)
 {
@@ -142,7 +142,7 @@ void queue_call_later(struct queue_call *call, task_fn fn)
     task_run_soon(call->queue->loop, &call->later);
 }
 
-/* ---- keys --------------------------------------------------------------- */
+/* --- keys --- */
 
 static struct str key_format(char *out, size_t len, const char *format,
                              va_list args) PRINTF_LIKE(3, 0);
@@ -203,7 +203,7 @@ void command_init_partition(struct redis_command *command,
                         queue_partition_prefix(queue, partition, prefix));
 }
 
-/* ---- replies ------------------------------------------------------------ */
+/* --- replies --- */
 
 enum queue_status reply_status(const struct reply *reply,
                                const struct error *why, struct error *err)

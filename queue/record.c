@@ -16,7 +16,7 @@ enum {
 
 static const char SEAL_LABEL[] = "mail";
 
-/* ---- writing ------------------------------------------------------------ */
+/* --- writing --- */
 
 static void put_list(struct json_out *json, const char *name,
                      const struct str *items, size_t count)
@@ -143,7 +143,7 @@ void record_write(const struct summary *summary, struct str mail_json,
     buf_finish(&part);
 }
 
-/* ---- reading ------------------------------------------------------------ */
+/* --- reading --- */
 
 struct head {
     bool sealed;
@@ -360,7 +360,7 @@ size_t record_summary_end(struct str bytes)
     return head.summary_at + head.summary_len;
 }
 
-/* ---- recipients --------------------------------------------------------- */
+/* --- recipients --- */
 
 size_t summary_recipient_count(const struct summary *summary)
 {

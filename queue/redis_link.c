@@ -65,7 +65,7 @@ struct redis_link {
     struct error lost; /* why the last connection ended */
 };
 
-/* ---- replies ------------------------------------------------------------ */
+/* --- replies --- */
 
 static const redisReply *raw(const struct reply *reply)
 {
@@ -139,7 +139,7 @@ bool reply_is_error(const struct reply *reply, const char *word)
            str_eq(first, str_of(word));
 }
 
-/* ---- commands ----------------------------------------------------------- */
+/* --- commands --- */
 
 static void command_begin(struct redis_command *command)
 {
@@ -220,7 +220,7 @@ static struct str command_bytes(struct redis_link *link,
     return str_from(buf_str(&command->args), HEAD_SIZE - len);
 }
 
-/* ---- hiredis on our loop ------------------------------------------------ */
+/* --- hiredis on our loop --- */
 
 struct glue {
     redisAsyncContext *ac; /* NULL once hiredis has let go */
@@ -290,7 +290,7 @@ static void glue_attach(struct loop *loop, redisAsyncContext *ac)
     glue_set(glue, WATCH_WRITE, 0); /* tells when it is connected */
 }
 
-/* ---- a link's life ------------------------------------------------------ */
+/* --- a link's life --- */
 
 static void link_connect(struct redis_link *link);
 static void link_gone(struct redis_link *link, const struct error *why);
@@ -377,7 +377,7 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     link_lost_by_hiredis(ac);
 }
 
-/* ---- requests ----------------------------------------------------------- */
+/* --- requests --- */
 
 static void request_destroy(struct request *request)
 {
@@ -553,7 +553,7 @@ void redis_send(struct redis_link *link, struct redis_command *command,
         request_send(request);
 }
 
-/* ---- greeting: log in, choose the database, load the scripts ------------ */
+/* --- greeting: log in, choose the database, load the scripts --- */
 
 static void greet_with(struct redis_link *link, struct redis_command *command,
                        redis_fn fn, void *ctx)

@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- replies: live during the callback ---------------------------------- */
+/* --- replies: live during the callback --- */
 
 struct reply;
 enum reply_type {
@@ -46,7 +46,7 @@ const struct reply *reply_at(const struct reply *reply, size_t index);
 /* An ERROR that begins with that word: "OOM", "NOSCRIPT". */
 bool reply_is_error(const struct reply *reply, const char *word);
 
-/* ---- commands ----------------------------------------------------------- */
+/* --- commands --- */
 
 struct redis_command {
     struct buf args; /* as they go over the wire, behind room for a head */
@@ -65,7 +65,7 @@ void command_addf(struct redis_command *command, const char *format, ...)
     PRINTF_LIKE(2, 3);
 void command_finish(struct redis_command *command); /* one never sent */
 
-/* ---- links -------------------------------------------------------------- */
+/* --- links --- */
 
 struct redis_link;
 

@@ -108,7 +108,7 @@ void held_destroy(struct held **held)
     *held = NULL;
 }
 
-/* ---- the report --------------------------------------------------------- */
+/* --- the report --- */
 
 static void write_attempt(const struct held *held,
                           const struct task_detail *detail, struct buf *out)

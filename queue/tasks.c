@@ -112,7 +112,7 @@ static bool is_answer(const struct reply *reply, const struct error *why)
     return false;
 }
 
-/* ---- events ------------------------------------------------------------- */
+/* --- events --- */
 
 static void on_projected(void *ctx, const struct reply *reply,
                          const struct error *why)
@@ -168,7 +168,7 @@ static void fan_out(struct tasks *tasks)
     send(tasks, &command, on_fanned_out);
 }
 
-/* ---- turns -------------------------------------------------------------- */
+/* --- turns --- */
 
 static size_t room(const struct tasks *tasks)
 {
@@ -335,7 +335,7 @@ static void take_a_turn(struct tasks *tasks, bool leave)
     send(tasks, &command, on_turn);
 }
 
-/* ---- waiting ------------------------------------------------------------ */
+/* --- waiting --- */
 
 static void on_token(void *ctx, const struct reply *reply,
                      const struct error *why)
@@ -369,7 +369,7 @@ static void on_waiter_up(void *ctx)
     run_soon(ctx);
 }
 
-/* ---- one step ----------------------------------------------------------- */
+/* --- one step --- */
 
 static bool is_empty_handed(const struct tasks *tasks)
 {
@@ -446,7 +446,7 @@ static void on_beat(void *ctx)
     run_soon(tasks);
 }
 
-/* ---- registration ------------------------------------------------------- */
+/* --- registration --- */
 
 static void on_registered(void *ctx, const struct reply *reply,
                           const struct error *why)
@@ -513,7 +513,7 @@ static void on_main_changed(void *ctx, bool up)
         run_soon(tasks); /* a child that stops need not wait */
 }
 
-/* ---- the door ----------------------------------------------------------- */
+/* --- the door --- */
 
 static void end(struct tasks *tasks)
 {

@@ -63,7 +63,7 @@ struct inbox_wait {
     void *ctx;
 };
 
-/* Guests -----------------------------------------------------------------*/
+/* --- guests --- */
 
 static void guest_free(void *ptr)
 {
@@ -251,7 +251,7 @@ static void on_guest(void *ctx, int fd, const struct address *peer)
         greet(guest);
 }
 
-/* Waits ------------------------------------------------------------------*/
+/* --- waits --- */
 
 static void wait_free(struct inbox_wait *wait)
 {
@@ -317,7 +317,7 @@ void inbox_cancel(struct inbox_wait **wait)
     *wait = NULL;
 }
 
-/* The inbox --------------------------------------------------------------*/
+/* --- the inbox --- */
 
 static size_t or_default(size_t value, size_t usual)
 {

@@ -20,7 +20,7 @@ static const struct str LINK_WORDS[] = {
     STR("code"),   STR("activate"), STR("login"), STR("magic"),
 };
 
-/* Runs -------------------------------------------------------------------*/
+/* --- runs --- */
 
 /* A run of letters and digits that is as long as it can be. */
 struct run {
@@ -70,7 +70,7 @@ static bool is_year(struct str s, const struct run *run)
            (str_starts(text, S("19")) || str_starts(text, S("20")));
 }
 
-/* Beside a word. ---------------------------------------------------------*/
+/* --- beside a word --- */
 
 static bool may_be_code(struct str s, const struct run *run)
 {
@@ -165,7 +165,7 @@ struct str inbox_code_find(struct str subject, struct str text)
     return code;
 }
 
-/* Links ------------------------------------------------------------------*/
+/* --- links --- */
 
 static bool is_url_char(char c)
 {

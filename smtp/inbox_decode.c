@@ -15,7 +15,7 @@ static const uint16_t WINDOWS_1252[32] = {
     0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0xfffd, 0x017e, 0x0178,
 };
 
-/* Charsets ---------------------------------------------------------------*/
+/* --- charsets --- */
 
 static void add_code(struct buf *out, unsigned code)
 {
@@ -82,7 +82,7 @@ static void add_charset(struct buf *out, struct str bytes, struct str charset)
         add_ascii(out, bytes);
 }
 
-/* Transfer encodings -----------------------------------------------------*/
+/* --- transfer encodings --- */
 
 static int hex_value(char c)
 {
@@ -205,7 +205,7 @@ void inbox_decode_body(struct buf *out, struct str body, struct str encoding,
     buf_finish(&lines);
 }
 
-/* Encoded words ----------------------------------------------------------*/
+/* --- encoded words --- */
 
 struct encoded_word {
     struct str charset;

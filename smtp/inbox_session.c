@@ -50,7 +50,7 @@ struct inbox_session {
 typedef enum inbox_event (*verb_fn)(struct inbox_session *session,
                                     struct str args, struct buf *out);
 
-/* Replies ----------------------------------------------------------------*/
+/* --- replies --- */
 
 static enum inbox_event say(struct buf *out, const char *reply)
 {
@@ -81,7 +81,7 @@ void inbox_session_time_out(struct buf *out)
     say(out, "421 4.4.2 silent for too long");
 }
 
-/* Transactions -----------------------------------------------------------*/
+/* --- transactions --- */
 
 static void transaction_end(struct inbox_session *session)
 {
@@ -170,7 +170,7 @@ void inbox_session_answer(struct inbox_session *session,
     transaction_end(session);
 }
 
-/* Parameters -------------------------------------------------------------*/
+/* --- parameters --- */
 
 /* "FROM:" or "TO:" off the front. */
 static bool take_keyword(struct str *args, struct str keyword)
@@ -237,7 +237,7 @@ static const char *judge_address(struct str address, bool smtputf8)
     return utf8_is_valid(address) ? NULL : "501 5.1.3 address is not UTF-8";
 }
 
-/* Verbs ------------------------------------------------------------------*/
+/* --- verbs --- */
 
 /* Begins anew under that name. False: it is none. */
 static bool hello(struct inbox_session *session, struct str args)
@@ -373,7 +373,7 @@ static enum inbox_event verb_quit(struct inbox_session *session,
     return INBOX_CLOSE;
 }
 
-/* AUTH -------------------------------------------------------------------*/
+/* --- AUTH --- */
 
 static bool is_right_pair(const struct inbox_policy *policy,
                           struct str username, struct str password)
@@ -477,7 +477,7 @@ static enum inbox_event verb_auth(struct inbox_session *session,
                         : "334 VXNlcm5hbWU6"); /* "Username:" */
 }
 
-/* Command lines ----------------------------------------------------------*/
+/* --- command lines --- */
 
 #define IN(state) (1U << STATE_##state)
 enum { ANYWHERE = IN(NEW) | IN(READY) | IN(MAIL) | IN(RCPT) };
@@ -555,7 +555,7 @@ static enum inbox_event take_line(struct inbox_session *session,
     return command(session, str_slice(line, 0, line.len - 1), out);
 }
 
-/* Mails ------------------------------------------------------------------*/
+/* --- mails --- */
 
 static enum inbox_event take_mail(struct inbox_session *session,
                                   struct str *rest, struct buf *out)

@@ -25,7 +25,7 @@ struct part {
     struct str body;
 };
 
-/* Header -----------------------------------------------------------------*/
+/* --- header --- */
 
 /* A line off the front of *rest, its end cut off. */
 static bool take_line(struct str *rest, struct str *line)
@@ -145,7 +145,7 @@ static struct str param_value(struct str value, struct str name)
     return S("");
 }
 
-/* Parts ------------------------------------------------------------------*/
+/* --- parts --- */
 
 static void read_part(struct reader *reader, struct str bytes, unsigned depth);
 
@@ -250,7 +250,7 @@ static void read_part(struct reader *reader, struct str bytes, unsigned depth)
         read_leaf(reader, &part, type);
 }
 
-/* The mail ---------------------------------------------------------------*/
+/* --- the mail --- */
 
 static struct str searchable(const struct reader *reader)
 {

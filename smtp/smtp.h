@@ -26,7 +26,7 @@
 struct loop;
 struct dns;
 
-/* ---- which route: pure, on the configuration alone (api uses it too) ---- */
+/* --- which route: pure, on the configuration alone (api uses it too) --- */
 
 struct smtp_tag {
     struct str name;
@@ -48,7 +48,7 @@ const struct config_route *
 smtp_route_find(const struct config *config,
                 const struct smtp_route_query *query);
 
-/* ---- what became of a delivery ------------------------------------------ */
+/* --- what became of a delivery --- */
 
 enum smtp_verdict {
     SMTP_SENT,    /* the server took responsibility */
@@ -136,7 +136,7 @@ struct smtp_result {
     unsigned data_ms; /* from MAIL FROM to the last reply */
 };
 
-/* ---- the engine --------------------------------------------------------- */
+/* --- the engine --- */
 
 struct smtp;
 struct smtp_route;

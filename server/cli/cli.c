@@ -28,7 +28,7 @@ static const struct verb_group *const GROUPS[] = {
     &VERBS_WEBHOOKS, &VERBS_INBOX, &VERBS_QUEUE, &VERBS_PROBE, &VERBS_VERSION,
 };
 
-/* Arguments ---------------------------------------------------------------- */
+/* --- arguments --- */
 
 static size_t option_index(const struct verb *verb, const char *name)
 {
@@ -112,8 +112,7 @@ int cli_fail_error(const struct cli_args *args, const struct error *err)
     return cli_fail(args, CODES[err->kind], "%s", err->text);
 }
 
-/* Help ----------------------------------------------------------------------
- */
+/* --- help --- */
 
 static void print_usage(FILE *out, const struct verb *verb)
 {
@@ -164,8 +163,7 @@ static void print_help(FILE *out)
     fputs("\nposthaste VERB --help tells more of one.\n", out);
 }
 
-/* Parsing -------------------------------------------------------------------
- */
+/* --- parsing --- */
 
 static int refuse_option(const struct cli_args *args, const char *given)
 {

@@ -53,8 +53,7 @@ struct dev {
     int code;
 };
 
-/* The folder ------------------------------------------------------------------
- */
+/* --- the folder --- */
 
 static bool folder_open(struct dev *dev, const char *dir, struct error *err)
 {
@@ -142,8 +141,7 @@ static bool places_find(struct dev *dev, int64_t api_port, int64_t smtp_port,
     return true;
 }
 
-/* The configuration
- * --------------------------------------------------------------- */
+/* --- the configuration --- */
 
 static const char *host_of(const char *url)
 {
@@ -191,8 +189,7 @@ static bool config_make(struct dev *dev, struct error *err)
     return good;
 }
 
-/* Processes
- * ------------------------------------------------------------------------ */
+/* --- processes --- */
 
 /* Standard error of a role goes into dir/NAME.log. */
 static void log_to_file(const struct dev *dev, const char *name)
@@ -330,9 +327,7 @@ static void on_stop(void *ctx, int number)
     dev_stop(ctx);
 }
 
-/* Life
- * ------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static bool inbox_begin(struct dev *dev, struct error *err)
 {

@@ -47,8 +47,7 @@ static bool fail(const char *what, const struct error *err)
     return false;
 }
 
-/* Asking --------------------------------------------------------------------
- */
+/* --- asking --- */
 
 /* NULL: no answer, or another status than wanted; the reason was said. */
 static struct json *ask(const struct client_request *request, int wanted)
@@ -102,8 +101,7 @@ static bool wait_until_ready(const char *admin_url)
     return true;
 }
 
-/* The key -------------------------------------------------------------------
- */
+/* --- the key --- */
 
 /* The token that an earlier run left, if it is still good. */
 static bool key_from_before(struct demo *demo)
@@ -182,8 +180,7 @@ static bool key_ready(struct demo *demo)
     return key_from_before(demo) || (key_make(demo) && key_keep(demo));
 }
 
-/* The webhook
- * ------------------------------------------------------------------ */
+/* --- the webhook --- */
 
 static void hook_url(const struct demo *demo, char url[DEV_URL_SIZE + 8])
 {
@@ -302,8 +299,7 @@ static bool hook_show(const struct demo *demo)
     return good;
 }
 
-/* The mail
- * ---------------------------------------------------------------------- */
+/* --- the mail --- */
 
 static bool mail_send(struct demo *demo)
 {
@@ -413,8 +409,7 @@ static bool demo_run(struct demo *demo)
            mail_show(demo) && hook_show(demo) && timeline_show(demo);
 }
 
-/* ------------------------------------------------------------------------------
- */
+/* --- the greeting --- */
 
 static bool show_ready(const struct dev_place *place)
 {

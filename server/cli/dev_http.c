@@ -59,8 +59,7 @@ static struct str query(struct http_request *request, const char *name)
     return http_query(request, name, &value) ? value : (struct str){NULL, 0};
 }
 
-/* Mails ---------------------------------------------------------------------
- */
+/* --- mails --- */
 
 static void put_to(struct json_out *out, const struct inbox_mail *mail)
 {
@@ -188,8 +187,7 @@ static void on_inbox_clear(void *ctx, struct http_request *request)
     reply(request, &body);
 }
 
-/* Webhooks --------------------------------------------------------------------
- */
+/* --- webhooks --- */
 
 static void hook_free(struct dev_http *http, struct hook *hook)
 {
@@ -233,8 +231,7 @@ static bool hook_fits(const struct hook *hook, struct str type,
            (email.len == 0 || str_eq(json_get_str(data, "email_id"), email));
 }
 
-/* Waiting ---------------------------------------------------------------------
- */
+/* --- waiting --- */
 
 static void waiter_free(struct waiter *waiter)
 {
@@ -379,8 +376,7 @@ static void on_hook_list(void *ctx, struct http_request *request)
     reply(request, &body);
 }
 
-/* Life
- * -------------------------------------------------------------------------- */
+/* --- life --- */
 
 static const struct http_route ROUTES[] = {
     {"GET", "/inbox", on_inbox_list, NULL},

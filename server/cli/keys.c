@@ -16,7 +16,7 @@ static const char *const PERMISSIONS[] = {
     [KEY_READ_ACCESS] = "read_access",
 };
 
-/* Making one --------------------------------------------------------------- */
+/* --- making one --- */
 
 struct making {
     struct tool *tool;
@@ -59,8 +59,7 @@ enum queue_status keys_make(struct tool *tool, const struct key_wish *wish,
     return making.status;
 }
 
-/* keys create ----------------------------------------------------------------
- */
+/* --- keys create --- */
 
 static bool is_owner(struct str name)
 {
@@ -156,8 +155,7 @@ static int run_create(const struct cli_args *args)
     return code;
 }
 
-/* keys list
- * -------------------------------------------------------------------- */
+/* --- keys list --- */
 
 struct listing {
     struct tool *tool;
@@ -248,8 +246,7 @@ static int run_list(const struct cli_args *args)
     return code;
 }
 
-/* keys revoke
- * ------------------------------------------------------------------- */
+/* --- keys revoke --- */
 
 struct revoking {
     struct tool *tool;

@@ -125,7 +125,7 @@ static int live(const struct child *child, const struct work_kind *kind)
     return code;
 }
 
-/* api ---------------------------------------------------------------------- */
+/* --- api --- */
 
 static void *open_api(struct life *life, struct error *err)
 {
@@ -172,7 +172,7 @@ static int64_t drain_max_api(const struct config *config)
 const struct role ROLE_API = {"api", listen_api, admin_api, drain_max_api,
                               run_api};
 
-/* worker ------------------------------------------------------------------- */
+/* --- worker --- */
 
 static void *open_worker(struct life *life, struct error *err)
 {
@@ -229,7 +229,7 @@ static int64_t drain_max_worker(const struct config *config)
 const struct role ROLE_WORKER = {"worker", NULL, admin_worker, drain_max_worker,
                                  run_worker};
 
-/* hooks -------------------------------------------------------------------- */
+/* --- hooks --- */
 
 static void *open_hooks(struct life *life, struct error *err)
 {
@@ -270,8 +270,7 @@ static int64_t drain_max_hooks(const struct config *config)
 const struct role ROLE_HOOKS = {"hooks", NULL, admin_hooks, drain_max_hooks,
                                 run_hooks};
 
-/* The verbs ------------------------------------------------------------------
- */
+/* --- the verbs --- */
 
 static int run_role(const struct cli_args *args, const struct role *role)
 {

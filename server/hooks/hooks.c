@@ -55,7 +55,7 @@ static uint32_t random_number(void)
     return number;
 }
 
-/* ---- what became of it -------------------------------------------------- */
+/* --- what became of it --- */
 
 static const char *const OUTCOMES[] = {
     [TASK_DONE] = "done",     [TASK_AGAIN] = "again", [TASK_BUSY] = "busy",
@@ -127,7 +127,7 @@ static void on_sent(void *ctx, const struct send_result *result)
     report(post, &plan, result);
 }
 
-/* ---- the queue's side --------------------------------------------------- */
+/* --- the queue's side --- */
 
 static size_t room(void *ctx)
 {
@@ -164,7 +164,7 @@ static void claimed(void *ctx, struct queue_task *task)
                             on_sent, post);
 }
 
-/* ---- the end ------------------------------------------------------------ */
+/* --- the end --- */
 
 /* An endpoint may have taken the event already: it is sent again under the
  * same webhook-id. */

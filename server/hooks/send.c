@@ -63,7 +63,7 @@ struct send {
     void *ctx;
 };
 
-/* ---- the end of a request ----------------------------------------------- */
+/* --- the end of a request --- */
 
 static void send_free(struct send *send)
 {
@@ -140,7 +140,7 @@ static void on_deadline(void *ctx)
     finish(send, false);
 }
 
-/* ---- the request -------------------------------------------------------- */
+/* --- the request --- */
 
 static size_t on_head(char *bytes, size_t size, size_t count, void *ctx)
 {
@@ -356,7 +356,7 @@ void send_cancel(struct send **send)
     *send = NULL;
 }
 
-/* ---- curl on our loop --------------------------------------------------- */
+/* --- curl on our loop --- */
 
 static void ended(struct send *send, CURLcode code)
 {

@@ -23,7 +23,7 @@ enum {
     BYTES_PER_SECOND = 256 * 1024,
 };
 
-/* ---- deadlines of connections ------------------------------------------- */
+/* --- deadlines of connections --- */
 
 static int64_t idle_step_ms(const struct httpd *httpd)
 {
@@ -150,7 +150,7 @@ static void on_conn_timer(void *ctx)
     }
 }
 
-/* ---- the daemon on the loop --------------------------------------------- */
+/* --- the daemon on the loop --- */
 
 void httpd_kick(struct httpd *httpd)
 {
@@ -268,7 +268,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **mhd_ctx,
         conn_enter(conn, CONN_IDLE);
 }
 
-/* ---- connections -------------------------------------------------------- */
+/* --- connections --- */
 
 static void accepting_set(struct httpd *httpd, bool accepting)
 {
@@ -369,7 +369,7 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
     httpd_kick(httpd);
 }
 
-/* ---- life --------------------------------------------------------------- */
+/* --- life --- */
 
 static void on_library_log(void *ctx, const char *format, va_list args)
     PRINTF_LIKE(2, 0);

@@ -21,7 +21,7 @@ enum {
     WRITTEN_HEAD_MAX = 8 * 1024,
 };
 
-/* ---- counting ----------------------------------------------------------- */
+/* --- counting --- */
 
 struct route_stats {
     struct series *seconds;
@@ -90,7 +90,7 @@ static void waiting_add(struct httpd *httpd, int by)
     series_set(httpd->waiting_series, (int64_t)httpd->waiting);
 }
 
-/* ---- birth and death ---------------------------------------------------- */
+/* --- birth and death --- */
 
 struct http_request *request_create(struct conn *conn, const char *target,
                                     const char *method, const char *version)
@@ -135,7 +135,7 @@ void request_destroy(struct http_request **request_at)
     arena_destroy(&arena); /* with the request in it */
 }
 
-/* ---- the head ----------------------------------------------------------- */
+/* --- the head --- */
 
 /* The library ends a value at its first NUL, so "KEY\0junk" looks like KEY.
  * But it puts NULs in the place of both CR and LF, so behind a whole value
@@ -258,7 +258,7 @@ void request_head(struct http_request *request)
         CHECK(options->head(options->ctx, request) != request->answered);
 }
 
-/* ---- the body ----------------------------------------------------------- */
+/* --- the body --- */
 
 void request_body(struct http_request *request, struct str bytes)
 {
@@ -307,7 +307,7 @@ void request_refuse(struct http_request *request, unsigned status,
     CHECK(request->answered);
 }
 
-/* ---- the answer --------------------------------------------------------- */
+/* --- the answer --- */
 
 void http_add_field(struct http_request *request, const char *name,
                     struct str value)
@@ -422,7 +422,7 @@ void http_reply(struct http_request *request, unsigned status,
     }
 }
 
-/* ---- what is known of it ------------------------------------------------ */
+/* --- what is known of it --- */
 
 struct arena *http_arena(struct http_request *request)
 {

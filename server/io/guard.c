@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- addresses ---------------------------------------------------------- */
+/* --- addresses --- */
 
 enum reach {
     OPEN,
@@ -105,7 +105,7 @@ const char *guard_address(const struct config_webhook *policy,
     }
 }
 
-/* ---- URLs --------------------------------------------------------------- */
+/* --- URLs --- */
 
 static bool refuse(struct error *err, const char *why)
 {

@@ -168,7 +168,7 @@ static void tell_end(struct stream *stream, enum stream_end end,
     stream->events->ended(stream->ctx, end, reason);
 }
 
-/* Reading ----------------------------------------------------------------*/
+/* --- reading --- */
 
 /* Up to room bytes into to. TLS_CLOSED stands for the plain end of file. */
 static enum tls_step receive(struct stream *stream, char *to, size_t room,
@@ -242,7 +242,7 @@ static void read_some(struct stream *stream)
     }
 }
 
-/* Writing ----------------------------------------------------------------*/
+/* --- writing --- */
 
 static enum tls_step transmit(struct stream *stream, struct str bytes,
                               size_t *put)
@@ -304,7 +304,7 @@ static void write_some(struct stream *stream)
     }
 }
 
-/* Handshakes -------------------------------------------------------------*/
+/* --- handshakes --- */
 
 static void shake_hands(struct stream *stream)
 {
@@ -390,7 +390,7 @@ bool stream_tls_facts(const struct stream *stream, struct tls_facts *facts)
     return true;
 }
 
-/* Turns ------------------------------------------------------------------*/
+/* --- turns --- */
 
 static void tell_opened(struct stream *stream)
 {
@@ -473,7 +473,7 @@ static void on_watch(void *ctx, int events)
         task_run_soon(stream->loop, &stream->task);
 }
 
-/* Life -------------------------------------------------------------------*/
+/* --- life --- */
 
 static struct stream *stream_new(struct loop *loop,
                                  const struct stream_options *options, int fd)

@@ -54,7 +54,7 @@ struct worker {
     void *drained_ctx;
 };
 
-/* Messages ---------------------------------------------------------------- */
+/* --- messages --- */
 
 static struct mail *mail_of(struct worker *worker,
                             const struct queue_claim *claim)
@@ -90,8 +90,7 @@ static void mail_drop(struct mail *mail)
     free(mail);
 }
 
-/* Errands --------------------------------------------------------------------
- */
+/* --- errands --- */
 
 static struct errand *errand_create(struct worker *worker,
                                     struct queue_claim *claim)
@@ -259,7 +258,7 @@ static void on_claimed(void *ctx, struct queue_claim *claim)
     smtp_deliver(worker->smtp, &errand->delivery);
 }
 
-/* What the queue asks ------------------------------------------------------ */
+/* --- what the queue asks --- */
 
 static size_t on_room_asked(void *ctx, struct str route, unsigned lane)
 {
@@ -326,7 +325,7 @@ static void on_room(void *ctx)
     queue_worker_hungry(worker->queue);
 }
 
-/* Life --------------------------------------------------------------------- */
+/* --- life --- */
 
 static void name_routes(struct worker *worker)
 {

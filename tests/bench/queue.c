@@ -30,7 +30,7 @@ static struct bench {
     size_t done;
 } bench;
 
-/* ---- what Redis says of itself ------------------------------------------ */
+/* --- what Redis says of itself --- */
 
 static struct figures {
     bool known;
@@ -94,7 +94,7 @@ static struct figures look(void)
     return figures;
 }
 
-/* ---- storing ------------------------------------------------------------ */
+/* --- storing --- */
 
 static void on_stored(void *ctx, const struct queue_answer *answer)
 {
@@ -158,7 +158,7 @@ static void store_all(void)
     }
 }
 
-/* ---- draining ----------------------------------------------------------- */
+/* --- draining --- */
 
 static size_t room(void *ctx, struct str route, unsigned lane)
 {
@@ -229,7 +229,7 @@ static void drain_all(void)
         loop_turn(bench.loop, 100);
 }
 
-/* ---- all of it ---------------------------------------------------------- */
+/* --- all of it --- */
 
 static void report_part(const char *part, const struct figures *before,
                         const struct figures *after, uint64_t took_ns)

@@ -52,7 +52,7 @@ struct load {
 
 static void conn_begin(struct load *load, struct conn *conn);
 
-/* --- connections -------------------------------------------------------- */
+/* --- connections --- */
 
 static void conn_open(struct load *load, struct conn *conn)
 {
@@ -124,7 +124,7 @@ static void conn_send(struct load *load, struct conn *conn)
     set_blocked(load, conn, false);
 }
 
-/* --- answers ------------------------------------------------------------ */
+/* --- answers --- */
 
 static void answer_ended(struct load *load, struct conn *conn)
 {
@@ -210,7 +210,7 @@ static void conn_ready(struct load *load, struct conn *conn, uint32_t events)
         conn_broken(load, conn);
 }
 
-/* --- requests ----------------------------------------------------------- */
+/* --- requests --- */
 
 static void write_request(const struct load_plan *plan, size_t number,
                           struct buf *out)

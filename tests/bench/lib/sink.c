@@ -85,7 +85,7 @@ struct server {
     struct holding **last;
 };
 
-/* --- notes -------------------------------------------------------------- */
+/* --- notes --- */
 
 static void note_arrival(struct sink *sink, size_t number)
 {
@@ -101,7 +101,7 @@ static void note_arrival(struct sink *sink, size_t number)
         atomic_fetch_add(&sink->doubles, 1);
 }
 
-/* --- bytes -------------------------------------------------------------- */
+/* --- bytes --- */
 
 static void set_blocked(struct server *server, struct conn *conn, bool blocked)
 {
@@ -200,7 +200,7 @@ static void conn_say(struct conn *conn, const char *reply)
     conn->out_len += len;
 }
 
-/* --- SMTP --------------------------------------------------------------- */
+/* --- SMTP --- */
 
 /* The NUMBER of RCPT TO:<nNUMBER@…>; far out of range when there is none. */
 static size_t rcpt_number(const char *line)
@@ -305,7 +305,7 @@ static bool take_body(struct server *server, struct conn *conn)
     return dot != NULL;
 }
 
-/* --- replies, now or later ---------------------------------------------- */
+/* --- replies, now or later --- */
 
 /* Lets len more bytes go out. False: the connection is gone. */
 static bool release(struct server *server, struct conn *conn, size_t len)
@@ -356,7 +356,7 @@ static int wait_ms(const struct server *server)
     return (int)((server->first->due_ns - now + 999999) / 1000000);
 }
 
-/* --- connections -------------------------------------------------------- */
+/* --- connections --- */
 
 /* The 220 to STARTTLS must be on the wire before TLS begins. */
 static void start_tls(struct server *server, struct conn *conn)
@@ -479,7 +479,7 @@ NORETURN static void serve(struct sink *sink, const struct sink_plan *plan,
     }
 }
 
-/* --- the parent's side -------------------------------------------------- */
+/* --- the parent's side --- */
 
 static int listen_on(uint16_t *port)
 {

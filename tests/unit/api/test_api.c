@@ -13,7 +13,7 @@
 #define WALL_MS INT64_C(1795521600000) /* 2026-11-24T12:00:00Z */
 #define ID      "019300a0-0000-7000-8000-000000000001"
 
-/* ---- the queue ---- */
+/* --- the queue --- */
 
 static struct fake {
     struct loop *loop;
@@ -374,7 +374,7 @@ bool delivery_is_final(enum delivery_state state)
     return state >= DELIVERY_SENT;
 }
 
-/* ---- the world ---- */
+/* --- the world --- */
 
 struct world {
     struct loop *loop;
@@ -532,7 +532,7 @@ static void expect(const struct world *world, const char *text)
     "{\"from\":\"App <app@sender.test>\",\"to\":\"ada@inbox.test\","           \
     "\"subject\":\"Hello\",\"text\":\"Hello.\"}"
 
-/* ---- sending ---- */
+/* --- sending --- */
 
 static void a_mail_is_stored_and_answered(void **state)
 {
@@ -701,7 +701,7 @@ static void idempotency_keys_are_vetted(void **state)
     assert_int_equal(ask_with(world, "POST /emails", fields, MAIL), 400);
 }
 
-/* ---- who and how often ---- */
+/* --- who and how often --- */
 
 static void strangers_are_told_which_way_they_are_wrong(void **state)
 {
@@ -794,7 +794,7 @@ static void rates_are_told_and_kept(void **state)
     assert_int_equal(fake.enqueued, 1);
 }
 
-/* ---- looking ---- */
+/* --- looking --- */
 
 static void an_email_is_shown(void **state)
 {
@@ -927,7 +927,7 @@ static void cancel_says_what_was_stopped(void **state)
     assert_memory_equal(fake.finished, "409 {\"statusCode\":409", 21);
 }
 
-/* ---- webhooks and keys ---- */
+/* --- webhooks and keys --- */
 
 static void webhooks_are_made_shown_and_changed(void **state)
 {
@@ -1026,7 +1026,7 @@ static void only_mails_may_be_large(void **state)
     buf_finish(&body);
 }
 
-/* ---- the end ---- */
+/* --- the end --- */
 
 static void note_drained(void *ctx)
 {

@@ -130,7 +130,7 @@ static inline int fixture_group_teardown(void **state)
     return system(command);
 }
 
-/* ---- a look at the data, by a connection of our own --------------------- */
+/* --- a look at the data, by a connection of our own --- */
 
 static inline redisReply *redis_raw(const char *format, ...)
 {
@@ -178,7 +178,7 @@ static inline const char *redis_text(redisReply *reply)
 
 #define redis_do(...) freeReplyObject(redis_raw(__VA_ARGS__))
 
-/* ---- the loop ----------------------------------------------------------- */
+/* --- the loop --- */
 
 static inline int64_t real_ms(void)
 {

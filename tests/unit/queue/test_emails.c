@@ -132,8 +132,7 @@ static void the_last_reply_is_told(void **state)
     assert_string_equal(got.response, "4.7.1 greylisted, come back");
 }
 
-/* Cancel
- * ------------------------------------------------------------------------ */
+/* --- cancel --- */
 
 static const char *events(void)
 {
@@ -190,8 +189,7 @@ static void what_is_marked_goes_on(void **state)
     assert_int_equal(got.deliveries[1].state, DELIVERY_DOTTED);
 }
 
-/* Timeline
- * ---------------------------------------------------------------------- */
+/* --- timeline --- */
 
 static void on_timeline(void *ctx, const struct queue_timeline *timeline)
 {
@@ -229,8 +227,7 @@ static void the_timeline_is_its_owners(void **state)
     assert_int_equal(got.status, QUEUE_NOT_FOUND);
 }
 
-/* Counting
- * ---------------------------------------------------------------------- */
+/* --- counting --- */
 
 static struct queue_stats stats;
 

@@ -2,7 +2,7 @@
 
 #include "queue/chunks.h"
 
-/* ---- what is stored ----------------------------------------------------- */
+/* --- what is stored --- */
 
 static void stores_all_in_one_step(void **state)
 {
@@ -112,7 +112,7 @@ static void is_lean(void **state)
     assert_in_range(calls, 1, 9);
 }
 
-/* ---- idempotency -------------------------------------------------------- */
+/* --- idempotency --- */
 
 static void an_equal_request_gets_the_first_answer(void **state)
 {
@@ -188,7 +188,7 @@ static void a_race_makes_one_mail(void **state)
     queue_close(&other);
 }
 
-/* ---- big values --------------------------------------------------------- */
+/* --- big values --- */
 
 static void big_values_travel_in_chunks(void **state)
 {
@@ -252,7 +252,7 @@ static void missing_chunks_store_nothing(void **state)
     assert_string_equal(redis_ask("KEYS ph:{0}:*"), "");
 }
 
-/* ---- when nothing may be stored ----------------------------------------- */
+/* --- when nothing may be stored --- */
 
 static void expect_refused(struct world *world, struct mail *mail,
                            enum queue_status status, const char *why)

@@ -154,7 +154,7 @@ static const struct cell {
     {"final, worker dead", 'S', OP_WORKER_DEAD, 'S', NULL, false, 0, false},
 };
 
-/* ---- looking ------------------------------------------------------------ */
+/* --- looking --- */
 
 /* The state's letter, from the delivery or from the history. */
 static char state_now(void)
@@ -219,7 +219,7 @@ static void check_places(const char *name, char state)
         fail_msg("%s: not a listpack", name);
 }
 
-/* ---- into a state ------------------------------------------------------- */
+/* --- into a state --- */
 
 static void result(struct world *world, const char *kind, const char *with,
                    int64_t due_ms)
@@ -280,7 +280,7 @@ static void make_late(const struct cell *cell)
     redis_do("ZADD ph:{0}:dead XX %lld %s", past_ms, id);
 }
 
-/* ---- the operations ----------------------------------------------------- */
+/* --- the operations --- */
 
 /* Another child's turn finds the lease of e1 in the past. */
 static void let_worker_die(struct world *world)
@@ -415,7 +415,7 @@ static void every_cell(void **state)
         run_cell(*state, &CELLS[i]);
 }
 
-/* ---- what the cells do besides ------------------------------------------ */
+/* --- what the cells do besides --- */
 
 static void setup_state(struct world *world, char state,
                         enum on_unknown on_unknown)

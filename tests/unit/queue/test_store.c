@@ -239,8 +239,7 @@ static void a_post_of_two_steps_runs_once(void **state)
     assert_string_equal(got.answer, "{\"a\":\"with \\n blanks\"}");
 }
 
-/* Rates -----------------------------------------------------------------------
- */
+/* --- rates --- */
 
 static const struct id RATED = {"019ab000-0000-7000-8000-000000000099"};
 

@@ -19,7 +19,7 @@ static struct config config;
 static struct child one;
 static struct child two;
 
-/* ---- children ----------------------------------------------------------- */
+/* --- children --- */
 
 static size_t room(void *ctx)
 {
@@ -159,7 +159,7 @@ static long number(const char *text)
     return strtol(text, NULL, 10);
 }
 
-/* ---- tests -------------------------------------------------------------- */
+/* --- tests --- */
 
 static void an_event_is_handed_out_whole(void **state)
 {

@@ -160,7 +160,7 @@ void receiver_close(struct receiver *receiver)
     buf_finish(&receiver->last);
 }
 
-/* ---- DNS: RFC 1035 section 4.1, one question a message ------------------ */
+/* --- DNS: RFC 1035 section 4.1, one question a message --- */
 
 enum { HEAD = 12, TYPE_A = 1 };
 

@@ -344,7 +344,7 @@ static void a_resolver_that_fails_is_a_refusal(void **state)
     assert_int_equal(receiver.connections, 0);
 }
 
-/* ---- an https server that nobody trusts --------------------------------- */
+/* --- an https server that nobody trusts --- */
 
 static struct {
     struct tls_server *tls;

@@ -28,7 +28,7 @@ struct world {
     int64_t now_ms;
 };
 
-/* ---- the served --------------------------------------------------------- */
+/* --- the served --- */
 
 static void reply_text(struct http_request *request, unsigned status,
                        struct str text)
@@ -144,7 +144,7 @@ static bool vet_head(void *ctx, struct http_request *request)
     return false;
 }
 
-/* ---- the world ---------------------------------------------------------- */
+/* --- the world --- */
 
 static struct httpd_options options_for(struct world *world)
 {
@@ -232,7 +232,7 @@ static void turn_until_asked(struct world *world, size_t count)
 #define GET(path) S("GET " path " HTTP/1.1\r\nHost: h\r\n\r\n")
 #define JSON      "Content-Type: application/json\r\n"
 
-/* ---- framing ------------------------------------------------------------ */
+/* --- framing --- */
 
 /* One connection each. The server must say exactly one answer with that
  * status; ends: it also closes, without reading on. */
@@ -477,7 +477,7 @@ static void bodies_together_have_a_limit(void **state)
     world_close(world);
 }
 
-/* ---- now or later ---- */
+/* --- now or later --- */
 
 static void pipelined_requests_are_answered_in_order(void **state)
 {
@@ -595,7 +595,7 @@ static void connections_in_lockstep_do_not_hang(void **state)
     lockstep(*state, 512);
 }
 
-/* ---- deadlines ---- */
+/* --- deadlines --- */
 
 static void a_dripping_head_is_closed(void **state)
 {
@@ -740,7 +740,7 @@ static void drippers_do_not_disturb(void **state)
     client_close(client);
 }
 
-/* ---- addresses ---- */
+/* --- addresses --- */
 
 static void an_address_has_its_limit_of_connections(void **state)
 {
@@ -830,7 +830,7 @@ static void unix_sockets_serve_as_well(void **state)
     unlink(where + 5);
 }
 
-/* ---- drain ---- */
+/* --- drain --- */
 
 static void note_drained(void *ctx)
 {
