@@ -620,7 +620,8 @@ static void send_login(struct redis_link *link)
     const struct config_redis *config = link->settings.config;
     struct redis_command command;
 
-    if (config->password[0] != '\0') {
+    /* A user of an ACL may have no password. */
+    if (config->username[0] != '\0' || config->password[0] != '\0') {
         command_init(&command, "AUTH");
         if (config->username[0] != '\0')
             command_add_cstr(&command, config->username);

@@ -4,10 +4,10 @@
  *                  [--prefix NAME] [--mails N] [--connections 64]
  *                  [--seconds 10] [--pids API,WORKER,…]
  *
- * First as fast as it goes (closed loop), then at 50, 200 and 500 mails a
- * second (open loop), where the latency of each mail counts from the moment
- * when its POST was due until the sink answered 250. Fails when a mail was
- * lost (accepted, and not at the sink within a minute and a half) or doubled.
+ * First at 50, 200 and 500 mails a second (open loop), where the latency of
+ * each mail counts from the moment when its POST was due until the sink
+ * answered 250; then as fast as it goes (closed loop). Fails when a mail was
+ * doubled or lost: accepted, and not at the sink within a minute and a half.
  */
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/load.h"
