@@ -26,6 +26,7 @@ struct loop {
     int64_t armed_ms; /* when timer_event fires; 0: not armed */
     struct list tasks;
     struct dead *dead;
+    bool clock_is_old; /* it may have slept since the clock was read */
     bool stopping;
 };
 
@@ -183,6 +184,7 @@ static void turn(struct loop *loop, int flags)
 {
     clock_tick();
     timers_arm(loop);
+    loop->clock_is_old = true;
     event_base_loop(loop->base, EVLOOP_ONCE | flags);
     clock_tick();
     timers_fire(loop);
@@ -267,6 +269,10 @@ static void on_watch(evutil_socket_t fd, short what, void *ctx)
                  ((what & EV_WRITE) ? WATCH_WRITE : 0);
 
     (void)fd;
+    if (watch->loop->clock_is_old) {
+        watch->loop->clock_is_old = false;
+        clock_tick();
+    }
     events &= watch->events; /* an earlier callback may have changed it */
     if (events != 0)
         watch->fn(watch->ctx, events);

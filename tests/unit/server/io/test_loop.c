@@ -5,6 +5,8 @@
 #include "check_cmocka.h"
 
 #include <signal.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 static char trace[64];
@@ -116,6 +118,44 @@ static void a_watch_tells_what_is_ready(void **state)
     close(ends[1]);
 }
 
+static int64_t seen_ms;
+
+static void see_clock(void *ctx, int events)
+{
+    (void)events;
+    seen_ms = clock_now_ms();
+    watch_set(*(struct watch **)ctx, 0);
+}
+
+static int64_t true_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Else a timer that it sets fires too early, by as long as the loop slept. */
+static void what_woke_a_loop_sees_the_time(void **state)
+{
+    enum { SLEEP_MS = 200 };
+    struct loop *loop = *state;
+    struct itimerspec when = {.it_value.tv_nsec = SLEEP_MS * 1000000L};
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    struct watch *watch;
+    int64_t began_ms;
+
+    clock_set(-1, -1);
+    watch = watch_open(loop, fd, see_clock, &watch);
+    watch_set(watch, WATCH_READ);
+    began_ms = true_ms();
+    assert_int_equal(timerfd_settime(fd, 0, &when, NULL), 0);
+    loop_turn(loop, 10000);
+    assert_true(seen_ms >= began_ms + SLEEP_MS - 1);
+    watch_close(&watch);
+    close(fd);
+}
+
 static void note_signal(void *ctx, int number)
 {
     (void)ctx;
@@ -144,6 +184,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_task_runs_once_however_often_asked,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_watch_tells_what_is_ready, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_woke_a_loop_sees_the_time, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_signal_is_an_event, setup, teardown),
     };
