@@ -16,6 +16,10 @@ enum {
     /* Beyond what a mail can take after its dot, work is given back, and
      * connections are answered. */
     DRAIN_SLACK_MS = 15000,
+
+    /* How long a new child lets clients wait for its first connection to
+     * Redis. Then it serves them as it can: 503 is due within a second. */
+    FIRST_READY_MS = 500,
 };
 
 /* The frame of every child: a loop, a queue, and one thing that works. */
@@ -27,17 +31,45 @@ struct life {
     struct queue *queue;
     struct dns *dns;
     struct signal_watch *signals[2];
-    void *work; /* api, worker or hooks */
+    struct timer first_ready;
+    void *work; /* api, worker or hooks; NULL before it began */
     bool draining;
+    int code;
 };
 
-/* What differs between roles. open: NULL and err on failure. */
+/* What differs between roles. open: NULL and err on failure. owns_claims: it
+ * claims work, as soon as it can; otherwise it is asked for answers, and
+ * better not before Redis gives them. */
 struct work_kind {
     void *(*open)(struct life *life, struct error *err);
     void (*drain)(void *work, void (*done)(void *ctx), void *ctx);
     void (*close)(void *work);
     bool owns_claims;
 };
+
+static void life_failed(struct life *life, const struct error *err)
+{
+    log_write(LOG_ERROR, LOG_CHILD_NOT_READY, log_error(err));
+    life->code = err->kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+    loop_stop(life->loop);
+}
+
+static void work_begin(struct life *life)
+{
+    struct error err;
+
+    timer_clear(life->loop, &life->first_ready);
+    life->work = life->kind->open(life, &err);
+    if (life->work == NULL)
+        life_failed(life, &err);
+    else
+        child_started(life->child);
+}
+
+static void on_first_ready_late(void *ctx)
+{
+    work_begin(ctx);
+}
 
 static void on_ready_changed(void *ctx)
 {
@@ -47,6 +79,8 @@ static void on_ready_changed(void *ctx)
 
     error_clear(&why);
     ready = queue_is_ready(life->queue, &why);
+    if (ready && life->work == NULL && !life->draining)
+        work_begin(life);
     metrics_set_ready(ready, ready ? "" : why.text);
     log_write(ready ? LOG_INFO : LOG_WARN,
               ready ? LOG_CHILD_READY : LOG_CHILD_NOT_READY, log_error(&why));
@@ -70,7 +104,11 @@ static void on_signal(void *ctx, int number)
         return;
     life->draining = true;
     metrics_set_ready(false, "draining");
-    life->kind->drain(life->work, on_drained, life);
+    timer_clear(life->loop, &life->first_ready);
+    if (life->work != NULL)
+        life->kind->drain(life->work, on_drained, life);
+    else
+        loop_stop(life->loop);
 }
 
 static bool life_begin(struct life *life, struct error *err)
@@ -86,13 +124,14 @@ static bool life_begin(struct life *life, struct error *err)
     if (life->dns == NULL)
         return false;
     life->queue = queue_open(life->loop, config, life->keyring);
-    life->work = life->kind->open(life, err);
-    if (life->work == NULL)
-        return false;
     metrics_set_ready(false, "connecting to Redis");
     queue_watch_ready(life->queue, on_ready_changed, life);
     life->signals[0] = signal_watch_open(life->loop, SIGTERM, on_signal, life);
     life->signals[1] = signal_watch_open(life->loop, SIGINT, on_signal, life);
+    if (life->kind->owns_claims)
+        work_begin(life);
+    else
+        timer_set(life->loop, &life->first_ready, FIRST_READY_MS);
     return true;
 }
 
@@ -100,6 +139,7 @@ static void life_end(struct life *life)
 {
     for (size_t i = 0; i < COUNT_OF(life->signals); i++)
         signal_watch_close(&life->signals[i]);
+    timer_clear(life->loop, &life->first_ready);
     if (life->work != NULL)
         life->kind->close(life->work);
     queue_close(&life->queue);
@@ -112,17 +152,14 @@ static int live(const struct child *child, const struct work_kind *kind)
 {
     struct life life = {.child = child, .kind = kind, .loop = loop_create()};
     struct error err;
-    int code = 0;
 
-    if (life_begin(&life, &err)) {
-        child_started(child);
+    timer_init(&life.first_ready, on_first_ready_late, &life);
+    if (!life_begin(&life, &err))
+        life_failed(&life, &err);
+    if (life.code == 0)
         loop_run(life.loop);
-    } else {
-        log_write(LOG_ERROR, LOG_CHILD_NOT_READY, log_error(&err));
-        code = err.kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
-    }
     life_end(&life);
-    return code;
+    return life.code;
 }
 
 /* --- api --- */

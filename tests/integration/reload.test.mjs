@@ -1,0 +1,157 @@
+// What a reload must not cost: an answer, a mail.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import { before, describe, test } from 'node:test';
+import { startReceiver } from './harness/receiver.mjs';
+import { startRedis } from './harness/redis.mjs';
+import { atEnd, freePort, until } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
+
+const CHILDREN = 2;
+const SLOW_MS = 200; // before redis-server is reached
+
+let sinks;
+let service;
+let receiver;
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// The way to a redis-server that takes its time with each new connection.
+async function slowly(redis) {
+    const server = net.createServer((near) => {
+        near.on('error', () => {});
+        setTimeout(() => {
+            const far = net.connect(redis.port, '127.0.0.1');
+            far.on('error', () => near.destroy());
+            far.on('close', () => near.destroy());
+            near.on('close', () => far.destroy());
+            near.pipe(far).pipe(near);
+        }, SLOW_MS);
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    atEnd(() => server.close());
+    return { url: `redis://127.0.0.1:${server.address().port}/0` };
+}
+
+before(async () => {
+    sinks = [await startSink(), await startSink()];
+    service = await startService({
+        redis: await slowly(await startRedis()), children: CHILDREN,
+        upstreams: sinks.map((sink, i) => sink.upstream({ name: `up${i}` })),
+        routes: [{ name: 'codes', class: 'verification', upstreams: ['up0'] },
+                 { name: 'rest', upstreams: ['up0'] }],
+        config: { webhook: { allow_private: true, ports: [],
+                             retry: ['0s', '1s'] } },
+    });
+    receiver = await startReceiver();
+    await service.subscribe(receiver, ['email.sent', 'email.failed',
+                                       'email.expired', 'email.bounced']);
+});
+
+async function reload(role) {
+    const old = service.childrenOf(role);
+    service.write();
+    service.programs[role].kill('SIGHUP');
+    await until(`new children of ${role}`, () => {
+        const now = service.childrenOf(role);
+        return now.length === CHILDREN &&
+               !now.some((pid) => old.includes(pid));
+    }, 20_000);
+}
+
+// Sends as long as change() takes; every request must have been answered well
+// at its first try, and every mail be sent once.
+async function underLoad(change) {
+    const ids = [];
+    let over = false;
+    const load = async () => {
+        for (let n = 0; !over; n++) {
+            ids.push(await service.send({
+                class: n % 2 ? 'verification' : 'bulk',
+            }));
+            await pause(10);
+        }
+    };
+    const before = sinks.reduce((sum, { mails }) => sum + mails.length, 0);
+    const loads = [load(), load(), load()];
+    try {
+        await change();
+    } finally {
+        over = true;
+        await Promise.all(loads);
+    }
+    for (const id of ids)
+        await receiver.event(id, 'email.sent', 20_000);
+    const after = sinks.reduce((sum, { mails }) => sum + mails.length, 0);
+    assert.equal(after - before, ids.length);
+}
+
+describe('a reload', () => {
+    test('of api: new children answer when they can', () =>
+        underLoad(async () => {
+            for (let i = 0; i < 3; i++)
+                await reload('api');
+        }));
+
+    test('a killed child of api: the next one answers when it can', () =>
+        underLoad(async () => {
+            await pause(100);
+            const [pid] = service.childrenOf('api');
+            service.programs.api.kill('SIGTERM', pid);
+            await until('the child is replaced', () => {
+                const now = service.childrenOf('api');
+                return now.length === CHILDREN && !now.includes(pid);
+            });
+            await pause(2 * SLOW_MS);
+        }));
+
+    test('with a route renamed, one left out, an upstream left out', () =>
+        underLoad(async () => {
+            service.routes = [
+                { name: 'fast', class: 'verification', upstreams: ['up1'] },
+                { name: 'rest', upstreams: ['up0'] },
+            ];
+            await reload('worker');
+            await reload('api');
+            service.upstreams = service.upstreams.slice(1);
+            service.routes = [{ name: 'only', upstreams: ['up1'] }];
+            await reload('api');
+            await reload('worker');
+        }));
+
+    test('with another address: new ones serve, old ones are closed',
+         async () => {
+        const old = service.base;
+        const port = await freePort();
+        service.tables.api.listen.push(`127.0.0.1:${port}`);
+        await underLoad(() => reload('api'));
+        service.base = `http://127.0.0.1:${port}`;
+        service.tables.api.listen.shift();
+        await underLoad(() => reload('api'));
+        await assert.rejects(fetch(old));
+    });
+
+    test('with errors: refused, and all goes on', () =>
+        underLoad(async () => {
+            const good = fs.readFileSync(service.config, 'utf8');
+            for (const [role, program] of Object.entries(service.programs)) {
+                const children = service.childrenOf(role);
+                fs.writeFileSync(service.config, `${good}\n[nonsense]\n`);
+                program.kill('SIGHUP');
+                await program.says(/config\.refused/);
+                assert.deepEqual(service.childrenOf(role), children);
+            }
+            service.write();
+        }));
+
+    test('of all, again and again', () =>
+        underLoad(async () => {
+            for (let i = 0; i < 10; i++) {
+                for (const program of Object.values(service.programs))
+                    program.kill('SIGHUP');
+                await pause(50);
+            }
+        }));
+});
