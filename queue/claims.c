@@ -288,7 +288,9 @@ static void unreadable(struct claim *claim)
     bool is_lost = content->state == CONTENT_LOST;
     struct event_detail detail = {.reason = S("content_lost")};
 
-    log_write(LOG_ERROR, LOG_QUEUE_UNREADABLE,
+    /* A mail that was canceled meanwhile looks like a lost one: the turn
+     * knows, and refuses the result. */
+    log_write(is_lost ? LOG_WARN : LOG_ERROR, LOG_QUEUE_UNREADABLE,
               log_str("email", id_str(&claim->pub.email)),
               log_error(&content->why));
     if (is_lost)
