@@ -527,6 +527,40 @@ static struct str without_contents(struct reader *reader, struct str body)
     return copy_out(reader, &buf);
 }
 
+enum { READS_MAX = 4 };
+
+/* What reads which members: a reader needs them to be of their type. */
+static const struct {
+    void (*read)(struct reader *reader);
+    const char *members[READS_MAX];
+} READERS[] = {
+    {read_from, {"/from"}},
+    {read_recipients, {"/to", "/cc", "/bcc", "/reply_to"}},
+    {read_text, {"/subject", "/html", "/text"}},
+    {read_headers, {"/headers"}},
+    {read_tags, {"/tags"}},
+    {read_metadata, {"/metadata"}},
+    {read_attachments, {"/attachments"}},
+    {read_choices, {"/class", "/sensitive", "/on_unknown"}},
+    {read_schedule, {"/scheduled_at"}},
+    {read_deadline, {"/class", "/scheduled_at", "/expires_in", "/expires_at"}},
+};
+
+/* Everything that is wrong is told at once, so a member that is no good only
+ * keeps those readers away that need it. */
+static void read_members(struct reader *reader)
+{
+    for (size_t i = 0; i < COUNT_OF(READERS); i++) {
+        bool is_sound = true;
+
+        for (size_t j = 0; j < READS_MAX && READERS[i].members[j]; j++)
+            is_sound = is_sound &&
+                       !faults_are_at(reader->faults, READERS[i].members[j]);
+        if (is_sound)
+            READERS[i].read(reader);
+    }
+}
+
 bool email_request_read(struct email_request *request, struct arena *arena,
                         struct str body, const struct config *config,
                         int64_t now_ms, struct faults *faults)
@@ -553,18 +587,10 @@ bool email_request_read(struct email_request *request, struct arena *arena,
                    json_type_name(json_type_of(request->root)));
         return false;
     }
-    if (!fields_check(EMAIL_FIELDS, request->root, S(""), faults))
-        return false;
-    read_from(&reader);
-    read_recipients(&reader);
-    read_text(&reader);
-    read_headers(&reader);
-    read_tags(&reader);
-    read_metadata(&reader);
-    read_attachments(&reader);
-    read_choices(&reader);
-    read_schedule(&reader);
-    read_deadline(&reader);
+    if (!fields_check(EMAIL_FIELDS, request->root, S(""), faults) &&
+        faults->more > 0)
+        return false; /* not all of them are known */
+    read_members(&reader);
     if (faults->count == 0)
         check_size(&reader);
     if (faults->count > 0)

@@ -91,6 +91,20 @@ void faults_add_missing(struct faults *faults, struct str pointer)
     buf_finish(&message);
 }
 
+bool faults_are_at(const struct faults *faults, const char *pointer)
+{
+    struct str at = str_of(pointer);
+
+    for (size_t i = 0; i < faults->count; i++) {
+        struct str rest = str_from(faults->items[i].pointer, at.len);
+
+        if (str_starts(faults->items[i].pointer, at) &&
+            (rest.len == 0 || rest.ptr[0] == '/'))
+            return true;
+    }
+    return false;
+}
+
 struct str pointer_member(struct arena *arena, struct str base, struct str name)
 {
     struct buf out;

@@ -49,6 +49,9 @@ void faults_add(struct faults *faults, enum problem_kind kind,
 /* "Missing `to` field." */
 void faults_add_missing(struct faults *faults, struct str pointer);
 
+/* Something is wrong at that pointer or below it. */
+bool faults_are_at(const struct faults *faults, const char *pointer);
+
 /* The pointer of a member or an element below base. */
 struct str pointer_member(struct arena *arena, struct str base,
                           struct str name);

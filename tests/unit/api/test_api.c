@@ -600,12 +600,16 @@ static void problems_have_their_shape(void **state)
         422);
     expect(world, "{\"statusCode\":422,\"name\":\"validation_error\","
                   "\"message\":\"`txt` is not a known field; did you mean "
-                  "`text`?\",\"type\":\"about:blank\","
+                  "`text`? (And 2 more: see errors.)\","
+                  "\"type\":\"about:blank\","
                   "\"title\":\"Unprocessable Content\",\"status\":422,"
                   "\"detail\":\"`txt` is not a known field; did you mean "
-                  "`text`?\",\"instance\":\"/v1/emails\","
+                  "`text`? (And 2 more: see errors.)\","
+                  "\"instance\":\"/v1/emails\","
                   "\"code\":\"validation_error\",\"errors\":[{\"pointer\":"
                   "\"/txt\",\"code\":\"unknown_field\",\"message\":");
+    expect(world, "{\"pointer\":\"/to/0\",\"code\":\"address_two_at\",");
+    expect(world, "{\"pointer\":\"/html\",\"code\":\"required\",");
     expect(world, "\"request_id\":\"r-1\"}");
     assert_int_equal(ask_with(world, "GET /nothing",
                               "Accept: application/problem+json\r\n", NULL),

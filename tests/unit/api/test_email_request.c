@@ -105,6 +105,12 @@ static const struct {
      "/to/1 type\n/to/2 type"},
     {"unknown members", WITH("\"subjekt\":1,\"zzz\":2"),
      "/subjekt unknown_field\n/zzz unknown_field"},
+    {"everything at once",
+     "{\"from\":\"nobody\",\"to\":7,\"cc\":\"x@@y\"," SUBJECT "," TEXT
+     ",\"clas\":\"alert\",\"tags\":[{\"name\":\"a b\",\"value\":\"1\"}],"
+     "\"scheduled_at\":\"soon\",\"sensitive\":1}",
+     "/to type\n/sensitive type\n/clas unknown_field\n/from address_no_at\n"
+     "/tags/0/name tag\n/scheduled_at bad_time"},
     {"a member with a slash", WITH("\"a/b~c\":1"), "/a~1b~0c unknown_field"},
     {"all addresses at once",
      "{\"from\":\"nobody\",\"to\":[\"a@b@c\",\"ok@b.test\",\"\"]," SUBJECT
