@@ -1,6 +1,7 @@
 #include "server/base/json.h"
 
 #include "server/base/clock.h"
+#include "server/base/json_quick.h"
 
 #include <jansson.h>
 
@@ -108,6 +109,7 @@ static void explain(struct error *err, const json_error_t *theirs_err)
 struct json *json_parse(struct str text, struct error *err)
 {
     json_error_t theirs_err;
+    struct json *quick;
     json_t *root;
 
     if (str_starts(text, S("\xef\xbb\xbf"))) {
@@ -120,6 +122,9 @@ struct json *json_parse(struct str text, struct error *err)
     }
     if (!is_shallow(text, err))
         return NULL;
+    quick = json_quick(text);
+    if (quick != NULL)
+        return quick;
     root = json_loadb(text.ptr, text.len,
                       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &theirs_err);
     if (root == NULL)

@@ -1,6 +1,7 @@
 #include "server/base/json.h"
 
 #include "check_cmocka.h"
+#include "server/base/json_quick.h"
 
 enum { OUT_MAX = 1 << 16 };
 
@@ -177,6 +178,71 @@ static void dumping_gives_the_text_again(void **state)
     buf_finish(&buf);
 }
 
+/* What the quick reader takes, and what it leaves to the library. */
+static const struct quick_case {
+    const char *text;
+    bool is_quick;
+} QUICK[] = {
+    {"{\"from\":\"Shop <a@example.com>\",\"to\":[\"b@example.org\"]}", true},
+    {" { \"a\" : [ ] ,\n\t\"b\" : { } , \"c\" : [ { } , [ ] ] } \r\n", true},
+    {"[\"\",\"a\\nb\",\"\\r\\t\\b\\f\\/\\\\\\\"\",\"\\n\"]", true},
+    {"[\"\xe2\x80\xa8\xf0\x9f\x98\x80\x7f\"]", true},
+    {"[0,-0,1,-1,999999999999999999,-999999999999999999]", true},
+    {"[true,false,null]", true},
+    {"\"x\"", true},
+    {"-7", true},
+    {"[\"\\u00e9\"]", false},
+    {"{\"a\\n\":1}", false},
+    {"[1.5,1e3,2E-1]", false},
+    {"[1000000000000000000,-9223372036854775808]", false},
+};
+
+/* The same text inside a list that the library must read. */
+static struct json *by_library(const char *text)
+{
+    struct json *root;
+    struct buf buf;
+
+    buf_init(&buf, OUT_MAX);
+    buf_addf(&buf, "[0.5,%s]", text);
+    assert_null(json_quick(buf_str(&buf)));
+    root = json_parse(buf_str(&buf), NULL);
+    assert_non_null(root);
+    buf_finish(&buf);
+    return root;
+}
+
+static void both_readers_read_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(QUICK); i++) {
+        struct json *quick = json_quick(str_of(QUICK[i].text));
+        struct json *root = by_library(QUICK[i].text);
+        struct buf ours;
+        struct buf theirs;
+
+        assert_int_equal(quick != NULL, QUICK[i].is_quick);
+        buf_init(&ours, OUT_MAX);
+        buf_init(&theirs, OUT_MAX);
+        json_dump(quick, &ours);
+        json_dump(json_at(root, 1), &theirs);
+        if (QUICK[i].is_quick)
+            assert_string_equal(ours.data, theirs.data);
+        json_destroy(&quick);
+        json_destroy(&root);
+        buf_finish(&ours);
+        buf_finish(&theirs);
+    }
+}
+
+/* Faults are the library's to tell. */
+static void the_quick_reader_takes_nothing_bad(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(BAD); i++)
+        assert_null(json_quick(BAD[i].text));
+}
+
 static void writing_nests_and_separates(void **state)
 {
     struct json_out out;
@@ -251,6 +317,8 @@ int main(void)
         cmocka_unit_test(a_root_may_be_any_value),
         cmocka_unit_test(members_come_in_their_order),
         cmocka_unit_test(dumping_gives_the_text_again),
+        cmocka_unit_test(both_readers_read_the_same),
+        cmocka_unit_test(the_quick_reader_takes_nothing_bad),
         cmocka_unit_test(writing_nests_and_separates),
         cmocka_unit_test(every_byte_is_escaped_wherever_it_stands),
     };
