@@ -353,7 +353,6 @@ void queue_key_list(struct queue *queue, struct str owner,
 struct deleting {
     struct queue_call call;
     struct str owner;
-    struct str member;
     queue_answer_fn done;
     void *ctx;
 };

@@ -126,7 +126,9 @@ static struct str copy_text(const struct json *map, const char *name,
 {
     struct str text = json_get_str(map, name);
 
-    return text.len == 0 ? (struct str){0} : arena_copy(arena, text);
+    if (text.len == 0)
+        return (struct str){0};
+    return arena_copy(arena, text);
 }
 
 static void read_detail(const struct json *map, struct arena *arena,

@@ -138,6 +138,7 @@ void held_report(struct held *held, enum task_outcome outcome,
     held->retry_at_ms = retry_at_ms;
     if (outcome == TASK_UNSENT)
         return;
+    CHECK(detail != NULL);
     buf_init(&attempt, ATTEMPT_MAX);
     write_attempt(held, detail, &attempt);
     held->attempt = arena_copy(held->arena, buf_str(&attempt));

@@ -158,18 +158,28 @@ static void on_inbox_list(void *ctx, struct http_request *request)
     reply(request, &body);
 }
 
-static void on_inbox_show(void *ctx, struct http_request *request)
+/* "latest" or a number; NULL when there is no such mail. */
+static const struct inbox_mail *find_mail(const struct dev_http *http,
+                                          struct http_request *request)
 {
-    struct dev_http *http = ctx;
     struct str which = http_param(request, 0);
-    const struct inbox_mail *mail = NULL;
+    const struct inbox_mail *mail;
     uint64_t number;
 
     if (str_eq(which, S("latest")))
-        mail = inbox_newest(http->inbox, query(request, "to"));
-    else if (str_to_u64(which, &number) && number > 0)
-        mail = inbox_next(http->inbox, S(""), number - 1);
-    if (mail == NULL || (!str_eq(which, S("latest")) && mail->number != number))
+        return inbox_newest(http->inbox, query(request, "to"));
+    if (!str_to_u64(which, &number) || number == 0)
+        return NULL;
+    mail = inbox_next(http->inbox, S(""), number - 1);
+    return mail != NULL && mail->number == number ? mail : NULL;
+}
+
+static void on_inbox_show(void *ctx, struct http_request *request)
+{
+    struct dev_http *http = ctx;
+    const struct inbox_mail *mail = find_mail(http, request);
+
+    if (mail == NULL)
         api_problem(NULL, request, 404, "There is no such mail in the inbox.");
     else
         reply_mail(request, mail);
@@ -350,7 +360,7 @@ static void on_hook(void *ctx, struct http_request *request)
     hook->body = text_of(hook->root == NULL ? S("") : http_body(request));
     list_add_last(&http->hooks, &hook->link);
     if (++http->hook_count > HOOKS_MAX)
-        hook_free(http, LIST_FIRST(&http->hooks, struct hook, link));
+        hook_free(http, LIST_MEMBER(http->hooks.next, struct hook, link));
     hook_tell(http, hook);
     buf_init(&body, BODY_MAX);
     buf_add_cstr(&body, "{}");

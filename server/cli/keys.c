@@ -135,7 +135,7 @@ static int run_create(const struct cli_args *args)
 {
     char token[API_TOKEN_SIZE];
     enum queue_status status;
-    struct key_wish wish;
+    struct key_wish wish = {0};
     struct error err;
     struct tool tool;
     struct id id;
