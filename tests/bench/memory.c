@@ -77,6 +77,7 @@ static void rest(int argc, char **argv)
     const char *pids = arg_text(argc, argv, "--pids", NULL);
 
     report("memory", "rest_rss", (double)tree_rss_bytes(pids) / MIB, "MiB");
+    report("memory", "rest_pss", (double)tree_pss_bytes(pids) / MIB, "MiB");
 }
 
 static void queued(int argc, char **argv)

@@ -54,6 +54,24 @@ static double rss(unsigned long pid)
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
+static double pss(unsigned long pid)
+{
+    char path[64];
+    char line[256];
+    unsigned long kib = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%lu/smaps_rollup", pid);
+    file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    while (kib == 0 && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "Pss: %lu kB", &kib) != 1)
+            kib = 0;
+    fclose(file);
+    return (double)kib * 1024;
+}
+
 static double cpu(unsigned long pid)
 {
     char path[64];
@@ -80,6 +98,11 @@ static double cpu(unsigned long pid)
 uint64_t tree_rss_bytes(const char *pids)
 {
     return (uint64_t)over_all(pids, rss);
+}
+
+uint64_t tree_pss_bytes(const char *pids)
+{
+    return (uint64_t)over_all(pids, pss);
 }
 
 double tree_cpu_s(const char *pids)
