@@ -1,0 +1,159 @@
+#include "server/base/config_loading.h"
+
+#include "server/base/nearest.h"
+
+#include <string.h>
+
+/* The nth repeated table. */
+static const struct config_block *nth_block(const struct config_loading *l,
+                                            const char *name, size_t n)
+{
+    const struct config_block *b = l->config->blocks;
+
+    for (;; b = b->next) {
+        CHECK(b != NULL);
+        if (strcmp(b->section->name, name) == 0 && n-- == 0)
+            return b;
+    }
+}
+
+/* Where a key was set, or else where its table begins. */
+static struct config_origin origin_of(const struct config_block *block,
+                                      const char *name)
+{
+    ptrdiff_t key = config_key_find(block->section, str_of(name));
+
+    CHECK(key >= 0);
+    return block->settings[key].is_set ? block->settings[key].origin
+                                       : block->origin;
+}
+
+static void check_login(struct config_loading *l,
+                        const struct config_upstream *u,
+                        const struct config_block *block)
+{
+    bool has_login = *u->username != '\0' && *u->password != '\0';
+
+    if (*u->username != '\0' && *u->password == '\0')
+        config_problem(l, origin_of(block, "username"),
+                       "username needs a password_file");
+    if (*u->username == '\0' && *u->password != '\0')
+        config_problem(l, origin_of(block, "password_file"),
+                       "password_file needs a username");
+    if (u->auth != AUTH_AUTO && u->auth != AUTH_NONE && !has_login)
+        config_problem(l, origin_of(block, "auth"),
+                       "auth needs a username and a password_file");
+    if (has_login && u->auth != AUTH_NONE && u->tls == TLS_OFF &&
+        !u->auth_in_clear)
+        config_problem(l, origin_of(block, "tls"),
+                       "the password would go in the clear: use TLS, or set "
+                       "auth_in_clear = true");
+}
+
+/* What was set, but wrongly, has had its problem told. */
+static bool is_missing(const struct config_block *block, const char *name)
+{
+    ptrdiff_t key = config_key_find(block->section, str_of(name));
+    const struct config_setting *setting = &block->settings[key];
+
+    CHECK(key >= 0);
+    return !setting->is_set ||
+           (setting->value.text.len == 0 && setting->value.count == 0);
+}
+
+static void check_upstreams(struct config_loading *l)
+{
+    const struct config_upstream *all = l->config->upstreams;
+
+    for (size_t i = 0; i < l->config->upstream_count; i++) {
+        const struct config_block *block = nth_block(l, "upstream", i);
+
+        if (is_missing(block, "name"))
+            config_problem(l, origin_of(block, "name"),
+                           "[[upstream]] needs a name");
+        if (is_missing(block, "host"))
+            config_problem(l, origin_of(block, "host"),
+                           "[[upstream]] needs a host");
+        for (size_t k = 0; k < i && *all[i].name != '\0'; k++)
+            if (strcmp(all[i].name, all[k].name) == 0)
+                config_problem(l, origin_of(block, "name"),
+                               "there is an [[upstream]] \"%s\" already",
+                               all[i].name);
+        check_login(l, &all[i], block);
+    }
+}
+
+static bool is_upstream(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->upstream_count; i++)
+        if (strcmp(config->upstreams[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void unknown_upstream(struct config_loading *l, const char *name,
+                             struct config_origin origin)
+{
+    size_t count = l->config->upstream_count;
+    const char **names = ARENA_ARRAY(l->arena, const char *, count);
+    const char *nearest;
+
+    for (size_t i = 0; i < count; i++)
+        names[i] = l->config->upstreams[i].name;
+    nearest = nearest_name(str_of(name), names, count);
+    config_problem(l, origin, "there is no [[upstream]] \"%s\"%s%s%s", name,
+                   nearest == NULL ? "" : "; did you mean \"",
+                   nearest == NULL ? "" : nearest,
+                   nearest == NULL ? "" : "\"?");
+}
+
+static void check_route(struct config_loading *l,
+                        const struct config_route *route,
+                        const struct config_block *block)
+{
+    struct config_origin origin = origin_of(block, "upstreams");
+
+    if (is_missing(block, "upstreams"))
+        config_problem(l, origin, "[[route]] needs upstreams");
+    for (size_t i = 0; i < route->upstreams.count; i++) {
+        const char *name = route->upstreams.items[i];
+
+        if (!is_upstream(l->config, name))
+            unknown_upstream(l, name, origin);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(name, route->upstreams.items[k]) == 0)
+                config_problem(l, origin, "\"%s\" stands here twice", name);
+    }
+}
+
+static bool is_default(const struct config_route *route)
+{
+    return *route->class == '\0' && *route->from_domain == '\0' &&
+           *route->to_domain == '\0' && *route->tag == '\0';
+}
+
+static void check_routes(struct config_loading *l)
+{
+    const struct config_route *all = l->config->routes;
+
+    for (size_t i = 0; i < l->config->route_count; i++) {
+        const struct config_block *block = nth_block(l, "route", i);
+
+        check_route(l, &all[i], block);
+        if (i > 0 && is_default(&all[i - 1]))
+            config_problem(
+                l, block->origin,
+                "never used: the [[route]] before it takes all mail");
+        for (size_t k = 0; k < i && *all[i].name != '\0'; k++)
+            if (strcmp(all[i].name, all[k].name) == 0)
+                config_problem(l, origin_of(block, "name"),
+                               "there is a [[route]] \"%s\" already",
+                               all[i].name);
+    }
+}
+
+void config_check(struct config_loading *l)
+{
+    check_upstreams(l);
+    check_routes(l);
+}

@@ -1,0 +1,103 @@
+#include "server/base/config_loading.h"
+
+#include "server/base/codec.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LINE_SHOWN_MAX = 200 };
+
+void config_problem(struct config_loading *l, struct config_origin origin,
+                    const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    if (l->problem_count++ >= CONFIG_PROBLEMS_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    l->problems[l->problem_count - 1] = (struct config_problem){
+        .origin = origin,
+        .number = l->problem_count,
+        .text = arena_cstr(l->arena, str_of(text)),
+    };
+}
+
+void config_toml_problem(void *ctx, struct toml_place place, const char *text)
+{
+    config_problem(ctx, (struct config_origin){.place = place}, "%s", text);
+}
+
+/* The file's first, by their places. */
+static int compare_problems(const void *a, const void *b)
+{
+    const struct config_problem *x = a;
+    const struct config_problem *y = b;
+    bool x_later = x->origin.variable != NULL;
+    bool y_later = y->origin.variable != NULL;
+
+    if (x_later != y_later)
+        return x_later - y_later;
+    if (x->origin.place.line != y->origin.place.line)
+        return x->origin.place.line < y->origin.place.line ? -1 : 1;
+    if (x->origin.place.column != y->origin.place.column)
+        return x->origin.place.column < y->origin.place.column ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
+}
+
+static struct str line_of(struct str text, unsigned number)
+{
+    struct str line = S("");
+
+    while (number-- > 0)
+        if (!str_cut(&text, '\n', &line))
+            return S("");
+    return str_ends(line, S("\r")) ? str_slice(line, 0, line.len - 1) : line;
+}
+
+/* The line with a caret below the column. A line that is very long, or holds
+ * a URL with a password, is better not shown. */
+static void print_line(struct arena *arena, struct str line, unsigned column,
+                       struct buf *out)
+{
+    ptrdiff_t url = str_find(line, S("://"), 0);
+    char *shown;
+
+    if (line.len > LINE_SHOWN_MAX ||
+        (url >= 0 && str_index(line, '@', (size_t)url) >= 0))
+        return;
+    shown = arena_cstr(arena, line);
+    for (size_t i = 0; i < line.len; i++)
+        if (shown[i] == '\t')
+            shown[i] = ' '; /* as wide as it is counted */
+    utf8_clean_add(out, str_make(shown, line.len), LINE_SHOWN_MAX);
+    buf_addf(out, "\n%*s^\n", (int)column - 1, "");
+}
+
+void config_print_problems(struct config_loading *l, struct buf *out)
+{
+    size_t count = l->problem_count < CONFIG_PROBLEMS_MAX ? l->problem_count
+                                                          : CONFIG_PROBLEMS_MAX;
+
+    qsort(l->problems, count, sizeof l->problems[0], compare_problems);
+    for (size_t i = 0; i < count; i++) {
+        const struct config_problem *p = &l->problems[i];
+
+        if (p->origin.variable != NULL) {
+            buf_addf(out, "%s: %s\n", p->origin.variable, p->text);
+        } else if (p->origin.place.line == 0) {
+            buf_addf(out, "%s: %s\n", l->name, p->text);
+        } else {
+            buf_addf(out, "%s:%u:%u: %s\n", l->name, p->origin.place.line,
+                     p->origin.place.column, p->text);
+            print_line(l->arena, line_of(l->text, p->origin.place.line),
+                       p->origin.place.column, out);
+        }
+    }
+    if (count < l->problem_count)
+        buf_addf(out, "%s: %zu more problems\n", l->name,
+                 l->problem_count - count);
+}
