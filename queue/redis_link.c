@@ -14,10 +14,7 @@ enum {
     BACKOFF_MIN_MS = 20,
     BACKOFF_MAX_MS = 500, /* deliveries resume within 2 s of Redis' return */
     CONNECT_BUDGET_MS = 800,
-    COMMAND_MAX = 4 << 20,
-    /* Room before the arguments for "*N", EVALSHA and the hash. */
-    HEAD_SIZE = 96,
-    SHA_LEN = 40,
+    SCRIPT_TEXT_MAX = 1 << 20,
 };
 
 /* A command under way. hiredis holds it until its reply is read or its
@@ -59,166 +56,11 @@ struct redis_link {
     struct task refuse;
     struct timer timer; /* next attempt, or the limit of this one */
     int64_t backoff_ms;
-    char sha[SCRIPT_COUNT][SHA_LEN + 1];
+    char sha[SCRIPT_COUNT][SCRIPT_SHA_LEN + 1];
     struct series *seconds[SCRIPT_COUNT]; /* made on first use */
     unsigned loading;  /* during LINK_GREETING: script whose hash is next */
     struct error lost; /* why the last connection ended */
 };
-
-/* --- replies --- */
-
-static const redisReply *raw(const struct reply *reply)
-{
-    return (const redisReply *)(const void *)reply;
-}
-
-enum reply_type reply_type(const struct reply *reply)
-{
-    if (reply == NULL)
-        return REPLY_NONE;
-    switch (raw(reply)->type) {
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-        return REPLY_TEXT;
-    case REDIS_REPLY_INTEGER:
-        return REPLY_INT;
-    case REDIS_REPLY_ARRAY:
-        return REPLY_LIST;
-    case REDIS_REPLY_ERROR:
-        return REPLY_ERROR;
-    default:
-        return REPLY_NIL;
-    }
-}
-
-struct str reply_str(const struct reply *reply)
-{
-    enum reply_type type = reply_type(reply);
-
-    if (type != REPLY_TEXT && type != REPLY_ERROR)
-        return S("");
-    return str_make(raw(reply)->str, raw(reply)->len);
-}
-
-static int64_t decimal(struct str text)
-{
-    bool negative = str_starts(text, S("-"));
-    uint64_t value;
-
-    if (!str_to_u64(str_from(text, negative ? 1 : 0), &value) ||
-        value > INT64_MAX)
-        return 0;
-    return negative ? -(int64_t)value : (int64_t)value;
-}
-
-int64_t reply_int(const struct reply *reply)
-{
-    if (reply_type(reply) == REPLY_INT)
-        return raw(reply)->integer;
-    return decimal(reply_str(reply));
-}
-
-size_t reply_count(const struct reply *reply)
-{
-    return reply_type(reply) == REPLY_LIST ? raw(reply)->elements : 0;
-}
-
-const struct reply *reply_at(const struct reply *reply, size_t index)
-{
-    if (index >= reply_count(reply))
-        return NULL;
-    return (const struct reply *)(const void *)raw(reply)->element[index];
-}
-
-bool reply_is_error(const struct reply *reply, const char *word)
-{
-    struct str text = reply_str(reply);
-    struct str first;
-
-    return reply_type(reply) == REPLY_ERROR && str_cut(&text, ' ', &first) &&
-           str_eq(first, str_of(word));
-}
-
-/* --- commands --- */
-
-static void command_begin(struct redis_command *command)
-{
-    *command = (struct redis_command){.script = -1};
-    buf_init(&command->args, COMMAND_MAX);
-    CHECK(buf_space(&command->args, HEAD_SIZE) != NULL);
-    buf_grown(&command->args, HEAD_SIZE);
-}
-
-void command_init(struct redis_command *command, const char *name)
-{
-    command_begin(command);
-    command_add_cstr(command, name);
-}
-
-void command_init_script(struct redis_command *command, enum script script,
-                         struct str partition_prefix)
-{
-    command_begin(command);
-    command->script = (int)script;
-    command_add_int(command, 1);
-    command_add(command, partition_prefix);
-}
-
-void command_add(struct redis_command *command, struct str arg)
-{
-    buf_addf(&command->args, "$%zu\r\n", arg.len);
-    buf_add(&command->args, arg);
-    buf_add_cstr(&command->args, "\r\n");
-    command->count++;
-}
-
-void command_add_cstr(struct redis_command *command, const char *arg)
-{
-    command_add(command, str_of(arg));
-}
-
-void command_add_int(struct redis_command *command, int64_t arg)
-{
-    command_addf(command, "%lld", (long long)arg);
-}
-
-void command_addf(struct redis_command *command, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    int len;
-
-    va_start(args, format);
-    len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    CHECK(len >= 0 && (size_t)len < sizeof text);
-    command_add(command, str_make(text, (size_t)len));
-}
-
-void command_finish(struct redis_command *command)
-{
-    buf_finish(&command->args);
-}
-
-/* The command as it goes over the wire: the head is written into the room
- * that was left before the arguments. */
-static struct str command_bytes(struct redis_link *link,
-                                struct redis_command *command)
-{
-    char head[HEAD_SIZE];
-    size_t len;
-
-    CHECK(!command->args.full);
-    if (command->script < 0)
-        len = (size_t)snprintf(head, sizeof head, "*%zu\r\n", command->count);
-    else
-        len = (size_t)snprintf(
-            head, sizeof head, "*%zu\r\n$7\r\nEVALSHA\r\n$%d\r\n%s\r\n",
-            command->count + 2, SHA_LEN, link->sha[command->script]);
-    CHECK(len < sizeof head);
-    memcpy(command->args.data + HEAD_SIZE - len, head, len);
-    return str_from(buf_str(&command->args), HEAD_SIZE - len);
-}
 
 /* --- hiredis on our loop --- */
 
@@ -463,7 +305,7 @@ static void command_init_load(struct redis_command *command, unsigned script)
 {
     struct buf text;
 
-    buf_init(&text, COMMAND_MAX);
+    buf_init(&text, SCRIPT_TEXT_MAX);
     script_add_text((enum script)script, &text);
     command_init(command, "SCRIPT");
     command_add_cstr(command, "LOAD");
@@ -508,7 +350,9 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
 static void request_send(struct request *request)
 {
     struct redis_link *link = request->owner;
-    struct str bytes = command_bytes(link, &request->command);
+    int script = request->command.script;
+    struct str bytes =
+        command_bytes(&request->command, script < 0 ? NULL : link->sha[script]);
 
     if (redisAsyncFormattedCommand(link->ac, on_reply, request, bytes.ptr,
                                    bytes.len) != REDIS_OK) {
@@ -596,11 +440,11 @@ static void on_script_loaded(void *ctx, const struct reply *reply,
 
     if (link->state != LINK_GREETING || reply == NULL)
         return;
-    if (sha.len != SHA_LEN) {
+    if (sha.len != SCRIPT_SHA_LEN) {
         on_greeted(link, reply, why);
         return;
     }
-    memcpy(link->sha[link->loading], sha.ptr, SHA_LEN);
+    memcpy(link->sha[link->loading], sha.ptr, SCRIPT_SHA_LEN);
     link->loading = script_next(link->loading + 1);
 }
 

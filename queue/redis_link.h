@@ -9,6 +9,8 @@
  *
  * hiredis 0.14: after an error it frees its context as soon as the pending
  * callbacks have run, so a link forgets a context at the first sign of loss.
+ * redis_reply.c reads replies, redis_command.c writes commands, redis_address.c
+ * reads redis.url.
  */
 #ifndef QUEUE_REDIS_LINK_H
 #define QUEUE_REDIS_LINK_H
@@ -64,6 +66,10 @@ void command_add_int(struct redis_command *command, int64_t arg);
 void command_addf(struct redis_command *command, const char *format, ...)
     PRINTF_LIKE(2, 3);
 void command_finish(struct redis_command *command); /* one never sent */
+/* For the link: as it goes over the wire. sha: of a script, else NULL. Valid
+ * until the command's end. */
+enum { SCRIPT_SHA_LEN = 40 };
+struct str command_bytes(struct redis_command *command, const char *sha);
 
 /* --- links --- */
 

@@ -55,7 +55,7 @@ static struct mail_log *log_of(struct chaos *chaos, const struct id *id)
     return NULL;
 }
 
-/* ---- a child's worker --------------------------------------------------- */
+/* --- a child's worker --- */
 
 static size_t child_room(void *ctx, struct str route, unsigned lane)
 {
@@ -171,7 +171,7 @@ static void act(struct child *child)
     }
 }
 
-/* ---- disasters ---------------------------------------------------------- */
+/* --- disasters --- */
 
 static void on_released(void *ctx, bool ok)
 {
@@ -224,7 +224,7 @@ static void strike(struct chaos *chaos)
     }
 }
 
-/* ---- the run ------------------------------------------------------------ */
+/* --- the run --- */
 
 static void store_mails(struct chaos *chaos)
 {

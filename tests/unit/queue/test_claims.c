@@ -17,7 +17,7 @@ static const char *state_of(const struct mail *mail)
     return redis_ask("HGET ph:{0}:d:%s:0 s", mail->id.text);
 }
 
-/* ---- the way of a mail -------------------------------------------------- */
+/* --- the way of a mail --- */
 
 static void from_claim_to_history(void **state)
 {
@@ -63,7 +63,7 @@ static void from_claim_to_history(void **state)
                            "\"t\":\"email.sent\""));
 }
 
-/* ---- wake tokens: each way to lose one ---------------------------------- */
+/* --- wake tokens: each way to lose one --- */
 
 /* Longer than a test runs: nothing happens by heartbeat. */
 enum { NO_HEARTBEAT_MS = 600000 };
@@ -235,7 +235,7 @@ static void a_retry_comes_when_it_is_due(void **state)
     assert_int_equal(worker.claims[1]->attempt, 2);
 }
 
-/* ---- lost connections --------------------------------------------------- */
+/* --- lost connections --- */
 
 static void a_child_goes_on_after_an_outage(void **state)
 {
@@ -306,7 +306,7 @@ static void an_unknown_epoch_registers_again(void **state)
     assert_string_equal(redis_ask("ZCARD ph:{0}:workers"), "1");
 }
 
-/* ---- marks -------------------------------------------------------------- */
+/* --- marks --- */
 
 static unsigned calls_of_script(void)
 {
@@ -392,7 +392,7 @@ static void a_report_ends_the_mark(void **state)
     assert_int_equal(marked.count, 0);
 }
 
-/* ---- order -------------------------------------------------------------- */
+/* --- order --- */
 
 static void store(struct world *world, const char *owner,
                   enum mail_class mail_class, unsigned count)
@@ -466,7 +466,7 @@ static void owners_share_a_lane(void **state)
     assert_int_equal(count_claims(&worker, "loud", 2), 16);
 }
 
-/* ---- contents ----------------------------------------------------------- */
+/* --- contents --- */
 
 static void recipients_share_one_record(void **state)
 {
@@ -543,7 +543,7 @@ static void what_cannot_be_read_waits_for_others(void **state)
     assert_string_equal(redis_ask("HGET ph:{0}:d:%s:0 a", mail.id.text), "nil");
 }
 
-/* ---- routes of an older configuration ----------------------------------- */
+/* --- routes of an older configuration --- */
 
 static void an_unknown_route_is_matched_anew(void **state)
 {
@@ -593,7 +593,7 @@ static void a_stuck_route_expires_its_mail(void **state)
                         "0");
 }
 
-/* ---- the end of a child ------------------------------------------------- */
+/* --- the end of a child --- */
 
 static void a_drained_child_is_gone(void **state)
 {

@@ -1,0 +1,278 @@
+#include "queue/claims_core.h"
+
+#include "server/base/clock.h"
+#include "server/base/codec.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LATER_MS = 5000, /* a mail that this process cannot read */
+    NO_ROUTE_MS = 60000,
+    FIELDS_MAX = 4096,
+    REPLY_KEPT_MAX = 120,
+};
+
+/* --- claims and results --- */
+
+void claim_destroy(struct claim *claim)
+{
+    if (claim->mark != NULL)
+        claim->mark->claim = NULL;
+    if (!claim->is_told && claim->slot != NO_SLOT)
+        claim->claims->untold[claim->slot]--;
+    list_remove(&claim->link);
+    content_leave(&claim->content);
+    free(claim->route);
+    free(claim);
+}
+
+void result_destroy(struct result *result)
+{
+    list_remove(&result->link);
+    buf_finish(&result->outcome);
+    buf_finish(&result->fields);
+    free(result);
+}
+
+/* Ends the claim. */
+static struct result *result_create(struct claim *claim, char kind,
+                                    int64_t due_ms)
+{
+    struct result *result = xcalloc(1, sizeof *result);
+
+    memcpy(result->id, claim->id, sizeof result->id);
+    memcpy(result->token, claim->token, sizeof result->token);
+    result->kind = kind;
+    result->due_ms = due_ms;
+    buf_init(&result->outcome, FIELDS_MAX);
+    buf_init(&result->fields, FIELDS_MAX);
+    list_add_last(&claim->claims->results, &result->link);
+    claims_plan_turn(claim->claims);
+    claim_destroy(claim);
+    return result;
+}
+
+/* What the history keeps of the reply, as the inside of a JSON list. */
+static void write_outcome(const struct event_detail *detail, struct buf *out)
+{
+    struct str reply = detail->response;
+    struct json_out json;
+
+    if (detail->code == 0 && detail->response.len == 0)
+        return;
+    reply.len = utf8_cut(reply, REPLY_KEPT_MAX);
+    json_out_init(&json, out);
+    json_open_list(&json);
+    json_put_int(&json, detail->code);
+    json_put_str(&json, detail->enhanced_code);
+    json_put_str(&json, reply);
+    json_close_list(&json);
+    buf_truncate(out, out->len - 1);
+    buf_consume(out, 1);
+}
+
+static void result_tell(struct result *result,
+                        const struct event_detail *detail)
+{
+    if (detail == NULL)
+        return;
+    write_outcome(detail, &result->outcome);
+    event_detail_write(detail, &result->fields);
+    CHECK(!result->outcome.full && !result->fields.full);
+}
+
+static char outcome_kind(enum outcome outcome)
+{
+    static const char kinds[] = {
+        [OUTCOME_SENT] = 's',    [OUTCOME_SOFT] = 'o',
+        [OUTCOME_EXPIRED] = 'e', [OUTCOME_BOUNCED] = 'b',
+        [OUTCOME_FAILED] = 'f',  [OUTCOME_UNSENT] = 'n',
+        [OUTCOME_UNKNOWN] = 'u',
+    };
+
+    CHECK(outcome < COUNT_OF(kinds));
+    return kinds[outcome];
+}
+
+void queue_report(struct queue *queue, struct queue_claim *pub,
+                  enum outcome outcome, int64_t retry_at_ms, bool final_route,
+                  const struct event_detail *detail)
+{
+    struct claim *claim = CONTAINER_OF(pub, struct claim, pub);
+    struct result *result;
+
+    CHECK(claim->claims == queue->claims && claim->is_told);
+    result = result_create(claim, outcome_kind(outcome), retry_at_ms);
+    result->final_route = final_route;
+    result_tell(result, detail);
+}
+
+/* --- what was claimed --- */
+
+size_t claims_slot(const struct claims *claims, struct str route, unsigned lane)
+{
+    for (size_t i = 0; i < claims->worker->route_count; i++)
+        if (str_eq(claims->worker->routes[i], route))
+            return i * LANE_COUNT + lane;
+    return NO_SLOT;
+}
+
+/* The mail is on a route of an older configuration. */
+static void reroute(struct claim *claim)
+{
+    struct claims *claims = claim->claims;
+    const struct queue_worker *worker = claims->worker;
+    struct str route =
+        worker->reroute(worker->ctx, claim->pub.record, claim->pub.number);
+    struct result *result;
+
+    if (route.len > 0) {
+        result = result_create(claim, 'm', 0);
+        buf_add(&result->outcome, route);
+        return;
+    }
+    log_write(LOG_ERROR, LOG_QUEUE_NO_ROUTE,
+              log_str("email", id_str(&claim->pub.email)),
+              log_str("route", claim->pub.route));
+    result_create(claim, 'w', clock_wall_ms() + NO_ROUTE_MS);
+}
+
+static void unreadable(struct claim *claim)
+{
+    const struct content *content = claim->content.content;
+    bool is_lost = content->state == CONTENT_LOST;
+    struct event_detail detail = {.reason = S("content_lost")};
+
+    /* A mail that was canceled meanwhile looks like a lost one: the turn
+     * knows, and refuses the result. */
+    log_write(is_lost ? LOG_WARN : LOG_ERROR, LOG_QUEUE_UNREADABLE,
+              log_str("email", id_str(&claim->pub.email)),
+              log_error(&content->why));
+    if (is_lost)
+        result_tell(result_create(claim, 'f', 0), &detail);
+    else
+        result_create(claim, 'n', clock_wall_ms() + LATER_MS);
+}
+
+static void on_content(void *ctx)
+{
+    struct claim *claim = ctx;
+    struct claims *claims = claim->claims;
+    const struct content *content = claim->content.content;
+
+    if (content->state != CONTENT_READY) {
+        unreadable(claim);
+        return;
+    }
+    claim->pub.record = content->record;
+    claim->pub.attachments = content->attachments;
+    if (claim->slot == NO_SLOT) {
+        reroute(claim);
+        return;
+    }
+    claims->untold[claim->slot]--;
+    claim->is_told = true;
+    if (claims->is_stopping)
+        queue_report(claims->queue, &claim->pub, OUTCOME_UNSENT, 0, false,
+                     NULL);
+    else
+        claims->worker->claimed(claims->worker->ctx, &claim->pub);
+}
+
+/* The fields of turn.lua's claim. */
+enum {
+    CLAIM_ID,
+    CLAIM_TOKEN,
+    CLAIM_LANE,
+    CLAIM_ROUTE,
+    CLAIM_ATTEMPT,
+    CLAIM_GENERATION,
+    CLAIM_DUP,
+    CLAIM_ON_UNKNOWN,
+    CLAIM_FIRST,
+    CLAIM_EXPIRES,
+    CLAIM_HAS_DEADLINE,
+    CLAIM_CHUNKS,
+    CLAIM_JOB_CHUNKS,
+    CLAIM_FIELDS
+};
+
+static enum on_unknown on_unknown_of(struct str letter)
+{
+    if (str_eq(letter, S("h")))
+        return ON_UNKNOWN_HOLD;
+    return str_eq(letter, S("f")) ? ON_UNKNOWN_FAIL : ON_UNKNOWN_RETRY;
+}
+
+static bool put_text(char *out, size_t size, struct str text)
+{
+    if (text.len >= size)
+        return false;
+    memcpy(out, text.ptr, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+static bool claim_read(struct claim *claim, const struct reply *entry)
+{
+    struct queue_claim *pub = &claim->pub;
+    struct str id = reply_str(reply_at(entry, CLAIM_ID));
+    struct str route = reply_str(reply_at(entry, CLAIM_ROUTE));
+    uint64_t number;
+
+    if (reply_count(entry) != CLAIM_FIELDS ||
+        !put_text(claim->id, sizeof claim->id, id) ||
+        !put_text(claim->token, sizeof claim->token,
+                  reply_str(reply_at(entry, CLAIM_TOKEN))) ||
+        !id_parse(str_slice(id, 0, ID_LEN), &pub->email) ||
+        !str_to_u64(str_from(id, ID_LEN + 1), &number) || number > UINT16_MAX)
+        return false;
+    pub->number = (unsigned)number;
+    pub->lane = (unsigned)reply_int(reply_at(entry, CLAIM_LANE)) % LANE_COUNT;
+    claim->route = xmemdup0(route.ptr, route.len);
+    pub->route = str_make(claim->route, route.len);
+    pub->attempt = (unsigned)reply_int(reply_at(entry, CLAIM_ATTEMPT));
+    pub->generation = (unsigned)reply_int(reply_at(entry, CLAIM_GENERATION));
+    pub->possible_duplicate = reply_int(reply_at(entry, CLAIM_DUP)) != 0;
+    pub->on_unknown =
+        on_unknown_of(reply_str(reply_at(entry, CLAIM_ON_UNKNOWN)));
+    pub->accepted_ms = reply_int(reply_at(entry, CLAIM_FIRST));
+    pub->expires_ms = reply_int(reply_at(entry, CLAIM_EXPIRES));
+    if (reply_int(reply_at(entry, CLAIM_HAS_DEADLINE)) != 0)
+        pub->deadline_ms = pub->expires_ms;
+    return true;
+}
+
+/* The record that the turn brought along; empty: none. */
+static struct str find_content(const struct reply *contents,
+                               const struct id *email)
+{
+    for (size_t i = 0; i + 1 < reply_count(contents); i += 2)
+        if (str_eq(reply_str(reply_at(contents, i)), id_str(email)))
+            return reply_str(reply_at(contents, i + 1));
+    return S("");
+}
+
+void claim_take(struct claims *claims, const struct reply *entry,
+                const struct reply *contents)
+{
+    struct claim *claim = xcalloc(1, sizeof *claim);
+
+    claim->claims = claims;
+    CHECK(claim_read(claim, entry)); /* our own script wrote it */
+    list_add_last(&claims->held, &claim->link);
+    claim->slot = claims_slot(claims, claim->pub.route, claim->pub.lane);
+    if (claim->slot != NO_SLOT)
+        claims->untold[claim->slot]++;
+    claim->content.ready = on_content;
+    claim->content.ctx = claim;
+    if (content_join(&claims->contents, &claim->pub.email,
+                     find_content(contents, &claim->pub.email),
+                     (unsigned)reply_int(reply_at(entry, CLAIM_CHUNKS)),
+                     (unsigned)reply_int(reply_at(entry, CLAIM_JOB_CHUNKS)),
+                     &claim->content))
+        on_content(claim);
+}

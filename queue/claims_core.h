@@ -1,0 +1,125 @@
+/* claims_core.h - what the files behind claims.h share.
+ *
+ * claim.c      claims and their results, as Redis tells and is told of them
+ * turn.c       a child's turn: when it is sent, what goes in, what comes out
+ * marks.c      the write-ahead marks
+ * claims.c     life: registering, stopping; release by the supervisor
+ */
+#ifndef QUEUE_CLAIMS_CORE_H
+#define QUEUE_CLAIMS_CORE_H
+
+#include "queue/content.h"
+#include "queue/wake.h"
+
+enum {
+    CLAIMS_PARTITION = 0, /* the one of schema 1 */
+    CLAIM_TOKEN_SIZE = 48,
+    CLAIM_ID_SIZE = ID_SIZE + 12,
+};
+
+/* A slot is a route and a lane: route * LANE_COUNT + lane. */
+#define NO_SLOT SIZE_MAX
+
+struct mark;
+
+struct claim {
+    struct queue_claim pub;
+    struct list link; /* of claims.held */
+    struct claims *claims;
+    char id[CLAIM_ID_SIZE]; /* "email:number" */
+    char token[CLAIM_TOKEN_SIZE];
+    char *route; /* owned */
+    size_t slot; /* route and lane; NO_SLOT: the configuration lacks it */
+    struct content_user content;
+    bool is_told;      /* the worker has it */
+    struct mark *mark; /* while it is not answered */
+};
+
+/* Lives until Redis has answered; its claim may end before: NULL then. */
+struct mark {
+    struct list link; /* of claims.marks or mark_batch.marks */
+    struct claim *claim;
+    queue_mark_fn fn;
+    void *ctx;
+};
+
+/* What became of a claim; kept until Redis has taken it. */
+struct result {
+    struct list link; /* of claims.results or claims.sent */
+    char id[CLAIM_ID_SIZE];
+    char token[CLAIM_TOKEN_SIZE];
+    char kind; /* of turn.lua */
+    bool final_route;
+    int64_t due_ms;
+    struct buf outcome; /* code,"enhanced","reply"; or the new route */
+    struct buf fields;  /* of the event */
+};
+
+enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };
+
+struct claims {
+    struct queue *queue;
+    struct queue_part part;
+    const struct queue_worker *worker;
+    struct wake *wake;
+    struct contents contents;
+    enum claims_state state;
+    char epoch[17];
+    char old_epoch[17]; /* given up, not yet told to Redis; "" none */
+    uint64_t next_token;
+    struct list held;
+    size_t *untold;      /* by slot: claimed, but the worker cannot know yet */
+    struct list results; /* to be sent */
+    struct list sent;    /* with the turn under way */
+    struct list marks;   /* to be sent */
+    struct list mark_batches;
+    struct task turn_task;
+    struct task mark_task;
+    struct timer heartbeat;
+    struct timer due;
+    bool turn_is_under_way;
+    bool registering_is_under_way;
+    bool ask; /* there may be work */
+    bool heartbeat_is_due;
+    unsigned turns;
+    char **unknown_routes; /* in Redis, but not in the configuration */
+    size_t unknown_count;
+    /* Stopping. */
+    bool is_stopping;
+    bool is_leaving; /* the last call is under way */
+    struct timer drain;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+/* claims.c */
+int64_t claims_lease_ms(const struct claims *claims);
+int64_t claims_budget_ms(const struct claims *claims); /* of a script */
+void claims_add_keeps(const struct claims *claims,
+                      struct redis_command *command);
+void claims_register(struct claims *claims);
+void claims_leave_if_done(struct claims *claims);
+
+/* claim.c */
+/* NO_SLOT: the configuration has no such route. */
+size_t claims_slot(const struct claims *claims, struct str route,
+                   unsigned lane);
+/* One of turn.lua's claims; contents are those of the same answer. */
+void claim_take(struct claims *claims, const struct reply *entry,
+                const struct reply *contents);
+void claim_destroy(struct claim *claim);
+void result_destroy(struct result *result);
+
+/* turn.c */
+void claims_on_turn_task(void *claims);
+void claims_plan_turn(struct claims *claims);
+void claims_ask(void *claims); /* a turn: there may be work */
+void claims_wait_for_work(struct claims *claims); /* where there is room */
+void claims_put_back_results(struct claims *claims);
+void claims_forget_routes(struct claims *claims);
+
+/* marks.c */
+void claims_on_mark_task(void *claims);
+void marks_close(struct claims *claims); /* without a callback */
+
+#endif

@@ -1,0 +1,89 @@
+#include "queue/redis_link.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* RESP, the protocol of Redis: https://redis.io/topics/protocol */
+
+enum {
+    COMMAND_MAX = 4 << 20,
+    /* Room before the arguments for "*N", EVALSHA and the hash. */
+    HEAD_SIZE = 96,
+};
+
+static void command_begin(struct redis_command *command)
+{
+    *command = (struct redis_command){.script = -1};
+    buf_init(&command->args, COMMAND_MAX);
+    CHECK(buf_space(&command->args, HEAD_SIZE) != NULL);
+    buf_grown(&command->args, HEAD_SIZE);
+}
+
+void command_init(struct redis_command *command, const char *name)
+{
+    command_begin(command);
+    command_add_cstr(command, name);
+}
+
+void command_init_script(struct redis_command *command, enum script script,
+                         struct str partition_prefix)
+{
+    command_begin(command);
+    command->script = (int)script;
+    command_add_int(command, 1);
+    command_add(command, partition_prefix);
+}
+
+void command_add(struct redis_command *command, struct str arg)
+{
+    buf_addf(&command->args, "$%zu\r\n", arg.len);
+    buf_add(&command->args, arg);
+    buf_add_cstr(&command->args, "\r\n");
+    command->count++;
+}
+
+void command_add_cstr(struct redis_command *command, const char *arg)
+{
+    command_add(command, str_of(arg));
+}
+
+void command_add_int(struct redis_command *command, int64_t arg)
+{
+    command_addf(command, "%lld", (long long)arg);
+}
+
+void command_addf(struct redis_command *command, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    CHECK(len >= 0 && (size_t)len < sizeof text);
+    command_add(command, str_make(text, (size_t)len));
+}
+
+void command_finish(struct redis_command *command)
+{
+    buf_finish(&command->args);
+}
+
+/* The head is written into the room that was left before the arguments. */
+struct str command_bytes(struct redis_command *command, const char *sha)
+{
+    char head[HEAD_SIZE];
+    size_t len;
+
+    CHECK(!command->args.full && (sha != NULL) == (command->script >= 0));
+    if (sha == NULL)
+        len = (size_t)snprintf(head, sizeof head, "*%zu\r\n", command->count);
+    else
+        len = (size_t)snprintf(head, sizeof head,
+                               "*%zu\r\n$7\r\nEVALSHA\r\n$%d\r\n%s\r\n",
+                               command->count + 2, SCRIPT_SHA_LEN, sha);
+    CHECK(len < sizeof head);
+    memcpy(command->args.data + HEAD_SIZE - len, head, len);
+    return str_from(buf_str(&command->args), HEAD_SIZE - len);
+}

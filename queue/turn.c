@@ -1,0 +1,303 @@
+#include "queue/claims_core.h"
+
+#include "server/base/log.h"
+#include "server/base/mem.h"
+
+#include <stdlib.h>
+
+/* One turn is under way at a time; what comes up meanwhile goes with the
+ * next one. A turn is sent when there are results, when there may be work
+ * (a wake token, room again, something due), and as a heartbeat.
+ *
+ * The trap of lost wakes: a token that comes while a turn is under way must
+ * not be forgotten when that turn's answer says "nothing there". So `ask` is
+ * taken down when a turn is built, and whatever raises it later makes one
+ * more turn. */
+
+enum {
+    RESULTS_MAX = 256,
+    SHARE_EVERY = 16, /* turns, where rooms are small */
+};
+
+/* --- room --- */
+
+/* What may be claimed of that lane and those behind it. */
+static size_t room_of(const struct claims *claims, size_t route, unsigned lane)
+{
+    const struct queue_worker *worker = claims->worker;
+    size_t room;
+    size_t untold = 0;
+
+    if (claims->is_stopping)
+        return 0;
+    room = worker->room(worker->ctx, worker->routes[route], lane);
+    for (unsigned l = lane; l < LANE_COUNT; l++)
+        untold += claims->untold[route * LANE_COUNT + l];
+    return room > untold ? room - untold : 0;
+}
+
+void claims_wait_for_work(struct claims *claims)
+{
+    for (size_t route = 0; route < claims->worker->route_count; route++)
+        for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+            wake_want(claims->wake, route, lane,
+                      room_of(claims, route, lane) > 0);
+    wake_arm(claims->wake);
+}
+
+/* --- a turn --- */
+
+static void add_results(struct claims *claims, struct redis_command *command)
+{
+    size_t count = 0;
+
+    list_each (at, &claims->results)
+        count++;
+    if (count > RESULTS_MAX)
+        count = RESULTS_MAX;
+    command_add_int(command, (int64_t)count);
+    for (; count > 0; count--) {
+        struct result *result =
+            LIST_FIRST(&claims->results, struct result, link);
+
+        CHECK(result != NULL);
+        command_add_cstr(command, result->id);
+        command_add_cstr(command, result->token);
+        command_add(command, str_make(&result->kind, 1));
+        command_add_int(command, result->due_ms);
+        command_add_int(command, result->final_route);
+        command_add(command, buf_str(&result->outcome));
+        command_add(command, buf_str(&result->fields));
+        list_remove(&result->link);
+        list_add_last(&claims->sent, &result->link);
+    }
+}
+
+/* Tokens for which there is no room any more; the others are used up. */
+static void add_unused_tokens(struct claims *claims,
+                              struct redis_command *command)
+{
+    size_t slots = claims->worker->route_count * LANE_COUNT;
+    bool *unused = xcalloc(slots + 1, sizeof *unused);
+    size_t count = 0;
+
+    for (size_t i = 0; i < slots; i++) {
+        size_t route = i / LANE_COUNT;
+        unsigned lane = i % LANE_COUNT;
+
+        if (!wake_has_token(claims->wake, route, lane))
+            continue;
+        wake_drop_token(claims->wake, route, lane);
+        unused[i] = room_of(claims, route, lane) == 0;
+        count += unused[i];
+    }
+    command_add_int(command, (int64_t)count);
+    for (size_t i = 0; i < slots; i++) {
+        if (!unused[i])
+            continue;
+        command_add_int(command, (int64_t)(i % LANE_COUNT));
+        command_add(command, claims->worker->routes[i / LANE_COUNT]);
+    }
+    free(unused);
+}
+
+/* Lower lanes are sure of a sixteenth, so that none starves. */
+static size_t share_of(const struct claims *claims, size_t room)
+{
+    if (room >= SHARE_EVERY)
+        return room / SHARE_EVERY;
+    return claims->turns % SHARE_EVERY == 0;
+}
+
+static void add_want(const struct claims *claims, struct redis_command *command,
+                     struct str route, const size_t room[LANE_COUNT])
+{
+    command_add(command, route);
+    command_add_int(command, (int64_t)share_of(claims, room[0]));
+    for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+        command_add_int(command, (int64_t)room[lane]);
+}
+
+static void add_wants(struct claims *claims, struct redis_command *command)
+{
+    static const size_t some[LANE_COUNT] = {16, 16, 16, 16};
+    const struct queue_worker *worker = claims->worker;
+    size_t(*room)[LANE_COUNT] = xcalloc(worker->route_count + 1, sizeof *room);
+    size_t count = 0;
+    size_t unknown = claims->is_stopping ? 0 : claims->unknown_count;
+
+    for (size_t i = 0; i < worker->route_count; i++) {
+        for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+            room[i][lane] = room_of(claims, i, lane);
+        count += room[i][0] > 0;
+    }
+    command_add_int(command, (int64_t)(count + unknown));
+    for (size_t i = 0; i < worker->route_count; i++)
+        if (room[i][0] > 0)
+            add_want(claims, command, worker->routes[i], room[i]);
+    for (size_t i = 0; i < unknown; i++)
+        add_want(claims, command, str_of(claims->unknown_routes[i]), some);
+    free(room);
+}
+
+void claims_forget_routes(struct claims *claims)
+{
+    for (size_t i = 0; i < claims->unknown_count; i++)
+        free(claims->unknown_routes[i]);
+    free(claims->unknown_routes);
+    claims->unknown_routes = NULL;
+    claims->unknown_count = 0;
+}
+
+static void note_routes(struct claims *claims, const struct reply *routes)
+{
+    size_t count = reply_count(routes);
+
+    claims_forget_routes(claims);
+    claims->unknown_routes = xcalloc(count + 1, sizeof *claims->unknown_routes);
+    for (size_t i = 0; i < count; i++) {
+        struct str route = reply_str(reply_at(routes, i));
+
+        if (claims_slot(claims, route, 0) == NO_SLOT)
+            claims->unknown_routes[claims->unknown_count++] =
+                xmemdup0(route.ptr, route.len);
+    }
+    claims->ask = claims->ask || claims->unknown_count > 0;
+}
+
+static void note_due(struct claims *claims, int64_t now_ms, int64_t next_ms)
+{
+    if (next_ms == 0)
+        timer_clear(claims->queue->loop, &claims->due);
+    else
+        timer_set(claims->queue->loop, &claims->due,
+                  next_ms > now_ms ? next_ms - now_ms : 0);
+}
+
+/* Not taken: they go with the next turn, before newer ones. */
+void claims_put_back_results(struct claims *claims)
+{
+    while (!list_is_empty(&claims->sent)) {
+        struct list *last = claims->sent.prev;
+
+        list_remove(last);
+        list_add_first(&claims->results, last);
+    }
+}
+
+static void drop_sent_results(struct claims *claims)
+{
+    while (!list_is_empty(&claims->sent))
+        result_destroy(LIST_FIRST(&claims->sent, struct result, link));
+}
+
+/* The fields of turn.lua's answer. */
+enum {
+    TURN_WORD,
+    TURN_NOW,
+    TURN_NEXT,
+    TURN_REFUSED,
+    TURN_CLAIMS,
+    TURN_CONTENTS,
+    TURN_ROUTES,
+    TURN_COUNTS,
+};
+
+static void take_turn(struct claims *claims, const struct reply *reply)
+{
+    const struct reply *entries = reply_at(reply, TURN_CLAIMS);
+    int64_t refused = reply_int(reply_at(reply, TURN_REFUSED));
+
+    drop_sent_results(claims);
+    if (refused > 0)
+        log_write(LOG_WARN, LOG_QUEUE_RESULT_REFUSED,
+                  log_int("results", refused));
+    claims_count_events(reply_at(reply, TURN_COUNTS));
+    note_due(claims, reply_int(reply_at(reply, TURN_NOW)),
+             reply_int(reply_at(reply, TURN_NEXT)));
+    for (size_t i = 0; i < reply_count(entries); i++)
+        claim_take(claims, reply_at(entries, i),
+                   reply_at(reply, TURN_CONTENTS));
+    if (reply_count(reply_at(reply, TURN_ROUTES)) > 0 ||
+        claims->unknown_count > 0)
+        note_routes(claims, reply_at(reply, TURN_ROUTES));
+    claims_wait_for_work(claims);
+}
+
+static void on_turn(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct claims *claims = ctx;
+    struct str word = reply_str(reply_at(reply, TURN_WORD));
+    struct error err;
+
+    claims->turn_is_under_way = false;
+    if (str_eq(word, S("ok"))) {
+        take_turn(claims, reply);
+        claims_plan_turn(claims);
+        return;
+    }
+    claims_put_back_results(claims);
+    if (str_eq(word, S("unregistered")) && claims->state == CLAIMS_WORKING) {
+        claims_register(claims); /* the lease ran out, or Redis is a new one */
+        return;
+    }
+    (void)reply_status(reply, why, &err);
+    log_write(LOG_WARN, LOG_QUEUE_TURN_FAILED, log_error(&err));
+}
+
+static void send_turn(struct claims *claims)
+{
+    struct redis_command command;
+
+    claims->turns++;
+    command_init_partition(&command, claims->queue, SCRIPT_TURN,
+                           CLAIMS_PARTITION);
+    command_add_cstr(&command, claims->epoch);
+    command_add_int(&command, claims_lease_ms(claims));
+    claims_add_keeps(claims, &command);
+    command_add_int(&command, (int64_t)claims->next_token);
+    command_add_int(&command, claims->heartbeat_is_due);
+    add_results(claims, &command);
+    add_unused_tokens(claims, &command);
+    add_wants(claims, &command);
+    claims->next_token += RESULTS_MAX;
+    claims->turn_is_under_way = true;
+    claims->heartbeat_is_due = false;
+    claims->ask = false; /* a wake from now on counts anew */
+    redis_send(claims->queue->main, &command, claims_budget_ms(claims), on_turn,
+               claims);
+}
+
+void claims_on_turn_task(void *ctx)
+{
+    struct claims *claims = ctx;
+
+    if (claims->turn_is_under_way || claims->is_leaving)
+        return;
+    if (claims->state == CLAIMS_WORKING &&
+        (claims->ask || claims->heartbeat_is_due ||
+         !list_is_empty(&claims->results)))
+        send_turn(claims);
+    else
+        claims_leave_if_done(claims);
+}
+
+void claims_plan_turn(struct claims *claims)
+{
+    task_run_soon(claims->queue->loop, &claims->turn_task);
+}
+
+void claims_ask(void *ctx)
+{
+    struct claims *claims = ctx;
+
+    claims->ask = true;
+    claims_plan_turn(claims);
+}
+
+void queue_worker_hungry(struct queue *queue)
+{
+    if (queue->claims != NULL)
+        claims_ask(queue->claims);
+}
