@@ -1,8 +1,9 @@
 /* redis_fixture.h - a redis-server of our own, for one test program.
  *
- * On a Unix socket in a fresh folder, durable as a real one must be. It dies
- * with the program, also when that crashes. A blocking
- * connection of its own looks at the data (redis_ask).
+ * On a Unix socket in a fresh folder, durable as a real one must be: under
+ * everysec Redis holds writes back while an fsync is slow, and a kill then
+ * loses what it had acknowledged. It dies with the program, also when that
+ * crashes. A blocking connection of its own looks at the data (redis_ask).
  */
 #ifndef TESTS_REDIS_FIXTURE_H
 #define TESTS_REDIS_FIXTURE_H
@@ -57,7 +58,7 @@ static inline void fixture_exec(int out, const char *appendonly,
     dup2(out, 2);
     execlp("redis-server", "redis-server", "--port", "0", "--unixsocket",
            fixture.socket, "--dir", fixture.dir, "--save", "", "--appendonly",
-           appendonly, "--appendfsync", "everysec", "--maxmemory", maxmemory,
+           appendonly, "--appendfsync", "always", "--maxmemory", maxmemory,
            "--maxmemory-policy", policy, "--enable-debug-command", "local",
            (char *)NULL);
     _exit(127);
