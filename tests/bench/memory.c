@@ -2,7 +2,7 @@
  *
  *   bench_memory rest    --pids API,WORKER,…
  *   bench_memory queued  --port P --key K --redis R [--mails 100000]
- *   bench_memory drain   --sink-port S --pids … [--mails 100000]
+ *   bench_memory drain   --redis R --pids … [--mails 100000]
  *   bench_memory clients --port P --key K --pids API [--clients 1000]
  *
  * Each part is a run of its own, since run.sh stops and starts the worker
@@ -11,7 +11,6 @@
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/load.h"
 #include "tests/bench/lib/report.h"
-#include "tests/bench/lib/sink.h"
 #include "tests/bench/lib/tree.h"
 #include "server/base/mem.h"
 
@@ -101,32 +100,40 @@ static void queued(int argc, char **argv)
     load_result_finish(&result);
 }
 
+static double redis_final(uint16_t port)
+{
+    char answer[64];
+    int fd = dial(port);
+    const char *digits;
+
+    ask(fd, "HGET ph:{0}:n final\r\n", "\r\n", answer, sizeof answer);
+    close(fd);
+    digits = strchr(answer, '\n'); /* "$6\r\n100000\r\n", or "$-1\r\n" */
+    return digits == NULL ? 0 : strtod(digits, NULL);
+}
+
 static void drain(int argc, char **argv)
 {
     const char *pids = arg_text(argc, argv, "--pids", NULL);
-    size_t mails = (size_t)arg_number(argc, argv, "--mails", 100000);
-    struct sink_plan plan = {
-        .port = (uint16_t)arg_number(argc, argv, "--sink-port", -1),
-        .capacity = mails,
-    };
-    struct sink *sink = sink_start(&plan);
+    double mails = (double)arg_number(argc, argv, "--mails", 100000);
+    uint16_t redis = (uint16_t)arg_number(argc, argv, "--redis", -1);
     struct timespec step = {.tv_nsec = STEP_MS * 1000000};
     uint64_t begin = now_ns();
     uint64_t most = 0;
+    double final = 0;
 
-    while (sink_mails(sink) < mails &&
+    while (final < mails &&
            now_ns() - begin < (uint64_t)PATIENCE_S * 1000000000u) {
         uint64_t rss = tree_rss_bytes(pids);
 
         most = rss > most ? rss : most;
         nanosleep(&step, NULL);
+        final = redis_final(redis);
     }
     report("memory", "load_rss", (double)most / MIB, "MiB");
-    report("memory", "drained", (double)sink_mails(sink), "mails");
-    report("memory", "drain_rate",
-           (double)sink_mails(sink) * 1e9 / (double)(now_ns() - begin),
+    report("memory", "drained", final, "mails");
+    report("memory", "drain_rate", final * 1e9 / (double)(now_ns() - begin),
            "mail/s");
-    sink_stop(&sink);
 }
 
 static void clients(int argc, char **argv)

@@ -155,6 +155,17 @@ start_peer() {
 }
 declare -A peer
 
+# The sink on $sink_port; it ends when descriptor 8 is closed.
+start_sink() {
+    mkfifo "$work/input"
+    "$build/tests/bench_smtpsink" --port "$sink_port" <"$work/input" \
+        >"$work/smtpsink.log" &
+    sink_pid=$!
+    pids+=("$sink_pid")
+    exec 8>"$work/input"
+    await sink answers "$sink_port"
+}
+
 # The ceiling of accept, over $redis.
 start_bare() {
     bare_port=$(free_port)
@@ -233,8 +244,9 @@ run_memory() {
     stop "${role[worker]}"
     bench memory queued --port "$port" --key "$key" --redis "$redis" \
         --mails $mails
+    start_sink
     start_role worker
-    bench memory drain --sink-port "$sink_port" --mails $mails \
+    bench memory drain --redis "$redis" --mails $mails \
         --pids "${role[api]},${role[worker]}"
 }
 
@@ -270,17 +282,12 @@ run_smtp_engine() {
 
 # The sink by itself: that it takes what a plain client sends.
 run_smtpsink() {
-    mkfifo "$work/input"
-    "$build/tests/bench_smtpsink" --port "$sink_port" <"$work/input" \
-        >"$work/smtpsink.log" &
-    pids+=($!)
-    exec 8>"$work/input"
-    await sink answers "$sink_port"
+    start_sink
     printf 'Subject: Hello\r\n\r\nHello.\r\n' >"$work/mail"
     curl -sS --mail-from a@sender.test --mail-rcpt n1@sink.test \
         --upload-file "$work/mail" "smtp://127.0.0.1:$sink_port"
     exec 8>&-
-    wait "${pids[0]}"
+    wait "$sink_pid"
     cat "$work/smtpsink.log"
     grep -q '^smtpsink_mails 1.000 ' "$work/smtpsink.log"
 }
