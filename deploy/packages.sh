@@ -15,7 +15,7 @@ build=(
 test=(
     libcmocka-dev clang libclang-rt-14-dev llvm-14 clang-format shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
-    curl openssl procps
+    curl openssl procps python3
 )
 
 wanted=()
