@@ -1,6 +1,7 @@
 #include "server/base/config.h"
 
 #include "server/base/config_loading.h"
+#include "server/base/config_text.h"
 #include "server/base/config_value.h"
 #include "server/base/file.h"
 #include "server/base/nearest.h"
@@ -168,7 +169,7 @@ static void read_setting(struct config_loading *l, const struct config_key *key,
     if (!setting->is_set)
         return;
     if (setting->is_secret)
-        ok = config_secret_read(&reading, setting->value.text, to);
+        ok = config_read_secret(&reading, setting->value.text, to);
     else
         ok = config_value_read(&reading, &setting->value, to);
     if (ok)

@@ -1,472 +1,12 @@
 #include "server/base/config_value.h"
 
 #include "server/base/codec.h"
-#include "server/base/file.h"
-#include "server/base/log.h"
-#include "server/base/mail_class.h"
-#include "server/base/nearest.h"
-#include "server/base/secret.h"
+#include "server/base/config.h"
+#include "server/base/config_text.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
-enum { SECRET_MAX = 4096, NAME_LEN_MAX = 64, HOST_LEN_MAX = 253 };
-
-/* Always false, for the caller to pass on. */
-PRINTF_LIKE(2, 3)
-static bool refuse(struct config_reading *r, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(r->why, sizeof r->why, format, args);
-    va_end(args);
-    return false;
-}
-
-/* Behind a refusal: the nearest of the words, if there is one. */
-static bool suggest(struct config_reading *r, struct str text,
-                    const char *const *words, size_t count)
-{
-    const char *nearest = nearest_name(text, words, count);
-    size_t len = strlen(r->why);
-
-    if (nearest != NULL)
-        snprintf(r->why + len, sizeof r->why - len, "; did you mean \"%s\"?",
-                 nearest);
-    return false;
-}
-
-/* --- numbers with units --- */
-
-struct unit {
-    const char *name;
-    int64_t factor;
-};
-
-/* The largest unit comes last. */
-static const struct unit TIMES[] = {{"ms", 1},           {"s", 1000},
-                                    {"m", 60 * 1000},    {"h", 3600 * 1000},
-                                    {"d", 86400 * 1000}, {NULL, 0}};
-static const struct unit SIZES[] = {{"B", 1},
-                                    {"KiB", 1024},
-                                    {"MiB", 1024 * 1024},
-                                    {"GiB", 1024 * 1024 * 1024},
-                                    {NULL, 0}};
-
-/* Digits and a unit. */
-static bool parse_units(struct str text, const struct unit *units,
-                        int64_t *number)
-{
-    size_t digits = 0;
-    uint64_t count;
-
-    while (digits < text.len && ascii_is_digit(text.ptr[digits]))
-        digits++;
-    if (!str_to_u64(str_slice(text, 0, digits), &count) || count > INT64_MAX)
-        return false;
-    for (; units->name != NULL; units++)
-        if (str_eq(str_from(text, digits), str_of(units->name)))
-            return !__builtin_mul_overflow((int64_t)count, units->factor,
-                                           number);
-    return false;
-}
-
-/* In the largest unit that goes into it. */
-static const char *units_text(int64_t number, const struct unit *units,
-                              char out[32])
-{
-    const struct unit *best = units;
-
-    for (; units->name != NULL; units++)
-        if (number != 0 && number % units->factor == 0)
-            best = units;
-    snprintf(out, 32, "%" PRId64 "%s", number / best->factor, best->name);
-    return out;
-}
-
-static bool read_units(struct config_reading *r, struct str text,
-                       const struct unit *units, const char *example,
-                       int64_t *to)
-{
-    char least[32];
-    char most[32];
-    int64_t number;
-
-    if (!parse_units(text, units, &number))
-        return refuse(r, "write it like %s", example);
-    if (number < r->key->min || number > r->key->max)
-        return refuse(r, "must be from %s to %s",
-                      units_text(r->key->min, units, least),
-                      units_text(r->key->max, units, most));
-    *to = number;
-    return true;
-}
-
-static bool read_duration(struct config_reading *r, struct str text,
-                          int64_t *to)
-{
-    return read_units(r, text, TIMES,
-                      "\"500ms\", \"10s\", \"5m\", \"72h\" or "
-                      "\"30d\"",
-                      to);
-}
-
-static bool read_int(struct config_reading *r, int64_t number, int64_t *to)
-{
-    if (number < r->key->min || number > r->key->max)
-        return refuse(r, "must be from %" PRId64 " to %" PRId64, r->key->min,
-                      r->key->max);
-    *to = number;
-    return true;
-}
-
-/* "100/s": the number at to[0], the window in ms at to[1]. */
-static bool read_rate(struct config_reading *r, struct str text, int64_t to[2])
-{
-    static const char example[] = "write it like \"100/s\" (or /m, /h, /d)";
-    struct str count;
-    uint64_t number;
-    int64_t window_ms;
-    char one[8];
-
-    if (text.len == 0) {
-        to[0] = 0;
-        to[1] = 1000;
-        return true;
-    }
-    if (!str_cut(&text, '/', &count) || !str_to_u64(count, &number) ||
-        text.len != 1)
-        return refuse(r, "%s", example);
-    snprintf(one, sizeof one, "1%c", text.ptr[0]);
-    if (!parse_units(str_of(one), TIMES, &window_ms))
-        return refuse(r, "%s", example);
-    if (number > INT64_MAX || !read_int(r, (int64_t)number, &to[0]))
-        return refuse(r, "the number must be from %" PRId64 " to %" PRId64,
-                      r->key->min, r->key->max);
-    to[1] = window_ms;
-    return true;
-}
-
-/* --- text --- */
-
-static bool keep(struct config_reading *r, struct str text, const char **to)
-{
-    *to = arena_cstr(r->arena, text);
-    return true;
-}
-
-static bool read_text(struct config_reading *r, struct str text,
-                      const char **to)
-{
-    if (str_has_control(text))
-        return refuse(r, "must not hold control characters");
-    return keep(r, text, to);
-}
-
-/* Whether it is of letters, digits and others alone. */
-static bool is_of(struct str text, const char *others)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] == '\0' || (!ascii_is_alnum(text.ptr[i]) &&
-                                    strchr(others, text.ptr[i]) == NULL))
-            return false;
-    return true;
-}
-
-/* Two underscores would part it in the name of a variable. */
-static bool read_name(struct config_reading *r, struct str text,
-                      const char **to)
-{
-    if (text.len > NAME_LEN_MAX || !is_of(text, "-_") ||
-        str_contains(text, S("__")))
-        return refuse(r,
-                      "must be of letters, digits, - and single _, at most "
-                      "%d of them",
-                      NAME_LEN_MAX);
-    return keep(r, text, to);
-}
-
-static bool read_host(struct config_reading *r, struct str text,
-                      const char **to)
-{
-    if (text.len > HOST_LEN_MAX || !is_of(text, "-._:"))
-        return refuse(r, "must be a host name or an IP address; the port is "
-                         "a key of its own");
-    return keep(r, text, to);
-}
-
-static bool read_domain(struct config_reading *r, struct str text,
-                        const char **to)
-{
-    struct str plain = text;
-    char *copy;
-
-    if (str_starts(text, S("*.")))
-        plain = str_from(text, 2);
-    if (text.len > HOST_LEN_MAX || !is_of(plain, "-._") ||
-        (text.len > 0 && plain.len == 0) || str_starts(plain, S(".")) ||
-        str_ends(plain, S(".")) || str_contains(plain, S("..")))
-        return refuse(r, "must be a domain in ASCII (xn--...), or \"*.\" and "
-                         "a domain");
-    copy = arena_cstr(r->arena, text);
-    for (size_t i = 0; i < text.len; i++)
-        copy[i] = ascii_lower(copy[i]);
-    *to = copy;
-    return true;
-}
-
-static bool read_prefix(struct config_reading *r, struct str text,
-                        const char **to)
-{
-    if (text.len > NAME_LEN_MAX || !is_of(text, ":._-"))
-        return refuse(r,
-                      "must be of letters, digits and : . _ -, at most %d "
-                      "of them",
-                      NAME_LEN_MAX);
-    return keep(r, text, to);
-}
-
-static bool is_port(struct str text, uint64_t least)
-{
-    uint64_t port;
-
-    return text.len <= 5 && str_to_u64(text, &port) && port >= least &&
-           port <= 65535;
-}
-
-/* host:port, [ipv6]:port or *:port. */
-static bool is_host_and_port(struct str text, uint64_t least_port)
-{
-    struct str host = text;
-
-    while (host.len > 0 && host.ptr[host.len - 1] != ':')
-        host.len--;
-    if (host.len < 2 || !is_port(str_from(text, host.len), least_port))
-        return false;
-    host.len--;
-    if (str_starts(host, S("[")) && str_ends(host, S("]")))
-        return host.len > 2 && is_of(str_slice(host, 1, host.len - 2), ":.");
-    return str_eq(host, S("*")) ||
-           (host.len <= HOST_LEN_MAX && is_of(host, "-._"));
-}
-
-static bool read_endpoint(struct config_reading *r, struct str text,
-                          const char **to)
-{
-    bool is_path = str_starts(text, S("unix:/")) && !str_has_control(text);
-
-    if (!is_path && !is_host_and_port(text, 0))
-        return refuse(r, "must be \"host:port\", \"[ipv6]:port\", \"*:port\" "
-                         "or \"unix:/path\"");
-    return keep(r, text, to);
-}
-
-static bool is_network(struct str text)
-{
-    char address[64];
-    unsigned char bytes[16];
-    struct str rest = text;
-    struct str host;
-    uint64_t bits = 0;
-    bool is_v4;
-
-    if (!str_cut(&rest, '/', &host) || host.len >= sizeof address)
-        return false;
-    snprintf(address, sizeof address, "%.*s", STR_ARG(host));
-    is_v4 = inet_pton(AF_INET, address, bytes) == 1;
-    if (!is_v4 && inet_pton(AF_INET6, address, bytes) != 1)
-        return false;
-    return host.len == text.len ||
-           (str_to_u64(rest, &bits) && bits <= (is_v4 ? 32 : 128));
-}
-
-static bool read_network(struct config_reading *r, struct str text,
-                         const char **to)
-{
-    if (!is_network(text))
-        return refuse(r, "must be an IP address, or a network as "
-                         "\"10.0.0.0/8\"");
-    return keep(r, text, to);
-}
-
-/* "db" behind the slash, or behind ?db=; empty is 0. */
-static bool is_database(struct str text)
-{
-    uint64_t number;
-
-    return text.len == 0 || (str_to_u64(text, &number) && number <= 65535);
-}
-
-static bool is_redis_unix(struct str path)
-{
-    struct str rest = path;
-    struct str file;
-
-    if (str_has_control(path) || !str_cut(&rest, '?', &file))
-        return false;
-    return file.len > 1 &&
-           (file.len == path.len ||
-            (str_starts(rest, S("db=")) && is_database(str_from(rest, 3))));
-}
-
-static bool is_redis_host(struct str rest)
-{
-    struct str host;
-
-    if (!str_cut(&rest, '/', &host))
-        return false;
-    return is_database(rest) &&
-           (is_host_and_port(host, 1) ||
-            (host.len > 0 && host.len <= HOST_LEN_MAX && is_of(host, "-._")));
-}
-
-static bool read_redis_url(struct config_reading *r, struct str text,
-                           const char **to)
-{
-    static const char *const later[] = {"sentinel://", "cluster://",
-                                        "rediss://"};
-
-    for (size_t i = 0; i < COUNT_OF(later); i++)
-        if (str_starts(text, str_of(later[i])))
-            return refuse(r, "%s is not supported yet", later[i]);
-    if (str_contains(text, S("@")))
-        return refuse(r, "user and password have keys of their own: username "
-                         "and password_file");
-    if (str_starts(text, S("redis://")) ? !is_redis_host(str_from(text, 8))
-                                        : !str_starts(text, S("unix:/")) ||
-                                              !is_redis_unix(str_from(text, 5)))
-        return refuse(r, "must be \"redis://host:port/db\" or "
-                         "\"unix:/path?db=N\"");
-    return keep(r, text, to);
-}
-
-static bool read_class(struct config_reading *r, struct str text,
-                       const char **to)
-{
-    enum mail_class found;
-    const char *names[CLASS_COUNT];
-
-    if (text.len == 0 || mail_class_parse(text, &found))
-        return keep(r, text, to);
-    for (enum mail_class c = 0; c < CLASS_COUNT; c++)
-        names[c] = mail_class_name(c);
-    refuse(r, "must be verification, reset, alert, transactional or bulk");
-    return suggest(r, text, names, CLASS_COUNT);
-}
-
-/* --- secrets --- */
-
-bool config_secret_read(struct config_reading *r, struct str secret,
-                        const char **to)
-{
-    if (str_ends(secret, S("\n")))
-        secret.len -= str_ends(secret, S("\r\n")) ? 2 : 1;
-    if (secret.len == 0)
-        return refuse(r, "the secret is empty");
-    if (str_index(secret, '\0', 0) >= 0)
-        return refuse(r, "the secret holds a NUL");
-    return keep(r, secret, to);
-}
-
-static bool read_secret_file(struct config_reading *r, struct str path,
-                             const char **to)
-{
-    struct error err = {0};
-    struct buf content;
-    bool ok;
-
-    if (path.len == 0)
-        return keep(r, path, to);
-    buf_init(&content, SECRET_MAX);
-    ok = file_read(arena_cstr(r->arena, path), &content, &err)
-             ? config_secret_read(r, buf_str(&content), to)
-             : refuse(r, "%s", err.text);
-    if (content.data != NULL)
-        secret_wipe(content.data, content.cap);
-    buf_finish(&content);
-    return ok;
-}
-
-/* --- words --- */
-
-struct word {
-    const char *name;
-    int number;
-};
-
-enum { WORD_LATER = -1, WORDS_MAX = 8 };
-
-static const struct word TLS_WORDS[] = {
-    {"implicit", TLS_IMPLICIT},
-    {"starttls", TLS_STARTTLS},
-    {"opportunistic", TLS_OPPORTUNISTIC},
-    {"off", TLS_OFF},
-    {NULL, 0},
-};
-static const struct word AUTH_WORDS[] = {
-    {"auto", AUTH_AUTO},           {"none", AUTH_NONE},
-    {"plain", AUTH_PLAIN},         {"login", AUTH_LOGIN},
-    {"cram-md5", AUTH_CRAM_MD5},   {"scram-sha-1", WORD_LATER},
-    {"scram-sha-256", WORD_LATER}, {"xoauth2", WORD_LATER},
-    {"oauthbearer", WORD_LATER},   {NULL, 0},
-};
-static const struct word LEVEL_WORDS[] = {
-    {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN},
-    {"error", LOG_ERROR}, {NULL, 0},
-};
-static const struct word FORMAT_WORDS[] = {
-    {"auto", LOG_AUTO},
-    {"text", LOG_TEXT},
-    {"json", LOG_JSON},
-    {NULL, 0},
-};
-
-static bool refuse_word(struct config_reading *r, struct str text,
-                        const struct word *words)
-{
-    const char *names[WORDS_MAX];
-    size_t count = 0;
-
-    refuse(r, "must be");
-    for (size_t i = 0; words[i].name != NULL; i++) {
-        size_t len = strlen(r->why);
-
-        if (words[i].number == WORD_LATER)
-            continue;
-        CHECK(count < WORDS_MAX);
-        snprintf(r->why + len, sizeof r->why - len, "%s \"%s\"",
-                 count > 0 ? "," : " one of", words[i].name);
-        names[count++] = words[i].name;
-    }
-    return suggest(r, text, names, count);
-}
-
-/* The enums of config.h are stored as the ints that they are. */
-_Static_assert(sizeof(enum config_tls) == sizeof(int), "an int");
-_Static_assert(sizeof(enum config_auth) == sizeof(int), "an int");
-
-static bool read_word(struct config_reading *r, struct str text,
-                      const struct word *words, int *to)
-{
-    for (const struct word *word = words; word->name != NULL; word++) {
-        if (!str_eq(text, str_of(word->name)))
-            continue;
-        if (word->number == WORD_LATER)
-            return refuse(r, "\"%s\" is not supported yet", word->name);
-        *to = word->number;
-        return true;
-    }
-    return refuse_word(r, text, words);
-}
-
-/* --- lists --- */
-
-typedef bool text_fn(struct config_reading *r, struct str text,
-                     const char **to);
+/* --- types --- */
 
 static const char *type_name(enum toml_type type)
 {
@@ -486,12 +26,38 @@ static bool is_type(struct config_reading *r, const struct toml_value *value,
     r->place = value->place;
     if (value->type == type)
         return true;
-    return refuse(r, "must be %s, not %s", type_name(type),
-                  type_name(value->type));
+    return config_refuse(r, "must be %s, not %s", type_name(type),
+                         type_name(value->type));
 }
 
+/* --- one value --- */
+
+static bool read_one(struct config_reading *r, const struct toml_value *value,
+                     config_text_fn *text, void *to)
+{
+    return text(r, value->text, to);
+}
+
+static bool read_int(struct config_reading *r, const struct toml_value *value,
+                     config_text_fn *text, void *to)
+{
+    (void)text;
+    return config_read_int(r, value->number, to);
+}
+
+static bool read_bool(struct config_reading *r, const struct toml_value *value,
+                      config_text_fn *text, void *to)
+{
+    (void)r;
+    (void)text;
+    *(bool *)to = value->truth;
+    return true;
+}
+
+/* --- lists --- */
+
 static bool read_texts(struct config_reading *r, const struct toml_value *value,
-                       text_fn *read, struct config_list *to)
+                       config_text_fn *item, void *to)
 {
     struct config_list list = {
         .items = ARENA_ARRAY(r->arena, const char *, value->count),
@@ -500,18 +66,18 @@ static bool read_texts(struct config_reading *r, const struct toml_value *value,
 
     for (size_t i = 0; i < value->count; i++) {
         if (!is_type(r, &value->items[i], TOML_TEXT) ||
-            !read(r, value->items[i].text, &list.items[i]))
+            !item(r, value->items[i].text, &list.items[i]))
             return false;
         if (value->items[i].text.len == 0)
-            return refuse(r, "must not be empty");
+            return config_refuse(r, "must not be empty");
     }
-    *to = list;
+    *(struct config_list *)to = list;
     return true;
 }
 
 static bool read_durations(struct config_reading *r,
-                           const struct toml_value *value,
-                           struct config_duration_list *to)
+                           const struct toml_value *value, config_text_fn *item,
+                           void *to)
 {
     struct config_duration_list list = {
         .items_ms = ARENA_ARRAY(r->arena, int64_t, value->count),
@@ -520,14 +86,14 @@ static bool read_durations(struct config_reading *r,
 
     for (size_t i = 0; i < value->count; i++)
         if (!is_type(r, &value->items[i], TOML_TEXT) ||
-            !read_duration(r, value->items[i].text, &list.items_ms[i]))
+            !item(r, value->items[i].text, &list.items_ms[i]))
             return false;
-    *to = list;
+    *(struct config_duration_list *)to = list;
     return true;
 }
 
 static bool read_ports(struct config_reading *r, const struct toml_value *value,
-                       struct config_list *to)
+                       config_text_fn *item, void *to)
 {
     struct config_list list = {
         .items = ARENA_ARRAY(r->arena, const char *, value->count),
@@ -535,17 +101,18 @@ static bool read_ports(struct config_reading *r, const struct toml_value *value,
     };
     int64_t port = 0;
 
+    (void)item;
     for (size_t i = 0; i < value->count; i++) {
         if (!is_type(r, &value->items[i], TOML_INT) ||
-            !read_int(r, value->items[i].number, &port))
+            !config_read_int(r, value->items[i].number, &port))
             return false;
         list.items[i] = arena_printf(r->arena, "%" PRId64, port).ptr;
     }
-    *to = list;
+    *(struct config_list *)to = list;
     return true;
 }
 
-/* --- all kinds --- */
+/* --- what this build does not honour --- */
 
 static bool is_same(const struct toml_value *a, const struct toml_value *b)
 {
@@ -558,120 +125,87 @@ static bool is_same(const struct toml_value *a, const struct toml_value *b)
            a->truth == b->truth;
 }
 
-static bool read_later(struct config_reading *r, const struct toml_value *value)
+static bool read_later(struct config_reading *r, const struct toml_value *value,
+                       config_text_fn *item, void *to)
 {
     struct toml_value only = config_key_default(r->key, r->arena);
 
+    (void)item;
+    (void)to;
     if (is_same(value, &only))
         return true;
-    return refuse(r, "not supported yet; leave it out");
+    return config_refuse(r, "not supported yet; leave it out");
+}
+
+/* --- all kinds --- */
+
+/* How a kind is read: what type it has in the file, by whom, and who reads
+ * its text, or each of its texts. */
+static const struct kind {
+    enum toml_type type; /* KIND_LATER: that of the default */
+    bool (*read)(struct config_reading *r, const struct toml_value *value,
+                 config_text_fn *text, void *to);
+    config_text_fn *text;
+} KINDS[] = {
+    [KIND_TEXT] = {TOML_TEXT, read_one, config_read_text},
+    [KIND_NAME] = {TOML_TEXT, read_one, config_read_name},
+    [KIND_NAMES] = {TOML_LIST, read_texts, config_read_name},
+    [KIND_HOST] = {TOML_TEXT, read_one, config_read_host},
+    [KIND_DOMAIN] = {TOML_TEXT, read_one, config_read_domain},
+    [KIND_ENDPOINT] = {TOML_TEXT, read_one, config_read_endpoint},
+    [KIND_ENDPOINTS] = {TOML_LIST, read_texts, config_read_endpoint},
+    [KIND_NETWORKS] = {TOML_LIST, read_texts, config_read_network},
+    [KIND_REDIS_URL] = {TOML_TEXT, read_one, config_read_redis_url},
+    [KIND_PREFIX] = {TOML_TEXT, read_one, config_read_prefix},
+    [KIND_SECRET_FILE] = {TOML_TEXT, read_one, config_read_secret_file},
+    [KIND_CLASS] = {TOML_TEXT, read_one, config_read_class},
+    [KIND_INT] = {TOML_INT, read_int, NULL},
+    [KIND_BOOL] = {TOML_BOOL, read_bool, NULL},
+    [KIND_DURATION] = {TOML_TEXT, read_one, config_read_duration},
+    [KIND_OPTIONAL_DURATION] = {TOML_TEXT, read_one,
+                                config_read_optional_duration},
+    [KIND_DURATIONS] = {TOML_LIST, read_durations, config_read_duration},
+    [KIND_SIZE] = {TOML_TEXT, read_one, config_read_size},
+    [KIND_RATE] = {TOML_TEXT, read_one, config_read_rate},
+    [KIND_PORTS] = {TOML_LIST, read_ports, NULL},
+    [KIND_TLS] = {TOML_TEXT, read_one, config_read_tls},
+    [KIND_AUTH] = {TOML_TEXT, read_one, config_read_auth},
+    [KIND_LOG_LEVEL] = {TOML_TEXT, read_one, config_read_log_level},
+    [KIND_LOG_FORMAT] = {TOML_TEXT, read_one, config_read_log_format},
+    [KIND_LATER] = {.read = read_later},
+};
+
+static const struct kind *kind_of(const struct config_key *key)
+{
+    const struct kind *kind = &KINDS[key->kind];
+
+    CHECK(key->kind < COUNT_OF(KINDS) && kind->read != NULL);
+    return kind;
 }
 
 static enum toml_type type_of(const struct config_key *key)
 {
-    switch (key->kind) {
-    case KIND_NAMES:
-    case KIND_ENDPOINTS:
-    case KIND_NETWORKS:
-    case KIND_DURATIONS:
-    case KIND_PORTS:
+    if (key->kind != KIND_LATER)
+        return kind_of(key)->type;
+    switch (key->default_toml[0]) {
+    case '[':
         return TOML_LIST;
-    case KIND_INT:
-        return TOML_INT;
-    case KIND_BOOL:
+    case '"':
+        return TOML_TEXT;
+    case 'f':
         return TOML_BOOL;
-    case KIND_LATER:
-        return key->default_toml[0] == '['   ? TOML_LIST
-               : key->default_toml[0] == '"' ? TOML_TEXT
-               : key->default_toml[0] == 'f' ? TOML_BOOL
-                                             : TOML_INT;
-    case KIND_TEXT:
-    case KIND_NAME:
-    case KIND_HOST:
-    case KIND_DOMAIN:
-    case KIND_ENDPOINT:
-    case KIND_REDIS_URL:
-    case KIND_PREFIX:
-    case KIND_SECRET_FILE:
-    case KIND_CLASS:
-    case KIND_DURATION:
-    case KIND_OPTIONAL_DURATION:
-    case KIND_SIZE:
-    case KIND_RATE:
-    case KIND_TLS:
-    case KIND_AUTH:
-    case KIND_LOG_LEVEL:
-    case KIND_LOG_FORMAT:
-        break;
+    default:
+        return TOML_INT;
     }
-    return TOML_TEXT;
 }
 
 bool config_value_read(struct config_reading *r, const struct toml_value *value,
                        void *to)
 {
-    struct str text = value->text;
+    const struct kind *kind = kind_of(r->key);
 
-    if (!is_type(r, value, type_of(r->key)))
-        return false;
-    switch (r->key->kind) {
-    case KIND_TEXT:
-        return read_text(r, text, to);
-    case KIND_NAME:
-        return read_name(r, text, to);
-    case KIND_NAMES:
-        return read_texts(r, value, read_name, to);
-    case KIND_HOST:
-        return read_host(r, text, to);
-    case KIND_DOMAIN:
-        return read_domain(r, text, to);
-    case KIND_ENDPOINT:
-        return read_endpoint(r, text, to);
-    case KIND_ENDPOINTS:
-        return read_texts(r, value, read_endpoint, to);
-    case KIND_NETWORKS:
-        return read_texts(r, value, read_network, to);
-    case KIND_REDIS_URL:
-        return read_redis_url(r, text, to);
-    case KIND_PREFIX:
-        return read_prefix(r, text, to);
-    case KIND_SECRET_FILE:
-        return read_secret_file(r, text, to);
-    case KIND_CLASS:
-        return read_class(r, text, to);
-    case KIND_INT:
-        return read_int(r, value->number, to);
-    case KIND_BOOL:
-        *(bool *)to = value->truth;
-        return true;
-    case KIND_OPTIONAL_DURATION:
-        if (text.len == 0) {
-            *(int64_t *)to = 0;
-            return true;
-        }
-        return read_duration(r, text, to);
-    case KIND_DURATION:
-        return read_duration(r, text, to);
-    case KIND_DURATIONS:
-        return read_durations(r, value, to);
-    case KIND_SIZE:
-        return read_units(r, text, SIZES, "\"512KiB\" or \"40MiB\"", to);
-    case KIND_RATE:
-        return read_rate(r, text, to);
-    case KIND_PORTS:
-        return read_ports(r, value, to);
-    case KIND_TLS:
-        return read_word(r, text, TLS_WORDS, to);
-    case KIND_AUTH:
-        return read_word(r, text, AUTH_WORDS, to);
-    case KIND_LOG_LEVEL:
-        return read_word(r, text, LEVEL_WORDS, to);
-    case KIND_LOG_FORMAT:
-        return read_word(r, text, FORMAT_WORDS, to);
-    case KIND_LATER:
-        break;
-    }
-    return read_later(r, value);
+    return is_type(r, value, type_of(r->key)) &&
+           kind->read(r, value, kind->text, to);
 }
 
 /* --- environment and back --- */
@@ -681,7 +215,7 @@ static void take_problem(void *ctx, struct toml_place place, const char *text)
     struct config_reading *r = ctx;
 
     (void)place;
-    refuse(r, "%s", text);
+    config_refuse(r, "%s", text);
 }
 
 /* a, b -> ["a", "b"]; items that are numbers for a list of ports. */
@@ -716,7 +250,7 @@ bool config_value_of_text(struct config_reading *r, struct str text,
     enum toml_type type = type_of(r->key);
 
     if (!utf8_is_valid(text))
-        return refuse(r, "not UTF-8 text");
+        return config_refuse(r, "not UTF-8 text");
     if (type == TOML_LIST && !str_starts(str_trim(text), S("[")))
         return split_list(r, text, value);
     if (type != TOML_TEXT)

@@ -1,5 +1,6 @@
 /* config_value.h - from a TOML value to a member of struct config. Inside of
- * config*.c only. Pure but for KIND_SECRET_FILE, which reads the file. */
+ * config*.c only. Pure but for KIND_SECRET_FILE, which reads the file. What
+ * stands in a text is config_text.h's business. */
 #ifndef BASE_CONFIG_VALUE_H
 #define BASE_CONFIG_VALUE_H
 
@@ -21,10 +22,6 @@ struct config_reading {
  * wrong, and nothing was stored. */
 MUST_USE bool config_value_read(struct config_reading *reading,
                                 const struct toml_value *value, void *to);
-
-/* The same for a secret that came itself instead of its file's path. */
-MUST_USE bool config_secret_read(struct config_reading *reading,
-                                 struct str secret, const char **to);
 
 /* What an environment variable holds, as the kind's TOML type. Lists may be
  * written with commas alone: a,b. */
