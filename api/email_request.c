@@ -128,21 +128,23 @@ static void read_boxes(struct reader *reader, const char *name,
                        struct email_boxes *out)
 {
     const struct json *value = member(reader, name);
-    struct str base = arena_printf(reader->arena, "/%s", name);
     bool is_list = json_type_of(value) == JSON_LIST;
 
     out->count = is_list ? json_count(value) : value != NULL ? 1 : 0;
     out->texts = ARENA_ARRAY(reader->arena, struct str, out->count);
     out->boxes = ARENA_ARRAY(reader->arena, struct mailbox, out->count);
     for (size_t i = 0; i < out->count; i++) {
+        struct str pointer;
         enum flaw flaw;
 
         out->texts[i] = json_str(is_list ? json_at(value, i) : value);
         flaw = mailbox_parse(reader->arena, out->texts[i], &out->boxes[i]);
-        if (flaw != FLAW_NONE)
-            flaw_add(reader, PROBLEM_VALIDATION_ERROR,
-                     is_list ? pointer_index(reader->arena, base, i) : base,
-                     flaw);
+        if (flaw == FLAW_NONE)
+            continue;
+        pointer = arena_printf(reader->arena, "/%s", name);
+        if (is_list)
+            pointer = pointer_index(reader->arena, pointer, i);
+        flaw_add(reader, PROBLEM_VALIDATION_ERROR, pointer, flaw);
     }
 }
 

@@ -36,7 +36,11 @@ void command_init_script(struct redis_command *command, enum script script,
 
 void command_add(struct redis_command *command, struct str arg)
 {
-    buf_addf(&command->args, "$%zu\r\n", arg.len);
+    char room[DECIMAL_SIZE];
+
+    buf_add_char(&command->args, '$');
+    buf_add(&command->args, str_decimal((int64_t)arg.len, room));
+    buf_add_cstr(&command->args, "\r\n");
     buf_add(&command->args, arg);
     buf_add_cstr(&command->args, "\r\n");
     command->count++;
@@ -49,7 +53,9 @@ void command_add_cstr(struct redis_command *command, const char *arg)
 
 void command_add_int(struct redis_command *command, int64_t arg)
 {
-    command_addf(command, "%lld", (long long)arg);
+    char room[DECIMAL_SIZE];
+
+    command_add(command, str_decimal(arg, room));
 }
 
 void command_addf(struct redis_command *command, const char *format, ...)

@@ -5,7 +5,6 @@
 
 #include <jansson.h>
 
-#include <inttypes.h>
 #include <string.h>
 
 /* --- reading --- */
@@ -380,8 +379,10 @@ void json_put_str(struct json_out *out, struct str text)
 
 void json_put_int(struct json_out *out, int64_t value)
 {
+    char room[DECIMAL_SIZE];
+
     begin_value(out);
-    buf_addf(out->buf, "%" PRId64, value);
+    buf_add(out->buf, str_decimal(value, room));
 }
 
 void json_put_bool(struct json_out *out, bool value)

@@ -140,6 +140,20 @@ bool str_cut(struct str *rest, char c, struct str *piece)
     return true;
 }
 
+struct str str_decimal(int64_t number, char room[DECIMAL_SIZE])
+{
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    size_t at = DECIMAL_SIZE;
+
+    do {
+        room[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0)
+        room[--at] = '-';
+    return str_make(room + at, DECIMAL_SIZE - at);
+}
+
 bool str_to_u64(struct str s, uint64_t *value)
 {
     uint64_t sum = 0;

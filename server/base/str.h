@@ -56,6 +56,11 @@ struct str str_trim(struct str s); /* blanks and tabs */
  * *rest is used up; the last piece is what has no c behind it. */
 bool str_cut(struct str *rest, char c, struct str *piece);
 
+enum { DECIMAL_SIZE = 20 };
+/* number in decimal, within room: what printf writes for %lld, in a tenth of
+ * the time. */
+struct str str_decimal(int64_t number, char room[DECIMAL_SIZE]);
+
 /* Decimal digits only, no sign, no blanks. False when empty or too big. */
 MUST_USE bool str_to_u64(struct str s, uint64_t *value);
 

@@ -103,6 +103,26 @@ static void cutting_gives_every_piece(void **state)
     assert_false(str_cut(&rest, ',', &piece));
 }
 
+static void decimals_are_written(void **state)
+{
+    static const struct {
+        int64_t number;
+        struct str text;
+    } FACTS[] = {
+        {0, STR("0")},
+        {7, STR("7")},
+        {-10, STR("-10")},
+        {1795521600123, STR("1795521600123")},
+        {INT64_MAX, STR("9223372036854775807")},
+        {INT64_MIN, STR("-9223372036854775808")},
+    };
+    char room[DECIMAL_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(FACTS); i++)
+        assert_true(str_eq(str_decimal(FACTS[i].number, room), FACTS[i].text));
+}
+
 static void numbers_are_exact(void **state)
 {
     static const struct str bad[] = {
@@ -149,6 +169,7 @@ static void letters_and_digits_are_ascii(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decimals_are_written),
         cmocka_unit_test(equality_is_of_bytes),
         cmocka_unit_test(order_is_that_of_bytes_then_length),
         cmocka_unit_test(beginnings_and_ends),
