@@ -6,12 +6,15 @@ enum {
     BULK_BUDGET_MS = 5000,
     UPLOAD_MAX = 96 << 20, /* of this process */
     DOWNLOAD_MAX = 256 << 20,
+    SEALED_MAX = CHUNK_SIZE / 3 * 4 + 1024, /* base64url, key id, nonce, tag */
 };
+
+static const char SEAL_LABEL[] = "chunk";
 
 struct chunks_put {
     struct queue_call call;
     struct id email;
-    const struct str *parts;
+    const struct chunk_part *parts;
     size_t part_count;
     size_t part;   /* whose bytes go next */
     size_t offset; /* in it */
@@ -28,7 +31,9 @@ struct chunks_get {
     struct queue_call call;
     struct id email;
     unsigned next;
+    unsigned arriving; /* number of the chunk whose reply comes next */
     unsigned end;
+    bool sealed;
     size_t in_flight;
     struct buf bytes;
     enum queue_status status;
@@ -62,7 +67,7 @@ static void put_done(void *ctx)
 static bool put_is_sent(struct chunks_put *put)
 {
     while (put->part < put->part_count &&
-           put->offset == put->parts[put->part].len) {
+           put->offset == put->parts[put->part].bytes.len) {
         put->part++;
         put->offset = 0;
     }
@@ -86,18 +91,43 @@ static void on_put(void *ctx, const struct reply *reply,
         put_done(put);
 }
 
+/* Where a sealed chunk belongs: no other one opens in its place. */
+static struct str place_of(const struct id *email, unsigned number,
+                           char out[KEY_MAX])
+{
+    snprintf(out, KEY_MAX, "%s:%u", email->text, number);
+    return str_of(out);
+}
+
+static void add_sealed(struct redis_command *command,
+                       const struct chunks_put *put, struct str bytes)
+{
+    char place[KEY_MAX];
+    struct buf sealed;
+
+    buf_init(&sealed, SEALED_MAX);
+    keyring_seal(put->call.queue->keyring, SEAL_LABEL,
+                 place_of(&put->email, put->next, place), bytes, &sealed);
+    CHECK(!sealed.full);
+    command_add(command, buf_str(&sealed));
+    buf_finish(&sealed);
+}
+
 static void put_chunk(struct chunks_put *put)
 {
     struct redis_command command;
     char key[KEY_MAX];
-    struct str bytes =
-        str_slice(put->parts[put->part], put->offset, CHUNK_SIZE);
+    const struct chunk_part *part = &put->parts[put->part];
+    struct str bytes = str_slice(part->bytes, put->offset, CHUNK_SIZE);
 
     command_init(&command, "SET");
     command_add(&command,
                 queue_key(put->call.queue, id_partition(&put->email), key,
                           KEY_CHUNK "%s:%u", put->email.text, put->next));
-    command_add(&command, bytes);
+    if (part->seal)
+        add_sealed(&command, put, bytes);
+    else
+        command_add(&command, bytes);
     command_add_cstr(&command, "EX");
     command_add_int(&command, CHUNK_LIFE_S);
     redis_send(put->call.queue->bulk, &command, BULK_BUDGET_MS, on_put, put);
@@ -113,8 +143,8 @@ static void put_more(struct chunks_put *put)
 }
 
 void chunks_put(struct queue *queue, const struct id *email,
-                const struct str *parts, size_t count, chunks_put_fn done,
-                void *ctx)
+                const struct chunk_part *parts, size_t count,
+                chunks_put_fn done, void *ctx)
 {
     struct chunks_put *put = queue_call_new(queue, sizeof *put);
 
@@ -124,7 +154,7 @@ void chunks_put(struct queue *queue, const struct id *email,
     put->done = done;
     put->ctx = ctx;
     for (size_t i = 0; i < count; i++)
-        put->total_bytes += parts[i].len;
+        put->total_bytes += parts[i].bytes.len;
     queue->upload_bytes += put->total_bytes;
     put->call.finish = put_finish;
     if (queue->upload_bytes > UPLOAD_MAX) {
@@ -163,6 +193,39 @@ static void get_failed(struct chunks_get *get, enum queue_status status)
 
 static void get_more(struct chunks_get *get);
 
+static void open_chunk(struct chunks_get *get, struct str sealed)
+{
+    const struct keyring *keyring = get->call.queue->keyring;
+    enum keyring_result opened = KEYRING_UNKNOWN_ID;
+    char place[KEY_MAX];
+
+    if (keyring != NULL)
+        opened = keyring_open(keyring, SEAL_LABEL,
+                              place_of(&get->email, get->arriving, place),
+                              sealed, &get->bytes);
+    if (opened == KEYRING_UNKNOWN_ID) {
+        error_set(&get->err, ERR_CONFIG,
+                  "a chunk is sealed under a key that the keyring lacks");
+        get_failed(get, QUEUE_NO_KEYRING);
+    } else if (opened != KEYRING_OK) {
+        error_set(&get->err, ERR_REMOTE, "a chunk of the mail cannot be read");
+        get_failed(get, QUEUE_NOT_FOUND);
+    }
+}
+
+static void take_chunk(struct chunks_get *get, struct str bytes)
+{
+    if (get->sealed) {
+        open_chunk(get, bytes);
+        return;
+    }
+    buf_add(&get->bytes, bytes);
+    if (get->bytes.full) {
+        error_set(&get->err, ERR_REMOTE, "the mail is too large");
+        get_failed(get, QUEUE_NOT_FOUND);
+    }
+}
+
 /* Replies of one link come in order, so the chunks only need appending. */
 static void on_get(void *ctx, const struct reply *reply,
                    const struct error *why)
@@ -176,13 +239,10 @@ static void on_get(void *ctx, const struct reply *reply,
     } else if (reply_type(reply) != REPLY_TEXT) {
         error_set(&get->err, ERR_REMOTE, "a chunk of the mail is gone");
         get_failed(get, QUEUE_NOT_FOUND);
-    } else {
-        buf_add(&get->bytes, reply_str(reply));
-        if (get->bytes.full) {
-            error_set(&get->err, ERR_REMOTE, "the mail is too large");
-            get_failed(get, QUEUE_NOT_FOUND);
-        }
+    } else if (get->status == QUEUE_OK) {
+        take_chunk(get, reply_str(reply));
     }
+    get->arriving++;
     if (get->status == QUEUE_OK)
         get_more(get);
     if (get->in_flight == 0)
@@ -207,12 +267,14 @@ static void get_more(struct chunks_get *get)
 }
 
 void chunks_get(struct queue *queue, const struct id *email, unsigned first,
-                unsigned count, chunks_get_fn done, void *ctx)
+                unsigned count, bool sealed, chunks_get_fn done, void *ctx)
 {
     struct chunks_get *get = queue_call_new(queue, sizeof *get);
 
     get->email = *email;
     get->next = first;
+    get->arriving = first;
+    get->sealed = sealed;
     get->end = first + count;
     get->done = done;
     get->ctx = ctx;

@@ -4,7 +4,8 @@
  * 350 ms. So what is big travels in chunks of at most 512 KiB on a link of
  * its own: b:<email>:<k>, numbered over all parts of an email, each part
  * beginning with a chunk of its own. A chunk lives 15 minutes; the script
- * that stores the email makes it stay.
+ * that stores the email makes it stay. Attachments of sensitive mail are sealed
+ * chunk by chunk, since a whole one would hold up the loop.
  */
 #ifndef QUEUE_CHUNKS_H
 #define QUEUE_CHUNKS_H
@@ -21,17 +22,22 @@ size_t chunk_count(uint64_t bytes); /* of one part */
 /* Exactly once, later, unless the queue is closed before. */
 typedef void (*chunks_put_fn)(void *ctx, enum queue_status status,
                               const struct error *err);
-/* parts stay until done. FULL while too much is under way already. */
+struct chunk_part {
+    struct str bytes; /* stay until done */
+    bool seal;        /* each chunk, under the queue's keyring */
+};
+/* FULL while too much is under way already. */
 void chunks_put(struct queue *queue, const struct id *email,
-                const struct str *parts, size_t count, chunks_put_fn done,
-                void *ctx);
+                const struct chunk_part *parts, size_t count,
+                chunks_put_fn done, void *ctx);
 
 /* bytes: the chunks in one run, empty when it failed; buf_take may keep
- * them. NOT_FOUND: a chunk is missing. */
+ * them. NOT_FOUND: a chunk is missing, or is not what was sealed. NO_KEYRING:
+ * its key is lacking. */
 typedef void (*chunks_get_fn)(void *ctx, enum queue_status status,
                               const struct error *err, struct buf *bytes);
-/* Chunks first .. first + count - 1. */
+/* Chunks first .. first + count - 1, all of them sealed or none. */
 void chunks_get(struct queue *queue, const struct id *email, unsigned first,
-                unsigned count, chunks_get_fn done, void *ctx);
+                unsigned count, bool sealed, chunks_get_fn done, void *ctx);
 
 #endif

@@ -147,7 +147,7 @@ static bool have_job(struct content *content, enum content_state *state)
     if (content->chunks > content->job_chunks) {
         chunks_get(content->contents->queue, &content->email,
                    content->job_chunks, content->chunks - content->job_chunks,
-                   on_attachments, content);
+                   content->record->summary.sensitive, on_attachments, content);
         return false;
     }
     if (!slice_attachments(content, S(""))) {
@@ -179,7 +179,7 @@ static bool have_head(struct content *content, enum content_state *state)
     if (content->job_chunks == 0)
         return have_job(content, state);
     chunks_get(content->contents->queue, &content->email, 0,
-               content->job_chunks, on_job, content);
+               content->job_chunks, false, on_job, content);
     return false;
 }
 

@@ -17,7 +17,7 @@ struct enqueue {
     struct id email;
     struct buf record; /* all of it; the script gets the first inline_len */
     size_t inline_len;
-    struct str *parts; /* that travel in chunks: the job, attachments */
+    struct chunk_part *parts; /* that travel in chunks: the job, attachments */
     size_t part_count;
     size_t chunks;
     size_t job_chunks;
@@ -141,20 +141,26 @@ static void split(struct enqueue *enqueue, const struct queue_mail *mail)
 {
     struct str record = buf_str(&enqueue->record);
 
-    enqueue->parts = ARENA_ARRAY(enqueue->call.arena, struct str,
+    enqueue->parts = ARENA_ARRAY(enqueue->call.arena, struct chunk_part,
                                  mail->attachment_count + 1);
     enqueue->inline_len = record.len;
     if (record.len > RECORD_INLINE_MAX) {
         enqueue->inline_len = record_summary_end(record);
-        enqueue->parts[0] = str_from(record, enqueue->inline_len);
+        /* Sealed as a whole by then, if it is. */
+        enqueue->parts[0] = (struct chunk_part){
+            .bytes = str_from(record, enqueue->inline_len),
+        };
         enqueue->part_count = 1;
-        enqueue->job_chunks = chunk_count(enqueue->parts[0].len);
+        enqueue->job_chunks = chunk_count(enqueue->parts[0].bytes.len);
     }
     enqueue->chunks = enqueue->job_chunks;
     for (size_t i = 0; i < mail->attachment_count; i++) {
         CHECK(mail->attachment_bytes[i].bytes.len ==
               mail->attachments[i].size_bytes);
-        enqueue->parts[enqueue->part_count++] = mail->attachment_bytes[i].bytes;
+        enqueue->parts[enqueue->part_count++] = (struct chunk_part){
+            .bytes = mail->attachment_bytes[i].bytes,
+            .seal = mail->summary->sensitive,
+        };
         enqueue->chunks += chunk_count(mail->attachment_bytes[i].bytes.len);
     }
 }
