@@ -188,7 +188,8 @@ run_accept() {
         start_role api
         make_key
         bench accept --port "$port" --key "$key" --prefix "accept_$fsync" \
-            --requests $requests
+            --requests $requests --pids "${role[api]}" \
+            --redis-pids "$redis_pid"
         stop "${role[api]}"
         start_bare
         bench accept --port "$bare_port" --prefix "accept_bare_$fsync" \
@@ -201,7 +202,8 @@ run_accept() {
     start_redis everysec
     start_peer api
     bench accept --port "$peer_port" --path /emails --prefix accept_peer \
-        --requests 10000 --pairs 0
+        --requests 10000 --pairs 0 --pids "${peer[api]}" \
+        --redis-pids "$redis_pid"
 }
 
 run_pipeline() {
