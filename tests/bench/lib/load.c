@@ -31,6 +31,7 @@ struct conn {
     struct buf out;
     size_t out_sent;
     bool blocked; /* waits for room to write */
+    bool busy;    /* with a request; else in the idle list */
     char in[ANSWER_MAX];
     size_t in_len;
     size_t skip; /* bytes of the answer's body still to come */
@@ -49,8 +50,6 @@ struct load {
     size_t sent; /* requests begun */
     size_t done; /* requests ended, well or not */
 };
-
-static void conn_begin(struct load *load, struct conn *conn);
 
 /* --- connections --- */
 
@@ -80,15 +79,19 @@ static void conn_open(struct load *load, struct conn *conn)
 static void conn_finish(struct load *load, struct conn *conn)
 {
     load->done++;
+    conn->busy = false;
     conn->next_idle = load->idle;
     load->idle = conn;
 }
 
+/* The server ended it. An idle one that it kept long enough is no matter. */
 static void conn_broken(struct load *load, struct conn *conn)
 {
-    load->result->broken++;
     close(conn->fd);
     conn_open(load, conn);
+    if (!conn->busy)
+        return;
+    load->result->broken++;
     conn_finish(load, conn);
 }
 
@@ -244,6 +247,7 @@ static void conn_begin(struct load *load, struct conn *conn)
 {
     const struct load_plan *plan = load->plan;
 
+    conn->busy = true;
     conn->request = load->sent++;
     conn->due_ns = due_ns(load, conn->request);
     if (plan->started_ns != NULL)
