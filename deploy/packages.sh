@@ -13,7 +13,8 @@ build=(
     redis-server
 )
 test=(
-    libcmocka-dev clang libclang-rt-14-dev llvm-14 clang-format shellcheck
+    libcmocka-dev clang libclang-rt-14-dev llvm-14 clang-format clang-tidy
+    cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
     curl openssl procps python3
 )

@@ -187,8 +187,8 @@ void claims_put_back_results(struct claims *claims)
 
 static void drop_sent_results(struct claims *claims)
 {
-    while (!list_is_empty(&claims->sent))
-        result_destroy(LIST_FIRST(&claims->sent, struct result, link));
+    list_each_safe (at, &claims->sent)
+        result_destroy(LIST_MEMBER(at, struct result, link));
 }
 
 /* The fields of turn.lua's answer. */

@@ -2,14 +2,14 @@
 # run.sh [STEP]... - installs what is missing and runs every test.
 #
 # Steps, in this order; naming some runs only these:
-#   packages npm style debug unit asan unit-asan clang release fuzz
+#   packages npm style debug lint unit asan unit-asan clang release fuzz
 #   integration bench
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-steps=(packages npm style debug unit asan unit-asan clang release fuzz
+steps=(packages npm style debug lint unit asan unit-asan clang release fuzz
     integration bench)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=${JOBS:-$(nproc)}
@@ -102,6 +102,16 @@ do_style() {
         shellcheck "${scripts[@]}"
 }
 
+# Needs the debug build for its compile commands and embedded scripts.
+do_lint() {
+    cppcheck -j"$jobs" -q --std=c11 --error-exitcode=1 --inline-suppr \
+        --enable=warning,style,performance,portability \
+        --suppressions-list=.cppcheck -I. -Ibuild/debug/generated \
+        server api queue smtp &&
+        find server api queue smtp -name '*.c' -print0 |
+        xargs -0 -P"$jobs" -n4 clang-tidy -p build/debug --quiet
+}
+
 do_build() { cmake --preset "$1" && cmake --build --preset "$1" -j"$jobs"; }
 
 do_ctest() {
@@ -165,6 +175,7 @@ run() {
     packages) step packages do_packages ;;
     npm) step npm do_npm ;;
     style) step style do_style ;;
+    lint) step lint do_lint ;;
     debug | asan | clang | release) step "$1" do_build "$1" ;;
     unit) step unit do_ctest debug ;;
     unit-asan) step unit-asan do_ctest asan ;;
