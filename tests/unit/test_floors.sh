@@ -31,7 +31,7 @@ microhttpd.h:   server/http
 hiredis/:       queue
 curl/:          server/hooks
 jansson.h:      server/base
-event2/:        server/io queue
+event2/:        server/io
 ares:           server/io
 idn2.h:         smtp/message
 openssl/:       server/base server/io smtp/message
