@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude summary deliveries
 -- Withdraws what of an email was not marked yet. ARGV: 1 owner, 2 email,
 -- 3 keep_bodies, 4 keep_events (ms).
 -- Answers how many deliveries it stopped; 0 as well for another's email.

@@ -139,22 +139,6 @@ local function outcome_stored(email, n)
         join_pieces(v, 5))
 end
 
--- The summary as it stands in the record (record.h), and whether the mail is
--- a sensitive one.
-local function summary_of(email)
-    local key = P .. 'c:' .. email
-    local head = call('GETRANGE', key, '0', '1023')
-    local line, flag, len = string.match(head, '^(%d+ ([s-]) (%d+)\n)')
-    if not line then
-        return '', false
-    end
-    local total = #line + tonumber(len)
-    if total > 1024 then
-        head = call('GETRANGE', key, 0, total - 1)
-    end
-    return string.sub(head, 1, total), flag == 's'
-end
-
 local function content_keys(email, chunks)
     local keys = { P .. 'c:' .. email }
     for i = 0, chunks - 1 do

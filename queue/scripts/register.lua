@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude summary deliveries
 -- A child begins anew, after each connect or lost answer. What it has in
 -- hand goes over to the new epoch, tokens stay valid; the rest of the old
 -- epoch, claims whose answer was lost, is given back.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude summary deliveries
 -- A child is gone: what it had claimed goes back at once. What it had marked
 -- may have been sent, so it waits for the end of the lease.
 -- ARGV: 1 epoch. Answers {'ok', given back, waiting}.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude tasks
+-- needs: prelude summary tasks
 -- task_turn EPOCH LEASE_MS WANT RESULTS
 --   then per result: ENDPOINT EVENT TOKEN OUTCOME DELAY_MS ATTEMPT
 -- One turn of a hooks child: heartbeat, results, what became due, what dead
@@ -7,8 +7,9 @@
 -- ATTEMPT: JSON for the list of attempts, "" for none. WANT -1: the child
 -- leaves.
 -- Answers {"unregistered"}, or {"ok", ms until the next due task or -1,
--- backlog, {"endpoint reason" disabled by this turn}, then per claim {endpoint, event, token, attempt, url, secret,
--- record, summary ("" when it is gone or none is needed)}}.
+-- backlog, {"endpoint reason" disabled by this turn}, then per claim
+-- {endpoint, event, token, attempt, url, secret, record, summary ("" when it
+-- is gone or none is needed)}}.
 local PROMOTE_MAX = 100
 local QUANTUM = 4
 local REPLY_MAX = 512 * 1024
@@ -106,19 +107,17 @@ local function promote()
     end
 end
 
--- The summary, as record.h lays it out; "" when there is none. A history is
--- one line of outcomes and the summary (deliveries.lua, close_email).
-local function summary_of(record)
+-- The summary of an event's email; "" when there is none. A history is one
+-- line of outcomes and the summary (deliveries.lua, close_email).
+local function summary_for(record)
     local email = string.match(record,
         '^{"t":"email%.[%w_]+","e":"([%x-]+)"')
     if not email then
         return ''
     end
-    local content = P .. 'c:' .. email
-    local head = call('GETRANGE', content, 0, 63)
-    local line, len = string.match(head, '^(%d+ %S+ (%d+)\n)')
-    if line then
-        return call('GETRANGE', content, 0, #line + len - 1)
+    local summary = summary_of(email)
+    if summary ~= '' then
+        return summary
     end
     return string.match(call('GET', P .. 'h:' .. email) or '', '\n(.*)$') or ''
 end
@@ -136,7 +135,7 @@ local function claim_task(endpoint, id, about)
     local token = epoch .. ':' .. call('HINCRBY', task, 'claims', 1)
     local attempt = call('HINCRBY', task, 'attempt', 1)
     local record = entry[2][2]
-    local summary = summary_of(record)
+    local summary = summary_for(record)
     call('HSET', task, 'state', 'flying', 'token', token)
     call('PEXPIRE', task, OPEN_TTL_MS)
     call('SADD', own, endpoint .. ' ' .. id)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude summary deliveries
 -- A child's heartbeat: takes its results, moves what time moves, gives it
 -- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies, 4 keep_events (ms),
 -- 5 number for the first token, 6 '1': also look after all routes, then
