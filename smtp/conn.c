@@ -161,16 +161,25 @@ static bool is_slow_reader(const struct smtp_session *session)
            clock_now_ms() < end_ms(session);
 }
 
+/* A connect that failed is not the end while the host has more addresses. */
+static bool try_next_address(struct smtp_session *session)
+{
+    if (stage_of(session) != SMTP_STAGE_CONNECT || session->tries_left <= 1)
+        return false;
+    stream_close(&session->stream);
+    session->tries_left--;
+    connect_next(session);
+    return true;
+}
+
 static void on_timer(void *ctx)
 {
     struct smtp_session *session = ctx;
     enum smtp_stage stage = stage_of(session);
 
-    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 1) {
-        stream_close(&session->stream);
-        session->tries_left--;
-        connect_next(session);
-    } else if (is_slow_reader(session)) {
+    if (try_next_address(session))
+        return;
+    if (is_slow_reader(session)) {
         arm(session);
     } else if (stage == SMTP_STAGE_DNS) {
         lose(session, TROUBLE_NO_DNS, patience_words(stage));
@@ -362,15 +371,9 @@ static void on_drained(void *ctx)
 static void on_ended(void *ctx, enum stream_end end, const char *reason)
 {
     struct smtp_session *session = ctx;
-    enum smtp_stage stage = stage_of(session);
 
-    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 1) {
-        stream_close(&session->stream);
-        session->tries_left--;
-        connect_next(session);
-        return;
-    }
-    lose_connection(session, end, reason);
+    if (!try_next_address(session))
+        lose_connection(session, end, reason);
 }
 
 /* --- opening --- */
