@@ -2,12 +2,13 @@
 #include "server/base/json.h"
 #include "server/cli/client.h"
 #include "server/cli/show.h"
+#include "server/cli/tool.h"
 #include "server/cli/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PROBLEMS_MAX = 64 << 10, URL_SIZE = 512, TIMEOUT_MS = 5000 };
+enum { URL_SIZE = 512, TIMEOUT_MS = 5000 };
 
 /* Where a listener on all addresses is reached from this machine. */
 static void local_url(const char *listen, char url[URL_SIZE])
@@ -28,14 +29,8 @@ static int find_url(const struct cli_args *args, char url[URL_SIZE])
 {
     const char *role = cli_option(args, "role");
     const char *listen;
-    struct config *config;
-    struct buf problems;
+    struct config *config = tool_read_config(args);
 
-    buf_init(&problems, PROBLEMS_MAX);
-    config = config_load(config_find(cli_option(args, "config")), &problems);
-    if (config == NULL)
-        fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
-    buf_finish(&problems);
     if (config == NULL)
         return EXIT_CONFIG;
     listen = strcmp(role, "api") == 0      ? config->api.admin_listen

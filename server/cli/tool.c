@@ -7,7 +7,7 @@
 
 enum { READY_MAX_MS = 5000, PROBLEMS_MAX = 64 << 10 };
 
-static struct config *read_config(const struct cli_args *args)
+struct config *tool_read_config(const struct cli_args *args)
 {
     struct config *config;
     struct buf problems;
@@ -53,7 +53,7 @@ bool tool_begin(struct tool *tool, struct config *config, struct error *err)
 
 int tool_open(struct tool *tool, const struct cli_args *args)
 {
-    struct config *config = read_config(args);
+    struct config *config = tool_read_config(args);
     struct error err;
 
     if (config == NULL)

@@ -14,6 +14,10 @@ struct tool {
     int code; /* of the verb, once it is done */
 };
 
+/* The configuration that --config names, owned by the caller. NULL: what is
+ * wrong with it was said; the exit code is EXIT_CONFIG. */
+MUST_USE struct config *tool_read_config(const struct cli_args *args);
+
 /* Reads the configuration that args name (--config) and waits until the
  * queue is ready. Otherwise an exit code, and the reason was said. */
 MUST_USE int tool_open(struct tool *tool, const struct cli_args *args);
