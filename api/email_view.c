@@ -1,5 +1,6 @@
 #include "api/email_view.h"
 
+#include "api/page.h"
 #include "server/base/json.h"
 #include "smtp/message/message.h"
 
@@ -226,13 +227,8 @@ void timeline_view(const struct queue_timeline *timeline, struct buf *body)
     struct json_out out;
 
     json_out_init(&out, body);
-    json_open_map(&out);
-    json_add_cstr(&out, "object", "list");
-    json_add_bool(&out, "has_more", false);
-    json_name(&out, "data");
-    json_open_list(&out);
+    page_open(&out, false);
     for (size_t i = 0; i < timeline->count; i++)
         put_event(&out, &timeline->events[i], &timeline->record->summary);
-    json_close_list(&out);
-    json_close_map(&out);
+    page_close(&out);
 }

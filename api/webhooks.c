@@ -1,4 +1,5 @@
 #include "api/call.h"
+#include "api/page.h"
 #include "api/tables.h"
 #include "server/base/clock.h"
 #include "server/base/nearest.h"
@@ -261,18 +262,13 @@ static void on_list(void *ctx, const struct queue_endpoints *endpoints)
     }
     buf_init(&body, BODY_MAX);
     json_out_init(&out, &body);
-    json_open_map(&out);
-    json_add_cstr(&out, "object", "list");
-    json_add_bool(&out, "has_more", endpoints->has_more);
-    json_name(&out, "data");
-    json_open_list(&out);
+    page_open(&out, endpoints->has_more);
     for (size_t i = 0; i < endpoints->count; i++) {
         json_open_map(&out);
         put_members(&out, &endpoints->endpoints[i]);
         json_close_map(&out);
     }
-    json_close_list(&out);
-    json_close_map(&out);
+    page_close(&out);
     call_reply(call, 200, &body);
     buf_finish(&body);
 }
