@@ -21,8 +21,8 @@
 
 struct api;
 
-/* config, queue and the listening sockets outlive it. NULL and err: a value
- * of the configuration that cannot be used. */
+/* config and queue outlive it; a drain closes the listening sockets. NULL and
+ * err: a value of the configuration that cannot be used. */
 MUST_USE struct api *api_open(struct loop *loop, const struct config *config,
                               struct queue *queue, const int *listen_fds,
                               size_t listen_count, struct error *err);

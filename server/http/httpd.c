@@ -423,8 +423,11 @@ static void acceptors_close(struct httpd *httpd)
 static void on_drain_timer(void *ctx)
 {
     struct httpd *httpd = ctx;
+    size_t count = httpd->acceptor_count;
 
     acceptors_close(httpd);
+    for (size_t i = 0; i < count; i++)
+        close(httpd->listen_fds[i]);
     list_each (link, &httpd->conns) {
         struct conn *conn = LIST_MEMBER(link, struct conn, link);
 
@@ -478,10 +481,13 @@ struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
 
     httpd->accepting = true;
     httpd->acceptors = xcalloc(listen_count + 1, sizeof *httpd->acceptors);
+    httpd->listen_fds = xcalloc(listen_count + 1, sizeof *httpd->listen_fds);
     httpd->acceptor_count = listen_count;
-    for (size_t i = 0; i < listen_count; i++)
+    for (size_t i = 0; i < listen_count; i++) {
+        httpd->listen_fds[i] = listen_fds[i];
         httpd->acceptors[i] =
             acceptor_open(loop, listen_fds[i], on_accept, httpd);
+    }
     return httpd;
 }
 
@@ -516,6 +522,7 @@ void httpd_close(struct httpd **httpd_at)
     peer_table_destroy(&httpd->peers);
     free(httpd->stats);
     free(httpd->acceptors);
+    free(httpd->listen_fds);
     free(httpd);
 }
 

@@ -74,8 +74,8 @@ struct httpd_options {
     size_t trusted_proxy_count;
 };
 
-/* The sockets listen already, do not block and stay the caller's. NULL and
- * err: a trusted proxy that is no address. */
+/* The sockets listen already, do not block and stay the caller's until a
+ * drain closes them. NULL and err: a trusted proxy that is no address. */
 MUST_USE struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
                                   size_t listen_count,
                                   const struct httpd_options *options,

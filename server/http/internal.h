@@ -25,6 +25,7 @@ struct httpd {
     struct peer_table *peers;
     struct route_stats *stats; /* one per route, and one for no route */
     struct acceptor **acceptors;
+    int *listen_fds; /* of the acceptors */
     size_t acceptor_count;
     bool accepting; /* false while connections_max is reached */
 

@@ -416,6 +416,9 @@ static void on_stop_signal(void *ctx, int number)
         return;
     supervisor->is_stopping = true;
     notify_send("STOPPING=1");
+    /* Nobody is to come: a client that connects now would wait in a backlog
+     * that nobody takes, and be reset. Children take what waits in theirs. */
+    listeners_destroy(&supervisor->listeners);
     list_each (link, &supervisor->processes)
         process_drain(LIST_MEMBER(link, struct process, link));
     if (list_is_empty(&supervisor->processes))

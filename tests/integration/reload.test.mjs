@@ -155,3 +155,33 @@ describe('a reload', () => {
             }
         }));
 });
+
+test('a stop: who comes too late is refused, who came is answered',
+     async () => {
+    const port = new URL(service.base).port;
+    const program = service.programs.api;
+    const body = JSON.stringify({ from: 'app@sender.test',
+                                  to: 'ada@inbox.test', subject: 'x',
+                                  text: 'y' });
+    const client = net.connect(port, '127.0.0.1');
+    let answer = '';
+    client.on('data', (bytes) => (answer += bytes));
+    client.write('POST /v1/emails HTTP/1.1\r\nHost: localhost\r\n' +
+                 `Authorization: Bearer ${service.key}\r\n` +
+                 'Content-Type: application/json\r\n' +
+                 'Expect: 100-continue\r\n' +
+                 `Content-Length: ${body.length}\r\n\r\n`);
+    await until('the request is under way', () => /^HTTP\/1.1 100/.test(answer));
+    program.kill('SIGTERM');
+    await until('new ones are refused', () => new Promise((resolve) => {
+        const late = net.connect(port, '127.0.0.1', () => {
+            late.destroy();
+            resolve(false);
+        });
+        late.on('error', ({ code }) => resolve(code === 'ECONNREFUSED'));
+    }));
+    assert.ok(program.running);
+    client.write(body);
+    await until('the answer', () => /HTTP\/1.1 200/.test(answer));
+    assert.deepEqual(await program.ended, { code: 0, signal: null });
+});

@@ -42,7 +42,7 @@ class Moody {
     }
 
     listen(port) {
-        this.server = net.createServer((socket) => {
+        this.server = net.createServer({ noDelay: true }, (socket) => {
             this.sockets.add(socket);
             socket.on('close', () => this.sockets.delete(socket));
             new Session(this, socket);

@@ -859,6 +859,7 @@ static void a_drain_answers_all_that_was_accepted(void **state)
     say(idle, GET("/echo?q=last")); /* in the socket's buffer */
 
     httpd_drain(world->httpd, note_drained, world);
+    world->listen_fd = -1; /* the drain closes it */
     assert_false(world->drained);
     turn_until_heard(waiting, "q=waiting", 1);
     turn_until_ended(waiting);
@@ -893,6 +894,7 @@ static void a_drain_gives_silent_clients_a_second(void **state)
     turn_until_heard(idle, "body=;", 1);
     turn_until_heard(quick, "body=;", 1);
     httpd_drain(world->httpd, note_drained, world);
+    world->listen_fd = -1; /* the drain closes it */
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 1);
     pass_ms(world, 999);
@@ -919,6 +921,7 @@ static void a_drain_of_nothing_ends_at_once(void **state)
     struct world *world = *state;
 
     httpd_drain(world->httpd, note_drained, world);
+    world->listen_fd = -1; /* the drain closes it */
     assert_false(world->drained);
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 0);
