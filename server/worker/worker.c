@@ -56,17 +56,30 @@ struct worker {
 
 /* --- messages --- */
 
+/* Only a mail to several people can be there already; the usual one is spared
+ * the walk along all that are in hand. */
+static struct mail *mail_find(const struct worker *worker,
+                              const struct record *record)
+{
+    if (summary_recipient_count(&record->summary) < 2)
+        return NULL;
+    list_each (link, &worker->mails) {
+        struct mail *mail = LIST_MEMBER(link, struct mail, link);
+
+        if (mail->record == record)
+            return mail;
+    }
+    return NULL;
+}
+
 static struct mail *mail_of(struct worker *worker,
                             const struct queue_claim *claim)
 {
-    struct mail *mail;
+    struct mail *mail = mail_find(worker, claim->record);
 
-    list_each (link, &worker->mails) {
-        mail = LIST_MEMBER(link, struct mail, link);
-        if (mail->record == claim->record) {
-            mail->users++;
-            return mail;
-        }
+    if (mail != NULL) {
+        mail->users++;
+        return mail;
     }
     mail = xcalloc(1, sizeof *mail);
     mail->record = claim->record;
