@@ -108,6 +108,7 @@ void emails_send(struct call *call);
 void emails_get(struct call *call);
 void emails_events(struct call *call);
 void emails_cancel(struct call *call);
+void emails_retry(struct call *call);
 void webhooks_create(struct call *call);
 void webhooks_list(struct call *call);
 void webhooks_get(struct call *call);

@@ -444,8 +444,6 @@ static void read_deadline(struct reader *reader)
 static void read_choices(struct reader *reader)
 {
     struct email_request *request = reader->request;
-    struct str on_unknown = json_get_str(reader->root, "on_unknown");
-
     request->mail_class = CLASS_TRANSACTIONAL;
     if (member(reader, "class") != NULL)
         CHECK(mail_class_parse(json_get_str(reader->root, "class"),
@@ -454,9 +452,8 @@ static void read_choices(struct reader *reader)
                          request->mail_class == CLASS_RESET;
     if (member(reader, "sensitive") != NULL)
         request->sensitive = json_get_bool(reader->root, "sensitive");
-    request->on_unknown = str_eq(on_unknown, S("hold"))   ? ON_UNKNOWN_HOLD
-                          : str_eq(on_unknown, S("fail")) ? ON_UNKNOWN_FAIL
-                                                          : ON_UNKNOWN_RETRY;
+    request->on_unknown =
+        on_unknown_named(json_get_str(reader->root, "on_unknown"));
 }
 
 /* --- how large --- */

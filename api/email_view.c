@@ -190,8 +190,8 @@ void email_view(struct arena *arena, const struct queue_email *email,
     json_close_map(&out);
 }
 
-void canceled_view(struct arena *arena, const struct queue_email *email,
-                   const struct id *id, struct buf *body)
+void changed_view(struct arena *arena, const struct queue_email *email,
+                  const struct id *id, struct buf *body)
 {
     struct json_out out;
 

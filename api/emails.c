@@ -1,5 +1,6 @@
 #include "api/call.h"
 #include "api/email_request.h"
+#include "api/email_retry.h"
 #include "api/email_view.h"
 #include "api/mask.h"
 #include "server/base/clock.h"
@@ -12,6 +13,10 @@ enum {
     SUBJECT_MASKED_MAX = 3 * SUBJECT_MAX, /* a dot is three bytes */
     VIEW_SPARE = 1024 * 1024,
 };
+
+static const char NO_ROUTE[] =
+    "No route of this server takes this mail: its operator configures "
+    "[[upstream]] and [[route]].";
 
 /* --- POST /emails --- */
 
@@ -149,9 +154,7 @@ static void enqueue(struct sending *sending)
     struct summary summary;
 
     if (!routes_find(sending, recipients)) {
-        call_fail(call, PROBLEM_NO_ROUTE,
-                  "No route of this server takes this mail: its operator "
-                  "configures [[upstream]] and [[route]].");
+        call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
         return;
     }
     summary = summary_of(sending);
@@ -281,11 +284,15 @@ void emails_events(struct call *call)
                            call);
 }
 
-/* --- POST /emails/{id}/cancel --- */
+/* --- POST /emails/{id}/cancel and /retry --- */
 
-struct canceling {
+struct change {
     struct call *call;
     struct id id;
+    void (*run)(struct change *change);
+    enum problem_kind refused;
+    const char *cannot; /* "The email cannot be ...: it is sent." */
+    bool lacks_route;
 };
 
 /* For those who ask again with the same key. */
@@ -297,7 +304,7 @@ static void keep_answer(struct call *call, unsigned status, struct buf *body)
                                  buf_str(body));
 }
 
-static void cancel_refuse(struct call *call, enum problem_kind kind,
+static void change_refuse(struct call *call, enum problem_kind kind,
                           const char *message)
 {
     struct buf body;
@@ -310,62 +317,106 @@ static void cancel_refuse(struct call *call, enum problem_kind kind,
     call_fail(call, kind, message);
 }
 
-static void on_canceled(void *ctx, const struct queue_email *email)
+static void change_say_no(struct change *change,
+                          const struct queue_email *email)
 {
-    struct canceling *canceling = ctx;
-    struct call *call = canceling->call;
+    struct call *call = change->call;
+
+    if (change->lacks_route)
+        call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
+    else
+        change_refuse(call, change->refused,
+                      arena_printf(call->arena,
+                                   "The email cannot be %s: it is %s.",
+                                   change->cannot, email_status(email))
+                          .ptr);
+}
+
+static void on_changed(void *ctx, const struct queue_email *email)
+{
+    struct change *change = ctx;
+    struct call *call = change->call;
     struct buf body;
 
     if (email->status == QUEUE_REFUSED) {
-        cancel_refuse(call, PROBLEM_NOT_CANCELABLE,
-                      arena_printf(call->arena,
-                                   "The email cannot be canceled any more: it "
-                                   "is %s.",
-                                   email_status(email))
-                          .ptr);
+        change_say_no(change, email);
     } else if (email->status == QUEUE_NOT_FOUND) {
-        cancel_refuse(call, PROBLEM_NOT_FOUND, NO_EMAIL);
+        change_refuse(call, PROBLEM_NOT_FOUND, NO_EMAIL);
     } else if (email->status != QUEUE_OK) {
         call_fail_queue(call, email->status, &email->why, NULL);
     } else {
         buf_init(&body, VIEW_SPARE);
-        canceled_view(call->arena, email, &canceling->id, &body);
+        changed_view(call->arena, email, &change->id, &body);
         keep_answer(call, 200, &body);
         call_reply(call, 200, &body);
         buf_finish(&body);
     }
 }
 
-static void cancel(struct canceling *canceling)
-{
-    struct call *call = canceling->call;
-
-    queue_email_cancel(call->api->queue, call->key.owner, &canceling->id,
-                       on_canceled, canceling);
-}
-
 static void on_begun(void *ctx, const struct queue_answer *answer)
 {
-    struct canceling *canceling = ctx;
+    struct change *change = ctx;
 
     if (answer->status == QUEUE_OK)
-        cancel(canceling);
+        change->run(change);
     else if (answer->status == QUEUE_REPLAY)
-        call_replay(canceling->call, answer);
+        call_replay(change->call, answer);
     else
-        call_fail_queue(canceling->call, answer->status, &answer->why, NULL);
+        call_fail_queue(change->call, answer->status, &answer->why, NULL);
+}
+
+static void change_begin(struct call *call, const struct change *with)
+{
+    struct change *change = ARENA_NEW(call->arena, struct change);
+
+    *change = *with;
+    change->call = call;
+    if (!call_id(call, &change->id))
+        return;
+    if (call->idempotency.key_hash.len > 0)
+        queue_idempotency_begin(call->api->queue, call->key.owner,
+                                &call->idempotency, on_begun, change);
+    else
+        change->run(change);
+}
+
+static void cancel(struct change *change)
+{
+    struct call *call = change->call;
+
+    queue_email_cancel(call->api->queue, call->key.owner, &change->id,
+                       on_changed, change);
 }
 
 void emails_cancel(struct call *call)
 {
-    struct canceling *canceling = ARENA_NEW(call->arena, struct canceling);
+    change_begin(call, &(struct change){.run = cancel,
+                                        .refused = PROBLEM_NOT_CANCELABLE,
+                                        .cannot = "canceled any more"});
+}
 
-    canceling->call = call;
-    if (!call_id(call, &canceling->id))
-        return;
-    if (call->idempotency.key_hash.len > 0)
-        queue_idempotency_begin(call->api->queue, call->key.owner,
-                                &call->idempotency, on_begun, canceling);
-    else
-        cancel(canceling);
+static bool plan_retry(void *ctx, const struct queue_email *email,
+                       struct queue_retry *out)
+{
+    struct change *change = ctx;
+    struct call *call = change->call;
+
+    change->lacks_route = !email_retry_plan(call->arena, call->api->config,
+                                            email, clock_wall_ms(), out);
+    return !change->lacks_route;
+}
+
+static void retry(struct change *change)
+{
+    struct call *call = change->call;
+
+    queue_email_retry(call->api->queue, call->key.owner, &change->id,
+                      plan_retry, on_changed, change);
+}
+
+void emails_retry(struct call *call)
+{
+    change_begin(call, &(struct change){.run = retry,
+                                        .refused = PROBLEM_NOT_RETRYABLE,
+                                        .cannot = "sent again"});
 }

@@ -93,6 +93,9 @@ void idempotency_add(struct redis_command *command,
 void idempotency_read(const struct reply *reply, const struct error *why,
                       struct queue_answer *answer);
 
+/* mail.c: as scripts know it. */
+const char *on_unknown_letter(enum on_unknown on_unknown);
+
 /* claims.c: for the metrics, {kind, how many, ...} as scripts count events. */
 void claims_count_events(const struct reply *counts);
 

@@ -1,4 +1,5 @@
-/* Looking at an email: what is known of it, its timeline, and cancelling it.
+/* Looking at an email: what is known of it, its timeline, cancelling it and
+ * sending it again.
  *
  * Whose it is stands in its summary, which may be sealed, so it is read here
  * and not in a script; an email of another owner ends as an unknown one. */
@@ -26,11 +27,12 @@ struct look {
     size_t count;
     unsigned job_chunks;
     bool has_content; /* more than the summary is kept */
-    int64_t stopped;  /* by a cancel; -1: it is none */
+    int64_t changed;  /* by a cancel or retry; -1: it is neither */
     enum queue_status status;
     struct error why;
     queue_email_fn done;
     queue_timeline_fn timeline_done; /* NULL: done */
+    queue_retry_fn plan;             /* of a retry that is still to be done */
     void *ctx;
 };
 
@@ -50,7 +52,7 @@ static struct look *look_new(struct queue *queue, struct str owner,
     look->call.finish = look_finish;
     look->email = *email;
     look->owner = arena_copy(look->call.arena, owner);
-    look->stopped = -1;
+    look->changed = -1;
     look->ctx = ctx;
     buf_init(&look->bytes, RECORD_MAX);
     return look;
@@ -58,16 +60,21 @@ static struct look *look_new(struct queue *queue, struct str owner,
 
 /* --- the end --- */
 
-static void look_tell(struct look *look)
+static struct queue_email look_email(const struct look *look)
 {
-    const struct queue_email email = {
-        .status = look->stopped == 0 && look->status == QUEUE_OK ? QUEUE_REFUSED
+    return (struct queue_email){
+        .status = look->changed == 0 && look->status == QUEUE_OK ? QUEUE_REFUSED
                                                                  : look->status,
         .why = look->why,
         .record = look->record,
         .deliveries = look->deliveries,
         .delivery_count = look->count,
     };
+}
+
+static void look_tell(struct look *look)
+{
+    const struct queue_email email = look_email(look);
     const struct queue_timeline timeline = {
         .status = look->status,
         .why = look->why,
@@ -149,10 +156,14 @@ static bool record_open(struct look *look)
     return false;
 }
 
+static void ask_retry(struct look *look);
+
 static void look_go_on(struct look *look)
 {
     if (look->timeline_done != NULL)
         ask_timeline(look);
+    else if (look->plan != NULL)
+        ask_retry(look);
     else
         look_tell(look);
 }
@@ -279,6 +290,62 @@ static void look_ask(struct look *look)
                look);
 }
 
+/* --- sending it again --- */
+
+static void on_retried(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct look *look = ctx;
+
+    look->status = reply_status(reply, why, &look->why);
+    look->changed = reply_int(reply);
+    if (look->status != QUEUE_OK) {
+        look_tell(look);
+        return;
+    }
+    buf_clear(&look->bytes);
+    record_destroy(&look->record);
+    look->job_chunks = 0;
+    look_ask(look);
+}
+
+static void send_retry(struct look *look, const struct queue_retry *retry)
+{
+    const struct summary *summary = &look->record->summary;
+    struct redis_command command;
+
+    command_init_partition(&command, look->call.queue, SCRIPT_RETRY,
+                           id_partition(&look->email));
+    command_add(&command, look->owner);
+    command_add(&command, id_str(&look->email));
+    command_add_int(&command, mail_class_lane(summary->mail_class));
+    command_add_int(&command, (int64_t)summary_recipient_count(summary));
+    command_add_cstr(&command, on_unknown_letter(retry->on_unknown));
+    command_add_int(&command, retry->ends_ms);
+    command_add_int(&command, retry->is_deadline);
+    for (size_t i = 0; i < retry->recipient_count; i++) {
+        command_add_int(&command, retry->recipients[i].number);
+        command_add(&command, retry->recipients[i].route);
+    }
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_retried,
+               look);
+}
+
+static void ask_retry(struct look *look)
+{
+    const struct queue_email email = look_email(look);
+    struct queue_retry retry = {0};
+    queue_retry_fn plan = look->plan;
+
+    look->plan = NULL;
+    if (plan(look->ctx, &email, &retry)) {
+        send_retry(look, &retry);
+        return;
+    }
+    look->changed = 0;
+    look_tell(look);
+}
+
 /* --- the door --- */
 
 void queue_email_get(struct queue *queue, struct str owner,
@@ -306,12 +373,12 @@ static void on_canceled(void *ctx, const struct reply *reply,
     struct look *look = ctx;
 
     look->status = reply_status(reply, why, &look->why);
-    look->stopped = reply_int(reply);
-    if (look->stopped > 0)
+    look->changed = reply_int(reply);
+    if (look->changed > 0)
         series_add(metrics_series(
                        METRIC_EMAIL_EVENTS,
                        (const char *const[]){event_type_name(EVENT_CANCELED)}),
-                   (uint64_t)look->stopped);
+                   (uint64_t)look->changed);
     if (look->status == QUEUE_OK)
         look_ask(look);
     else
@@ -331,4 +398,15 @@ void queue_email_cancel(struct queue *queue, struct str owner,
     command_add_int(&command, queue->config->privacy.keep_bodies_ms);
     command_add_int(&command, queue->config->privacy.keep_events_ms);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
+}
+
+void queue_email_retry(struct queue *queue, struct str owner,
+                       const struct id *email, queue_retry_fn plan,
+                       queue_email_fn done, void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    look->plan = plan;
+    look->done = done;
+    look_ask(look);
 }

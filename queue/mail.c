@@ -96,7 +96,7 @@ static void on_uploaded(void *ctx, enum queue_status status,
     enqueue_answer(enqueue);
 }
 
-static const char *on_unknown_letter(enum on_unknown on_unknown)
+const char *on_unknown_letter(enum on_unknown on_unknown)
 {
     static const char *const letters[] = {
         [ON_UNKNOWN_RETRY] = "r",

@@ -1,4 +1,4 @@
-/* mail.h - what the API does with emails: enqueue, look up, cancel.
+/* mail.h - what the API does with emails: enqueue, look up, cancel, retry.
  *
  * enqueue is one atomic script: idempotency, content, deliveries, flows,
  * events. The answer the caller saw is stored with the idempotency key and
@@ -136,6 +136,27 @@ void queue_email_events(struct queue *queue, struct str owner,
  * stopped; REFUSED with the states when none could be. */
 void queue_email_cancel(struct queue *queue, struct str owner,
                         const struct id *email, queue_email_fn done, void *ctx);
+
+/* How an email is sent again. */
+struct queue_retry {
+    const struct queue_recipient *recipients; /* one per delivery */
+    size_t recipient_count;
+    int64_t ends_ms; /* of what had ended; Unix time */
+    bool is_deadline;
+    enum on_unknown on_unknown;
+};
+/* Asked before done, once the email is known to be the owner's; what out
+ * points at is used up when it returns. False: REFUSED. */
+typedef bool (*queue_retry_fn)(void *ctx, const struct queue_email *email,
+                               struct queue_retry *out);
+
+/* Per recipient: what waits is queued at once; what ended without being sent
+ * (neither sent nor superseded) is queued as its next generation, as long as
+ * the content is kept. OK with the new states if at least one is queued;
+ * REFUSED with the states when none can be. */
+void queue_email_retry(struct queue *queue, struct str owner,
+                       const struct id *email, queue_retry_fn plan,
+                       queue_email_fn done, void *ctx);
 
 struct queue_lane_stats {
     uint64_t queued;

@@ -390,3 +390,10 @@ bool summary_recipient(const struct summary *summary, unsigned number,
     }
     return false;
 }
+
+enum on_unknown on_unknown_named(struct str name)
+{
+    if (str_eq(name, S("hold")))
+        return ON_UNKNOWN_HOLD;
+    return str_eq(name, S("fail")) ? ON_UNKNOWN_FAIL : ON_UNKNOWN_RETRY;
+}

@@ -30,6 +30,8 @@
 #include <stdint.h>
 
 enum on_unknown { ON_UNKNOWN_RETRY, ON_UNKNOWN_HOLD, ON_UNKNOWN_FAIL };
+/* "hold" or "fail", as a request says it; all else is retry. */
+enum on_unknown on_unknown_named(struct str name);
 
 struct summary {
     struct id email;

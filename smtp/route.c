@@ -1,5 +1,8 @@
 #include "smtp/route.h"
 
+#include "server/base/arena.h"
+#include "server/base/json.h"
+#include "smtp/message/message.h"
 #include "smtp/smtp.h"
 
 #include <string.h>
@@ -54,6 +57,46 @@ const struct config_route *smtp_route_find(const struct config *config,
             return route;
     }
     return NULL;
+}
+
+static size_t read_tags(struct arena *arena, const struct json *list,
+                        struct smtp_tag **tags)
+{
+    size_t count = json_count(list);
+
+    *tags = ARENA_ARRAY(arena, struct smtp_tag, count);
+    for (size_t i = 0; i < count; i++)
+        (*tags)[i] = (struct smtp_tag){
+            json_get_str(json_at(list, i), "name"),
+            json_get_str(json_at(list, i), "value"),
+        };
+    return count;
+}
+
+const struct config_route *smtp_route_for(const struct config *config,
+                                          const struct smtp_route_mail *mail)
+{
+    struct arena *arena = arena_create();
+    struct json *list =
+        mail->tags_json.len == 0 ? NULL : json_parse(mail->tags_json, NULL);
+    struct smtp_tag *tags;
+    size_t count = read_tags(arena, list, &tags);
+    const struct config_route *route = NULL;
+    struct mailbox from;
+    struct mailbox to;
+
+    if (mailbox_parse(arena, mail->from, &from) == FLAW_NONE &&
+        mailbox_parse(arena, mail->to, &to) == FLAW_NONE)
+        route = smtp_route_find(config, &(struct smtp_route_query){
+                                            .mail_class = mail->mail_class,
+                                            .from_domain = from.domain,
+                                            .to_domain = to.domain,
+                                            .tags = tags,
+                                            .tag_count = count,
+                                        });
+    json_destroy(&list);
+    arena_destroy(&arena);
+    return route;
 }
 
 static bool is_in_front(const struct route_choice *choice, int64_t priority)

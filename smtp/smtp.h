@@ -48,6 +48,16 @@ const struct config_route *
 smtp_route_find(const struct config *config,
                 const struct smtp_route_query *query);
 
+/* A mail as it is stored: mailboxes as its caller wrote them. */
+struct smtp_route_mail {
+    enum mail_class mail_class;
+    struct str from;
+    struct str to;
+    struct str tags_json; /* [{"name":..,"value":..}] or empty */
+};
+const struct config_route *smtp_route_for(const struct config *config,
+                                          const struct smtp_route_mail *mail);
+
 /* --- what became of a delivery --- */
 
 enum smtp_verdict {

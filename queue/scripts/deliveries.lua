@@ -129,14 +129,15 @@ local function outcome_text(n, s, g, a, ended, outcome)
     return string.format('[%d,"%s",%d,%d,%d,%s]', n, s, g, a, ended, outcome)
 end
 
+-- And whether it may have been delivered besides.
 local function outcome_stored(email, n)
     local v = call('HMGET', P .. 'd:' .. email .. ':' .. n, 's', 'g', 'a',
-        'e', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6')
+        'e', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'dup')
     if not v[1] then
         return nil -- the mailbox came before: no delivery
     end
     return outcome_text(n, v[1], v[2], v[3] or 0, v[4] or now,
-        join_pieces(v, 5))
+        join_pieces(v, 5)), v[11]
 end
 
 local function content_keys(email, chunks)
@@ -147,11 +148,16 @@ local function content_keys(email, chunks)
     return keys
 end
 
-local function close_email(first, outcomes, sequence)
+-- dups: numbers of those that may have been delivered besides, which a retry
+-- by hand must not forget (retry.lua).
+local function close_email(first, outcomes, dups, sequence)
     local summary, is_sensitive = summary_of(first.email)
     local head = '{"q":' .. int(sequence)
     if first.b then
         head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
+    end
+    if #dups > 0 then
+        head = head .. ',"dup":[' .. table.concat(dups, ',') .. ']'
     end
     call('SET', P .. 'h:' .. first.email,
         head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' .. summary,
@@ -173,19 +179,23 @@ end
 local function close_single(d, outcome, sequence)
     outcome = outcome or join_pieces(call('HMGET', d.key, 'p1', 'p2', 'p3',
         'p4', 'p5', 'p6'), 1)
-    close_email(d, { outcome_text(0, d.s, d.g, d.a, now, outcome) }, sequence)
+    close_email(d, { outcome_text(0, d.s, d.g, d.a, now, outcome) },
+        d.dup and { 0 } or {}, sequence)
 end
 
 local function close_all(email, sequence)
     local first = load(email .. ':0')
-    local outcomes = {}
+    local outcomes, dups = {}, {}
     for n = 0, first.m - 1 do
-        local text = outcome_stored(email, n)
+        local text, dup = outcome_stored(email, n)
         if text then
             table.insert(outcomes, text)
         end
+        if dup then
+            table.insert(dups, n)
+        end
     end
-    close_email(first, outcomes, sequence)
+    close_email(first, outcomes, dups, sequence)
 end
 
 -- Makes it final. outcome: the worker's code,"enhanced","reply"; nil: the

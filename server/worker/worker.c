@@ -281,53 +281,24 @@ static size_t on_room_asked(void *ctx, struct str route, unsigned lane)
     return known == NULL ? 0 : smtp_room(worker->smtp, known, lane);
 }
 
-static size_t read_tags(struct arena *arena, struct str tags_json,
-                        struct smtp_tag **tags, struct json **root)
-{
-    size_t count;
-
-    *root = tags_json.len == 0 ? NULL : json_parse(tags_json, NULL);
-    count = json_count(*root);
-    *tags = ARENA_ARRAY(arena, struct smtp_tag, count);
-    for (size_t i = 0; i < count; i++)
-        (*tags)[i] = (struct smtp_tag){
-            json_get_str(json_at(*root, i), "name"),
-            json_get_str(json_at(*root, i), "value"),
-        };
-    return count;
-}
-
 /* The route that today's configuration has for a mail whose own is gone. */
 static struct str on_reroute(void *ctx, const struct record *record,
                              unsigned number)
 {
     struct worker *worker = ctx;
-    struct arena *arena = arena_create();
     const struct summary *summary = &record->summary;
     const struct config_route *route = NULL;
-    struct json *root = NULL;
-    struct smtp_tag *tags;
-    struct mailbox from;
-    struct mailbox to;
     struct str text;
     const char *kind;
 
-    if (summary_recipient(summary, number, &text, &kind) &&
-        mailbox_parse(arena, text, &to) == FLAW_NONE &&
-        mailbox_parse(arena, summary->from, &from) == FLAW_NONE) {
-        size_t count = read_tags(arena, summary->tags_json, &tags, &root);
-        const struct smtp_route_query query = {
-            .mail_class = summary->mail_class,
-            .from_domain = from.domain,
-            .to_domain = to.domain,
-            .tags = tags,
-            .tag_count = count,
-        };
-
-        route = smtp_route_find(worker->config, &query);
-    }
-    json_destroy(&root);
-    arena_destroy(&arena);
+    if (summary_recipient(summary, number, &text, &kind))
+        route = smtp_route_for(worker->config,
+                               &(struct smtp_route_mail){
+                                   .mail_class = summary->mail_class,
+                                   .from = summary->from,
+                                   .to = text,
+                                   .tags_json = summary->tags_json,
+                               });
     return str_of(route == NULL ? NULL : route->name);
 }
 

@@ -190,6 +190,12 @@ describe('the service', () => {
         await call('listEmailEvents', 200, { id: sent.id });
         await call('cancelEmail', 200, { id: scheduled.id });
         await call('cancelEmail', 409, { id: sent.id });
+        const early = await call('sendEmail', 200, {
+            body: { ...MAIL, scheduled_at: 'in 1 hour' },
+        });
+        await call('retryEmail', 200, { id: early.id });
+        await call('retryEmail', 409, { id: scheduled.id }); // wiped
+        await call('retryEmail', 409, { id: sent.id });
         await call('getEmail', 200, { id: scheduled.id });
 
         const hook = await call('createWebhook', 201, {
@@ -234,6 +240,7 @@ describe('the service', () => {
         await call('getEmail', 422, { id: '17' });
         await call('listEmailEvents', 404, { id: UNKNOWN_ID });
         await call('cancelEmail', 404, { id: UNKNOWN_ID });
+        await call('retryEmail', 404, { id: UNKNOWN_ID });
         await call('createWebhook', 413, {
             body: { endpoint: receiver.url, events: 'x'.repeat(70_000) },
         });

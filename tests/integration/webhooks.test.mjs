@@ -25,6 +25,8 @@ before(async () => {
             const [box] = address.split('@');
             const nth = (tries.get(address) ?? 0) + 1;
             tries.set(address, nth);
+            if (box === 'new' && nth === 1)
+                throw reply(550, '5.1.1 no such mailbox yet');
             if (box === 'refused')
                 throw reply(550, '5.1.1 no such mailbox');
             if (box === 'busy' && nth === 1)
@@ -110,6 +112,32 @@ describe('the story of a mail', () => {
         assert.equal(bounce.subType, 'NoEmail');
         assert.match(bounce.diagnosticCode[0], /^smtp; 550 5\.1\.1/);
         assert.equal(payload.data.delivery.enhanced_code, '5.1.1');
+    });
+
+    test('bounced, then sent by a retry', async () => {
+        const id = await service.send({ to: 'new@inbox.test' });
+        await story(id, 'email.bounced');
+        const before = await service.email(id);
+        const retry = () => service.call(
+            'POST', `/v1/emails/${id}/retry`, undefined,
+            { headers: { 'idempotency-key': 'again' } });
+        const { status, json } = await retry();
+        assert.equal(status, 200);
+        assert.equal(json.recipients.length, 1);
+        assert.deepEqual(await story(id, 'email.sent'), [
+            'email.queued', 'email.bounced', 'email.sent',
+        ]);
+        const ids = receiver.of(id).map((event) => event.id);
+        assert.equal(new Set(ids).size, 3);
+        const [mail, ...more] = sink.for('new@inbox.test');
+        assert.equal(more.length, 0);
+        assert.equal(mail.messageId, before.message_id);
+        assert.equal((await service.email(id)).message_id, before.message_id);
+        // The key has its answer; what was sent is not sent again.
+        assert.deepEqual((await retry()).json, json);
+        const { status: refused } =
+            await service.call('POST', `/v1/emails/${id}/retry`);
+        assert.equal(refused, 409);
     });
 
     test('delayed, then sent', async () => {

@@ -230,6 +230,32 @@ void queue_email_cancel(struct queue *queue, struct str owner,
     LATER(give_email, done, ctx);
 }
 
+/* Asks for the plan as the real one does, unless there is no such mail. */
+void queue_email_retry(struct queue *queue, struct str owner,
+                       const struct id *id, queue_retry_fn plan,
+                       queue_email_fn done, void *ctx)
+{
+    const struct queue_email email = {.status = fake.status,
+                                      .record = &fake.record,
+                                      .deliveries = fake.deliveries,
+                                      .delivery_count = fake.delivery_count};
+    struct queue_retry retry = {0};
+
+    (void)queue;
+    (void)id;
+    assert_true(str_eq(owner, S("acme")));
+    buf_clear(&fake.seen);
+    if (fake.status != QUEUE_NOT_FOUND && !plan(ctx, &email, &retry))
+        fake.status = QUEUE_REFUSED;
+    for (size_t i = 0; i < retry.recipient_count; i++)
+        buf_addf(&fake.seen, "%u:%.*s ", retry.recipients[i].number,
+                 STR_ARG(retry.recipients[i].route));
+    buf_addf(&fake.seen, "until +%lld deadline=%d unknown=%d",
+             (long long)(retry.ends_ms - WALL_MS), retry.is_deadline,
+             (int)retry.on_unknown);
+    LATER(give_email, done, ctx);
+}
+
 static void give_begin(struct later *later)
 {
     struct queue_answer answer = {.status = QUEUE_OK};
@@ -759,6 +785,7 @@ static void permissions_open_their_doors_only(void **state)
         {"POST /emails", MAIL, true, false},
         {"GET /emails/" ID, NULL, false, true},
         {"POST /emails/" ID "/cancel", NULL, false, false},
+        {"POST /emails/" ID "/retry", NULL, false, false},
         {"GET /webhooks", NULL, false, true},
         {"DELETE /webhooks/" ID, NULL, false, false},
         {"POST /api-keys", "{\"name\":\"x\"}", false, false},
@@ -931,6 +958,62 @@ static void cancel_says_what_was_stopped(void **state)
     assert_memory_equal(fake.finished, "409 {\"statusCode\":409", 21);
 }
 
+/* A mail of that class that asked for what is in its body, sent again. */
+static void plan_is(struct world *world, enum mail_class mail_class,
+                    int64_t expires_ms, const char *json, const char *plan)
+{
+    struct json *root = json_parse(str_of(json), NULL);
+
+    fake.record.job.mail = root;
+    fake.record.summary.mail_class = mail_class;
+    fake.record.summary.expires_ms = expires_ms;
+    assert_int_equal(ask(world, "POST /emails/" ID "/retry", ""), 200);
+    if (!str_eq(buf_str(&fake.seen), str_of(plan)))
+        fail_msg("%.*s, not %s", STR_ARG(buf_str(&fake.seen)), plan);
+    fake.record.job.mail = NULL;
+    json_destroy(&root);
+}
+
+static void a_retry_is_planned_anew(void **state)
+{
+    struct world *world = *state;
+
+    fake.delivery_count = 1;
+    fake.deliveries[0].state = DELIVERY_QUEUED;
+    world->config.worker.message_ttl_ms = 172800000;
+    plan_is(world, CLASS_TRANSACTIONAL, 0, "{}",
+            "0:main until +172800000 deadline=0 unknown=0");
+    /* What lies ahead stays, what has passed is the class's own again. */
+    plan_is(world, CLASS_RESET, WALL_MS + 5000, "{\"on_unknown\":\"hold\"}",
+            "0:main until +5000 deadline=1 unknown=1");
+    plan_is(world, CLASS_RESET, WALL_MS - 5000, "{\"on_unknown\":\"fail\"}",
+            "0:main until +3600000 deadline=1 unknown=2");
+    expect(world, "{\"object\":\"email\",\"id\":\"" ID "\",\"recipients\":[{");
+    expect(world, "\"status\":\"queued\"");
+}
+
+static void what_cannot_be_sent_again_is_refused(void **state)
+{
+    struct world *world = *state;
+    char fields[300];
+
+    fake.delivery_count = 1;
+    fake.deliveries[0].state = DELIVERY_SENT;
+    fake.status = QUEUE_REFUSED;
+    snprintf(fields, sizeof fields, "%sIdempotency-Key: a\r\n", key_field());
+    assert_int_equal(ask_with(world, "POST /emails/" ID "/retry", fields, ""),
+                     409);
+    expect(world, "\"code\":\"not_retryable\"");
+    expect(world, "The email cannot be sent again: it is sent.");
+    assert_memory_equal(fake.finished, "409 {\"statusCode\":409", 21);
+    fake.status = QUEUE_NOT_FOUND;
+    assert_int_equal(ask(world, "POST /emails/" ID "/retry", ""), 404);
+    fake.status = QUEUE_OK;
+    world->config.route_count = 0;
+    assert_int_equal(ask(world, "POST /emails/" ID "/retry", ""), 503);
+    expect(world, "\"code\":\"no_route\"");
+}
+
 /* --- webhooks and keys --- */
 
 static void webhooks_are_made_shown_and_changed(void **state)
@@ -1090,6 +1173,8 @@ int main(void)
         TEST(a_timeline_is_shown),
         TEST(what_is_not_there_is_404_and_what_is_no_id_422),
         TEST(cancel_says_what_was_stopped),
+        TEST(a_retry_is_planned_anew),
+        TEST(what_cannot_be_sent_again_is_refused),
         TEST(webhooks_are_made_shown_and_changed),
         TEST(bad_webhooks_are_refused),
         TEST(keys_are_made_listed_and_deleted),

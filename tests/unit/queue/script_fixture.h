@@ -185,4 +185,22 @@ static inline void do_cancel(struct world *world, const char *email)
     script_send(world, &command);
 }
 
+/* An email of one recipient; what had ended has an hour to live. */
+static inline void do_retry(struct world *world, const char *email)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, world->queue, SCRIPT_RETRY, 0);
+    command_add_cstr(&command, "default");
+    command_add_cstr(&command, email);
+    command_add_cstr(&command, "2"); /* lane */
+    command_add_cstr(&command, "1"); /* mailboxes */
+    command_add_cstr(&command, "r");
+    command_add_int(&command, clock_wall_ms() + 3600000);
+    command_add_cstr(&command, "1");
+    command_add_cstr(&command, "0");
+    command_add_cstr(&command, "main");
+    script_send(world, &command);
+}
+
 #endif

@@ -1,4 +1,4 @@
-/* Looking at emails, cancelling them, counting them. */
+/* Looking at emails, cancelling them, sending them again, counting them. */
 #include "mail_fixture.h"
 
 /* What a look brought, kept beyond its callback. */
@@ -189,6 +189,149 @@ static void what_is_marked_goes_on(void **state)
     assert_int_equal(got.deliveries[1].state, DELIVERY_DOTTED);
 }
 
+/* --- retry --- */
+
+static struct queue_recipient recipients[3] = {
+    {0, STR("other")}, {1, STR("other")}, {2, STR("other")}};
+static bool has_plan;
+
+static bool plan(void *ctx, const struct queue_email *email,
+                 struct queue_retry *out)
+{
+    (void)ctx;
+    assert_true(str_eq(email->record->summary.owner, S("default")));
+    *out = (struct queue_retry){.recipients = recipients,
+                                .recipient_count = email->delivery_count,
+                                .ends_ms = clock_wall_ms() + 1000,
+                                .on_unknown = ON_UNKNOWN_HOLD};
+    return has_plan;
+}
+
+static void retry(struct world *world, const char *owner,
+                  const struct id *email)
+{
+    got.count = 0;
+    queue_email_retry(world->queue, str_of(owner), email, plan, on_email, NULL);
+    assert_int_equal(got.count, 0);
+    until(world->loop, got.count == 1);
+}
+
+/* Each recipient had ended: one sent, one bounced with a text that needs
+ * escapes, one canceled, with which the email closed. */
+static void close_three(struct world *world, struct mail *mail)
+{
+    mail_store(world, mail);
+    redis_do("HSET ph:{0}:d:%s:0 s S a 1 e 1764000000000 p1 %s", mail->id.text,
+             "250,\"2.0.0\",\"queued as A\"\n");
+    redis_do("HSET ph:{0}:d:%s:1 s B a 2 e 1764000000001 p1 %s p2 %s",
+             mail->id.text, "550,\"5.1.1\",\"no \\\"such\\\" [1,\\\\",
+             "2] user \\\\\"\n");
+    redis_do("HSET ph:{0}:d:%s:0 left 1", mail->id.text);
+    cancel(world, "default", &mail->id);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:h:%s", mail->id.text), "1");
+}
+
+static void what_was_not_sent_is_sent_again(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.recipients = 3,
+                        .body_size = 1200000,
+                        .attachment = S("abc"),
+                        .mail_class = CLASS_TRANSACTIONAL};
+    const char *id = mail.id.text;
+
+    has_plan = true;
+    close_three(world, &mail);
+    assert_string_equal(got.response, "2.0.0 queued as A");
+    retry(world, "other", &mail.id);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.body_len, 1200000);
+    assert_int_equal(got.delivery_count, 3);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_SENT);
+    assert_int_equal(got.deliveries[0].ended_ms, 1764000000000);
+    assert_string_equal(got.response, "2.0.0 queued as A");
+    for (unsigned n = 1; n < 3; n++) {
+        assert_int_equal(got.deliveries[n].state, DELIVERY_QUEUED);
+        assert_int_equal(got.deliveries[n].generation, 2);
+        assert_int_equal(got.deliveries[n].attempts, 0);
+    }
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s:0 m left sq b bj", id),
+                        "3 2 2 4 3");
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s:1 r k dl", id),
+                        "other h nil");
+    assert_string_equal(redis_ask("LLEN ph:{0}:q:2:default:other"), "2");
+    assert_string_equal(redis_ask("TTL ph:{0}:c:%s", id), "-1");
+    assert_string_equal(redis_ask("TTL ph:{0}:b:%s:3", id), "-1");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:h:%s", id), "0");
+    /* And it closes as the first time. */
+    cancel(world, "default", &mail.id);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:h:%s", id), "1");
+    assert_int_equal(got.deliveries[0].state, DELIVERY_SENT);
+    assert_int_equal(got.deliveries[2].generation, 2);
+}
+
+/* Reopened once more, the one that bounced first stays as it was. */
+static void an_outcome_survives_as_it_was(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.recipients = 3};
+
+    has_plan = true;
+    close_three(world, &mail);
+    redis_do("EVAL %s 1 ph:{0}:h:%s",
+             "redis.call('SET', KEYS[1], (string.gsub(redis.call('GET', "
+             "KEYS[1]), '1,\"B\"', '1,\"U\"')))",
+             mail.id.text);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.deliveries[1].state, DELIVERY_SUPERSEDED);
+    assert_int_equal(got.deliveries[1].code, 550);
+    assert_string_equal(
+        redis_ask("HGET ph:{0}:d:%s:1 p1", mail.id.text),
+        "550,\"5.1.1\",\"no \\\"such\\\" [1,\\\\2] user \\\\\"\n");
+    assert_int_equal(got.deliveries[2].state, DELIVERY_QUEUED);
+}
+
+static void an_open_mail_takes_back_who_ended(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.recipients = 3};
+
+    has_plan = true;
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:d:%s:0 s B a 1 dd 1 e 5 t e:1 left 2 p1 x",
+             mail.id.text);
+    redis_do("HSET ph:{0}:d:%s:1 s x t e:2", mail.id.text);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_QUEUED);
+    assert_int_equal(got.deliveries[0].generation, 2);
+    assert_int_equal(got.deliveries[1].state, DELIVERY_DOTTED);
+    assert_int_equal(got.deliveries[2].generation, 1);
+    assert_string_equal(
+        redis_ask("HMGET ph:{0}:d:%s:0 m left sq t p1 dd", mail.id.text),
+        "3 3 1 nil nil nil");
+}
+
+static void what_cannot_be_sent_again_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    has_plan = true;
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:d:%s:0 s x t e:1", mail.id.text);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_DOTTED);
+    has_plan = false; /* no route */
+    redis_do("HSET ph:{0}:d:%s:0 s B", mail.id.text);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_BOUNCED);
+}
+
 /* --- timeline --- */
 
 static void on_timeline(void *ctx, const struct queue_timeline *timeline)
@@ -284,6 +427,10 @@ int main(void)
         WORLD_TEST(a_queued_mail_is_canceled_for_good),
         WORLD_TEST(a_scheduled_mail_leaves_due),
         WORLD_TEST(what_is_marked_goes_on),
+        WORLD_TEST(what_was_not_sent_is_sent_again),
+        WORLD_TEST(an_outcome_survives_as_it_was),
+        WORLD_TEST(an_open_mail_takes_back_who_ended),
+        WORLD_TEST(what_cannot_be_sent_again_is_refused),
         WORLD_TEST(the_timeline_is_its_owners),
         WORLD_TEST(what_waits_is_counted_by_lane),
         WORLD_TEST(without_redis_a_look_ends_as_away),

@@ -25,6 +25,7 @@ enum op {
     OP_UNKNOWN_LATER,
     OP_UNKNOWN_LATE, /* the next try lies past its end */
     OP_CANCEL,
+    OP_RETRY,       /* by hand */
     OP_WORKER_DEAD, /* its lease ran out */
     OP_RELEASED,    /* its supervisor says that it died */
     OP_END,         /* deadline, or end of its life */
@@ -52,6 +53,7 @@ static const struct cell {
     {"queued, unsent", 'q', OP_UNSENT, 'q', NULL, true, 0, false},
     {"queued, unknown", 'q', OP_UNKNOWN, 'q', NULL, true, 0, false},
     {"queued, cancel", 'q', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"queued, retry", 'q', OP_RETRY, 'q', NULL, false, 0, false},
     {"queued, worker dead", 'q', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
     {"queued, end", 'q', OP_END, 'E', "expired", false, 0, true},
 
@@ -64,6 +66,7 @@ static const struct cell {
     {"due, unsent", 'u', OP_UNSENT, 'u', NULL, true, 0, false},
     {"due, unknown", 'u', OP_UNKNOWN, 'u', NULL, true, 0, false},
     {"due, cancel", 'u', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"due, retry", 'u', OP_RETRY, 'q', NULL, false, 0, false},
     {"due, worker dead", 'u', OP_WORKER_DEAD, 'u', NULL, false, 0, false},
     {"due, end", 'u', OP_END, 'E', "expired", false, 0, true},
 
@@ -84,6 +87,7 @@ static const struct cell {
      false},
     {"claimed, unknown", 'c', OP_UNKNOWN, 'c', NULL, true, 0, false},
     {"claimed, cancel", 'c', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"claimed, retry", 'c', OP_RETRY, 'c', NULL, false, 0, false},
     {"claimed, worker dead", 'c', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
     {"claimed, released", 'c', OP_RELEASED, 'q', NULL, false, 0, false},
     {"claimed, end", 'c', OP_END, 'E', "expired", false, 0, true},
@@ -113,6 +117,7 @@ static const struct cell {
     {"dotted, unknown: fail", 'x', OP_UNKNOWN, 'F', "failed", false,
      ON_UNKNOWN_FAIL, false},
     {"dotted, cancel", 'x', OP_CANCEL, 'x', NULL, false, 0, false},
+    {"dotted, retry", 'x', OP_RETRY, 'x', NULL, false, 0, false},
     {"dotted, worker dead: retry", 'x', OP_WORKER_DEAD, 'q', NULL, false,
      ON_UNKNOWN_RETRY, false},
     {"dotted, worker dead: hold", 'x', OP_WORKER_DEAD, 'h', NULL, false,
@@ -130,6 +135,7 @@ static const struct cell {
     {"held, unsent", 'h', OP_UNSENT, 'h', NULL, true, 0, false},
     {"held, unknown", 'h', OP_UNKNOWN, 'h', NULL, true, 0, false},
     {"held, cancel", 'h', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"held, retry", 'h', OP_RETRY, 'q', NULL, false, 0, false},
     {"held, worker dead", 'h', OP_WORKER_DEAD, 'h', NULL, false, 0, false},
     {"held, end", 'h', OP_END, 'F', "failed", false, 0, true},
 
@@ -141,6 +147,7 @@ static const struct cell {
     {"dead, unsent", 'k', OP_UNSENT, 'k', NULL, true, 0, false},
     {"dead, unknown", 'k', OP_UNKNOWN, 'k', NULL, true, 0, false},
     {"dead, cancel", 'k', OP_CANCEL, 'C', "canceled", false, 0, false},
+    {"dead, retry", 'k', OP_RETRY, 'q', NULL, false, 0, false},
     {"dead, end", 'k', OP_END, 'F', "failed", false, 0, true},
 
     {"final, leftover id", 'S', OP_CLAIM, 'S', NULL, false, 0, false},
@@ -151,6 +158,13 @@ static const struct cell {
     {"final, unsent", 'S', OP_UNSENT, 'S', NULL, false, 0, false},
     {"final, unknown", 'S', OP_UNKNOWN, 'S', NULL, false, 0, false},
     {"final, cancel", 'S', OP_CANCEL, 'S', NULL, false, 0, false},
+    {"sent, retry", 'S', OP_RETRY, 'S', NULL, false, 0, false},
+    {"bounced, retry", 'B', OP_RETRY, 'q', NULL, false, 0, false},
+    {"failed, retry", 'F', OP_RETRY, 'q', NULL, false, 0, false},
+    {"expired, retry", 'E', OP_RETRY, 'q', NULL, false, 0, false},
+    {"suppressed, retry", 'P', OP_RETRY, 'q', NULL, false, 0, false},
+    {"superseded, retry", 'U', OP_RETRY, 'U', NULL, false, 0, false},
+    {"canceled, retry", 'C', OP_RETRY, 'q', NULL, false, 0, false},
     {"final, worker dead", 'S', OP_WORKER_DEAD, 'S', NULL, false, 0, false},
 };
 
@@ -232,6 +246,20 @@ static void result(struct world *world, const char *kind, const char *with,
                                   .outcome = "450,\"4.2.0\",\"later\""});
 }
 
+/* Nothing suppresses or supersedes yet: the history is made to say so. */
+static void end_as(struct world *world, char state)
+{
+    const char letter[] = {state, '\0'};
+
+    result(world, state == 'F' ? "f" : state == 'E' ? "e" : "b", token, 0);
+    if (strchr("PUC", state) == NULL)
+        return;
+    redis_do("EVAL %s 1 ph:{0}:h:%s %s",
+             "redis.call('SET', KEYS[1], (string.gsub(redis.call('GET', "
+             "KEYS[1]), '0,\"B\"', '0,\"' .. ARGV[1] .. '\"')))",
+             email, letter);
+}
+
 static void into(struct world *world, const struct cell *cell)
 {
     struct mail mail = {.mail_class = CLASS_TRANSACTIONAL,
@@ -260,6 +288,8 @@ static void into(struct world *world, const struct cell *cell)
         result(world, "u", token, 0);
     if (cell->state == 'S')
         result(world, "s", token, 0);
+    if (strchr("BFEPUC", cell->state) != NULL)
+        end_as(world, cell->state);
     if (cell->state == 'k') { /* nothing makes poison yet */
         redis_do("HSET ph:{0}:d:%s s k", id);
         redis_do("ZADD ph:{0}:dead %lld %s", (long long)mail.deadline_ms, id);
@@ -364,6 +394,9 @@ static void operate(struct world *world, const struct cell *cell)
         break;
     case OP_CANCEL:
         do_cancel(world, email);
+        break;
+    case OP_RETRY:
+        do_retry(world, email);
         break;
     case OP_WORKER_DEAD:
         let_worker_die(world);
@@ -590,6 +623,58 @@ static void the_end_of_an_email_is_the_last_recipients(void **state)
     assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "2 2");
 }
 
+static void a_retry_is_a_new_generation(void **state)
+{
+    struct world *world = *state;
+    char text[64];
+
+    setup_state(world, 'B', 0);
+    assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "1 1");
+    do_retry(world, email);
+    assert_string_equal(
+        redis_ask("HMGET ph:{0}:d:%s g a dd e t p1 dup m left sq", id),
+        "2 nil nil nil nil nil nil 1 1 2");
+    assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "1 0");
+    assert_string_equal(redis_ask("ZCARD ph:{0}:hist"), "0");
+    snprintf(text, sizeof text, "%s", redis_ask("HGET ph:{0}:d:%s x", id));
+    assert_string_equal(redis_ask("ZSCORE ph:{0}:exp %s", id), text);
+    /* What the worker of the first one still says is not believed. */
+    result(world, "s", token, 0);
+    assert_string_equal(script_answer.parts[T_REFUSED], "1");
+    do_claim(world, "e1", "main", 1);
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
+    result(world, "b", token, 0);
+    assert_non_null(strstr(redis_ask("GET ph:{0}:h:%s", email),
+                           "{\"q\":3,\"d\":[[0,\"B\",2,1,"));
+    assert_non_null(strstr(redis_ask("XREVRANGE ph:{0}:ev:default + - COUNT 1"),
+                           "\"g\":2,\"o\":1,\"s\":3"));
+}
+
+/* Failed, since nobody knows whether it was delivered: that stays true. */
+static void a_retry_remembers_a_possible_duplicate(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'h', 0);
+    do_retry(world, email);
+    assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "1");
+    setup_state(world, 'x', ON_UNKNOWN_FAIL);
+    result(world, "u", token, 0);
+    assert_int_equal(state_now(), 'F');
+    do_retry(world, email);
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s s dup", id), "q 1");
+}
+
+static void without_content_there_is_no_retry(void **state)
+{
+    struct world *world = *state;
+
+    setup_state(world, 'B', 0);
+    redis_do("DEL ph:{0}:c:%s", email);
+    do_retry(world, email);
+    assert_int_equal(state_now(), 'B');
+}
+
 static void a_sensitive_mail_is_wiped_at_once(void **state)
 {
     struct world *world = *state;
@@ -640,6 +725,9 @@ int main(void)
         WORLD_TEST(an_unregistered_epoch_does_nothing),
         WORLD_TEST(an_outage_gives_grace),
         WORLD_TEST(the_end_of_an_email_is_the_last_recipients),
+        WORLD_TEST(a_retry_is_a_new_generation),
+        WORLD_TEST(a_retry_remembers_a_possible_duplicate),
+        WORLD_TEST(without_content_there_is_no_retry),
         WORLD_TEST(a_sensitive_mail_is_wiped_at_once),
         WORLD_TEST(an_expired_mail_tells_its_last_reply),
         WORLD_TEST(a_full_redis_still_empties),
