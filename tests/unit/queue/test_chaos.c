@@ -262,6 +262,8 @@ static void run(struct chaos *chaos)
         turns++;
         if (turns < STRIKES)
             strike(chaos);
+        if (turns == 10) /* one at least, however the dice fall */
+            crash(chaos, &chaos->children[roll(chaos, CHILDREN)]);
         if (turns % 100 == 60 && turns < STRIKES) {
             fixture_stop(); /* kill -9; the file is there */
             fixture_start();
