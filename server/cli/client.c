@@ -207,18 +207,35 @@ static bool is_chunked(struct str head)
     return str_contains_nocase(head, S("\r\ntransfer-encoding: chunked"));
 }
 
-/* RFC 9112 section 7.1; extensions and trailers are skipped. */
+/* Hex digits alone, at most CLIENT_ANSWER_MAX. */
+static bool read_size(struct str text, size_t *size)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    *size = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+        const char *digit = c == '\0' ? NULL : strchr(digits, c);
+
+        if (digit == NULL)
+            return false;
+        *size = *size * 16 + (size_t)(digit - digits);
+        if (*size > CLIENT_ANSWER_MAX)
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* RFC 9112 section 7.1, without extensions; trailers are skipped. False: cut
+ * short, or no chunks. */
 static bool unchunk(struct str rest, struct buf *body)
 {
     for (;;) {
         ptrdiff_t end = str_find(rest, S("\r\n"), 0);
-        char size_text[17] = "";
         size_t size;
 
-        if (end <= 0 || (size_t)end >= sizeof size_text)
+        if (end < 0 || !read_size(str_slice(rest, 0, (size_t)end), &size))
             return false;
-        memcpy(size_text, rest.ptr, (size_t)end);
-        size = strtoul(size_text, NULL, 16);
         rest = str_from(rest, (size_t)end + 2);
         if (size == 0)
             return true;
@@ -227,6 +244,27 @@ static bool unchunk(struct str rest, struct buf *body)
         buf_add(body, str_slice(rest, 0, size));
         rest = str_from(rest, size + 2);
     }
+}
+
+/* As long as the head says; without a length it ends with the connection. */
+static bool take_length(struct str head, struct str rest, struct buf *body)
+{
+    struct str line;
+    struct str name;
+    uint64_t length;
+
+    while (str_cut(&head, '\n', &line)) {
+        if (!str_cut(&line, ':', &name) ||
+            !str_eq_nocase(name, S("content-length")))
+            continue;
+        if (str_ends(line, S("\r")))
+            line.len--;
+        if (!str_to_u64(str_trim(line), &length) || length > rest.len)
+            return false;
+        rest.len = (size_t)length;
+    }
+    buf_add(body, rest);
+    return true;
 }
 
 static bool read_answer(struct exchange *exchange, struct client_answer *answer,
@@ -247,11 +285,8 @@ static bool read_answer(struct exchange *exchange, struct client_answer *answer,
     raw = str_from(raw, (size_t)end + 4);
     answer->status = (int)status;
     buf_init(&answer->body, CLIENT_ANSWER_MAX);
-    if (!is_chunked(head)) {
-        buf_add(&answer->body, raw);
-        return true;
-    }
-    if (unchunk(raw, &answer->body))
+    if (is_chunked(head) ? unchunk(raw, &answer->body)
+                         : take_length(head, raw, &answer->body))
         return true;
     client_answer_finish(answer);
     error_set(err, ERR_REMOTE, "%s: the answer was cut short", exchange->base);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { ROOT } from './harness/npm.mjs';
@@ -403,6 +404,32 @@ test('nobody there: 5, and what to do', async () => {
                  POSTHASTE_API_KEY: 'k' } });
     assert.equal(code, 5);
     assert.match(stderr, /cannot connect: Connection refused; is the server/);
+});
+
+// What a proxy or a dying server may leave of an answer.
+test('an answer that was cut is no answer: 5', async () => {
+    const CUT = {
+        'content-length': 'Content-Length: 20\r\n\r\n{"ok":',
+        'a missing last chunk': 'Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n',
+        'a chunk too short': 'Transfer-Encoding: chunked\r\n\r\n20\r\n{}\r\n0\r\n\r\n',
+        'a size that wraps': 'Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}\r\n0\r\n\r\n',
+        'a size that is none': 'Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n',
+    };
+    for (const [name, rest] of Object.entries(CUT)) {
+        const server = net.createServer((socket) => {
+            socket.on('error', () => {});
+            socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\n${rest}`));
+        });
+        await new Promise((done) => server.listen(0, '127.0.0.1', done));
+        const { code, stdout, stderr } = await posthaste(
+            ['emails', 'show', ID, '--url',
+             `http://127.0.0.1:${server.address().port}`],
+            { env: { POSTHASTE_API_KEY: 'ph_live_x' } });
+        server.close();
+        assert.equal(code, 5, `${name}: ${stdout}${stderr}`);
+        assert.equal(stdout, '', name);
+        assert.match(stderr, /cut short/, name);
+    }
 });
 
 test('a server may listen on a Unix socket', async () => {
