@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { Ledger, assertClean, faultsOf } from '../fault/lib/ledger.mjs';
 import { PASSWORD, startMailHost } from './harness/mailhost.mjs';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
@@ -97,4 +98,48 @@ test('the receiver takes what is signed right, and nothing else', async () => {
     assert.equal(await post(`${body} `), 400);
     assert.equal(receiver.of('e', 'email.sent').length, 1);
     assert.equal(receiver.refused.length, 1);
+});
+
+// One mail's three books: copies, and ends as [webhook-id, type, more].
+function books({ copies = [''], ends = [['w1', 'email.sent']], ...more }) {
+    const ledger = new Ledger({}, [{ mails: copies.map((tail) => ({
+        to: ['a@inbox.test'], messageId: '<1>',
+        raw: Buffer.from(`This is mail 0 of x.${tail}`) })) }]);
+    ledger.name = 'x';
+    ledger.receivers.default = { refused: [], events: ends.map(
+        ([id, type, data], i) => ({ id, payload: { type, data: {
+            email_id: 'e1', recipient: 'a@inbox.test', sequence: i + 1,
+            ...data } } })) };
+    ledger.mails.push({ n: 0, id: 'e1', to: ['a@inbox.test'],
+                        messageId: '<1>', body: { text: '' }, ...more });
+    return ledger.account();
+}
+
+test('the ledger finds what it is there to find', () => {
+    const flag = { possible_duplicate: true };
+    const kinds = (account) => faultsOf(account, { mayDuplicate: false })
+        .map((fault) => /^1 (\w+):/.exec(fault)[1]);
+
+    assertClean(books({}));
+    assertClean(books({ ends: Array(2).fill(['w1', 'email.sent',
+                                             { sequence: 1 }]) }));
+    for (const [found, given] of [
+        [['lost'], { copies: [] }],
+        [['lost', 'unended'], { copies: [], ends: [] }],
+        [['unended'], { ends: [] }],
+        [['unflagged', 'duplicates'], { copies: ['', ''] }],
+        [['duplicates'], { copies: ['', ''],
+                           ends: [['w1', 'email.sent', flag]] }],
+        [['changed', 'duplicates'], { copies: ['', '!'],
+                                      ends: [['w1', 'email.sent', flag]] }],
+        [['changed'], { messageId: '<2>' }],
+        [['unflagged'], { ends: [['w1', 'email.bounced']] }],
+        [['doubled'], { ends: [['w1', 'email.sent'], ['w2', 'email.sent']] }],
+        [['unflagged', 'resent'], { canceled: true,
+                                    ends: [['w1', 'email.canceled']] }],
+        [['gaps'], { ends: [['w1', 'email.sent', { sequence: 2 }]] }],
+        [['lost', 'unended', 'strangers'], {
+            copies: [], ends: [['w1', 'email.sent', { email_id: 'e2' }]] }],
+    ])
+        assert.deepEqual(kinds(books(given)), found);
 });

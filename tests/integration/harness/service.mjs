@@ -132,7 +132,8 @@ class Service {
 
     // One API call. body: an object (sent as JSON), a string or bytes as they
     // are, or nothing. Gives { status, headers, json }.
-    async call(method, target, body, { key = this.key, headers = {} } = {}) {
+    async call(method, target, body,
+               { key = this.key, headers = {}, signal } = {}) {
         const given = body !== undefined && typeof body !== 'string' &&
                       !(body instanceof Uint8Array);
         const response = await fetch(this.base + target, {
@@ -144,6 +145,7 @@ class Service {
                 ...headers,
             },
             body: given ? JSON.stringify(body) : body,
+            signal,
         });
         const text = await response.text();
         return { status: response.status, headers: response.headers,
