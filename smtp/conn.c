@@ -115,6 +115,17 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     session->events->gone(session);
 }
 
+/* The dot was decided on and has not left: its mail is surely unsent. */
+static void lose_late_dot(struct smtp_session *session)
+{
+    timer_clear(session->loop, &session->timer);
+    session->says_quit = false;
+    session->is_told = true;
+    txn_take_back_dot(&session->txn);
+    session->events->late(session);
+    session->events->gone(session);
+}
+
 static void lose_connection(struct smtp_session *session, enum stream_end end,
                             const char *reason)
 {
@@ -130,6 +141,9 @@ static void lose_connection(struct smtp_session *session, enum stream_end end,
         break;
     case STREAM_TLS_FAILED:
         lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST, reason);
+        break;
+    case STREAM_STALE:
+        lose_late_dot(session);
         break;
     case STREAM_EOF:
     case STREAM_RESET:
@@ -243,16 +257,25 @@ static void write_commands(struct smtp_session *session, struct buf *out)
         session->events->data_sent(session);
 }
 
+/* A long message goes at the server's pace: it is away before its dot is
+ * asked for, whose time is short. */
+static bool is_behind_long_message(const struct smtp_session *session)
+{
+    return session->txn.envelope.message.len > OUT_PIECE / 2 &&
+           stream_queued_bytes(session->stream) > 0;
+}
+
 static void write_dot(struct smtp_session *session, struct buf *out)
 {
     struct txn *txn = &session->txn;
 
-    if (!txn_awaits_dot(txn))
+    if (!txn_awaits_dot(txn) || is_behind_long_message(session))
         return;
     switch (session->events->may_dot(session)) {
     case SESSION_GO:
         txn_allow_dot(txn);
         txn_write(txn, out, OUT_PIECE);
+        stream_write_by(session->stream, session->dot_by_ms);
         break;
     case SESSION_STOP:
         give_up(session);
@@ -362,7 +385,7 @@ static void on_drained(void *ctx)
 
     if (!session->is_carrying)
         return;
-    if (txn_has_more(&session->txn))
+    if (txn_has_more(&session->txn) || txn_awaits_dot(&session->txn))
         pump(session);
     else
         arm(session); /* the wait begins when the last byte has left */

@@ -6,7 +6,7 @@
  * Each wait has its timer (step.h); a reply that trickles in does not
  * prolong it. All events fire from the loop, or from session_carry,
  * session_go_on and session_abandon; the owner may close the session in all
- * but may_command, data_sent and may_dot.
+ * but may_command, data_sent, may_dot and late.
  */
 #ifndef SMTP_CONN_H
 #define SMTP_CONN_H
@@ -41,8 +41,11 @@ struct session_events {
     enum session_leave (*may_command)(struct smtp_session *session);
     /* DATA was written: the mark is due in this turn. */
     void (*data_sent)(struct smtp_session *session);
-    /* May the final dot be written? */
+    /* May the final dot be written? SESSION_GO: until dot_by_ms. */
     enum session_leave (*may_dot)(struct smtp_session *session);
+    /* The dot had not left by dot_by_ms, so it never will: the mail is surely
+     * unsent, without a word to settled. gone follows. */
+    void (*late)(struct smtp_session *session);
     /* What became of the mail. */
     void (*settled)(struct smtp_session *session,
                     const struct smtp_finding *finding);
@@ -75,9 +78,10 @@ struct smtp_session {
 
     struct greet greet;
     bool is_greeted;
-    bool says_quit;   /* if it is closed now */
-    bool is_carrying; /* txn is under way */
-    bool is_told;     /* settled was called for it */
+    bool says_quit;    /* if it is closed now */
+    bool is_carrying;  /* txn is under way */
+    bool is_told;      /* settled was called for it */
+    int64_t dot_by_ms; /* monotonic; 0: whenever */
     struct txn txn;
     unsigned then; /* of the ruling on it */
 

@@ -25,11 +25,7 @@ enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery)
 {
     if (is_late(delivery))
         return SMTP_UNSENT_DEADLINE;
-    if (delivery->mark == MARK_NO ||
-        (delivery->mark == MARK_YES &&
-         clock_now_ms() >= delivery->mark_until_ms))
-        return SMTP_UNSENT_MARK;
-    return SMTP_UNSENT_NONE;
+    return delivery->mark == MARK_NO ? SMTP_UNSENT_MARK : SMTP_UNSENT_NONE;
 }
 
 /* --- the end --- */

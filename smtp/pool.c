@@ -433,24 +433,42 @@ static enum session_leave may_command(struct smtp_session *session)
     return hurdle == SMTP_UNSENT_NONE ? SESSION_GO : stop(session, hurdle);
 }
 
+static void ask_mark(struct smtp_delivery *delivery)
+{
+    delivery->mark = MARK_ASKED;
+    delivery->on_mark(delivery->ctx);
+}
+
+/* A server may take minutes to say 354, and as long for a big message: a mark
+ * that grew too old meanwhile is asked for again, and refused if the delivery
+ * is another's by now. The clock of the turn may be older than it knows. */
 static enum session_leave may_dot(struct smtp_session *session)
 {
-    enum smtp_unsent hurdle = delivery_hurdle(session->delivery);
+    struct smtp_delivery *delivery = session->delivery;
+    enum smtp_unsent hurdle;
 
+    clock_tick();
+    hurdle = delivery_hurdle(delivery);
     if (hurdle != SMTP_UNSENT_NONE)
         return stop(session, hurdle);
-    CHECK(session->delivery->mark != MARK_NONE);
-    return session->delivery->mark == MARK_YES ? SESSION_GO : SESSION_HOLD;
+    CHECK(delivery->mark != MARK_NONE);
+    if (delivery->mark == MARK_YES && clock_now_ms() >= delivery->mark_until_ms)
+        ask_mark(delivery);
+    if (delivery->mark != MARK_YES)
+        return SESSION_HOLD;
+    session->dot_by_ms = delivery->mark_until_ms;
+    return SESSION_GO;
+}
+
+static void late(struct smtp_session *session)
+{
+    (void)stop(session, SMTP_UNSENT_MARK);
 }
 
 static void data_sent(struct smtp_session *session)
 {
-    struct smtp_delivery *delivery = session->delivery;
-
-    if (delivery->mark != MARK_NONE)
-        return; /* it was on another session before */
-    delivery->mark = MARK_ASKED;
-    delivery->on_mark(delivery->ctx);
+    if (session->delivery->mark == MARK_NONE)
+        ask_mark(session->delivery); /* else it was on a session before */
 }
 
 static void settled(struct smtp_session *session,
@@ -498,6 +516,7 @@ static const struct session_events EVENTS = {
     .may_command = may_command,
     .data_sent = data_sent,
     .may_dot = may_dot,
+    .late = late,
     .settled = settled,
     .free = on_free,
     .gone = on_gone,

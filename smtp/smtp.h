@@ -72,7 +72,8 @@ enum smtp_verdict {
 enum smtp_unsent {
     SMTP_UNSENT_NONE,     /* the verdict is another one */
     SMTP_UNSENT_DEADLINE, /* it passed before the dot: the mail is expired */
-    SMTP_UNSENT_MARK,     /* the mark was refused, or its time ran out */
+    SMTP_UNSENT_MARK,     /* the mark was refused, or its time ran out with
+                             the dot written but not away */
     SMTP_UNSENT_STOPPED,  /* smtp_stop or smtp_cancel */
     SMTP_UNSENT_ROOM,     /* no upstream of the route is free or well */
     SMTP_UNSENT_ALARM,    /* the operator is asked: see alarm in the result */
@@ -200,8 +201,9 @@ struct smtp_delivery {
     unsigned lane;
     int64_t deadline_ms; /* Unix time; 0: none */
 
-    /* DATA leaves in this turn: send the mark now. At most once; the answer
-     * is brought by smtp_delivery_marked, not from inside. */
+    /* DATA leaves in this turn: send the mark now. Again if the dot is due
+     * when the time of the last answer has run out. The answer is brought by
+     * smtp_delivery_marked, not from inside. */
     void (*on_mark)(void *ctx);
     /* Exactly once, and not between on_mark and its answer. */
     void (*on_done)(void *ctx, const struct smtp_result *result);
@@ -224,8 +226,8 @@ struct smtp_delivery {
 void smtp_deliver(struct smtp *smtp, struct smtp_delivery *delivery);
 
 /* The answer to on_mark, which must come: in the end, with no. The dot goes
- * out only while clock_now_ms() is below valid_until_ms (monotonic: half a
- * lease after the mark was sent). */
+ * is handed to the system only while the monotonic clock is below
+ * valid_until_ms (half a lease after the mark was sent). */
 void smtp_delivery_marked(struct smtp_delivery *delivery, bool may_go,
                           int64_t valid_until_ms);
 

@@ -245,6 +245,13 @@ void txn_abandon(struct txn *txn)
         txn->must_close = true;
 }
 
+void txn_take_back_dot(struct txn *txn)
+{
+    CHECK(txn->is_dotted && !txn->is_decided);
+    txn->is_dotted = false;
+    txn_abandon(txn);
+}
+
 /* Every line end in [from, to) is CRLF, and no byte is NUL. */
 static bool is_canonical(struct str message, size_t from, size_t to)
 {

@@ -63,6 +63,8 @@ void txn_allow_dot(struct txn *txn);
 /* Gives it up, short of the final dot. The session goes on, with RSET, if
  * DATA was not sent. The envelope is not looked at any more. */
 void txn_abandon(struct txn *txn);
+/* The same behind a dot that was written and never left. */
+void txn_take_back_dot(struct txn *txn);
 
 /* Takes the next reply. False: nobody asked for it, so close the session. */
 MUST_USE bool txn_reply(struct txn *txn, const struct smtp_reply *reply);

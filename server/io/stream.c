@@ -1,5 +1,6 @@
 #include "server/io/stream.h"
 
+#include "server/base/clock.h"
 #include "server/base/mem.h"
 #include "server/io/tls_session.h"
 
@@ -30,6 +31,7 @@ struct stream {
     size_t output_gone; /* bytes at the front of output that have left */
     size_t output_max;
     uint64_t sent_bytes;
+    int64_t write_by_ms; /* for what is in output; 0: whenever */
 
     bool connecting;
     bool handshaking; /* tls waits for output to leave, then shakes hands */
@@ -114,6 +116,7 @@ static void output_drop(struct stream *stream)
     shrink_if_idle(&stream->output);
     stream->output_gone = 0;
     stream->write_waits = 0;
+    stream->write_by_ms = 0;
 }
 
 /* Notes the end; carry_on tells it. The first reason stays. */
@@ -280,6 +283,15 @@ static void write_failed(struct stream *stream, enum tls_step step)
         fail(stream, end_of_errno(errno), strerror(errno));
 }
 
+/* The clock of the turn may be as old as the freeze was long. */
+static bool is_stale(const struct stream *stream)
+{
+    if (stream->write_by_ms == 0)
+        return false;
+    clock_tick();
+    return clock_now_ms() >= stream->write_by_ms;
+}
+
 static void write_some(struct stream *stream)
 {
     enum tls_step step;
@@ -288,6 +300,10 @@ static void write_some(struct stream *stream)
     if (stream->muted)
         output_drop(stream);
     while (has_output(stream)) {
+        if (is_stale(stream)) {
+            fail(stream, STREAM_STALE, "too late to be sent");
+            return;
+        }
         step = transmit(stream,
                         str_from(buf_str(&stream->output), stream->output_gone),
                         &put);
@@ -598,6 +614,11 @@ void stream_flush(struct stream *stream)
     if (!stream->connecting && !stream->handshaking)
         write_some(stream);
     task_run_soon(stream->loop, &stream->task);
+}
+
+void stream_write_by(struct stream *stream, int64_t until_ms)
+{
+    stream->write_by_ms = until_ms;
 }
 
 size_t stream_queued_bytes(const struct stream *stream)

@@ -36,6 +36,7 @@ enum stream_end {
     STREAM_TLS_CUT,       /* end of file without close_notify: may be an
                              attack, so nothing unfinished may be believed */
     STREAM_BROKEN,        /* the system refused: no descriptors and the like */
+    STREAM_STALE, /* what was written had not left by stream_write_by's time */
 };
 
 /* Each may be NULL, except readable and ended. */
@@ -88,6 +89,13 @@ struct buf *stream_output(struct stream *stream);
 /* Tries to hand the output to the system now instead of at the end of the
  * turn: for a last word before stream_close. */
 void stream_flush(struct stream *stream);
+
+/* What is queued now must have left by then (monotonic): each write to the
+ * system looks at the real clock first, so a process that was frozen between
+ * its decision and the end of its turn does not send what it decided. Bytes
+ * that are late are dropped, ended tells STREAM_STALE. Holds until the output
+ * is empty. */
+void stream_write_by(struct stream *stream, int64_t until_ms);
 
 size_t stream_queued_bytes(const struct stream *stream);
 /* Bytes of the owner that the system took so far; a block timer that sees it

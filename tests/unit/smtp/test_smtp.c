@@ -25,7 +25,13 @@ static char ca_file[160];
 
 /* --- a stage: an engine, two upstreams, mails --- */
 
-enum mark_answer { MARKS_YES, MARKS_NO, MARKS_LATE, MARKS_BY_HAND };
+enum mark_answer {
+    MARKS_YES,
+    MARKS_NO,
+    MARKS_LATE_THEN_YES, /* the time of the first answer has run out */
+    MARKS_LATE_THEN_NO,
+    MARKS_BY_HAND,
+};
 
 struct stage {
     struct loop *loop;
@@ -57,9 +63,13 @@ static void answer_mark(void *ctx)
 {
     struct mail *mail = ctx;
 
-    smtp_delivery_marked(&mail->delivery, mail->answer != MARKS_NO,
-                         mail->answer == MARKS_LATE ? clock_now_ms()
-                                                    : clock_now_ms() + 5000);
+    bool is_late = mail->marks == 1 && (mail->answer == MARKS_LATE_THEN_YES ||
+                                        mail->answer == MARKS_LATE_THEN_NO);
+    bool is_no = mail->answer == MARKS_NO ||
+                 (mail->answer == MARKS_LATE_THEN_NO && mail->marks > 1);
+
+    smtp_delivery_marked(&mail->delivery, !is_no,
+                         clock_now_ms() + (is_late ? 0 : 5000));
 }
 
 static void on_mark(void *ctx)
@@ -386,14 +396,25 @@ static const struct scene {
         .unsent = SMTP_UNSENT_MARK,
     },
     {
-        .name = "mark too old: closed without a dot",
+        .name = "mark too old and taken: closed without a dot",
         .scripts = {SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b", "<DATA",
-                           ">354 c")},
+                           ">354 c", BODY)},
         .tls = TLS_OFF,
-        .answer = MARKS_LATE,
-        .marks = 1,
+        .answer = MARKS_LATE_THEN_NO,
+        .marks = 2,
         .verdict = SMTP_UNSENT,
         .unsent = SMTP_UNSENT_MARK,
+    },
+    {
+        .name = "mark too old and still ours: marked anew",
+        .scripts = {SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b", "<DATA",
+                           ">354 c", BODY, "<.", ">250 d")},
+        .tls = TLS_OFF,
+        .answer = MARKS_LATE_THEN_YES,
+        .marks = 2,
+        .verdict = SMTP_SENT,
+        .stage = SMTP_STAGE_DOT,
+        .code = 250,
     },
     {
         .name = "lost between RCPT and DATA's reply",
@@ -1138,6 +1159,38 @@ static void stop(void **state)
     stage_destroy(stage);
 }
 
+static void freeze(void *ctx)
+{
+    (void)ctx;
+    clock_set(clock_now_ms() + 5000, clock_wall_ms() + 5000);
+}
+
+/* The dot is decided on, then the process sleeps before the turn ends. */
+static void a_dot_that_is_late_does_not_leave(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mail = {.answer = MARKS_BY_HAND};
+    struct task freezing;
+
+    (void)state;
+    task_init(&freezing, freeze, NULL);
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b",
+                                      "<DATA", ">354 c", BODY));
+    stage_open(stage);
+    stage_deliver(stage, &mail);
+    stage_until(stage, &mail.marks, 1);
+    stage_settle(stage);
+    answer_mark(&mail);
+    task_run_soon(stage->loop, &freezing); /* behind the engine's */
+    stage_until(stage, &mail.dones, 1);
+    assert_int_equal(mail.marks, 1);
+    assert_int_equal(mail.result.verdict, SMTP_UNSENT);
+    assert_int_equal(mail.result.unsent, SMTP_UNSENT_MARK);
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 static void a_result_waits_for_the_mark(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -1271,6 +1324,7 @@ int main(void)
         cmocka_unit_test(late_at_once),
         cmocka_unit_test(never_late),
         cmocka_unit_test(stop),
+        cmocka_unit_test(a_dot_that_is_late_does_not_leave),
         cmocka_unit_test(a_result_waits_for_the_mark),
         cmocka_unit_test(long_messages_arrive_whole),
         cmocka_unit_test(a_peer_that_does_not_read),

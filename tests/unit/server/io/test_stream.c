@@ -1,5 +1,7 @@
 #include "server/io/stream.h"
 
+#include "server/base/clock.h"
+
 #include "stream_probe.h"
 
 #include <stdlib.h>
@@ -166,6 +168,35 @@ static void close_drops_what_has_not_left(void **state)
     assert_int_equal(recv(ends[1], bytes, sizeof bytes, 0), 0);
     probe_finish(&probe);
     close(ends[1]);
+}
+
+/* Decided in time, but the process slept before its turn ended. */
+static void what_is_late_does_not_leave(void **state)
+{
+    struct loop *loop = *state;
+    struct probe a;
+    struct probe b;
+
+    clock_set(1000, 1000);
+    probe_pair(loop, &a, &b);
+    assert_true(stream_write(a.stream, S("in time")));
+    stream_write_by(a.stream, 2000);
+    clock_set(1999, 1999);
+    turn_until(loop, b.got.len == 7);
+    clock_set(3000, 3000); /* that limit went with its bytes */
+    assert_true(stream_write(a.stream, S(" free")));
+    turn_until(loop, b.got.len == 12);
+    assert_true(stream_write(a.stream, S(" late")));
+    stream_write_by(a.stream, 4000);
+    clock_set(4000, 4000);
+    turn_until(loop, probe_saw(&a, "e"));
+    assert_int_equal(a.end, STREAM_STALE);
+    stream_close(&a.stream);
+    turn_until(loop, probe_saw(&b, "e"));
+    assert_got(&b, "in time free");
+    probe_finish(&a);
+    probe_finish(&b);
+    clock_set(-1, -1);
 }
 
 static void trickled_bytes_gather(void **state)
@@ -393,6 +424,7 @@ int main(void)
         TEST(a_turn_leaves_in_one_write),
         TEST(events_of_a_turn_share_a_write),
         TEST(close_drops_what_has_not_left),
+        TEST(what_is_late_does_not_leave),
         TEST(trickled_bytes_gather),
         TEST(a_full_input_stops_reading),
         TEST(a_paused_stream_hears_nothing),
