@@ -58,7 +58,8 @@ void queue_worker_hungry(struct queue *queue);
 /* The write-ahead mark before the final dot: claimed -> dotted. All marks of
  * one turn of the loop go in one script call. may_go false: the delivery is
  * canceled, late or no longer ours: no dot. valid_until_ms (monotonic): a
- * dot sent later than that may meet another worker's, so it is not sent. A
+ * dot sent later than that may meet another worker's, so it is not sent; ask
+ * once more, when the last answer was heard, to send it after all. A
  * report of the claim takes the place of an answer that has not come yet:
  * done is not called any more. */
 typedef void (*queue_mark_fn)(void *ctx, bool may_go, int64_t valid_until_ms);

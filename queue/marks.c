@@ -72,6 +72,7 @@ static void send_marks(struct claims *claims)
     command_init_partition(&command, claims->queue, SCRIPT_MARK,
                            CLAIMS_PARTITION);
     command_add_cstr(&command, claims->epoch);
+    command_add_int(&command, claims_lease_ms(claims));
     list_each_safe (at, &claims->marks) {
         struct claim *claim = LIST_MEMBER(at, struct mark, link)->claim;
 

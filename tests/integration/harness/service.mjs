@@ -93,6 +93,21 @@ class Service {
         return program;
     }
 
+    // One more worker beside the first, with a place of its own for its admin
+    // listener; ready when this returns.
+    async secondWorker() {
+        const admin = `127.0.0.1:${await freePort()}`;
+        const program = new Program('posthaste worker 2', BIN,
+            ['worker', '--config', this.config, '--children', '1'],
+            { env: { ...this.env, POSTHASTE_WORKER__ADMIN_LISTEN: admin },
+              cwd: this.dir });
+        this.programs.worker2 = program;
+        this.admin.worker2 = admin;
+        await until('the second worker is ready', () => this.isReady('worker2'),
+                    20_000);
+        return program;
+    }
+
     async isReady(role) {
         const answer = await fetch(`http://${this.admin[role]}/readyz`);
         await answer.arrayBuffer();

@@ -158,6 +158,7 @@ static inline bool do_mark(struct world *world, const char *epoch,
 
     command_init_partition(&command, world->queue, SCRIPT_MARK, 0);
     command_add_cstr(&command, epoch);
+    command_add_int(&command, LEASE_MS);
     command_add_cstr(&command, id);
     command_add_cstr(&command, token);
     script_send(world, &command);
