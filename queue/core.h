@@ -3,6 +3,7 @@
 #define QUEUE_CORE_H
 
 #include "queue/keys.h"
+#include "queue/levels.h"
 #include "queue/queue.h"
 #include "queue/redis_link.h"
 #include "server/base/list.h"
@@ -28,6 +29,15 @@ struct health {
     struct timer timer;
 };
 
+struct levels {
+    unsigned newest;  /* that this process reads */
+    unsigned write;   /* at which records are written */
+    const char *role; /* NULL: nobody waits for this process */
+    struct timer timer;
+    bool is_behind; /* of the level that was raised meanwhile: why */
+    struct error why;
+};
+
 struct queue {
     struct loop *loop;
     const struct config *config;
@@ -36,6 +46,7 @@ struct queue {
     struct redis_link *bulk;       /* big values */
     struct list parts;
     struct health health;
+    struct levels levels;
     void (*changed)(void *ctx);
     void *changed_ctx;
     /* Of their files; NULL until used. */
@@ -107,6 +118,15 @@ void health_link_is_down(struct queue *queue, const struct error *why);
 void health_look(struct queue *queue); /* tells who watches of a change */
 /* May a new mail be stored now? OK, NOT_READY or FULL (and why). */
 enum queue_status health_admits(const struct queue *queue, struct error *why);
+
+/* levels.c */
+void levels_open(struct queue *queue);
+void levels_close(struct queue *queue);
+/* What meta says. False and why: this release does not read it. */
+MUST_USE bool levels_take(struct queue *queue, int64_t write_level,
+                          struct error *why);
+void levels_link_is_up(struct queue *queue); /* and meta was taken */
+void levels_link_is_down(struct queue *queue);
 
 /* What a reply means to a caller: AWAY, NOT_READY, FULL; OK when it is no
  * failure. Fills in err. */

@@ -138,47 +138,64 @@ static void ask(void *ctx)
 
 /* --- meta: whose data is this? --- */
 
-static void on_schema(void *ctx, const struct reply *reply,
-                      const struct error *why)
-{
-    struct queue *queue = ctx;
-    struct health *health = &queue->health;
-    int64_t schema = reply_int(reply);
+enum { SCHEMA, WRITE_LEVEL };
 
-    (void)why;
-    if (reply == NULL)
-        return;
-    if (reply_type(reply) != REPLY_ERROR && schema == QUEUE_SCHEMA) {
-        health->has_schema = true;
-        queue_tell_parts(queue, true);
-    } else if (reply_type(reply) == REPLY_ERROR) {
-        error_set(&health->why, ERR_REMOTE, "redis: %.*s",
-                  STR_ARG(reply_str(reply)));
-    } else {
-        error_set(&health->why, ERR_CONFIG,
+static bool meta_is_ours(struct queue *queue, const struct reply *meta,
+                         struct error *why)
+{
+    int64_t schema = reply_int(reply_at(meta, SCHEMA));
+
+    if (reply_type(meta) == REPLY_ERROR) {
+        error_set(why, ERR_REMOTE, "redis: %.*s", STR_ARG(reply_str(meta)));
+        return false;
+    }
+    if (schema != QUEUE_SCHEMA) {
+        error_set(why, ERR_CONFIG,
                   "redis holds data of schema %lld, this build writes %d",
                   (long long)schema, QUEUE_SCHEMA);
+        return false;
     }
+    return levels_take(queue, reply_int(reply_at(meta, WRITE_LEVEL)), why);
+}
+
+static void on_meta(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct queue *queue = ctx;
+
+    (void)why;
+    if (reply == NULL || !meta_is_ours(queue, reply, &queue->health.why))
+        return;
+    queue->health.has_schema = true;
+    levels_link_is_up(queue);
+    queue_tell_parts(queue, true);
+}
+
+static void meta_init(struct queue *queue, const char *field, int64_t value)
+{
+    struct redis_command command;
+    char key[KEY_MAX];
+
+    command_init(&command, "HSETNX");
+    command_add(&command, queue_global_key(queue, key, KEY_META));
+    command_add_cstr(&command, field);
+    command_add_int(&command, value);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
 }
 
 static void read_meta(struct queue *queue)
 {
-    static const char *const first[][2] = {
-        {"schema", "1"}, {"write_level", "1"}, {"partitions", "1"}};
     struct redis_command command;
     char key[KEY_MAX];
 
-    for (size_t i = 0; i < COUNT_OF(first); i++) {
-        command_init(&command, "HSETNX");
-        command_add(&command, queue_global_key(queue, key, KEY_META));
-        command_add_cstr(&command, first[i][0]);
-        command_add_cstr(&command, first[i][1]);
-        redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
-    }
-    command_init(&command, "HGET");
+    meta_init(queue, "schema", QUEUE_SCHEMA);
+    meta_init(queue, "write_level", level_newest());
+    meta_init(queue, "partitions", 1);
+    command_init(&command, "HMGET");
     command_add(&command, queue_global_key(queue, key, KEY_META));
     command_add_cstr(&command, "schema");
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_schema, queue);
+    command_add_cstr(&command, "write_level");
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_meta, queue);
 }
 
 /* --- the door --- */
@@ -204,6 +221,7 @@ void health_link_is_up(struct queue *queue)
 void health_link_is_down(struct queue *queue, const struct error *why)
 {
     timer_clear(queue->loop, &queue->health.timer);
+    levels_link_is_down(queue);
     if (queue->health.has_schema)
         queue_tell_parts(queue, false);
     queue->health.known = false;
@@ -218,6 +236,10 @@ enum queue_status health_admits(const struct queue *queue, struct error *why)
 
     if (!health->known || !health->has_schema || !health->is_durable) {
         *why = health->why;
+        return QUEUE_NOT_READY;
+    }
+    if (queue->levels.is_behind) {
+        *why = queue->levels.why;
         return QUEUE_NOT_READY;
     }
     if (!redis_link_is_up(queue->bulk)) {

@@ -199,9 +199,9 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
         queue_call_later(&enqueue->call, enqueue_answer);
         return;
     }
-    record_write(mail->summary, mail->mail_json, mail->attachments,
-                 mail->attachment_count, mail->date_ms, queue->keyring,
-                 &enqueue->record);
+    record_write(queue->levels.write, mail->summary, mail->mail_json,
+                 mail->attachments, mail->attachment_count, mail->date_ms,
+                 queue->keyring, &enqueue->record);
     CHECK(!enqueue->record.full);
     split(enqueue, mail);
     build_script(enqueue, mail);

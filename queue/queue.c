@@ -70,6 +70,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
     list_init(&queue->parts);
     list_init(&queue->calls);
     health_open(queue);
+    levels_open(queue);
     queue->main = link_open(queue, (struct redis_link_settings){
                                        .name = "main",
                                        .loads_scripts = true,
@@ -95,6 +96,7 @@ void queue_close(struct queue **queue_ptr)
         list_remove(at);
         part->close(part->ctx);
     }
+    levels_close(queue);
     health_close(queue);
     redis_link_close(&queue->main);
     redis_link_close(&queue->bulk);

@@ -17,6 +17,7 @@
 
 #include "queue/claims.h"
 #include "queue/events.h"
+#include "queue/levels.h"
 #include "queue/mail.h"
 #include "queue/record.h"
 #include "queue/store.h"

@@ -1,5 +1,7 @@
 #include "queue/record.h"
 
+#include "queue/levels.h"
+
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -7,7 +9,6 @@
 /* Member names are short: the summary is kept for weeks, once per mail. */
 
 enum {
-    VERSION = 1,
     HEAD_MAX = 64,
     PLAIN_MAX = 64 << 20,
     MAILBOXES_MAX = 1000,
@@ -118,7 +119,8 @@ static void add_part(const struct summary *summary,
         buf_add(out, buf_str(plain));
 }
 
-void record_write(const struct summary *summary, struct str mail_json,
+void record_write(unsigned level, const struct summary *summary,
+                  struct str mail_json,
                   const struct job_attachment *attachments, size_t count,
                   int64_t date_ms, const struct keyring *keyring,
                   struct buf *out)
@@ -131,7 +133,7 @@ void record_write(const struct summary *summary, struct str mail_json,
     buf_init(&part, PLAIN_MAX);
     write_summary(summary, &plain);
     add_part(summary, keyring, &plain, &part);
-    buf_addf(out, "%d %s %zu\n", VERSION, summary->sensitive ? "s" : "-",
+    buf_addf(out, "%u %s %zu\n", level, summary->sensitive ? "s" : "-",
              part.len);
     buf_add(out, buf_str(&part));
     secret_wipe(plain.data, plain.len);
@@ -155,7 +157,7 @@ static enum record_result read_head(struct str bytes, struct head *head)
 {
     struct str rest = str_slice(bytes, 0, HEAD_MAX);
     struct str line;
-    struct str version;
+    struct str level;
     struct str flags;
     uint64_t number;
     uint64_t len;
@@ -164,11 +166,11 @@ static enum record_result read_head(struct str bytes, struct head *head)
         return RECORD_BROKEN;
     str_cut(&rest, '\n', &line);
     head->summary_at = line.len + 1;
-    if (!str_cut(&line, ' ', &version) || !str_to_u64(version, &number))
+    if (!str_cut(&line, ' ', &level) || !str_to_u64(level, &number))
         return RECORD_BROKEN;
-    if (number > VERSION)
+    if (number > level_newest())
         return RECORD_NEWER;
-    if (number != VERSION || !str_cut(&line, ' ', &flags) ||
+    if (number < LEVEL_OLDEST || !str_cut(&line, ' ', &flags) ||
         !str_to_u64(line, &len) || len > bytes.len - head->summary_at)
         return RECORD_BROKEN;
     head->sealed = str_eq(flags, S("s"));

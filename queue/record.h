@@ -2,13 +2,13 @@
  *
  * A record is a summary and a job. The summary (who, masked subject, class,
  * tags, times) outlives the mail as its history; the job is what the worker
- * composes from. Layout of version 1, so that scripts can copy the summary
- * unread:
+ * composes from. Layout, so that scripts can copy the summary unread:
  *
- *     "1 FLAGS SUMMARY_LENGTH\n" SUMMARY JOB
+ *     "LEVEL FLAGS SUMMARY_LENGTH\n" SUMMARY JOB
  *
- * FLAGS is "-" or "s": sensitive, then SUMMARY and JOB are each sealed under
- * the keyring (label "mail", context email id). Both are JSON.
+ * LEVEL is 1 (levels.h). FLAGS is "-" or "s": sensitive, then SUMMARY and JOB
+ * are each sealed under the keyring (label "mail", context email id). Both are
+ * JSON.
  *
  * Recipients are numbered from 0 over to, then cc, then bcc. A mailbox that
  * came before in that order has no delivery of its own, but keeps its number.
@@ -82,17 +82,18 @@ struct record {
     struct arena *arena;   /* owned */
 };
 
-/* mail_json: the request as validated; put in as it is, so it must be one
- * JSON object. attachments: NULL for none. With summary->sensitive, keyring
- * must not be NULL. */
-void record_write(const struct summary *summary, struct str mail_json,
+/* level: one that this release knows. mail_json: the request as validated; put
+ * in as it is, so it must be one JSON object. attachments: NULL for none. With
+ * summary->sensitive, keyring must not be NULL. */
+void record_write(unsigned level, const struct summary *summary,
+                  struct str mail_json,
                   const struct job_attachment *attachments, size_t count,
                   int64_t date_ms, const struct keyring *keyring,
                   struct buf *out);
 
 enum record_result {
     RECORD_OK,
-    RECORD_NEWER,  /* version above ours: give it back */
+    RECORD_NEWER,  /* level above ours: give it back */
     RECORD_NO_KEY, /* sealed under a key that we lack: give it back */
     RECORD_BROKEN,
 };

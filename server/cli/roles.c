@@ -41,6 +41,7 @@ struct life {
  * claims work, as soon as it can; otherwise it is asked for answers, and
  * better not before Redis gives them. */
 struct work_kind {
+    const char *name;
     void *(*open)(struct life *life, struct error *err);
     void (*drain)(void *work, void (*done)(void *ctx), void *ctx);
     void (*close)(void *work);
@@ -104,6 +105,7 @@ static void on_signal(void *ctx, int number)
         return;
     life->draining = true;
     metrics_set_ready(false, "draining");
+    queue_leave(life->queue);
     timer_clear(life->loop, &life->first_ready);
     if (life->work != NULL)
         life->kind->drain(life->work, on_drained, life);
@@ -126,6 +128,7 @@ static bool life_begin(struct life *life, struct error *err)
     life->queue = queue_open(life->loop, config, life->keyring);
     metrics_set_ready(false, "connecting to Redis");
     queue_watch_ready(life->queue, on_ready_changed, life);
+    queue_join(life->queue, life->kind->name);
     life->signals[0] = signal_watch_open(life->loop, SIGTERM, on_signal, life);
     life->signals[1] = signal_watch_open(life->loop, SIGINT, on_signal, life);
     if (life->kind->owns_claims)
@@ -184,7 +187,7 @@ static void close_api(void *work)
 
 static int run_api(const struct child *child)
 {
-    static const struct work_kind KIND = {open_api, drain_api, close_api,
+    static const struct work_kind KIND = {"api", open_api, drain_api, close_api,
                                           false};
 
     return live(child, &KIND);
@@ -238,7 +241,7 @@ static void close_worker(void *work)
 
 static int run_worker(const struct child *child)
 {
-    static const struct work_kind KIND = {open_worker, drain_worker,
+    static const struct work_kind KIND = {"worker", open_worker, drain_worker,
                                           close_worker, true};
 
     return live(child, &KIND);
@@ -288,8 +291,8 @@ static void close_hooks(void *work)
 
 static int run_hooks(const struct child *child)
 {
-    static const struct work_kind KIND = {open_hooks, drain_hooks, close_hooks,
-                                          true};
+    static const struct work_kind KIND = {"hooks", open_hooks, drain_hooks,
+                                          close_hooks, true};
 
     return live(child, &KIND);
 }

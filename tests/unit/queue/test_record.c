@@ -48,7 +48,7 @@ static struct buf written(const struct summary *summary,
     struct buf out;
 
     buf_init(&out, 1 << 20);
-    record_write(summary, S("{\"subject\":\"Your code is 123456\"}"),
+    record_write(1, summary, S("{\"subject\":\"Your code is 123456\"}"),
                  ATTACHMENTS, 2, 1700000060000, keyring, &out);
     assert_false(out.full);
     return out;

@@ -25,8 +25,8 @@ static struct record *record_of(const char *mail_json,
     struct buf bytes;
 
     buf_init(&bytes, 1 << 16);
-    record_write(&summary, str_of(mail_json), attachments, count, 1764000000000,
-                 NULL, &bytes);
+    record_write(1, &summary, str_of(mail_json), attachments, count,
+                 1764000000000, NULL, &bytes);
     record = record_read(buf_str(&bytes), &email, NULL, &result);
     assert_int_equal(result, RECORD_OK);
     buf_finish(&bytes);
