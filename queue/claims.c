@@ -254,8 +254,8 @@ void claims_leave_if_done(struct claims *claims)
         command_add_cstr(&command, claims->epoch);
         redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                    on_left, claims);
-    } else if (!timer_is_set(&claims->drain)) {
-        drained(claims); /* Redis stayed away */
+    } else if (claims->epoch[0] == '\0' || !timer_is_set(&claims->drain)) {
+        drained(claims); /* Redis never came, or stayed away */
     }
 }
 

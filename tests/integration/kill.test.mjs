@@ -162,18 +162,6 @@ describe('kill -9', () => {
 });
 
 describe('SIGTERM', () => {
-    for (const role of ['worker', 'api', 'hooks'])
-        test(`of ${role}, and a new one: no duplicate`, async () => {
-            const all = await start();
-            const { service } = all;
-            const ids = await sendAll(service, async () => {
-                const exit = await service.stop(role);
-                assert.deepEqual(exit, { code: 0, signal: null });
-                await service.start(role);
-            });
-            assert.equal(await settle(all, ids), 0);
-        });
-
     test('of a child of worker: no duplicate', async () => {
         const all = await start();
         const { service } = all;
@@ -192,30 +180,4 @@ describe('SIGTERM', () => {
         });
         t.diagnostic(`${await settle(all, ids)} duplicates, announced`);
     });
-});
-
-describe('SIGHUP', () => {
-    for (const role of ['worker', 'api', 'hooks'])
-        test(`of ${role}: no request and no mail is lost`, async () => {
-            const all = await start();
-            const { service } = all;
-            const answers = [];
-            const ids = await sendAll(
-                { call: async (...args) => {
-                    const answer = await service.call(...args);
-                    answers.push(answer.status);
-                    return answer;
-                } },
-                async () => {
-                    const old = service.childrenOf(role);
-                    service.programs[role].kill('SIGHUP');
-                    await until('new children serve', () => {
-                        const now = service.childrenOf(role);
-                        return now.length === CHILDREN &&
-                               !now.some((pid) => old.includes(pid));
-                    }, 30_000);
-                });
-            assert.equal(answers.length, MAILS); // each at the first try
-            assert.equal(await settle(all, ids), 0);
-        });
 });

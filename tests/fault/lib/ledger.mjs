@@ -60,8 +60,8 @@ let ledgers = 0;
 export class Ledger {
     mails = []; // { n, owner, id, to: [], messageId, body, canceled }
     receivers = {}; // by owner
-    // How many answers of each status there were ('none': no answer), and how
-    // many ms the slowest took.
+    // How many answers of each status there were ('none': no answer; 'refused':
+    // nobody listened), and how many ms the slowest took.
     answers = { slowest: 0 };
     sent = 0;
 
@@ -135,7 +135,7 @@ export class Ledger {
         const end = Date.now() + patience;
         for (;;) {
             const answer = await this.ask(target, mail);
-            if (answer.status !== 'none' && answer.status !== 503)
+            if (!['none', 'refused', 503].includes(answer.status))
                 return answer;
             if (Date.now() > end)
                 throw new Error(`mail ${mail.n}: ${target}: ` +
@@ -154,7 +154,11 @@ export class Ledger {
                 signal: AbortSignal.timeout(ANSWER_MS),
             });
         } catch (error) {
-            answer = { status: 'none', text: String(error.cause ?? error) };
+            answer = {
+                status: error.cause?.code === 'ECONNREFUSED' ? 'refused'
+                                                             : 'none',
+                text: String(error.cause ?? error),
+            };
         }
         this.answers[answer.status] = (this.answers[answer.status] ?? 0) + 1;
         this.answers.slowest = Math.max(this.answers.slowest,

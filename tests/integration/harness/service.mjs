@@ -11,11 +11,12 @@ export const BIN = process.env.POSTHASTE_BIN ??
 // Starts the service over a redis-server, and waits until it is ready.
 // config: tables of posthaste.toml that go over the defaults below; upstreams
 // and routes: the arrays of tables. roles: which to start. withKey: make one
-// full-access key, which a redis-server that will not do would refuse.
+// full-access key, which a redis-server that will not do would refuse. env:
+// more of the environment.
 export async function startService({ redis, config = {}, upstreams, routes = [],
                                      roles = ['api', 'worker', 'hooks'],
-                                     children = 1, withKey = true }) {
-    const service = new Service(folder('service'), redis, children);
+                                     children = 1, withKey = true, env = {} }) {
+    const service = new Service(folder('service'), redis, children, env);
     await service.configure(config, upstreams, routes);
     for (const role of roles)
         await service.start(role);
@@ -27,13 +28,14 @@ export async function startService({ redis, config = {}, upstreams, routes = [],
 class Service {
     programs = {};
 
-    constructor(dir, redis, children) {
+    constructor(dir, redis, children, env) {
         this.dir = dir;
         this.redis = redis;
         this.children = children;
         this.config = path.join(dir, 'posthaste.toml');
         this.env = {
             ...process.env,
+            ...env,
             ASAN_OPTIONS: `log_path=${dir}/sanitizer:exitcode=99`,
             UBSAN_OPTIONS:
                 `log_path=${dir}/sanitizer:print_stacktrace=1:exitcode=99`,
