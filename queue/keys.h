@@ -6,7 +6,7 @@
  * scripts/prelude.lua and its sister libraries.
  *
  *     meta                    hash    schema, write_level, partitions
- *     {processes}:alive       zset    what processes say of themselves (levels.c)
+ *     {processes}:alive       zset    what each process can read
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
  *     l:<key id>              string  rate tokens of an API key (rates.c)
