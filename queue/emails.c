@@ -305,6 +305,7 @@ static void on_retried(void *ctx, const struct reply *reply,
     }
     buf_clear(&look->bytes);
     record_destroy(&look->record);
+    look->count = 0;
     look->job_chunks = 0;
     look_ask(look);
 }

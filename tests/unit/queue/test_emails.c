@@ -332,6 +332,22 @@ static void what_cannot_be_sent_again_is_refused(void **state)
     assert_int_equal(got.deliveries[0].state, DELIVERY_BOUNCED);
 }
 
+/* It is looked at twice, before and after. */
+static void a_final_mail_is_refused_as_it_is(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    has_plan = true;
+    mail_store(world, &mail);
+    cancel(world, "default", &mail.id);
+    redis_do("DEL ph:{0}:c:%s", mail.id.text);
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    assert_int_equal(got.delivery_count, 1);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+}
+
 /* --- timeline --- */
 
 static void on_timeline(void *ctx, const struct queue_timeline *timeline)
@@ -431,6 +447,7 @@ int main(void)
         WORLD_TEST(an_outcome_survives_as_it_was),
         WORLD_TEST(an_open_mail_takes_back_who_ended),
         WORLD_TEST(what_cannot_be_sent_again_is_refused),
+        WORLD_TEST(a_final_mail_is_refused_as_it_is),
         WORLD_TEST(the_timeline_is_its_owners),
         WORLD_TEST(what_waits_is_counted_by_lane),
         WORLD_TEST(without_redis_a_look_ends_as_away),
