@@ -107,6 +107,7 @@ void api_key_copy(struct arena *arena, const struct api_key *from,
 void emails_send(struct call *call);
 void emails_get(struct call *call);
 void emails_events(struct call *call);
+void emails_reschedule(struct call *call);
 void emails_cancel(struct call *call);
 void emails_retry(struct call *call);
 void webhooks_create(struct call *call);

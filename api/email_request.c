@@ -1,7 +1,7 @@
 #include "api/email_request.h"
 
+#include "api/schedule.h"
 #include "api/tables.h"
-#include "api/when.h"
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 #include "server/base/mem.h"
@@ -10,16 +10,12 @@
 #include <string.h>
 
 enum {
-    SCHEDULE_DAYS_MAX = 30,
     ATTACHMENTS_MAX = 100,
     METADATA_MAX = 2048, /* bytes, as JSON */
-    TIME_TEXT_MAX = 64,
     HEADERS_SIZE_MAX =
         HEADER_COUNT_MAX * 4 * (HEADER_NAME_MAX + HEADER_VALUE_MAX),
     EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
 };
-
-#define DAY_MS (INT64_C(86400) * 1000)
 
 static const char *const CLASSES[] = {"verification",  "reset", "alert",
                                       "transactional", "bulk",  NULL};
@@ -370,31 +366,10 @@ static void read_attachments(struct reader *reader)
 
 /* --- how and when --- */
 
-static bool read_time(struct reader *reader, const char *name, int64_t *at_ms)
-{
-    if (member(reader, name) == NULL)
-        return false;
-    if (when_parse(json_get_str(reader->root, name), reader->now_ms, at_ms))
-        return true;
-    faults_add(reader->faults, PROBLEM_VALIDATION_ERROR,
-               arena_printf(reader->arena, "/%s", name), "bad_time",
-               "is no time: want \"2026-11-24T12:00:00Z\" or \"in 10 "
-               "minutes\" (hours, days)");
-    return false;
-}
-
 static void read_schedule(struct reader *reader)
 {
-    int64_t at_ms;
-
-    if (!read_time(reader, "scheduled_at", &at_ms))
-        return;
-    if (at_ms > reader->now_ms + SCHEDULE_DAYS_MAX * DAY_MS)
-        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/scheduled_at"),
-                   "too_late", "may be at most %d days ahead",
-                   SCHEDULE_DAYS_MAX);
-    else if (at_ms > reader->now_ms)
-        reader->request->scheduled_ms = at_ms;
+    reader->request->scheduled_ms =
+        schedule_read_start(reader->root, reader->now_ms, reader->faults);
 }
 
 static void check_deadline(struct reader *reader, struct str pointer,
@@ -419,7 +394,7 @@ static void check_deadline(struct reader *reader, struct str pointer,
 static void read_deadline(struct reader *reader)
 {
     struct email_request *request = reader->request;
-    const struct smtp_plan *plan = smtp_retry_plan(request->mail_class);
+    struct schedule_end end;
     int64_t due_ms =
         request->scheduled_ms == 0 ? reader->now_ms : request->scheduled_ms;
     const struct json *in = member(reader, "expires_in");
@@ -427,17 +402,16 @@ static void read_deadline(struct reader *reader)
     if (in != NULL && member(reader, "expires_at") != NULL) {
         faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S("/expires_at"),
                    "either_or", "and `expires_in` exclude each other");
-    } else if (in != NULL) {
-        request->expires_ms = due_ms + json_int(in) * 1000;
-        check_deadline(reader, S("/expires_in"), due_ms);
-    } else if (read_time(reader, "expires_at", &request->expires_ms)) {
+    } else if (schedule_read_time(reader->root, "expires_at", reader->now_ms,
+                                  reader->faults, &request->expires_ms)) {
         check_deadline(reader, S("/expires_at"), due_ms);
-    } else if (plan->deadline_ms > 0) {
-        request->expires_ms = due_ms + plan->deadline_ms;
     } else {
-        request->max_age_ms = plan->age_max_ms > 0
-                                  ? plan->age_max_ms
-                                  : reader->config->worker.message_ttl_ms;
+        end = schedule_end_of(request->mail_class, &reader->config->worker,
+                              due_ms, in == NULL ? 0 : json_int(in));
+        request->expires_ms = end.expires_ms;
+        request->max_age_ms = end.max_age_ms;
+        if (in != NULL)
+            check_deadline(reader, S("/expires_in"), due_ms);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "api/fields.h"
 
 extern const struct field EMAIL_FIELDS[];          /* EmailRequest */
+extern const struct field EMAIL_UPDATE_FIELDS[];   /* EmailUpdate */
 extern const struct field ATTACHMENT_FIELDS[];     /* Attachment */
 extern const struct field TAG_FIELDS[];            /* Tag */
 extern const struct field WEBHOOK_CREATE_FIELDS[]; /* WebhookRequest */

@@ -1,5 +1,5 @@
-/* Looking at an email: what is known of it, its timeline, cancelling it and
- * sending it again.
+/* Looking at an email: what is known of it, its timeline, cancelling it,
+ * sending it again and at another time.
  *
  * Whose it is stands in its summary, which may be sealed, so it is read here
  * and not in a script; an email of another owner ends as an unknown one. */
@@ -26,13 +26,16 @@ struct look {
     struct queue_delivery *deliveries;
     size_t count;
     unsigned job_chunks;
-    bool has_content; /* more than the summary is kept */
-    int64_t changed;  /* by a cancel or retry; -1: it is neither */
+    size_t inline_len; /* of bytes: what is no chunk */
+    bool has_content;  /* more than the summary is kept */
+    int64_t changed;   /* by a cancel and the like; -1: it is none */
     enum queue_status status;
     struct error why;
     queue_email_fn done;
     queue_timeline_fn timeline_done; /* NULL: done */
-    queue_retry_fn plan;             /* of a retry that is still to be done */
+    /* What is still to be done, one of these or none. */
+    queue_retry_fn retry_plan;
+    queue_reschedule_fn reschedule_plan;
     void *ctx;
 };
 
@@ -157,13 +160,16 @@ static bool record_open(struct look *look)
 }
 
 static void ask_retry(struct look *look);
+static void ask_reschedule(struct look *look);
 
 static void look_go_on(struct look *look)
 {
     if (look->timeline_done != NULL)
         ask_timeline(look);
-    else if (look->plan != NULL)
+    else if (look->retry_plan != NULL)
         ask_retry(look);
+    else if (look->reschedule_plan != NULL)
+        ask_reschedule(look);
     else
         look_tell(look);
 }
@@ -270,6 +276,7 @@ static void on_email(void *ctx, const struct reply *reply,
         return;
     }
     look->has_content = record.len > 0;
+    look->inline_len = record.len;
     buf_add(&look->bytes, record);
     good = history.len > 0 ? read_history(look, history)
                            : read_deliveries(look, list);
@@ -290,10 +297,11 @@ static void look_ask(struct look *look)
                look);
 }
 
-/* --- sending it again --- */
+/* --- sending it again, or at another time --- */
 
-static void on_retried(void *ctx, const struct reply *reply,
-                       const struct error *why)
+/* How many deliveries it moved; they are looked at once more. */
+static void on_moved(void *ctx, const struct reply *reply,
+                     const struct error *why)
 {
     struct look *look = ctx;
 
@@ -328,7 +336,7 @@ static void send_retry(struct look *look, const struct queue_retry *retry)
         command_add_int(&command, retry->recipients[i].number);
         command_add(&command, retry->recipients[i].route);
     }
-    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_retried,
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_moved,
                look);
 }
 
@@ -336,11 +344,54 @@ static void ask_retry(struct look *look)
 {
     const struct queue_email email = look_email(look);
     struct queue_retry retry = {0};
-    queue_retry_fn plan = look->plan;
+    queue_retry_fn plan = look->retry_plan;
 
-    look->plan = NULL;
+    look->retry_plan = NULL;
     if (plan(look->ctx, &email, &retry)) {
         send_retry(look, &retry);
+        return;
+    }
+    look->changed = 0;
+    look_tell(look);
+}
+
+/* The job stays as it is, behind a summary that says the new times. */
+static void send_reschedule(struct look *look,
+                            const struct queue_reschedule *to)
+{
+    struct str old = str_slice(buf_str(&look->bytes), 0, look->inline_len);
+    struct summary summary = look->record->summary;
+    struct redis_command command;
+    struct buf record;
+
+    summary.scheduled_ms = to->due_ms;
+    summary.expires_ms = to->expires_ms;
+    buf_init(&record, RECORD_MAX);
+    record_write_summary(look->record->level, &summary,
+                         look->call.queue->keyring, &record);
+    buf_add(&record, str_from(old, record_summary_end(old)));
+    CHECK(!record.full);
+    command_init_partition(&command, look->call.queue, SCRIPT_RESCHEDULE,
+                           id_partition(&look->email));
+    command_add(&command, id_str(&look->email));
+    command_add_int(&command, to->due_ms);
+    command_add_int(&command, to->ends_ms);
+    command_add(&command, buf_str(&record));
+    buf_finish(&record);
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_moved,
+               look);
+}
+
+static void ask_reschedule(struct look *look)
+{
+    const struct queue_email email = look_email(look);
+    struct queue_reschedule to;
+    queue_reschedule_fn plan = look->reschedule_plan;
+
+    look->reschedule_plan = NULL;
+    /* Without its content it has ended. */
+    if (look->record->job.mail != NULL && plan(look->ctx, &email, &to)) {
+        send_reschedule(look, &to);
         return;
     }
     look->changed = 0;
@@ -407,7 +458,18 @@ void queue_email_retry(struct queue *queue, struct str owner,
 {
     struct look *look = look_new(queue, owner, email, ctx);
 
-    look->plan = plan;
+    look->retry_plan = plan;
+    look->done = done;
+    look_ask(look);
+}
+
+void queue_email_reschedule(struct queue *queue, struct str owner,
+                            const struct id *email, queue_reschedule_fn plan,
+                            queue_email_fn done, void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    look->reschedule_plan = plan;
     look->done = done;
     look_ask(look);
 }

@@ -1,4 +1,5 @@
-/* mail.h - what the API does with emails: enqueue, look up, cancel, retry.
+/* mail.h - what the API does with emails: enqueue, look up, cancel, retry,
+ * reschedule.
  *
  * enqueue is one atomic script: idempotency, content, deliveries, flows,
  * events. The answer the caller saw is stored with the idempotency key and
@@ -157,6 +158,23 @@ typedef bool (*queue_retry_fn)(void *ctx, const struct queue_email *email,
 void queue_email_retry(struct queue *queue, struct str owner,
                        const struct id *email, queue_retry_fn plan,
                        queue_email_fn done, void *ctx);
+
+/* When an email goes instead. */
+struct queue_reschedule {
+    int64_t due_ms;     /* Unix time; not ahead: at once */
+    int64_t ends_ms;    /* end of its life */
+    int64_t expires_ms; /* the same if that is a deadline, else 0 */
+};
+/* Asked before done, once the email is known to be the owner's. False:
+ * REFUSED. */
+typedef bool (*queue_reschedule_fn)(void *ctx, const struct queue_email *email,
+                                    struct queue_reschedule *out);
+
+/* All recipients or none: OK with the new states if they all wait for their
+ * first attempt, else REFUSED with the states. */
+void queue_email_reschedule(struct queue *queue, struct str owner,
+                            const struct id *email, queue_reschedule_fn plan,
+                            queue_email_fn done, void *ctx);
 
 struct queue_lane_stats {
     uint64_t queued;

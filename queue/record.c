@@ -119,11 +119,8 @@ static void add_part(const struct summary *summary,
         buf_add(out, buf_str(plain));
 }
 
-void record_write(unsigned level, const struct summary *summary,
-                  struct str mail_json,
-                  const struct job_attachment *attachments, size_t count,
-                  int64_t date_ms, const struct keyring *keyring,
-                  struct buf *out)
+void record_write_summary(unsigned level, const struct summary *summary,
+                          const struct keyring *keyring, struct buf *out)
 {
     struct buf plain;
     struct buf part;
@@ -137,17 +134,30 @@ void record_write(unsigned level, const struct summary *summary,
              part.len);
     buf_add(out, buf_str(&part));
     secret_wipe(plain.data, plain.len);
-    buf_clear(&plain);
+    buf_finish(&plain);
+    buf_finish(&part);
+}
+
+void record_write(unsigned level, const struct summary *summary,
+                  struct str mail_json,
+                  const struct job_attachment *attachments, size_t count,
+                  int64_t date_ms, const struct keyring *keyring,
+                  struct buf *out)
+{
+    struct buf plain;
+
+    record_write_summary(level, summary, keyring, out);
+    buf_init(&plain, PLAIN_MAX);
     write_job(mail_json, attachments, count, date_ms, &plain);
     add_part(summary, keyring, &plain, out);
     secret_wipe(plain.data, plain.len);
     buf_finish(&plain);
-    buf_finish(&part);
 }
 
 /* --- reading --- */
 
 struct head {
+    unsigned level;
     bool sealed;
     size_t summary_at;
     size_t summary_len;
@@ -173,6 +183,7 @@ static enum record_result read_head(struct str bytes, struct head *head)
     if (number < LEVEL_OLDEST || !str_cut(&line, ' ', &flags) ||
         !str_to_u64(line, &len) || len > bytes.len - head->summary_at)
         return RECORD_BROKEN;
+    head->level = (unsigned)number;
     head->sealed = str_eq(flags, S("s"));
     head->summary_len = (size_t)len;
     return head->sealed || str_eq(flags, S("-")) ? RECORD_OK : RECORD_BROKEN;
@@ -295,7 +306,9 @@ static bool read_job(struct record *record)
 {
     const struct json *root = record->job_root;
 
-    record->job.date_ms = json_get_int(root, "at");
+    record->job.date_ms = record->summary.scheduled_ms != 0
+                              ? record->summary.scheduled_ms
+                              : json_get_int(root, "at");
     record->job.mail = json_get(root, "mail");
     return json_type_of(record->job.mail) == JSON_MAP &&
            read_attachments(record, json_get(root, "a"));
@@ -317,6 +330,7 @@ static enum record_result read_parts(struct record *record, struct str bytes,
                        head.sealed, email, keyring, &map);
     if (result != RECORD_OK)
         return result;
+    record->level = head.level;
     good = read_summary(record, map, email, head.sealed);
     json_destroy(&map);
     if (!good)

@@ -71,11 +71,14 @@ struct job {
     const struct json *mail;
     struct job_attachment *attachments;
     size_t attachment_count;
-    int64_t date_ms; /* first due time: Date of every attempt */
+    /* First due time: Date of every attempt. The summary's scheduled_ms
+     * where there is one, since a mail can be rescheduled. */
+    int64_t date_ms;
     /* Mailboxes are parsed from mail again by the composer. */
 };
 
 struct record {
+    unsigned level;
     struct summary summary;
     struct job job;        /* job.mail NULL when only the summary is kept */
     struct json *job_root; /* owned */
@@ -90,6 +93,10 @@ void record_write(unsigned level, const struct summary *summary,
                   const struct job_attachment *attachments, size_t count,
                   int64_t date_ms, const struct keyring *keyring,
                   struct buf *out);
+
+/* The beginning of a record, up to where the job begins; level: the job's. */
+void record_write_summary(unsigned level, const struct summary *summary,
+                          const struct keyring *keyring, struct buf *out);
 
 enum record_result {
     RECORD_OK,

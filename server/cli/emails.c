@@ -199,17 +199,17 @@ static int run_send(const struct cli_args *args)
     return code;
 }
 
-/* --- emails show, events, cancel --- */
+/* --- emails show, events, cancel, reschedule --- */
 
-/* The path of the mail whose id is the operand. */
+/* The path of the mail whose id is the first operand. */
 static int email_path(const struct cli_args *args, const char *behind,
                       char path[PATH_SIZE])
 {
     const char *given = cli_operand(args, 0);
     struct id id;
 
-    if (given == NULL || cli_operand(args, 1) != NULL)
-        return cli_fail(args, EXIT_USAGE, "takes one id");
+    if (given == NULL)
+        return cli_fail(args, EXIT_USAGE, "takes an id");
     if (!id_parse(str_of(given), &id))
         return cli_fail(args, EXIT_USAGE, "\"%s\" is not an id", given);
     snprintf(path, PATH_SIZE, "/v1/emails/%s%s", id.text, behind);
@@ -217,19 +217,14 @@ static int email_path(const struct cli_args *args, const char *behind,
 }
 
 /* Asks, and prints the answer: as JSON, or by show. */
-static int ask_email(const struct cli_args *args, const char *method,
-                     const char *behind,
-                     void (*show)(const struct json *root, struct buf *out))
+static int ask(const struct cli_args *args,
+               const struct remote_request *request,
+               void (*show)(const struct json *root, struct buf *out))
 {
-    char path[PATH_SIZE];
-    const struct remote_request request = {
-        .method = method, .path = path, .needs_key = true};
     struct remote_answer answer = {0};
     struct buf out;
-    int code = email_path(args, behind, path);
+    int code = remote_ask(args, request, &answer);
 
-    if (code == EXIT_OK)
-        code = remote_ask(args, &request, &answer);
     if (code != EXIT_OK)
         return code;
     if (cli_wants_json(args)) {
@@ -242,6 +237,21 @@ static int ask_email(const struct cli_args *args, const char *method,
     }
     remote_answer_finish(&answer);
     return EXIT_OK;
+}
+
+static int ask_email(const struct cli_args *args, const char *method,
+                     const char *behind,
+                     void (*show)(const struct json *root, struct buf *out))
+{
+    char path[PATH_SIZE];
+    const struct remote_request request = {
+        .method = method, .path = path, .needs_key = true};
+    int code;
+
+    if (cli_operand(args, 1) != NULL)
+        return cli_fail(args, EXIT_USAGE, "takes one id");
+    code = email_path(args, behind, path);
+    return code == EXIT_OK ? ask(args, &request, show) : code;
 }
 
 static int run_show(const struct cli_args *args)
@@ -271,6 +281,32 @@ static int run_events(const struct cli_args *args)
 static int run_cancel(const struct cli_args *args)
 {
     return ask_email(args, "POST", "/cancel", show_value);
+}
+
+static int run_reschedule(const struct cli_args *args)
+{
+    const char *time = cli_operand(args, 1);
+    char path[PATH_SIZE];
+    struct remote_request request = {
+        .method = "PATCH", .path = path, .needs_key = true};
+    struct json_out json;
+    struct buf body;
+    int code;
+
+    if (time == NULL || cli_operand(args, 2) != NULL)
+        return cli_fail(args, EXIT_USAGE, "takes an id and a time");
+    code = email_path(args, "", path);
+    if (code != EXIT_OK)
+        return code;
+    buf_init(&body, BODY_MAX);
+    json_out_init(&json, &body);
+    json_open_map(&json);
+    json_add_cstr(&json, "scheduled_at", time);
+    json_close_map(&json);
+    request.body = buf_str(&body);
+    code = ask(args, &request, show_value);
+    buf_finish(&body);
+    return code;
 }
 
 static const struct cli_option SEND_OPTIONS[] = {
@@ -345,6 +381,17 @@ static const struct verb VERBS[] = {
         .options = ID_OPTIONS,
         .option_count = COUNT_OF(ID_OPTIONS),
         .run = run_cancel,
+    },
+    {
+        .name = "emails reschedule",
+        .operands = "ID TIME",
+        .purpose = "Sends a scheduled mail at another time.",
+        .examples = {"posthaste emails reschedule "
+                     "019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11 \"in 10 minutes\"",
+                     "posthaste emails reschedule ID 2026-11-24T12:00:00Z"},
+        .options = ID_OPTIONS,
+        .option_count = COUNT_OF(ID_OPTIONS),
+        .run = run_reschedule,
     },
 };
 

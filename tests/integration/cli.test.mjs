@@ -271,6 +271,19 @@ describe('verbs that ask a server', () => {
         }
     });
 
+    test('emails reschedule', async () => {
+        server.next({ object: 'email', id: ID });
+        const { code } = await posthaste(
+            ['emails', 'reschedule', ID, 'in 10 minutes'], { env });
+        assert.equal(code, 0);
+        assert.equal(server.asked[0].method, 'PATCH');
+        assert.equal(server.asked[0].url, `/v1/emails/${ID}`);
+        assert.deepEqual(server.asked[0].body,
+                         { scheduled_at: 'in 10 minutes' });
+        const none = await posthaste(['emails', 'reschedule', ID], { env });
+        assert.equal(none.code, 2);
+    });
+
     test('webhooks create and delete', async () => {
         server.next({ object: 'webhook', id: ID, signing_secret: 'whsec_x' });
         const made = await posthaste(

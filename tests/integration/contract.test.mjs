@@ -188,6 +188,10 @@ describe('the service', () => {
         await call('getEmail', 200, { id: sent.id });
         await call('getEmail', 200, { id: scheduled.id });
         await call('listEmailEvents', 200, { id: sent.id });
+        await call('updateEmail', 200, { id: scheduled.id,
+                                         body: { scheduled_at: 'in 2 hours' } });
+        await call('updateEmail', 409, { id: sent.id,
+                                         body: { scheduled_at: 'in 1 hour' } });
         await call('cancelEmail', 200, { id: scheduled.id });
         await call('cancelEmail', 409, { id: sent.id });
         const early = await call('sendEmail', 200, {
@@ -241,6 +245,10 @@ describe('the service', () => {
         await call('listEmailEvents', 404, { id: UNKNOWN_ID });
         await call('cancelEmail', 404, { id: UNKNOWN_ID });
         await call('retryEmail', 404, { id: UNKNOWN_ID });
+        await call('updateEmail', 404, { id: UNKNOWN_ID,
+                                         body: { scheduled_at: 'in 1 hour' } });
+        await call('updateEmail', 422, { id: UNKNOWN_ID,
+                                         body: { scheduled_at: 'later' } });
         await call('createWebhook', 413, {
             body: { endpoint: receiver.url, events: 'x'.repeat(70_000) },
         });

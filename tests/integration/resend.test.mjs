@@ -146,6 +146,32 @@ describe('a mail', () => {
         assert.equal(sink.for('never@inbox.test').length, 0);
     });
 
+    test('is given another time', async () => {
+        const soon = Date.now() + 3600_000;
+        const sent = await resend.emails.send(
+            { ...MAIL, to: 'moved@inbox.test',
+              scheduledAt: new Date(soon).toISOString() });
+        const later = new Date(soon + 3600_000).toISOString();
+        const moved = await resend.emails.update({ id: sent.data.id,
+                                                   scheduledAt: later });
+        assert.equal(moved.error, null, JSON.stringify(moved.error));
+        assert.deepEqual(moved.data, { object: 'email', id: sent.data.id });
+        const got = await resend.emails.get(sent.data.id);
+        assert.equal(got.data.last_event, 'scheduled');
+        assert.equal(got.data.scheduled_at, later);
+        const now = new Date(Date.now() + 200).toISOString();
+        await resend.emails.update({ id: sent.data.id, scheduledAt: now });
+        const mail = await sink.mailTo('moved@inbox.test');
+        assert.ok(mail.at >= Date.parse(now) - 5);
+        assert.equal((await parse(mail)).date.getTime(),
+                     Math.floor(Date.parse(now) / 1000) * 1000);
+        await service.emailWith(sent.data.id, 'sent');
+        const last = await resend.emails.update({ id: sent.data.id,
+                                                  scheduledAt: later });
+        assert.equal(last.error.statusCode, 409);
+        assert.match(last.error.message, /it is sent/);
+    });
+
     test('is scheduled and then sent', async () => {
         const scheduledAt = new Date(Date.now() + 1500).toISOString();
         const { data, error } = await resend.emails.send(

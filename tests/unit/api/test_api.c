@@ -256,6 +256,29 @@ void queue_email_retry(struct queue *queue, struct str owner,
     LATER(give_email, done, ctx);
 }
 
+/* Likewise. */
+void queue_email_reschedule(struct queue *queue, struct str owner,
+                            const struct id *id, queue_reschedule_fn plan,
+                            queue_email_fn done, void *ctx)
+{
+    const struct queue_email email = {.status = fake.status,
+                                      .record = &fake.record};
+    struct queue_reschedule to = {0};
+
+    (void)queue;
+    (void)id;
+    assert_true(str_eq(owner, S("acme")));
+    buf_clear(&fake.seen);
+    if (fake.status == QUEUE_OK && !plan(ctx, &email, &to))
+        fake.status = QUEUE_REFUSED;
+    buf_addf(&fake.seen, "at +%lld until +%lld deadline=%d",
+             (long long)(to.due_ms - WALL_MS),
+             (long long)(to.ends_ms - WALL_MS), to.expires_ms != 0);
+    if (to.expires_ms != 0)
+        assert_int_equal(to.expires_ms, to.ends_ms);
+    LATER(give_email, done, ctx);
+}
+
 static void give_begin(struct later *later)
 {
     struct queue_answer answer = {.status = QUEUE_OK};
@@ -784,6 +807,7 @@ static void permissions_open_their_doors_only(void **state)
     } CASES[] = {
         {"POST /emails", MAIL, true, false},
         {"GET /emails/" ID, NULL, false, true},
+        {"PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}", false, false},
         {"POST /emails/" ID "/cancel", NULL, false, false},
         {"POST /emails/" ID "/retry", NULL, false, false},
         {"GET /webhooks", NULL, false, true},
@@ -992,6 +1016,77 @@ static void a_retry_is_planned_anew(void **state)
     expect(world, "\"status\":\"queued\"");
 }
 
+/* What the caller asked for when he sent it, and the end of its life by a new
+ * time; "" for one that is refused. */
+static void new_time_is(struct world *world, enum mail_class mail_class,
+                        const char *mail, const char *time, const char *plan)
+{
+    struct json *root = json_parse(str_of(mail), NULL);
+    char body[128];
+
+    fake.status = QUEUE_OK;
+    fake.record.job.mail = root;
+    fake.record.summary.mail_class = mail_class;
+    snprintf(body, sizeof body, "{\"scheduled_at\":\"%s\"}", time);
+    assert_int_equal(ask(world, "PATCH /emails/" ID, body),
+                     plan[0] == '\0' ? 422 : 200);
+    if (plan[0] != '\0' && !str_eq(buf_str(&fake.seen), str_of(plan)))
+        fail_msg("%.*s, not %s", STR_ARG(buf_str(&fake.seen)), plan);
+    fake.record.job.mail = NULL;
+    json_destroy(&root);
+}
+
+static void a_new_time_moves_what_counts_from_it(void **state)
+{
+    struct world *world = *state;
+
+    fake.delivery_count = 1;
+    fake.deliveries[0].state = DELIVERY_DUE;
+    world->config.worker.message_ttl_ms = 172800000;
+    new_time_is(world, CLASS_TRANSACTIONAL, "{}", "in 1 hour",
+                "at +3600000 until +176400000 deadline=0");
+    expect(world, "{\"object\":\"email\",\"id\":\"" ID "\"}");
+    new_time_is(world, CLASS_VERIFICATION, "{}", "2026-11-24T14:00:00+01:00",
+                "at +3600000 until +4200000 deadline=1");
+    new_time_is(world, CLASS_BULK, "{\"expires_in\":60}", "in 1 hour",
+                "at +3600000 until +3660000 deadline=1");
+    new_time_is(world, CLASS_BULK, "{\"expires_in\":60}",
+                "2026-11-24T11:00:00Z", "at +0 until +60000 deadline=1");
+    /* One that was named stays. */
+    fake.record.summary.expires_ms = WALL_MS + 7200000;
+    new_time_is(world, CLASS_BULK, "{\"expires_at\":\"x\"}", "in 1 hour",
+                "at +3600000 until +7200000 deadline=1");
+    new_time_is(world, CLASS_BULK, "{\"expires_at\":\"x\"}", "in 2 hours", "");
+    expect(world, "\"code\":\"behind_deadline\"");
+    fake.record.summary.expires_ms = WALL_MS + 180000000;
+    new_time_is(world, CLASS_BULK, "{\"expires_at\":\"x\"}", "in 1 hour", "");
+    expect(world, "\"code\":\"too_early\"");
+}
+
+static void what_may_have_no_new_time_is_refused(void **state)
+{
+    struct world *world = *state;
+
+    fake.delivery_count = 1;
+    fake.deliveries[0].state = DELIVERY_SENT;
+    assert_int_equal(ask(world, "PATCH /emails/" ID, "{}"), 422);
+    expect(world, "Missing `scheduled_at` field.");
+    assert_int_equal(
+        ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 31 days\"}"),
+        422);
+    expect(world, "may be at most 30 days ahead");
+    fake.status = QUEUE_REFUSED;
+    assert_int_equal(
+        ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}"),
+        409);
+    expect(world, "\"code\":\"not_reschedulable\"");
+    expect(world, "The email cannot be rescheduled any more: it is sent.");
+    fake.status = QUEUE_NOT_FOUND;
+    assert_int_equal(
+        ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}"),
+        404);
+}
+
 static void what_cannot_be_sent_again_is_refused(void **state)
 {
     struct world *world = *state;
@@ -1174,6 +1269,8 @@ int main(void)
         TEST(what_is_not_there_is_404_and_what_is_no_id_422),
         TEST(cancel_says_what_was_stopped),
         TEST(a_retry_is_planned_anew),
+        TEST(a_new_time_moves_what_counts_from_it),
+        TEST(what_may_have_no_new_time_is_refused),
         TEST(what_cannot_be_sent_again_is_refused),
         TEST(webhooks_are_made_shown_and_changed),
         TEST(bad_webhooks_are_refused),

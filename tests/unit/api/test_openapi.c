@@ -185,6 +185,7 @@ static void requests_are_what_the_tables_say(void **state)
         const struct field *table;
     } ALL[] = {
         {"EmailRequest", EMAIL_FIELDS},
+        {"EmailUpdate", EMAIL_UPDATE_FIELDS},
         {"Attachment", ATTACHMENT_FIELDS},
         {"Tag", TAG_FIELDS},
         {"WebhookRequest", WEBHOOK_CREATE_FIELDS},

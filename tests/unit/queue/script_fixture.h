@@ -186,6 +186,20 @@ static inline void do_cancel(struct world *world, const char *email)
     script_send(world, &command);
 }
 
+/* How many deliveries go at another time; they live for an hour then. */
+static inline void do_reschedule(struct world *world, const char *email,
+                                 int64_t due_ms, const char *record)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, world->queue, SCRIPT_RESCHEDULE, 0);
+    command_add_cstr(&command, email);
+    command_add_int(&command, due_ms);
+    command_add_int(&command, due_ms + 3600000);
+    command_add_cstr(&command, record);
+    script_send(world, &command);
+}
+
 /* An email of one recipient; what had ended has an hour to live. */
 static inline void do_retry(struct world *world, const char *email)
 {

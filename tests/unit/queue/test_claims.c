@@ -217,6 +217,40 @@ static void an_earlier_due_time_wakes(void **state)
     assert_true(clock_wall_ms() >= mail.due_ms);
 }
 
+static bool plan_soon(void *ctx, const struct queue_email *email,
+                      struct queue_reschedule *out)
+{
+    (void)email;
+    *out = (struct queue_reschedule){.due_ms = *(const int64_t *)ctx,
+                                     .ends_ms = *(const int64_t *)ctx + 60000};
+    return true;
+}
+
+static void on_moved(void *ctx, const struct queue_email *email)
+{
+    (void)ctx;
+    assert_int_equal(email->status, QUEUE_OK);
+}
+
+/* One that was moved there by hand does so as well. */
+static void an_earlier_time_by_hand_wakes(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mail = {.mail_class = CLASS_BULK,
+                        .due_ms = clock_wall_ms() + 3600000};
+    int64_t soon_ms;
+
+    mail_store(world, &mail);
+    worker_start(&worker, world->queue, 8);
+    until(world->loop, is_blocked("1"));
+    soon_ms = clock_wall_ms() + 50;
+    queue_email_reschedule(world->queue, S("default"), &mail.id, plan_soon,
+                           on_moved, &soon_ms);
+    until(world->loop, worker.count == 1);
+    assert_true(clock_wall_ms() >= soon_ms);
+}
+
 /* Promoted, with no other reason for a turn: by the time of the answer. */
 static void a_retry_comes_when_it_is_due(void **state)
 {
@@ -748,6 +782,7 @@ int main(void)
         SLOW_TEST(a_token_without_room_is_handed_back),
         SLOW_TEST(new_room_widens_the_wait),
         SLOW_TEST(an_earlier_due_time_wakes),
+        SLOW_TEST(an_earlier_time_by_hand_wakes),
         SLOW_TEST(a_retry_comes_when_it_is_due),
         SLOW_TEST(redis_clock_decides),
         WORLD_TEST(a_child_goes_on_after_an_outage),

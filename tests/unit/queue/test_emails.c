@@ -1,4 +1,5 @@
-/* Looking at emails, cancelling them, sending them again, counting them. */
+/* Looking at emails, cancelling them, sending them again and at another time,
+ * counting them. */
 #include "mail_fixture.h"
 
 /* What a look brought, kept beyond its callback. */
@@ -12,6 +13,9 @@ static struct {
     size_t delivery_count;
     struct queue_delivery deliveries[8];
     char response[128];
+    int64_t scheduled_ms;
+    int64_t expires_ms;
+    int64_t date_ms;
     char types[256]; /* of the timeline */
 } got;
 
@@ -22,6 +26,9 @@ static void keep_record(const struct record *record)
     if (record == NULL)
         return;
     snprintf(got.from, sizeof got.from, "%.*s", STR_ARG(record->summary.from));
+    got.scheduled_ms = record->summary.scheduled_ms;
+    got.expires_ms = record->summary.expires_ms;
+    got.date_ms = record->job.date_ms;
     text = json_get_str(record->job.mail, "text");
     got.body_len = text.len;
     snprintf(got.body, sizeof got.body, "%.*s",
@@ -348,6 +355,148 @@ static void a_final_mail_is_refused_as_it_is(void **state)
     assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
 }
 
+/* --- reschedule --- */
+
+static struct queue_reschedule new_time; /* due_ms 0: the plan refuses */
+
+static bool plan_new_time(void *ctx, const struct queue_email *email,
+                          struct queue_reschedule *out)
+{
+    (void)ctx;
+    (void)email;
+    *out = new_time;
+    return new_time.due_ms != 0;
+}
+
+static enum queue_status reschedule(struct world *world, const char *owner,
+                                    const struct id *email, int64_t due_ms,
+                                    bool has_deadline)
+{
+    new_time = (struct queue_reschedule){
+        .due_ms = due_ms,
+        .ends_ms = due_ms + 60000,
+        .expires_ms = has_deadline ? due_ms + 60000 : 0,
+    };
+    got.count = 0;
+    queue_email_reschedule(world->queue, str_of(owner), email, plan_new_time,
+                           on_email, NULL);
+    until(world->loop, got.count == 1);
+    return got.status;
+}
+
+static void is_at(const struct mail *mail, const char *set, int64_t at_ms)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld", (long long)at_ms);
+    assert_string_equal(redis_ask("ZSCORE ph:{0}:%s %s:0", set, mail->id.text),
+                        text);
+}
+
+static struct keyring *keyring_make(void)
+{
+    struct keyring *keyring;
+    struct error err;
+    char file[128];
+
+    snprintf(file, sizeof file, "%s/keyring", fixture.dir);
+    assert_true(keyring_create(file, &err));
+    keyring = keyring_load(file, &err);
+    assert_non_null(keyring);
+    unlink(file);
+    return keyring;
+}
+
+static void a_new_time_takes_the_place_of_the_old(void **state)
+{
+    struct world *world = *state;
+    struct keyring *keyring = keyring_make();
+    int64_t soon_ms = clock_wall_ms() + 3600000;
+    int64_t later_ms = soon_ms + 3600000;
+    struct mail mails[] = {
+        {.due_ms = soon_ms, .deadline_ms = soon_ms + 60000, .body_size = 5},
+        {.due_ms = soon_ms,
+         .deadline_ms = soon_ms + 60000,
+         .body_size = 5,
+         .sensitive = true},
+        {.due_ms = soon_ms,
+         .deadline_ms = soon_ms + 60000,
+         .body_size = 1200000},
+    };
+
+    world->queue->keyring = keyring;
+    for (size_t i = 0; i < COUNT_OF(mails); i++) {
+        mail_store(world, &mails[i]);
+        assert_int_equal(
+            reschedule(world, "default", &mails[i].id, later_ms, true),
+            QUEUE_OK);
+        assert_int_equal(got.deliveries[0].state, DELIVERY_DUE);
+        assert_int_equal(got.deliveries[0].next_attempt_ms, later_ms);
+        look(world, &mails[i].id);
+        assert_int_equal(got.scheduled_ms, later_ms);
+        assert_int_equal(got.date_ms, later_ms);
+        assert_int_equal(got.expires_ms, later_ms + 60000);
+        assert_int_equal(got.body_len, mails[i].body_size);
+        is_at(&mails[i], "exp", later_ms + 60000);
+        is_at(&mails[i], "due:0", later_ms);
+    }
+    world->queue->keyring = NULL;
+    keyring_destroy(&keyring);
+}
+
+static void a_new_time_in_the_past_is_now(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.due_ms = clock_wall_ms() + 3600000, .recipients = 3};
+
+    mail_store(world, &mail);
+    assert_int_equal(
+        reschedule(world, "default", &mail.id, clock_wall_ms() - 1, false),
+        QUEUE_OK);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(got.deliveries[i].state, DELIVERY_QUEUED);
+    assert_string_equal(redis_ask("ZCARD ph:{0}:due:0"), "0");
+    assert_string_equal(redis_ask("LLEN ph:{0}:q:0:default:main"), "3");
+}
+
+static void a_new_time_is_for_all_recipients_or_none(void **state)
+{
+    struct world *world = *state;
+    int64_t soon_ms = clock_wall_ms() + 3600000;
+    struct mail mail = {.due_ms = soon_ms, .recipients = 3};
+
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:d:%s:2 s q", mail.id.text);
+    assert_int_equal(reschedule(world, "default", &mail.id, soon_ms + 5, false),
+                     QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[0].next_attempt_ms, soon_ms);
+    assert_int_equal(got.scheduled_ms, 0); /* as it was stored */
+}
+
+static void who_may_not_set_a_new_time(void **state)
+{
+    struct world *world = *state;
+    int64_t soon_ms = clock_wall_ms() + 3600000;
+    struct mail mail = {.due_ms = soon_ms};
+    struct mail queued = {0};
+    struct id unknown = id_new(0);
+
+    mail_store(world, &mail);
+    mail_store(world, &queued);
+    assert_int_equal(reschedule(world, "other", &mail.id, soon_ms + 5, false),
+                     QUEUE_NOT_FOUND);
+    assert_int_equal(reschedule(world, "default", &unknown, soon_ms, false),
+                     QUEUE_NOT_FOUND);
+    assert_int_equal(reschedule(world, "default", &queued.id, soon_ms, false),
+                     QUEUE_REFUSED);
+    assert_int_equal(reschedule(world, "default", &mail.id, 0, false),
+                     QUEUE_REFUSED);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(reschedule(world, "default", &mail.id, soon_ms, false),
+                     QUEUE_REFUSED);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+}
+
 /* --- timeline --- */
 
 static void on_timeline(void *ctx, const struct queue_timeline *timeline)
@@ -448,6 +597,10 @@ int main(void)
         WORLD_TEST(an_open_mail_takes_back_who_ended),
         WORLD_TEST(what_cannot_be_sent_again_is_refused),
         WORLD_TEST(a_final_mail_is_refused_as_it_is),
+        WORLD_TEST(a_new_time_takes_the_place_of_the_old),
+        WORLD_TEST(a_new_time_in_the_past_is_now),
+        WORLD_TEST(a_new_time_is_for_all_recipients_or_none),
+        WORLD_TEST(who_may_not_set_a_new_time),
         WORLD_TEST(the_timeline_is_its_owners),
         WORLD_TEST(what_waits_is_counted_by_lane),
         WORLD_TEST(without_redis_a_look_ends_as_away),

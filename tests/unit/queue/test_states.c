@@ -25,10 +25,13 @@ enum op {
     OP_UNKNOWN_LATER,
     OP_UNKNOWN_LATE, /* the next try lies past its end */
     OP_CANCEL,
-    OP_RETRY,       /* by hand */
-    OP_WORKER_DEAD, /* its lease ran out */
-    OP_RELEASED,    /* its supervisor says that it died */
-    OP_END,         /* deadline, or end of its life */
+    OP_RETRY,              /* by hand */
+    OP_RESCHEDULE,         /* to a later time */
+    OP_RESCHEDULE_UNTRIED, /* the same, from due without an attempt */
+    OP_RESCHEDULE_NOW,     /* from there, to a time in the past */
+    OP_WORKER_DEAD,        /* its lease ran out */
+    OP_RELEASED,           /* its supervisor says that it died */
+    OP_END,                /* deadline, or end of its life */
 };
 
 static const struct cell {
@@ -54,6 +57,7 @@ static const struct cell {
     {"queued, unknown", 'q', OP_UNKNOWN, 'q', NULL, true, 0, false},
     {"queued, cancel", 'q', OP_CANCEL, 'C', "canceled", false, 0, false},
     {"queued, retry", 'q', OP_RETRY, 'q', NULL, false, 0, false},
+    {"queued, reschedule", 'q', OP_RESCHEDULE, 'q', NULL, false, 0, false},
     {"queued, worker dead", 'q', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
     {"queued, end", 'q', OP_END, 'E', "expired", false, 0, true},
 
@@ -67,6 +71,12 @@ static const struct cell {
     {"due, unknown", 'u', OP_UNKNOWN, 'u', NULL, true, 0, false},
     {"due, cancel", 'u', OP_CANCEL, 'C', "canceled", false, 0, false},
     {"due, retry", 'u', OP_RETRY, 'q', NULL, false, 0, false},
+    {"due, reschedule after an attempt", 'u', OP_RESCHEDULE, 'u', NULL, false,
+     0, false},
+    {"due without an attempt, reschedule", 'u', OP_RESCHEDULE_UNTRIED, 'u',
+     NULL, false, 0, false},
+    {"due without an attempt, reschedule to the past", 'u', OP_RESCHEDULE_NOW,
+     'q', NULL, false, 0, false},
     {"due, worker dead", 'u', OP_WORKER_DEAD, 'u', NULL, false, 0, false},
     {"due, end", 'u', OP_END, 'E', "expired", false, 0, true},
 
@@ -88,6 +98,7 @@ static const struct cell {
     {"claimed, unknown", 'c', OP_UNKNOWN, 'c', NULL, true, 0, false},
     {"claimed, cancel", 'c', OP_CANCEL, 'C', "canceled", false, 0, false},
     {"claimed, retry", 'c', OP_RETRY, 'c', NULL, false, 0, false},
+    {"claimed, reschedule", 'c', OP_RESCHEDULE, 'c', NULL, false, 0, false},
     {"claimed, worker dead", 'c', OP_WORKER_DEAD, 'q', NULL, false, 0, false},
     {"claimed, released", 'c', OP_RELEASED, 'q', NULL, false, 0, false},
     {"claimed, end", 'c', OP_END, 'E', "expired", false, 0, true},
@@ -120,6 +131,7 @@ static const struct cell {
      ON_UNKNOWN_FAIL, false},
     {"dotted, cancel", 'x', OP_CANCEL, 'x', NULL, false, 0, false},
     {"dotted, retry", 'x', OP_RETRY, 'x', NULL, false, 0, false},
+    {"dotted, reschedule", 'x', OP_RESCHEDULE, 'x', NULL, false, 0, false},
     {"dotted, worker dead: retry", 'x', OP_WORKER_DEAD, 'q', NULL, false,
      ON_UNKNOWN_RETRY, false},
     {"dotted, worker dead: hold", 'x', OP_WORKER_DEAD, 'h', NULL, false,
@@ -138,6 +150,7 @@ static const struct cell {
     {"held, unknown", 'h', OP_UNKNOWN, 'h', NULL, true, 0, false},
     {"held, cancel", 'h', OP_CANCEL, 'C', "canceled", false, 0, false},
     {"held, retry", 'h', OP_RETRY, 'q', NULL, false, 0, false},
+    {"held, reschedule", 'h', OP_RESCHEDULE, 'h', NULL, false, 0, false},
     {"held, worker dead", 'h', OP_WORKER_DEAD, 'h', NULL, false, 0, false},
     {"held, end", 'h', OP_END, 'F', "failed", false, 0, true},
 
@@ -150,6 +163,7 @@ static const struct cell {
     {"dead, unknown", 'k', OP_UNKNOWN, 'k', NULL, true, 0, false},
     {"dead, cancel", 'k', OP_CANCEL, 'C', "canceled", false, 0, false},
     {"dead, retry", 'k', OP_RETRY, 'q', NULL, false, 0, false},
+    {"dead, reschedule", 'k', OP_RESCHEDULE, 'k', NULL, false, 0, false},
     {"dead, end", 'k', OP_END, 'F', "failed", false, 0, true},
 
     {"final, leftover id", 'S', OP_CLAIM, 'S', NULL, false, 0, false},
@@ -160,6 +174,8 @@ static const struct cell {
     {"final, unsent", 'S', OP_UNSENT, 'S', NULL, false, 0, false},
     {"final, unknown", 'S', OP_UNKNOWN, 'S', NULL, false, 0, false},
     {"final, cancel", 'S', OP_CANCEL, 'S', NULL, false, 0, false},
+    {"final, reschedule", 'S', OP_RESCHEDULE, 'S', NULL, false, 0, false},
+    {"canceled, reschedule", 'C', OP_RESCHEDULE, 'C', NULL, false, 0, false},
     {"sent, retry", 'S', OP_RETRY, 'S', NULL, false, 0, false},
     {"bounced, retry", 'B', OP_RETRY, 'q', NULL, false, 0, false},
     {"failed, retry", 'F', OP_RETRY, 'q', NULL, false, 0, false},
@@ -262,6 +278,11 @@ static void end_as(struct world *world, char state)
              email, letter);
 }
 
+static bool is_untried(enum op op)
+{
+    return op == OP_RESCHEDULE_UNTRIED || op == OP_RESCHEDULE_NOW;
+}
+
 static void into(struct world *world, const struct cell *cell)
 {
     struct mail mail = {.mail_class = CLASS_TRANSACTIONAL,
@@ -283,7 +304,7 @@ static void into(struct world *world, const struct cell *cell)
     if (cell->state == 'q' || cell->state == 'k')
         result(world, "n", token, 0);
     else if (cell->state == 'u')
-        result(world, "o", token, later_ms);
+        result(world, is_untried(cell->op) ? "n" : "o", token, later_ms);
     else
         assert_true(do_mark(world, "e1", id, token));
     if (cell->state == 'h')
@@ -406,6 +427,13 @@ static void operate(struct world *world, const struct cell *cell)
         break;
     case OP_RETRY:
         do_retry(world, email);
+        break;
+    case OP_RESCHEDULE:
+    case OP_RESCHEDULE_UNTRIED:
+        do_reschedule(world, email, soon_ms, "record");
+        break;
+    case OP_RESCHEDULE_NOW:
+        do_reschedule(world, email, 0, "record");
         break;
     case OP_WORKER_DEAD:
         let_worker_die(world);
