@@ -1,14 +1,32 @@
 #include "server/base/buf.h"
+#include "server/base/fault.h"
 #include "server/base/json.h"
 #include "server/cli/verbs.h"
 
 #include <stdio.h>
+
+#ifdef FAULT_POINTS
+static int print_fault_points(void)
+{
+    struct buf names;
+
+    buf_init(&names, 64 << 10);
+    fault_list(&names);
+    printf("%.*s", STR_ARG(buf_str(&names)));
+    buf_finish(&names);
+    return EXIT_OK;
+}
+#endif
 
 static int run_version(const struct cli_args *args)
 {
     struct json_out out;
     struct buf text;
 
+#ifdef FAULT_POINTS
+    if (cli_flag(args, "fault-points"))
+        return print_fault_points();
+#endif
     if (!cli_wants_json(args)) {
         puts("posthaste " POSTHASTE_VERSION);
         return EXIT_OK;
@@ -23,7 +41,13 @@ static int run_version(const struct cli_args *args)
     return EXIT_OK;
 }
 
-static const struct cli_option OPTIONS[] = {CLI_OPTION_JSON};
+static const struct cli_option OPTIONS[] = {
+    CLI_OPTION_JSON,
+#ifdef FAULT_POINTS
+    {"fault-points", NULL, "lists what POSTHASTE_FAULT_POINT can name", NULL,
+     NULL},
+#endif
+};
 
 static const struct verb VERBS[] = {
     {

@@ -2,6 +2,7 @@
 
 #include "queue/queue.h"
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -235,6 +236,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
               (enum log_format)child.config->log.format,
               supervisor->role->name);
     metrics_use(supervisor->region, process->slot);
+    fault_arm();
     exit(supervisor->role->run(&child));
 }
 
@@ -336,11 +338,11 @@ static void on_restart(void *ctx)
         process_start(place->supervisor, place->index);
 }
 
-static void place_refill(struct place *place, int64_t lived_ms)
+static void place_refill(struct place *place, int64_t lived_ms, int status)
 {
     int64_t delay_ms = 0;
 
-    if (lived_ms >= LIVED_LONG_MS)
+    if (lived_ms >= LIVED_LONG_MS || fault_was_hit(status))
         place->died_young = 0;
     else if (place->died_young++ > 0)
         delay_ms = RESTART_FIRST_MS
@@ -373,7 +375,7 @@ static void process_ended(struct process *process, int status)
         close(process->started_fd);
     list_remove(&process->link);
     if (!expected && process->generation == supervisor->generation)
-        place_refill(&supervisor->places[process->index], lived_ms);
+        place_refill(&supervisor->places[process->index], lived_ms, status);
     free(process);
 }
 
@@ -673,7 +675,7 @@ int supervisor_run(const struct supervisor_options *options)
               options->role->name);
     log_write(LOG_INFO, LOG_PROCESS_STARTED,
               log_int("children", supervisor->children));
-    if (supervisor_begin(supervisor, &err)) {
+    if (fault_prepare(&err) && supervisor_begin(supervisor, &err)) {
         loop_run(supervisor->loop);
         log_write(LOG_INFO, LOG_PROCESS_STOPPED,
                   log_int("children", supervisor->children));
