@@ -4,6 +4,7 @@
 #include "api/email_view.h"
 #include "api/mask.h"
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/metrics.h"
 
 #include <string.h>
@@ -57,6 +58,7 @@ static void on_enqueued(void *ctx, const struct queue_answer *answer)
     body = sending->answer;
     buf_init(&sending->answer, 0);
     call_reply(call, 200, &body);
+    FAULT_POINT("api.answering");
     buf_finish(&body);
 }
 

@@ -1,5 +1,6 @@
 #include "queue/claims_core.h"
 
+#include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
@@ -59,6 +60,7 @@ static void on_registered(void *ctx, const struct reply *reply,
     struct claims *claims = ctx;
     struct error err;
 
+    FAULT_POINT("register.done");
     claims->registering_is_under_way = false;
     if (claims->state != CLAIMS_REGISTERING)
         return;
@@ -104,6 +106,7 @@ void claims_register(struct claims *claims)
     command_add_int(&command, claims_lease_ms(claims));
     claims_add_keeps(claims, &command);
     add_in_hand(claims, &command);
+    COMMAND_SENT_POINT(&command, "register.sent");
     redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                on_registered, claims);
 }

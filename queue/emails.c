@@ -5,6 +5,7 @@
  * and not in a script; an email of another owner ends as an unknown one. */
 #include "queue/chunks.h"
 #include "queue/delivery.h"
+#include "server/base/fault.h"
 #include "server/base/metrics.h"
 
 #include <string.h>
@@ -424,6 +425,7 @@ static void on_canceled(void *ctx, const struct reply *reply,
 {
     struct look *look = ctx;
 
+    FAULT_POINT("cancel.done");
     look->status = reply_status(reply, why, &look->why);
     look->changed = reply_int(reply);
     if (look->changed > 0)
@@ -449,6 +451,7 @@ void queue_email_cancel(struct queue *queue, struct str owner,
     command_add(&command, id_str(email));
     command_add_int(&command, queue->config->privacy.keep_bodies_ms);
     command_add_int(&command, queue->config->privacy.keep_events_ms);
+    COMMAND_SENT_POINT(&command, "cancel.sent");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
 }
 

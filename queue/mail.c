@@ -1,6 +1,7 @@
 #include "queue/chunks.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/metrics.h"
 
 enum {
@@ -67,6 +68,7 @@ static void on_enqueued(void *ctx, const struct reply *reply,
 {
     struct enqueue *enqueue = ctx;
 
+    FAULT_POINT("enqueue.done");
     read_answer(reply, why, &enqueue->answer);
     if (enqueue->answer.status == QUEUE_OK)
         metrics_count(METRIC_EMAIL_EVENTS,
@@ -77,7 +79,9 @@ static void on_enqueued(void *ctx, const struct reply *reply,
 
 static void send_script(struct enqueue *enqueue)
 {
+    FAULT_POINT("enqueue.begun");
     enqueue->script_is_ours = false;
+    COMMAND_SENT_POINT(&enqueue->script, "enqueue.sent");
     redis_send(enqueue->call.queue->main, &enqueue->script, REDIS_BUDGET_MS,
                on_enqueued, enqueue);
 }
@@ -88,6 +92,7 @@ static void on_uploaded(void *ctx, enum queue_status status,
     struct enqueue *enqueue = ctx;
 
     if (status == QUEUE_OK) {
+        FAULT_POINT("chunks.done");
         send_script(enqueue);
         return;
     }

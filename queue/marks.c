@@ -1,6 +1,7 @@
 #include "queue/claims_core.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -42,6 +43,7 @@ static void on_marked(void *ctx, const struct reply *reply,
     size_t i = 0;
 
     (void)why;
+    FAULT_POINT("mark.done");
     list_remove(&batch->link);
     while ((mark = LIST_FIRST(&batch->marks, struct mark, link)) != NULL)
         mark_answer(mark, reply_int(reply_at(reply, i++)) == 1,
@@ -81,6 +83,8 @@ static void send_marks(struct claims *claims)
         list_remove(at);
         list_add_last(&batch->marks, at);
     }
+    FAULT_POINT("mark.begun");
+    COMMAND_SENT_POINT(&command, "mark.sent");
     redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                on_marked, batch);
 }

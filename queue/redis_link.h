@@ -20,6 +20,7 @@
 #include "server/base/check.h"
 #include "server/base/config.h"
 #include "server/base/error.h"
+#include "server/base/fault.h"
 #include "server/base/str.h"
 #include "server/io/loop.h"
 
@@ -54,6 +55,9 @@ struct redis_command {
     struct buf args; /* as they go over the wire, behind room for a head */
     size_t count;
     int script; /* enum script; -1: a plain command */
+#ifdef FAULT_POINTS
+    struct fault_point *sent_point; /* passed when it has left for Redis */
+#endif
 };
 void command_init(struct redis_command *command, const char *name);
 /* EVALSHA with one key: the prefix of all keys of the partition, KEYS[1].
@@ -66,6 +70,13 @@ void command_add_int(struct redis_command *command, int64_t arg);
 void command_addf(struct redis_command *command, const char *format, ...)
     PRINTF_LIKE(2, 3);
 void command_finish(struct redis_command *command); /* one never sent */
+/* Names its sent_point. */
+#ifdef FAULT_POINTS
+#define COMMAND_SENT_POINT(command, its_name)                                  \
+    FAULT_POINT_KEEP((command)->sent_point, its_name)
+#else
+#define COMMAND_SENT_POINT(command, its_name) ((void)(command))
+#endif
 /* For the link: as it goes over the wire. sha: of a script, else NULL. Valid
  * until the command's end. */
 enum { SCRIPT_SHA_LEN = 40 };

@@ -3,6 +3,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/codec.h"
+#include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
@@ -121,6 +122,7 @@ static void on_projected(void *ctx, const struct reply *reply,
 
     if (!is_wanted(tasks))
         return;
+    FAULT_POINT("project.done");
     tasks->projecting = false;
     tasks->news = is_answer(reply, why);
     run_soon(tasks);
@@ -135,6 +137,7 @@ static void project(struct tasks *tasks, struct str owner)
     command_add(&command, owner);
     command_add_int(&command, EVENTS_A_CALL);
     command_add_int(&command, tasks->queue->config->privacy.keep_events_ms);
+    COMMAND_SENT_POINT(&command, "project.sent");
     send(tasks, &command, on_projected);
 }
 
@@ -146,6 +149,7 @@ static void on_fanned_out(void *ctx, const struct reply *reply,
 
     if (!is_wanted(tasks))
         return;
+    FAULT_POINT("fanout.done");
     tasks->fanning = false;
     tasks->news = false;
     if (is_answer(reply, why)) {
@@ -165,6 +169,7 @@ static void fan_out(struct tasks *tasks)
     command_init_partition(&command, tasks->queue, SCRIPT_FANOUT, PARTITION);
     command_add(&command, buf_str(&tasks->defaults));
     command_add_int(&command, EVENTS_A_CALL);
+    COMMAND_SENT_POINT(&command, "fanout.sent");
     send(tasks, &command, on_fanned_out);
 }
 
@@ -243,6 +248,10 @@ static void take_turn(struct tasks *tasks, const struct reply *reply)
     int64_t due_ms = reply_int(reply_at(reply, NEXT_DUE_MS));
     size_t claims = reply_count(reply) - CLAIMS;
 
+    if (list_is_empty(&tasks->told))
+        FAULT_POINT("task_turn.done");
+    else
+        FAULT_POINT("ack.done");
     drop_list(&tasks->told);
     series_set(metrics_series(METRIC_WEBHOOK_BACKLOG, NULL),
                reply_int(reply_at(reply, BACKLOG)));
@@ -332,6 +341,10 @@ static void take_a_turn(struct tasks *tasks, bool leave)
     command_add_int(&command, leave ? -1 : (int64_t)tasks->wanted);
     command_add_int(&command, (int64_t)results);
     CHECK(add_results(tasks, &command) == results);
+    if (results == 0)
+        COMMAND_SENT_POINT(&command, "task_turn.sent");
+    else
+        COMMAND_SENT_POINT(&command, "ack.sent");
     send(tasks, &command, on_turn);
 }
 
@@ -455,6 +468,7 @@ static void on_registered(void *ctx, const struct reply *reply,
 
     if (!is_wanted(tasks))
         return;
+    FAULT_POINT("task_register.done");
     tasks->registering = false;
     if (!is_answer(reply, why))
         return; /* the next heartbeat tries again */
@@ -497,6 +511,7 @@ static void begin(struct tasks *tasks)
     add_names(&tasks->held, &command);
     add_names(&tasks->reported, &command);
     add_names(&tasks->told, &command);
+    COMMAND_SENT_POINT(&command, "task_register.sent");
     send(tasks, &command, on_registered);
 }
 

@@ -1,5 +1,6 @@
 #include "queue/claims_core.h"
 
+#include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 
@@ -203,11 +204,41 @@ enum {
     TURN_COUNTS,
 };
 
+/* Results that a retry is planned by have points of their own. */
+static char kind_of_results(const struct claims *claims)
+{
+    const struct result *first = LIST_FIRST(&claims->sent, struct result, link);
+
+    return first == NULL ? '\0' : first->kind;
+}
+
+static void name_sent_point(const struct claims *claims,
+                            struct redis_command *command)
+{
+    if (kind_of_results(claims) == '\0')
+        COMMAND_SENT_POINT(command, "turn.sent");
+    else if (kind_of_results(claims) == 'o')
+        COMMAND_SENT_POINT(command, "retry.sent");
+    else
+        COMMAND_SENT_POINT(command, "result.sent");
+}
+
+static void pass_done(const struct claims *claims)
+{
+    if (kind_of_results(claims) == '\0')
+        FAULT_POINT("turn.done");
+    else if (kind_of_results(claims) == 'o')
+        FAULT_POINT("retry.done");
+    else
+        FAULT_POINT("result.done");
+}
+
 static void take_turn(struct claims *claims, const struct reply *reply)
 {
     const struct reply *entries = reply_at(reply, TURN_CLAIMS);
     int64_t refused = reply_int(reply_at(reply, TURN_REFUSED));
 
+    pass_done(claims);
     drop_sent_results(claims);
     if (refused > 0)
         log_write(LOG_WARN, LOG_QUEUE_RESULT_REFUSED,
@@ -265,6 +296,7 @@ static void send_turn(struct claims *claims)
     claims->turn_is_under_way = true;
     claims->heartbeat_is_due = false;
     claims->ask = false; /* a wake from now on counts anew */
+    name_sent_point(claims, &command);
     redis_send(claims->queue->main, &command, claims_budget_ms(claims), on_turn,
                claims);
 }

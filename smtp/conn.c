@@ -1,6 +1,7 @@
 #include "smtp/conn.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -206,8 +207,11 @@ static void on_timer(void *ctx)
 
 static void tell_settled(struct smtp_session *session)
 {
-    if (!session->is_told && txn_is_settled(&session->txn))
-        tell(session, &session->txn.finding);
+    if (session->is_told || !txn_is_settled(&session->txn))
+        return;
+    if (session->txn.is_dotted)
+        FAULT_POINT("smtp.dot_answered");
+    tell(session, &session->txn.finding);
 }
 
 /* Bytes that came behind the reply that ends a step nobody has asked for: what
@@ -322,6 +326,7 @@ static void follow_greet(struct smtp_session *session)
         }
         session->is_greeted = true;
         session->says_quit = true;
+        FAULT_POINT("smtp.greeted");
         session->events->opened(session);
         break;
     case GREET_FAILED:
@@ -363,6 +368,9 @@ static void on_readable(void *ctx, struct buf *input)
     enum reply_status status = REPLY_WHOLE;
     struct smtp_reply reply;
 
+    /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
+    if (session_is_dotted(session))
+        FAULT_POINT("smtp.dot_reply_unread");
     while (!session->is_closed && status == REPLY_WHOLE && input->len > 0) {
         struct str rest = buf_str(input);
 
@@ -379,12 +387,26 @@ static void on_readable(void *ctx, struct buf *input)
     }
 }
 
+/* The last byte that was written has left for the server. */
+static void pass_sent(const struct txn *txn)
+{
+    if (txn->is_dotted)
+        FAULT_POINT("smtp.dot_sent");
+    else if (txn_has_more(txn))
+        FAULT_POINT("smtp.body_half_sent");
+    else if (txn_awaits_dot(txn))
+        FAULT_POINT("smtp.body_sent");
+    else
+        FAULT_POINT("smtp.envelope_sent");
+}
+
 static void on_drained(void *ctx)
 {
     struct smtp_session *session = ctx;
 
     if (!session->is_carrying)
         return;
+    pass_sent(&session->txn);
     if (txn_has_more(&session->txn) || txn_awaits_dot(&session->txn))
         pump(session);
     else
@@ -408,6 +430,7 @@ static void on_opened(void *ctx)
 
     upstream_note_address(upstream, &session->tries[session->tries_left - 1]);
     session->tries_left = 0;
+    FAULT_POINT("smtp.connected");
     greet_init(&session->greet, &upstream->policy);
     greet_write(&session->greet, stream_output(session->stream));
     arm(session);

@@ -1,5 +1,7 @@
 #include "smtp/txn.h"
 
+#include "server/base/fault.h"
+
 #include <string.h>
 
 enum { STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY, STEP_RSET, STEP_COUNT };
@@ -81,10 +83,12 @@ static void write_mail(struct txn *txn, struct buf *out)
 
 static void reply_mail(struct txn *txn, const struct smtp_reply *reply)
 {
-    if (is_positive(reply))
-        txn->mail_accepted = true;
-    else
+    if (!is_positive(reply)) {
         decide(txn, SMTP_STAGE_MAIL, reply);
+        return;
+    }
+    txn->mail_accepted = true;
+    FAULT_POINT("smtp.mail_ok");
 }
 
 static void write_rcpt(struct txn *txn, struct buf *out)
@@ -95,8 +99,11 @@ static void write_rcpt(struct txn *txn, struct buf *out)
 
 static void reply_rcpt(struct txn *txn, const struct smtp_reply *reply)
 {
-    if (!is_positive(reply))
+    if (!is_positive(reply)) {
         decide(txn, SMTP_STAGE_RCPT, reply);
+        return;
+    }
+    FAULT_POINT("smtp.rcpt_ok");
 }
 
 static void write_data(struct txn *txn, struct buf *out)
@@ -117,6 +124,7 @@ static void reply_data(struct txn *txn, const struct smtp_reply *reply)
                   "DATA was answered by a code that is none of its own");
     } else if (!txn->is_decided) {
         txn->data_open = true;
+        FAULT_POINT("smtp.data_ok");
     } else if (txn->mail_accepted) {
         txn->data_open = true;
         txn->owes_lone_dot = true;

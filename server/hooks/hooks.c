@@ -1,6 +1,7 @@
 #include "server/hooks/hooks.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -113,6 +114,7 @@ static void report(struct post *post, const struct plan *plan,
     tell(post, plan, result);
     queue_task_report(post->hooks->queue, post->task, plan->outcome,
                       clock_wall_ms() + plan->retry_in_ms, &detail);
+    FAULT_POINT("webhook.reported");
     post_free(post);
 }
 
@@ -124,6 +126,7 @@ static void on_sent(void *ctx, const struct send_result *result)
                    result->status, result->retry_after_s, random_number());
 
     post->send = NULL;
+    FAULT_POINT("webhook.answered");
     report(post, &plan, result);
 }
 
@@ -143,6 +146,7 @@ static void claimed(void *ctx, struct queue_task *task)
     struct sign_headers headers;
 
     CHECK(hooks->post_count < POSTS_MAX);
+    FAULT_POINT("webhook.claimed");
     hooks->post_count++;
     list_add_last(&hooks->posts, &post->link);
     post->hooks = hooks;

@@ -3,6 +3,7 @@
 #include "server/base/buf.h"
 #include "server/base/clock.h"
 #include "server/base/codec.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/mem.h"
 #include "server/io/guard.h"
@@ -435,6 +436,8 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx,
     struct socket *socket = known;
 
     (void)easy;
+    if (what == CURL_POLL_IN) /* all was written, the answer is to come */
+        FAULT_POINT("webhook.sent");
     if (what == CURL_POLL_REMOVE) {
         if (socket != NULL) {
             watch_close(&socket->watch);

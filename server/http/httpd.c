@@ -1,6 +1,7 @@
 #include "server/http/httpd.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
@@ -264,8 +265,10 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **mhd_ctx,
     (void)ctx;
     *mhd_ctx = NULL;
     request_destroy(&conn->request);
-    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+        FAULT_POINT("http.answered");
         conn_enter(conn, CONN_IDLE);
+    }
 }
 
 /* --- connections --- */

@@ -1,6 +1,7 @@
 #include "server/worker/worker.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -184,6 +185,8 @@ static void on_done(void *ctx, const struct smtp_result *result)
     count_sent(errand, &report);
     queue_report(worker->queue, errand->claim, report.outcome,
                  report.retry_at_ms, errand->final_route, &report.detail);
+    if (report.outcome == OUTCOME_SENT)
+        FAULT_POINT("worker.reported");
     errand_free(errand);
 }
 
@@ -254,6 +257,7 @@ static void on_claimed(void *ctx, struct queue_claim *claim)
     const struct config_route *route = route_config(worker, claim->route);
     struct mailbox to;
 
+    FAULT_POINT("worker.claimed");
     if (errand->mail->is_good && !errand_address(errand, &to)) {
         errand->mail->is_good = false;
         error_set(&errand->mail->flaw, ERR_INPUT, "recipient %u is no mailbox",
