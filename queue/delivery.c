@@ -67,27 +67,39 @@ static void read_outcome(const struct json *list, struct arena *arena,
     delivery->response = arena_copy(arena, json_str(json_at(list, count - 1)));
 }
 
+void delivery_read_reply(struct str outcome, struct arena *arena,
+                         struct queue_delivery *delivery)
+{
+    struct json *list;
+    struct buf text;
+
+    buf_init(&text, 1024);
+    buf_add_char(&text, '[');
+    buf_add(&text, outcome);
+    buf_add_char(&text, ']');
+    list = json_parse(buf_str(&text), NULL);
+    read_outcome(list, arena, delivery);
+    json_destroy(&list);
+    buf_finish(&text);
+}
+
 /* p1, p2, ... joined are the outcome without its brackets, up to a line's
  * end: a longer one may have stood there before. */
 static void read_pieces(const struct reply *fields, struct arena *arena,
                         struct queue_delivery *delivery)
 {
     char name[] = "p1";
-    struct json *list;
     struct buf text;
-    ptrdiff_t end;
+    struct str rest;
+    struct str outcome;
 
     buf_init(&text, 1024);
-    buf_add_char(&text, '[');
     for (; name[1] <= '9' && !str_contains(buf_str(&text), S("\n")); name[1]++)
         buf_add(&text, field(fields, name));
-    end = str_index(buf_str(&text), '\n', 0);
-    if (end >= 0)
-        buf_truncate(&text, (size_t)end);
-    buf_add_char(&text, ']');
-    list = json_parse(buf_str(&text), NULL);
-    read_outcome(list, arena, delivery);
-    json_destroy(&list);
+    rest = buf_str(&text);
+    outcome = rest;
+    (void)str_cut(&rest, '\n', &outcome);
+    delivery_read_reply(outcome, arena, delivery);
     buf_finish(&text);
 }
 

@@ -11,6 +11,9 @@
 MUST_USE bool delivery_read(const struct reply *fields, unsigned number,
                             struct arena *arena,
                             struct queue_delivery *delivery);
+/* The last reply from what the worker told of it: code,"enhanced","reply". */
+void delivery_read_reply(struct str outcome, struct arena *arena,
+                         struct queue_delivery *delivery);
 /* How many chunks of the email hold its job: from the fields of number 0. */
 unsigned delivery_job_chunks(const struct reply *fields);
 /* From an element of "d" in the history of a final email (close_email). */

@@ -19,6 +19,7 @@
 #include "queue/events.h"
 #include "queue/levels.h"
 #include "queue/mail.h"
+#include "queue/parked.h"
 #include "queue/record.h"
 #include "queue/store.h"
 #include "queue/tasks.h"

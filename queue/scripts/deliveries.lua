@@ -15,6 +15,8 @@
 --   du   due, for state u
 --   dd   delivery_delayed events of this generation
 --   nr   1: no route of the configuration fits it
+--   hs hw hu  held: since when; how its outcome was lost (r no reply, w with
+--        its worker), at which upstream
 --   e    when it became final
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
@@ -30,6 +32,7 @@ local final = 0
 
 local PIECES = 6
 local PIECE = 60
+local LIFE_MAX = 2592000000 -- ms: of what waits for an operator
 
 -- One pass over the hash costs half of asking for its fields by name, each
 -- of which searches the listpack.
@@ -264,6 +267,21 @@ local function soft(d, due, outcome, fields)
     delay(d, due, outcome, fields)
 end
 
+-- Until an operator or the end of its life. What its worker told, if that
+-- lives, is kept for the operator.
+local function hold(d, outcome, fields)
+    local upstream = string.match(fields, '"u":"([^"]*)"') or ''
+    local args = { 's', 'h', 'hs', int(now), 'hw', outcome == '' and 'w' or 'r',
+        'hu', upstream }
+    if outcome ~= '' then
+        add_pieces(args, outcome)
+    end
+    leave(d)
+    d.s = 'h'
+    call('HSET', d.key, unpack(args))
+    call('ZADD', P .. 'held', d.x > 0 and d.x or now + LIFE_MAX, d.id)
+end
+
 -- Lost after the dot. due 0: again at once (a child died); else by the plan,
 -- since a server that takes mails and hangs up would get copies at full speed.
 -- A next try past the end of its life: nobody will ever know, so it failed.
@@ -276,14 +294,11 @@ local function unknown(d, due, outcome, fields)
     end
     call('HSET', d.key, 'a', d.a, 'dup', 1)
     if d.k == 'h' then
-        leave(d)
-        d.s = 'h'
-        call('HSET', d.key, 's', 'h')
-        call('ZADD', P .. 'held', d.x > 0 and d.x or '+inf', d.id)
+        hold(d, outcome, fields)
+    elseif d.x > 0 and math.max(due, now) >= d.x then
+        finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
     elseif due <= now then
         requeue(d, true)
-    elseif d.x > 0 and due >= d.x then
-        finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
     else
         delay(d, due, outcome, fields)
     end

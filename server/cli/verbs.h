@@ -17,6 +17,7 @@ extern const struct verb_group VERBS_EMAILS;   /* send, emails ... */
 extern const struct verb_group VERBS_WEBHOOKS; /* webhooks ... */
 extern const struct verb_group VERBS_INBOX;    /* inbox ... */
 extern const struct verb_group VERBS_QUEUE;    /* queue stats */
+extern const struct verb_group VERBS_PARKED;   /* queue held|dead ... */
 extern const struct verb_group VERBS_MIGRATE;  /* migrate */
 extern const struct verb_group VERBS_PROBE;    /* live ready */
 extern const struct verb_group VERBS_VERSION;  /* version */

@@ -86,6 +86,7 @@ struct turn {
     int64_t due_ms;
     bool final_route;
     const char *outcome;
+    const char *fields;
     const char *unused_route; /* a token that is handed back, of lane 2 */
     const char *route;        /* of the want; NULL: none */
     unsigned share;
@@ -124,7 +125,7 @@ static inline void do_turn(struct world *world, const struct turn *turn)
         command_add_int(&command, turn->due_ms);
         command_add_int(&command, turn->final_route);
         command_add_cstr(&command, turn->outcome == NULL ? "" : turn->outcome);
-        command_add_cstr(&command, "");
+        command_add_cstr(&command, turn->fields == NULL ? "" : turn->fields);
     }
     command_add_int(&command, turn->unused_route != NULL);
     if (turn->unused_route != NULL) {

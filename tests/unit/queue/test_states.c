@@ -136,6 +136,8 @@ static const struct cell {
      ON_UNKNOWN_RETRY, false},
     {"dotted, worker dead: hold", 'x', OP_WORKER_DEAD, 'h', NULL, false,
      ON_UNKNOWN_HOLD, false},
+    {"dotted, worker dead: no time to retry", 'x', OP_WORKER_DEAD, 'F',
+     "failed", false, ON_UNKNOWN_RETRY, true},
     {"dotted, worker dead: fail", 'x', OP_WORKER_DEAD, 'F', "failed", false,
      ON_UNKNOWN_FAIL, false},
     {"dotted, released: waits", 'x', OP_RELEASED, 'x', NULL, false, 0, false},

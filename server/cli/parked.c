@@ -1,0 +1,494 @@
+/* queue held|dead list|requeue|drop: what waits for an operator. */
+#include "server/base/codec.h"
+#include "server/base/json.h"
+#include "server/cli/show.h"
+#include "server/cli/tool.h"
+#include "server/cli/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    OUTPUT_MAX = 4 << 20,
+    LIST_MAX = 1000,
+    RECIPIENTS_MAX = 50, /* of one email */
+    ID_SIZE_MAX = 64,
+};
+
+static const char *kind_word(enum parked kind)
+{
+    return kind == PARKED_HELD ? "held" : "dead";
+}
+
+/* --- list --- */
+
+struct listing {
+    struct tool *tool;
+    const struct cli_args *args;
+    enum parked kind;
+    struct parked_cursor cursor;
+    uint64_t total;
+    int64_t left; /* of --limit */
+    bool has_more;
+    struct buf text;
+    struct json_out out;
+};
+
+static void add_time(struct json_out *out, const char *name, int64_t at_ms)
+{
+    if (at_ms > 0)
+        json_add_time(out, name, at_ms);
+    else
+        json_add_null(out, name);
+}
+
+static void add_reply(struct json_out *out,
+                      const struct queue_delivery *delivery)
+{
+    json_name(out, "last_reply");
+    json_open_map(out);
+    json_add_int(out, "code", delivery->code);
+    json_add_str(out, "enhanced_code", delivery->enhanced_code);
+    json_add_str(out, "text", delivery->response);
+    json_close_map(out);
+}
+
+static void add_delivery(struct json_out *out,
+                         const struct parked_delivery *parked)
+{
+    static const char *const WHY[] = {
+        [PARKED_NO_REPLY] = "no_reply",
+        [PARKED_WORKER_LOST] = "worker_lost",
+        [PARKED_POISON] = "poison",
+    };
+
+    json_open_map(out);
+    json_add_str(out, "id", parked->id);
+    json_add_str(out, "email_id", str_slice(parked->id, 0, ID_LEN));
+    json_add_str(out, "owner", parked->owner);
+    json_add_int(out, "lane", parked->lane);
+    if (parked->class_is_known)
+        json_add_cstr(out, "class", mail_class_name(parked->mail_class));
+    else
+        json_add_null(out, "class");
+    add_time(out, "since", parked->since_ms);
+    add_time(out, "until", parked->until_ms);
+    json_add_cstr(out, "why", WHY[parked->why]);
+    json_add_str(out, "upstream", parked->upstream);
+    json_add_int(out, "attempts", parked->delivery.attempts);
+    json_add_int(out, "crashes", parked->crashes);
+    add_reply(out, &parked->delivery);
+    json_close_map(out);
+}
+
+static void on_page(void *ctx, const struct parked_page *page)
+{
+    struct listing *listing = ctx;
+
+    if (page->status != QUEUE_OK) {
+        tool_done(listing->tool,
+                  tool_fail(listing->args, page->status, &page->why));
+        return;
+    }
+    for (size_t i = 0; i < page->count; i++)
+        add_delivery(&listing->out, &page->deliveries[i]);
+    listing->left -= (int64_t)page->count;
+    listing->total = page->total;
+    listing->has_more = page->has_more;
+    listing->cursor = page->next;
+    tool_done(listing->tool, EXIT_OK);
+}
+
+static void print_table(const struct listing *listing)
+{
+    static const struct show_column COLUMNS[] = {
+        {"id", "id"},
+        {"owner", "owner"},
+        {"class", "class"},
+        {"since", "since"},
+        {"until", "until"},
+        {"why", "why"},
+        {"upstream", "upstream"},
+        {"code", "last_reply/code"},
+        {"last reply", "last_reply/text"},
+    };
+    struct json *root = json_parse(buf_str(&listing->text), NULL);
+    const struct json *data = json_get(root, "data");
+    struct buf table;
+
+    buf_init(&table, OUTPUT_MAX);
+    show_table(data, COLUMNS, COUNT_OF(COLUMNS), &table);
+    if (json_count(data) == 0)
+        printf("nothing is %s\n", kind_word(listing->kind));
+    else
+        show_print(&table);
+    if (listing->has_more)
+        printf("there is more: %" PRIu64 " in all, see --limit\n",
+               listing->total);
+    buf_finish(&table);
+    json_destroy(&root);
+}
+
+static int list_pages(struct listing *listing)
+{
+    struct tool *tool = listing->tool;
+    const char *owner = cli_option(listing->args, "owner");
+    int code;
+
+    do {
+        tool->is_done = false;
+        queue_parked_list(
+            tool->queue, listing->kind, str_of(owner), &listing->cursor,
+            listing->left < PARKED_MOVE_MAX ? (unsigned)listing->left
+                                            : PARKED_MOVE_MAX,
+            on_page, listing);
+        code = tool_wait(tool);
+    } while (code == EXIT_OK && listing->has_more && listing->left > 0);
+    return code;
+}
+
+static int list_all(struct listing *listing)
+{
+    int code;
+
+    json_open_map(&listing->out);
+    json_name(&listing->out, "data");
+    json_open_list(&listing->out);
+    code = list_pages(listing);
+    json_close_list(&listing->out);
+    json_add_int(&listing->out, "total", (int64_t)listing->total);
+    json_add_bool(&listing->out, "has_more", listing->has_more);
+    json_close_map(&listing->out);
+    if (code != EXIT_OK)
+        return code;
+    if (cli_wants_json(listing->args))
+        puts(listing->text.data);
+    else
+        print_table(listing);
+    return EXIT_OK;
+}
+
+static int run_list(const struct cli_args *args, enum parked kind)
+{
+    struct listing listing = {.args = args, .kind = kind, .left = 100};
+    struct tool tool;
+    int code;
+
+    if (!cli_number(args, "limit", 1, LIST_MAX, &listing.left))
+        return EXIT_USAGE;
+    code = tool_open(&tool, args);
+    if (code != EXIT_OK)
+        return code;
+    listing.tool = &tool;
+    buf_init(&listing.text, OUTPUT_MAX);
+    json_out_init(&listing.out, &listing.text);
+    code = list_all(&listing);
+    buf_finish(&listing.text);
+    tool_close(&tool);
+    return code;
+}
+
+/* --- requeue and drop --- */
+
+struct moving {
+    struct tool *tool;
+    const struct cli_args *args;
+    enum parked kind;
+    bool is_drop;
+    struct parked_cursor cursor;
+    bool has_more;
+    char ids[PARKED_MOVE_MAX][ID_SIZE_MAX];
+    size_t count;
+    uint64_t moved;
+};
+
+static void on_moved(void *ctx, const struct parked_moved *moved)
+{
+    struct moving *moving = ctx;
+
+    moving->moved += moved->moved;
+    tool_done(moving->tool,
+              moved->status == QUEUE_OK
+                  ? EXIT_OK
+                  : tool_fail(moving->args, moved->status, &moved->why));
+}
+
+/* Those in ids. */
+static int move_some(struct moving *moving)
+{
+    struct queue *queue = moving->tool->queue;
+    struct str owner = str_of(cli_option(moving->args, "owner"));
+    struct str ids[PARKED_MOVE_MAX];
+
+    for (size_t i = 0; i < moving->count; i++)
+        ids[i] = str_of(moving->ids[i]);
+    moving->tool->is_done = false;
+    if (moving->is_drop)
+        queue_parked_drop(queue, moving->kind, owner, ids, moving->count,
+                          on_moved, moving);
+    else
+        queue_parked_requeue(queue, moving->kind, owner, ids, moving->count,
+                             on_moved, moving);
+    moving->count = 0;
+    return tool_wait(moving->tool);
+}
+
+static void on_page_to_move(void *ctx, const struct parked_page *page)
+{
+    struct moving *moving = ctx;
+
+    if (page->status != QUEUE_OK) {
+        tool_done(moving->tool,
+                  tool_fail(moving->args, page->status, &page->why));
+        return;
+    }
+    for (size_t i = 0; i < page->count; i++)
+        snprintf(moving->ids[moving->count++], ID_SIZE_MAX, "%.*s",
+                 STR_ARG(page->deliveries[i].id));
+    moving->has_more = page->has_more;
+    moving->cursor = page->next;
+    tool_done(moving->tool, EXIT_OK);
+}
+
+static int move_all(struct moving *moving)
+{
+    struct tool *tool = moving->tool;
+    int code;
+
+    do {
+        tool->is_done = false;
+        queue_parked_list(tool->queue, moving->kind,
+                          str_of(cli_option(moving->args, "owner")),
+                          &moving->cursor, PARKED_MOVE_MAX, on_page_to_move,
+                          moving);
+        code = tool_wait(tool);
+        if (code == EXIT_OK && moving->count > 0)
+            code = move_some(moving);
+    } while (code == EXIT_OK && moving->has_more);
+    return code;
+}
+
+static int add_id(struct moving *moving, struct str email, uint64_t number)
+{
+    if (moving->count == PARKED_MOVE_MAX) {
+        int code = move_some(moving);
+
+        if (code != EXIT_OK)
+            return code;
+    }
+    snprintf(moving->ids[moving->count++], ID_SIZE_MAX, "%.*s:%" PRIu64,
+             STR_ARG(email), number);
+    return EXIT_OK;
+}
+
+/* "email:number", or "email": all its recipients. */
+static bool read_id(const char *given, struct str *email, bool *has_number,
+                    uint64_t *number)
+{
+    struct str rest = str_of(given);
+    struct id id;
+
+    *has_number = str_index(rest, ':', 0) >= 0;
+    return str_cut(&rest, ':', email) && id_parse(*email, &id) &&
+           (!*has_number || (str_to_u64(rest, number) && *number < 100000));
+}
+
+static int move_given(struct moving *moving)
+{
+    const char *given;
+    int code = EXIT_OK;
+
+    for (size_t i = 0;
+         code == EXIT_OK && (given = cli_operand(moving->args, i)) != NULL;
+         i++) {
+        struct str email;
+        uint64_t number = 0;
+        bool has_number;
+
+        CHECK(read_id(given, &email, &has_number, &number));
+        if (has_number)
+            code = add_id(moving, email, number);
+        for (; !has_number && code == EXIT_OK && number < RECIPIENTS_MAX;
+             number++)
+            code = add_id(moving, email, number);
+    }
+    return code == EXIT_OK && moving->count > 0 ? move_some(moving) : code;
+}
+
+static int check_ids(const struct cli_args *args, enum parked kind)
+{
+    const char *given = cli_operand(args, 0);
+    bool is_all = cli_flag(args, "all");
+
+    if (given == NULL && !is_all)
+        return cli_fail(args, EXIT_USAGE,
+                        "give ids, as queue %s list shows them, or --all",
+                        kind_word(kind));
+    if (given != NULL && is_all)
+        return cli_fail(args, EXIT_USAGE, "give either ids or --all, not both");
+    for (size_t i = 0; (given = cli_operand(args, i)) != NULL; i++) {
+        struct str email;
+        uint64_t number;
+        bool has_number;
+
+        if (!read_id(given, &email, &has_number, &number))
+            return cli_fail(args, EXIT_USAGE,
+                            "\"%s\" is no id: EMAIL:NUMBER, as queue %s list "
+                            "shows it, or EMAIL for all its recipients",
+                            given, kind_word(kind));
+    }
+    return EXIT_OK;
+}
+
+static int tell_moved(const struct moving *moving)
+{
+    const char *word = moving->is_drop ? "dropped" : "requeued";
+
+    if (moving->moved == 0 && !cli_flag(moving->args, "all"))
+        return cli_fail(moving->args, EXIT_NOT_FOUND,
+                        "none of these is %s; see queue %s list",
+                        kind_word(moving->kind), kind_word(moving->kind));
+    if (cli_wants_json(moving->args))
+        printf("{\"%s\":%" PRIu64 "}\n", word, moving->moved);
+    else
+        printf("%" PRIu64 " %s\n", moving->moved, word);
+    return EXIT_OK;
+}
+
+static int run_move(const struct cli_args *args, enum parked kind, bool is_drop)
+{
+    struct moving moving = {.args = args, .kind = kind, .is_drop = is_drop};
+    struct tool tool;
+    int code = check_ids(args, kind);
+
+    if (code == EXIT_OK)
+        code = tool_open(&tool, args);
+    if (code != EXIT_OK)
+        return code;
+    moving.tool = &tool;
+    code = cli_flag(args, "all") ? move_all(&moving) : move_given(&moving);
+    if (code == EXIT_OK)
+        code = tell_moved(&moving);
+    tool_close(&tool);
+    return code;
+}
+
+/* --- the verbs --- */
+
+static int run_held_list(const struct cli_args *args)
+{
+    return run_list(args, PARKED_HELD);
+}
+
+static int run_held_requeue(const struct cli_args *args)
+{
+    return run_move(args, PARKED_HELD, false);
+}
+
+static int run_held_drop(const struct cli_args *args)
+{
+    return run_move(args, PARKED_HELD, true);
+}
+
+static int run_dead_list(const struct cli_args *args)
+{
+    return run_list(args, PARKED_DEAD);
+}
+
+static int run_dead_requeue(const struct cli_args *args)
+{
+    return run_move(args, PARKED_DEAD, false);
+}
+
+static int run_dead_drop(const struct cli_args *args)
+{
+    return run_move(args, PARKED_DEAD, true);
+}
+
+#define OPTION_OWNER                                                           \
+    {                                                                          \
+        "owner", "OWNER", "only this workspace's mail", NULL, ""               \
+    }
+
+static const struct cli_option LIST[] = {
+    OPTION_OWNER,
+    {"limit", "N", "how many at most, 1 to 1000", NULL, "100"},
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
+
+static const struct cli_option MOVE[] = {
+    {"all", NULL, "all there are", NULL, NULL},
+    OPTION_OWNER,
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
+
+static const struct verb VERBS[] = {
+    {
+        .name = "queue held list",
+        .purpose = "Lists mail that may have been delivered and must not be "
+                   "sent twice.",
+        .examples = {"posthaste queue held list",
+                     "posthaste queue held list --owner acme --json"},
+        .options = LIST,
+        .option_count = COUNT_OF(LIST),
+        .run = run_held_list,
+    },
+    {
+        .name = "queue held requeue",
+        .operands = "[ID...]",
+        .purpose = "Sends held mail again, flagged possible_duplicate.",
+        .examples = {"posthaste queue held requeue "
+                     "019ab2c4-0d5e-7f00-8000-5a1c00000001:0",
+                     "posthaste queue held requeue --all --owner acme"},
+        .options = MOVE,
+        .option_count = COUNT_OF(MOVE),
+        .run = run_held_requeue,
+    },
+    {
+        .name = "queue held drop",
+        .operands = "[ID...]",
+        .purpose = "Ends held mail as canceled.",
+        .examples = {"posthaste queue held drop "
+                     "019ab2c4-0d5e-7f00-8000-5a1c00000001:0",
+                     "posthaste queue held drop --all"},
+        .options = MOVE,
+        .option_count = COUNT_OF(MOVE),
+        .run = run_held_drop,
+    },
+    {
+        .name = "queue dead list",
+        .purpose = "Lists mail that crashed its worker again and again.",
+        .examples = {"posthaste queue dead list",
+                     "posthaste queue dead list --json"},
+        .options = LIST,
+        .option_count = COUNT_OF(LIST),
+        .run = run_dead_list,
+    },
+    {
+        .name = "queue dead requeue",
+        .operands = "[ID...]",
+        .purpose = "Tries dead mail again, alone in its worker.",
+        .examples = {"posthaste queue dead requeue "
+                     "019ab2c4-0d5e-7f00-8000-5a1c00000001:0",
+                     "posthaste queue dead requeue --all"},
+        .options = MOVE,
+        .option_count = COUNT_OF(MOVE),
+        .run = run_dead_requeue,
+    },
+    {
+        .name = "queue dead drop",
+        .operands = "[ID...]",
+        .purpose = "Ends dead mail as canceled.",
+        .examples = {"posthaste queue dead drop "
+                     "019ab2c4-0d5e-7f00-8000-5a1c00000001:0",
+                     "posthaste queue dead drop --all"},
+        .options = MOVE,
+        .option_count = COUNT_OF(MOVE),
+        .run = run_dead_drop,
+    },
+};
+
+const struct verb_group VERBS_PARKED = {VERBS, COUNT_OF(VERBS)};

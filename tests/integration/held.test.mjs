@@ -1,0 +1,134 @@
+// A mail whose outcome nobody knows, by on_unknown: sent again, held for an
+// operator, or failed (P3 and P4 of README.md); and the operator's verbs.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startRedis } from './harness/redis.mjs';
+import { until } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
+
+const TO = 'ada@inbox.test';
+
+// The first mail is taken, and the session then ends as `how` says.
+async function start(how) {
+    let taken = 0;
+    const sink = await startSink({
+        onMail: (mail) => {
+            if (++taken > 1)
+                return undefined;
+            sink.mails.push(mail);
+            return how(sink, mail);
+        },
+    });
+    const service = await startService({
+        redis: await startRedis(),
+        upstreams: [sink.upstream({ max_sessions: 2, dot_timeout: '1s' })],
+        config: { worker: { lease: '1s', retry: ['1s'] },
+                  log: { level: 'info', format: 'json' } },
+    });
+    return { sink, service };
+}
+
+const never = () => new Promise(() => {});
+const hangUp = async (sink) => {
+    for (const connection of sink.server.connections)
+        connection._socket.destroy();
+    return never();
+};
+
+const WAYS = {
+    'the session is cut behind the dot': { how: hangUp, why: 'no_reply' },
+    'the dot is never answered': { how: never, why: 'no_reply' },
+    'the worker dies': { how: never, why: 'worker_lost', kill: true },
+};
+
+async function sendInto(way, on_unknown) {
+    const { sink, service } = await start(way.how);
+    const id = await service.send({ to: [TO], on_unknown });
+    if (way.kill) {
+        await until('the dot came', () => sink.mails.length === 1);
+        process.kill(service.childrenOf('worker')[0], 'SIGKILL');
+    }
+    return { sink, service, id };
+}
+
+async function list(service, kind = 'held', ...more) {
+    return JSON.parse(await service.posthaste(
+        ['queue', kind, 'list', '--config', service.config, '--json',
+         ...more]));
+}
+
+async function end(service, id) {
+    const { json } = await service.call('GET', `/v1/emails/${id}/events`);
+    return json.data.at(-1);
+}
+
+for (const [name, way] of Object.entries(WAYS))
+    describe(name, () => {
+        test('retry: sent again, flagged, with the same bytes', async () => {
+            const { sink, service, id } = await sendInto(way, 'retry');
+            await service.emailWith(id, 'sent', 20_000);
+            assert.equal(sink.mails.length, 2);
+            assert.ok(sink.mails[0].raw.equals(sink.mails[1].raw));
+            await until('its event says so', async () =>
+                (await end(service, id)).data.possible_duplicate === true);
+        });
+
+        test('fail: failed, not sent again', async () => {
+            const { sink, service, id } = await sendInto(way, 'fail');
+            await service.emailWith(id, 'failed', 20_000);
+            await until('its event says why', async () =>
+                (await end(service, id)).type === 'email.failed');
+            assert.equal(sink.mails.length, 1);
+        });
+
+        test('hold: listed, and sent again on demand', async () => {
+            const { sink, service, id } = await sendInto(way, 'hold');
+            await service.emailWith(id, 'held', 20_000);
+            const { data, total } = await list(service);
+            assert.equal(total, 1);
+            assert.equal(data[0].id, `${id}:0`);
+            assert.equal(data[0].why, way.why);
+            assert.equal(data[0].owner, 'default');
+            assert.equal(data[0].class, 'transactional');
+            assert.ok(Date.parse(data[0].until) > Date.parse(data[0].since));
+            if (way.why === 'no_reply') {
+                assert.equal(data[0].upstream, 'sink');
+                assert.notEqual(data[0].last_reply.text, '');
+            }
+            assert.equal(sink.mails.length, 1);
+            const out = await service.posthaste(
+                ['queue', 'held', 'requeue', id, '--config', service.config]);
+            assert.deepEqual(JSON.parse(out), { requeued: 1 });
+            await service.emailWith(id, 'sent');
+            assert.equal(sink.mails.length, 2);
+            assert.equal((await list(service)).total, 0);
+        });
+    });
+
+test('the verbs say what is wrong', async () => {
+    const { service } = await start(never);
+    const held = (...args) => service.run(
+        ['queue', 'held', ...args, '--config', service.config]);
+    const bad = await held('requeue', 'x');
+    assert.equal(bad.code, 2);
+    assert.match(bad.stderr, /"x" is no id: EMAIL:NUMBER/);
+    assert.equal((await held('drop')).code, 2);
+    assert.equal((await held('drop', '--all', 'x')).code, 2);
+    const gone = await held('drop', '0189c000-0000-7000-8000-000000000001:0');
+    assert.equal(gone.code, 3);
+    assert.match(gone.stderr, /none of these is held/);
+    const all = await held('drop', '--all', '--json');
+    assert.deepEqual(JSON.parse(all.stdout), { dropped: 0 });
+});
+
+test('what is dropped ends as canceled', async () => {
+    const { service, id } =
+        await sendInto(WAYS['the session is cut behind the dot'], 'hold');
+    await service.emailWith(id, 'held', 20_000);
+    assert.equal((await list(service, 'held', '--owner', 'other')).data.length,
+                 0);
+    await service.posthaste(['queue', 'held', 'drop', '--all', '--config',
+                             service.config]);
+    await service.emailWith(id, 'canceled');
+});
