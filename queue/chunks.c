@@ -13,6 +13,7 @@ static const char SEAL_LABEL[] = "chunk";
 
 struct chunks_put {
     struct queue_call call;
+    unsigned partition;
     struct id email;
     const struct chunk_part *parts;
     size_t part_count;
@@ -29,6 +30,7 @@ struct chunks_put {
 
 struct chunks_get {
     struct queue_call call;
+    unsigned partition;
     struct id email;
     unsigned next;
     unsigned arriving; /* number of the chunk whose reply comes next */
@@ -122,7 +124,7 @@ static void put_chunk(struct chunks_put *put)
 
     command_init(&command, "SET");
     command_add(&command,
-                queue_key(put->call.queue, id_partition(&put->email), key,
+                queue_key(put->call.queue, put->partition, key,
                           KEY_CHUNK "%s:%u", put->email.text, put->next));
     if (part->seal)
         add_sealed(&command, put, bytes);
@@ -142,12 +144,13 @@ static void put_more(struct chunks_put *put)
         put_chunk(put);
 }
 
-void chunks_put(struct queue *queue, const struct id *email,
+void chunks_put(struct queue *queue, unsigned partition, const struct id *email,
                 const struct chunk_part *parts, size_t count,
                 chunks_put_fn done, void *ctx)
 {
     struct chunks_put *put = queue_call_new(queue, sizeof *put);
 
+    put->partition = partition;
     put->email = *email;
     put->parts = parts;
     put->part_count = count;
@@ -257,7 +260,7 @@ static void get_more(struct chunks_get *get)
     while (get->in_flight < WINDOW && get->next < get->end) {
         command_init(&command, "GET");
         command_add(&command,
-                    queue_key(get->call.queue, id_partition(&get->email), key,
+                    queue_key(get->call.queue, get->partition, key,
                               KEY_CHUNK "%s:%u", get->email.text, get->next));
         redis_send(get->call.queue->bulk, &command, BULK_BUDGET_MS, on_get,
                    get);
@@ -266,11 +269,13 @@ static void get_more(struct chunks_get *get)
     }
 }
 
-void chunks_get(struct queue *queue, const struct id *email, unsigned first,
-                unsigned count, bool sealed, chunks_get_fn done, void *ctx)
+void chunks_get(struct queue *queue, unsigned partition, const struct id *email,
+                unsigned first, unsigned count, bool sealed, chunks_get_fn done,
+                void *ctx)
 {
     struct chunks_get *get = queue_call_new(queue, sizeof *get);
 
+    get->partition = partition;
     get->email = *email;
     get->next = first;
     get->arriving = first;

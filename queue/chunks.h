@@ -27,7 +27,7 @@ struct chunk_part {
     bool seal;        /* each chunk, under the queue's keyring */
 };
 /* FULL while too much is under way already. */
-void chunks_put(struct queue *queue, const struct id *email,
+void chunks_put(struct queue *queue, unsigned partition, const struct id *email,
                 const struct chunk_part *parts, size_t count,
                 chunks_put_fn done, void *ctx);
 
@@ -37,7 +37,8 @@ void chunks_put(struct queue *queue, const struct id *email,
 typedef void (*chunks_get_fn)(void *ctx, enum queue_status status,
                               const struct error *err, struct buf *bytes);
 /* Chunks first .. first + count - 1, all of them sealed or none. */
-void chunks_get(struct queue *queue, const struct id *email, unsigned first,
-                unsigned count, bool sealed, chunks_get_fn done, void *ctx);
+void chunks_get(struct queue *queue, unsigned partition, const struct id *email,
+                unsigned first, unsigned count, bool sealed, chunks_get_fn done,
+                void *ctx);
 
 #endif

@@ -22,7 +22,7 @@ void claim_destroy(struct claim *claim)
     if (claim->mark != NULL)
         claim->mark->claim = NULL;
     if (!claim->is_told && claim->slot != NO_SLOT)
-        claim->claims->untold[claim->slot]--;
+        claim->claims->claimer->untold[claim->slot]--;
     list_remove(&claim->link);
     content_leave(&claim->content);
     free(claim->route);
@@ -104,7 +104,7 @@ void queue_report(struct queue *queue, struct queue_claim *pub,
     struct claim *claim = CONTAINER_OF(pub, struct claim, pub);
     struct result *result;
 
-    CHECK(claim->claims == queue->claims && claim->is_told);
+    CHECK(claim->claims->queue == queue && claim->is_told);
     result = result_create(claim, outcome_kind(outcome), retry_at_ms);
     result->final_route = final_route;
     result_tell(result, detail);
@@ -173,9 +173,9 @@ static void on_content(void *ctx)
         reroute(claim);
         return;
     }
-    claims->untold[claim->slot]--;
+    claims->claimer->untold[claim->slot]--;
     claim->is_told = true;
-    if (claims->is_stopping)
+    if (claims->claimer->is_stopping)
         queue_report(claims->queue, &claim->pub, OUTCOME_UNSENT, 0, false,
                      NULL);
     else
@@ -266,7 +266,7 @@ void claim_take(struct claims *claims, const struct reply *entry,
     list_add_last(&claims->held, &claim->link);
     claim->slot = claims_slot(claims, claim->pub.route, claim->pub.lane);
     if (claim->slot != NO_SLOT)
-        claims->untold[claim->slot]++;
+        claims->claimer->untold[claim->slot]++;
     claim->content.ready = on_content;
     claim->content.ctx = claim;
     if (content_join(&claims->contents, &claim->pub.email,

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    HEARTBEATS_PER_LEASE = 5,
-    DRAIN_MS = 10000, /* Redis away while stopping: that is all we wait */
-};
+enum { HEARTBEATS_PER_LEASE = 5 };
 
 int64_t claims_lease_ms(const struct claims *claims)
 {
@@ -100,7 +97,7 @@ void claims_register(struct claims *claims)
     claims->state = CLAIMS_REGISTERING;
     claims->registering_is_under_way = true;
     command_init_partition(&command, claims->queue, SCRIPT_REGISTER,
-                           CLAIMS_PARTITION);
+                           claims->partition);
     command_add_cstr(&command, claims->epoch);
     command_add_cstr(&command, claims->old_epoch);
     command_add_int(&command, claims_lease_ms(claims));
@@ -115,18 +112,15 @@ void claims_register(struct claims *claims)
  * us: hence a new epoch for each connection. */
 static void new_epoch(struct claims *claims)
 {
-    uint64_t random;
+    struct claimer *claimer = claims->claimer;
 
     memcpy(claims->old_epoch, claims->epoch, sizeof claims->old_epoch);
-    secret_random(&random, sizeof random);
-    snprintf(claims->epoch, sizeof claims->epoch, "%016llx",
-             (unsigned long long)random);
+    snprintf(claims->epoch, sizeof claims->epoch, "%s%04x", claimer->name,
+             claimer->epochs++ & 0xffff);
 }
 
-static void on_main_changed(void *ctx, bool up)
+void claims_change(struct claims *claims, bool up)
 {
-    struct claims *claims = ctx;
-
     if (!up) {
         claims->state = CLAIMS_AWAY;
         claims_plan_turn(claims); /* who stops may be done */
@@ -135,11 +129,6 @@ static void on_main_changed(void *ctx, bool up)
     claims_put_back_results(claims);
     new_epoch(claims);
     claims_register(claims);
-}
-
-struct str queue_worker_epoch(const struct queue *queue)
-{
-    return queue->claims == NULL ? S("") : str_of(queue->claims->epoch);
 }
 
 static void on_heartbeat(void *ctx)
@@ -157,45 +146,17 @@ static void on_heartbeat(void *ctx)
 
 /* --- life --- */
 
-static void on_drain_timer(void *ctx)
-{
-    claims_plan_turn(ctx);
-}
-
-static void claims_close(void *ctx)
-{
-    struct claims *claims = ctx;
-    struct loop *loop = claims->queue->loop;
-
-    list_each_safe (at, &claims->held)
-        claim_destroy(LIST_MEMBER(at, struct claim, link));
-    claims_put_back_results(claims);
-    list_each_safe (at, &claims->results)
-        result_destroy(LIST_MEMBER(at, struct result, link));
-    marks_close(claims);
-    wake_close(&claims->wake);
-    contents_finish(&claims->contents);
-    task_cancel(&claims->turn_task);
-    task_cancel(&claims->mark_task);
-    timer_clear(loop, &claims->heartbeat);
-    timer_clear(loop, &claims->due);
-    timer_clear(loop, &claims->drain);
-    claims_forget_routes(claims);
-    free(claims->untold);
-    loop_free_later(loop, free, claims);
-}
-
-void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
+struct claims *claims_open(struct claimer *claimer, unsigned partition)
 {
     struct claims *claims = xcalloc(1, sizeof *claims);
 
-    CHECK(queue->claims == NULL);
-    queue->claims = claims;
-    claims->queue = queue;
-    claims->worker = worker;
-    claims->untold =
-        xcalloc(worker->route_count * LANE_COUNT + 1, sizeof *claims->untold);
-    contents_init(&claims->contents, queue);
+    claims->claimer = claimer;
+    claims->queue = claimer->queue;
+    claims->partition = partition;
+    claims->worker = claimer->worker;
+    claims->asked = xcalloc(claimer->worker->route_count * LANE_COUNT + 1,
+                            sizeof *claims->asked);
+    contents_init(&claims->contents, claims->queue, partition);
     list_init(&claims->held);
     list_init(&claims->results);
     list_init(&claims->sent);
@@ -205,31 +166,43 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     task_init(&claims->mark_task, claims_on_mark_task, claims);
     timer_init(&claims->heartbeat, on_heartbeat, claims);
     timer_init(&claims->due, claims_ask, claims);
-    timer_init(&claims->drain, on_drain_timer, claims);
-    claims->wake = wake_open(queue, worker->routes, worker->route_count,
-                             claims_ask, claims);
-    timer_set(queue->loop, &claims->heartbeat,
+    claims->wake = claimer->wake;
+    claims->wake_place = wake_join(claims->wake, partition, claims);
+    timer_set(claims->queue->loop, &claims->heartbeat,
               claims_lease_ms(claims) / HEARTBEATS_PER_LEASE);
-    claims->part = (struct queue_part){
-        .main_changed = on_main_changed,
-        .close = claims_close,
-        .ctx = claims,
-    };
-    queue_part_add(queue, &claims->part);
+    list_add_last(&claimer->claims, &claims->link);
+    return claims;
 }
 
-/* --- stopping --- */
-
-static void drained(struct claims *claims)
+void claims_close(struct claims *claims)
 {
-    void (*fn)(void *ctx) = claims->drained;
+    struct loop *loop = claims->queue->loop;
 
-    claims->drained = NULL;
-    timer_clear(claims->queue->loop, &claims->drain);
+    list_each_safe (at, &claims->held)
+        claim_destroy(LIST_MEMBER(at, struct claim, link));
+    claims_put_back_results(claims);
+    list_each_safe (at, &claims->results)
+        result_destroy(LIST_MEMBER(at, struct result, link));
+    marks_close(claims);
+    contents_finish(&claims->contents);
+    task_cancel(&claims->turn_task);
+    task_cancel(&claims->mark_task);
+    timer_clear(loop, &claims->heartbeat);
+    timer_clear(loop, &claims->due);
+    claims_forget_routes(claims);
+    list_remove(&claims->link);
+    free(claims->asked);
+    loop_free_later(loop, free, claims);
+}
+
+/* --- leaving --- */
+
+static void has_left(struct claims *claims)
+{
+    claims->has_left = true;
     timer_clear(claims->queue->loop, &claims->heartbeat);
     timer_clear(claims->queue->loop, &claims->due);
-    if (fn != NULL)
-        fn(claims->drained_ctx);
+    claimer_look(claims->claimer);
 }
 
 static void on_left(void *ctx, const struct reply *reply,
@@ -237,7 +210,7 @@ static void on_left(void *ctx, const struct reply *reply,
 {
     (void)reply;
     (void)why; /* the lease's end does the same */
-    drained(ctx);
+    has_left(ctx);
 }
 
 /* Everything is reported: leave the list of workers. */
@@ -245,64 +218,20 @@ void claims_leave_if_done(struct claims *claims)
 {
     struct redis_command command;
 
-    if (!claims->is_stopping || !list_is_empty(&claims->held) ||
-        claims->drained == NULL)
+    if (!claims->claimer->is_stopping || claims->has_left ||
+        !list_is_empty(&claims->held))
         return;
     if (claims->state == CLAIMS_WORKING && list_is_empty(&claims->results)) {
         if (wake_is_waiting(claims->wake))
             return; /* a token that came now would be lost */
         claims->is_leaving = true;
         command_init_partition(&command, claims->queue, SCRIPT_RELEASE,
-                               CLAIMS_PARTITION);
+                               claims->partition);
         command_add_cstr(&command, claims->epoch);
         redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                    on_left, claims);
-    } else if (claims->epoch[0] == '\0' || !timer_is_set(&claims->drain)) {
-        drained(claims); /* Redis never came, or stayed away */
+    } else if (claims->epoch[0] == '\0' ||
+               !timer_is_set(&claims->claimer->drain)) {
+        has_left(claims); /* Redis never came, or stayed away */
     }
-}
-
-void queue_worker_stop(struct queue *queue, void (*fn)(void *ctx), void *ctx)
-{
-    struct claims *claims = queue->claims;
-
-    CHECK(claims != NULL && !claims->is_stopping);
-    claims->is_stopping = true;
-    claims->drained = fn;
-    claims->drained_ctx = ctx;
-    timer_set(queue->loop, &claims->drain, DRAIN_MS);
-    claims_wait_for_work(claims); /* for none any more */
-    wake_rest(claims->wake);
-    claims_ask(claims); /* tokens go back */
-}
-
-/* --- release, by the supervisor --- */
-
-struct release {
-    struct queue_call call;
-    void (*done)(void *ctx, bool ok);
-    void *ctx;
-};
-
-static void on_released(void *ctx, const struct reply *reply,
-                        const struct error *why)
-{
-    struct release *release = ctx;
-
-    (void)why;
-    release->done(release->ctx, str_eq(reply_str(reply_at(reply, 0)), S("ok")));
-    queue_call_end(&release->call);
-}
-
-void queue_release(struct queue *queue, struct str epoch,
-                   void (*done)(void *ctx, bool ok), void *ctx)
-{
-    struct release *release = queue_call_new(queue, sizeof *release);
-    struct redis_command command;
-
-    release->done = done;
-    release->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_RELEASE, CLAIMS_PARTITION);
-    command_add(&command, epoch);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_released, release);
 }

@@ -91,8 +91,9 @@ void queue_report(struct queue *queue, struct queue_claim *claim,
 void queue_worker_stop(struct queue *queue, void (*drained)(void *ctx),
                        void *ctx);
 
-/* By the supervisor when a child died: gives back what the child's epoch
- * owned. The child tells its epoch through the shared region. */
+/* By the supervisor when a child died: gives back what the child's epochs
+ * owned, in all partitions; any one of them tells which child it was. The
+ * child tells it through the shared region. */
 struct str queue_worker_epoch(const struct queue *queue);
 void queue_release(struct queue *queue, struct str epoch,
                    void (*done)(void *ctx, bool ok), void *ctx);

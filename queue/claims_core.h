@@ -1,9 +1,15 @@
 /* claims_core.h - what the files behind claims.h share.
  *
+ * A child is one claimer with a struct claims for each partition: each has
+ * its own epoch, heartbeat, turns and marks, as if it were alone; the room
+ * that the worker has is of all of them together.
+ *
  * claim.c      claims and their results, as Redis tells and is told of them
  * turn.c       a child's turn: when it is sent, what goes in, what comes out
+ * room.c       who may claim how much
  * marks.c      the write-ahead marks
- * claims.c     life: registering, stopping; release by the supervisor
+ * claims.c     life in one partition: registering, leaving
+ * claimer.c    life of the child; release by the supervisor
  */
 #ifndef QUEUE_CLAIMS_CORE_H
 #define QUEUE_CLAIMS_CORE_H
@@ -12,9 +18,11 @@
 #include "queue/wake.h"
 
 enum {
-    CLAIMS_PARTITION = 0, /* the one of schema 1 */
     CLAIM_TOKEN_SIZE = 48,
     CLAIM_ID_SIZE = ID_SIZE + 12,
+    /* An epoch is the child's name and the number of its connection. */
+    CHILD_NAME_LEN = 12,
+    EPOCH_SIZE = CHILD_NAME_LEN + 4 + 1,
 };
 
 /* A slot is a route and a lane: route * LANE_COUNT + lane. */
@@ -57,18 +65,38 @@ struct result {
 
 enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };
 
-struct claims {
+/* A child: what its partitions share. */
+struct claimer {
     struct queue *queue;
     struct queue_part part;
     const struct queue_worker *worker;
     struct wake *wake;
+    struct list claims; /* of claims.link, by partition */
+    size_t *untold;     /* by slot: claimed, but the worker cannot know yet */
+    char name[CHILD_NAME_LEN + 1];
+    unsigned epochs; /* that it had so far */
+    /* Stopping. */
+    bool is_stopping;
+    struct timer drain;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+struct claims {
+    struct list link; /* of claimer.claims */
+    struct claimer *claimer;
+    struct queue *queue;
+    unsigned partition;
+    const struct queue_worker *worker;
+    struct wake *wake;
+    size_t wake_place;
     struct contents contents;
     enum claims_state state;
-    char epoch[17];
-    char old_epoch[17]; /* given up, not yet told to Redis; "" none */
+    char epoch[EPOCH_SIZE];
+    char old_epoch[EPOCH_SIZE]; /* given up, not yet told to Redis; "" none */
     uint64_t next_token;
     struct list held;
-    size_t *untold;      /* by slot: claimed, but the worker cannot know yet */
+    size_t *asked;       /* by slot: what the turn under way may claim */
     struct list results; /* to be sent */
     struct list sent;    /* with the turn under way */
     struct list marks;   /* to be sent */
@@ -79,20 +107,23 @@ struct claims {
     struct timer due;
     bool turn_is_under_way;
     bool registering_is_under_way;
-    bool ask; /* there may be work */
+    bool ask;       /* there may be work */
+    bool left_work; /* the last turn took all that it had room for */
     bool heartbeat_is_due;
     unsigned turns;
     char **unknown_routes; /* in Redis, but not in the configuration */
     size_t unknown_count;
-    /* Stopping. */
-    bool is_stopping;
     bool is_leaving; /* the last call is under way */
-    struct timer drain;
-    void (*drained)(void *ctx);
-    void *drained_ctx;
+    bool has_left;
 };
 
+/* claimer.c */
+void claimer_look(struct claimer *claimer); /* tells when all have left */
+
 /* claims.c */
+struct claims *claims_open(struct claimer *claimer, unsigned partition);
+void claims_close(struct claims *claims);
+void claims_change(struct claims *claims, bool up); /* the partition's link */
 int64_t claims_lease_ms(const struct claims *claims);
 int64_t claims_budget_ms(const struct claims *claims); /* of a script */
 void claims_add_keeps(const struct claims *claims,
@@ -109,6 +140,14 @@ void claim_take(struct claims *claims, const struct reply *entry,
                 const struct reply *contents);
 void claim_destroy(struct claim *claim);
 void result_destroy(struct result *result);
+
+/* room.c */
+/* May be claimed of that lane and those behind it, by whoever comes first. */
+size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane);
+/* The same without what the turns of other partitions may claim. */
+size_t claims_room(const struct claims *claims, size_t route, unsigned lane);
+/* There is room, but others are about to claim: their turn's end tells. */
+bool claims_must_wait(const struct claims *claims);
 
 /* turn.c */
 void claims_on_turn_task(void *claims);

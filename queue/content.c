@@ -7,9 +7,11 @@
 
 enum { BYTES_MAX = 256 << 20 };
 
-void contents_init(struct contents *contents, struct queue *queue)
+void contents_init(struct contents *contents, struct queue *queue,
+                   unsigned partition)
 {
     contents->queue = queue;
+    contents->partition = partition;
     contents->by_email = map_create();
 }
 
@@ -145,8 +147,9 @@ static bool have_job(struct content *content, enum content_state *state)
     if (*state != CONTENT_READY)
         return true;
     if (content->chunks > content->job_chunks) {
-        chunks_get(content->contents->queue, &content->email,
-                   content->job_chunks, content->chunks - content->job_chunks,
+        chunks_get(content->contents->queue, content->contents->partition,
+                   &content->email, content->job_chunks,
+                   content->chunks - content->job_chunks,
                    content->record->summary.sensitive, on_attachments, content);
         return false;
     }
@@ -178,8 +181,8 @@ static bool have_head(struct content *content, enum content_state *state)
 {
     if (content->job_chunks == 0)
         return have_job(content, state);
-    chunks_get(content->contents->queue, &content->email, 0,
-               content->job_chunks, false, on_job, content);
+    chunks_get(content->contents->queue, content->contents->partition,
+               &content->email, 0, content->job_chunks, false, on_job, content);
     return false;
 }
 
@@ -213,7 +216,7 @@ static void fetch_head(struct content *content)
     char key[KEY_MAX];
 
     command_init(&command, "GET");
-    command_add(&command, queue_key(queue, id_partition(&content->email), key,
+    command_add(&command, queue_key(queue, content->contents->partition, key,
                                     KEY_CONTENT "%s", content->email.text));
     redis_send(queue->bulk, &command, 5000, on_head, content);
 }

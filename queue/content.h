@@ -42,10 +42,12 @@ struct content_user {
 
 struct contents {
     struct queue *queue;
+    unsigned partition; /* where they are */
     struct map *by_email;
 };
 
-void contents_init(struct contents *contents, struct queue *queue);
+void contents_init(struct contents *contents, struct queue *queue,
+                   unsigned partition);
 /* When the queue closes; users must be gone. */
 void contents_finish(struct contents *contents);
 

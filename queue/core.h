@@ -6,13 +6,14 @@
 #include "queue/levels.h"
 #include "queue/queue.h"
 #include "queue/redis_link.h"
+#include "queue/partitions.h"
 #include "server/base/list.h"
 
 /* A part of the queue with a life of its own (claims, tasks). */
 struct queue_part {
     struct list link; /* of queue.parts */
-    /* up: scripts may be called from now on; may be NULL. */
-    void (*main_changed)(void *ctx, bool up);
+    /* up: scripts of that partition may be called from now on; may be NULL. */
+    void (*partition_changed)(void *ctx, unsigned partition, bool up);
     void (*close)(void *ctx); /* the queue is closing */
     void *ctx;
 };
@@ -47,10 +48,11 @@ struct queue {
     struct list parts;
     struct health health;
     struct levels levels;
+    struct partitions partitions;
     void (*changed)(void *ctx);
     void *changed_ctx;
     /* Of their files; NULL until used. */
-    struct claims *claims;
+    struct claimer *claimer;
     struct tasks *tasks;
     struct rates *rates;
     struct key_uses *key_uses;
@@ -76,7 +78,6 @@ void queue_call_end(struct queue_call *call);
 void queue_call_later(struct queue_call *call, task_fn fn);
 
 void queue_part_add(struct queue *queue, struct queue_part *part);
-void queue_tell_parts(struct queue *queue, bool up);
 
 /* One more link, for BLPOP and the like. */
 struct redis_link *

@@ -201,8 +201,8 @@ static void look_record(struct look *look)
         look_fail(look, QUEUE_NOT_FOUND, NULL);
     else if (look->has_content && look->job_chunks > 0 &&
              look->timeline_done == NULL)
-        chunks_get(look->call.queue, &look->email, 0, look->job_chunks, false,
-                   on_job, look);
+        chunks_get(look->call.queue, id_partition(&look->email), &look->email,
+                   0, look->job_chunks, false, on_job, look);
     else
         look_go_on(look);
 }

@@ -138,7 +138,7 @@ static void ask(void *ctx)
 
 /* --- meta: whose data is this? --- */
 
-enum { SCHEMA, WRITE_LEVEL };
+enum { SCHEMA, WRITE_LEVEL, PARTITIONS };
 
 static bool meta_is_ours(struct queue *queue, const struct reply *meta,
                          struct error *why)
@@ -168,7 +168,7 @@ static void on_meta(void *ctx, const struct reply *reply,
         return;
     queue->health.has_schema = true;
     levels_link_is_up(queue);
-    queue_tell_parts(queue, true);
+    partitions_learn(queue, reply_int(reply_at(reply, PARTITIONS)));
 }
 
 static void meta_init(struct queue *queue, const char *field, int64_t value)
@@ -195,6 +195,7 @@ static void read_meta(struct queue *queue)
     command_add(&command, queue_global_key(queue, key, KEY_META));
     command_add_cstr(&command, "schema");
     command_add_cstr(&command, "write_level");
+    command_add_cstr(&command, "partitions");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_meta, queue);
 }
 
@@ -222,10 +223,9 @@ void health_link_is_down(struct queue *queue, const struct error *why)
 {
     timer_clear(queue->loop, &queue->health.timer);
     levels_link_is_down(queue);
-    if (queue->health.has_schema)
-        queue_tell_parts(queue, false);
     queue->health.known = false;
     queue->health.has_schema = false;
+    partitions_look(queue);
     queue->health.why = *why;
     health_look(queue);
 }

@@ -83,16 +83,18 @@ static void tell(struct queue *queue, int64_t alive_ms)
     buf_finish(&words);
 }
 
-static void on_write_level(void *ctx, const struct reply *reply,
-                           const struct error *why)
+static void on_meta(void *ctx, const struct reply *reply,
+                    const struct error *why)
 {
     struct queue *queue = ctx;
 
     (void)why;
-    if (reply_type(reply) != REPLY_TEXT)
+    if (reply_type(reply_at(reply, 0)) != REPLY_TEXT ||
+        !queue->health.has_schema)
         return; /* the link's loss, or the next answer, tells */
     queue->levels.is_behind =
-        !levels_take(queue, reply_int(reply), &queue->levels.why);
+        !levels_take(queue, reply_int(reply_at(reply, 0)), &queue->levels.why);
+    partitions_learn(queue, reply_int(reply_at(reply, 1)));
     health_look(queue);
 }
 
@@ -105,10 +107,11 @@ static void on_time(void *ctx)
     timer_set(queue->loop, &queue->levels.timer, TELL_EVERY_MS);
     if (queue->levels.role != NULL)
         tell(queue, ALIVE_MS);
-    command_init(&command, "HGET");
+    command_init(&command, "HMGET");
     command_add(&command, queue_global_key(queue, key, KEY_META));
     command_add_cstr(&command, "write_level");
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_write_level, queue);
+    command_add_cstr(&command, "partitions");
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_meta, queue);
 }
 
 void queue_join(struct queue *queue, const char *role)

@@ -213,6 +213,6 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     if (enqueue->chunks == 0)
         send_script(enqueue);
     else
-        chunks_put(queue, &enqueue->email, enqueue->parts, enqueue->part_count,
-                   on_uploaded, enqueue);
+        chunks_put(queue, id_partition(&enqueue->email), &enqueue->email,
+                   enqueue->parts, enqueue->part_count, on_uploaded, enqueue);
 }

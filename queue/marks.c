@@ -72,7 +72,7 @@ static void send_marks(struct claims *claims)
     list_init(&batch->marks);
     list_add_last(&claims->mark_batches, &batch->link);
     command_init_partition(&command, claims->queue, SCRIPT_MARK,
-                           CLAIMS_PARTITION);
+                           claims->partition);
     command_add_cstr(&command, claims->epoch);
     command_add_int(&command, claims_lease_ms(claims));
     list_each_safe (at, &claims->marks) {

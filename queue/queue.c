@@ -8,16 +8,6 @@
 
 enum { IN_FLIGHT_MAX = 4096 };
 
-void queue_tell_parts(struct queue *queue, bool up)
-{
-    list_each_safe (at, &queue->parts) {
-        struct queue_part *part = LIST_MEMBER(at, struct queue_part, link);
-
-        if (part->main_changed != NULL)
-            part->main_changed(part->ctx, up);
-    }
-}
-
 static void on_main_up(void *ctx)
 {
     health_link_is_up(ctx);
@@ -71,6 +61,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
     list_init(&queue->calls);
     health_open(queue);
     levels_open(queue);
+    partitions_open(queue);
     queue->main = link_open(queue, (struct redis_link_settings){
                                        .name = "main",
                                        .loads_scripts = true,
@@ -108,8 +99,7 @@ void queue_close(struct queue **queue_ptr)
 void queue_part_add(struct queue *queue, struct queue_part *part)
 {
     list_add_last(&queue->parts, &part->link);
-    if (queue->health.has_schema && part->main_changed != NULL)
-        part->main_changed(part->ctx, true);
+    partitions_tell(queue, part);
 }
 
 /* --- callers --- */

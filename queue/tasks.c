@@ -515,11 +515,11 @@ static void begin(struct tasks *tasks)
     send(tasks, &command, on_registered);
 }
 
-static void on_main_changed(void *ctx, bool up)
+static void on_partition_changed(void *ctx, unsigned partition, bool up)
 {
     struct tasks *tasks = ctx;
 
-    if (tasks->ended)
+    if (tasks->ended || partition != PARTITION)
         return;
     tasks->registered = false;
     if (up)
@@ -596,7 +596,7 @@ void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
               queue->config->worker.lease_ms / BEATS_A_LEASE);
     tasks->waiter = queue_link_open(queue, "hooks", on_waiter_up, NULL, tasks);
     tasks->part = (struct queue_part){
-        .main_changed = on_main_changed,
+        .partition_changed = on_partition_changed,
         .close = on_close,
         .ctx = tasks,
     };

@@ -5,6 +5,7 @@
 #include "server/base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* One turn is under way at a time; what comes up meanwhile goes with the
  * next one. A turn is sent when there are results, when there may be work
@@ -20,29 +21,12 @@ enum {
     SHARE_EVERY = 16, /* turns, where rooms are small */
 };
 
-/* --- room --- */
-
-/* What may be claimed of that lane and those behind it. */
-static size_t room_of(const struct claims *claims, size_t route, unsigned lane)
-{
-    const struct queue_worker *worker = claims->worker;
-    size_t room;
-    size_t untold = 0;
-
-    if (claims->is_stopping)
-        return 0;
-    room = worker->room(worker->ctx, worker->routes[route], lane);
-    for (unsigned l = lane; l < LANE_COUNT; l++)
-        untold += claims->untold[route * LANE_COUNT + l];
-    return room > untold ? room - untold : 0;
-}
-
 void claims_wait_for_work(struct claims *claims)
 {
     for (size_t route = 0; route < claims->worker->route_count; route++)
         for (unsigned lane = 0; lane < LANE_COUNT; lane++)
-            wake_want(claims->wake, route, lane,
-                      room_of(claims, route, lane) > 0);
+            wake_want(claims->wake, claims->wake_place, route, lane,
+                      claimer_room(claims->claimer, route, lane) > 0);
     wake_arm(claims->wake);
 }
 
@@ -74,7 +58,8 @@ static void add_results(struct claims *claims, struct redis_command *command)
     }
 }
 
-/* Tokens for which there is no room any more; the others are used up. */
+/* Tokens for which there is no room any more; the others are used up, or
+ * stay at hand while another partition's turn may take the room. */
 static void add_unused_tokens(struct claims *claims,
                               struct redis_command *command)
 {
@@ -86,11 +71,14 @@ static void add_unused_tokens(struct claims *claims,
         size_t route = i / LANE_COUNT;
         unsigned lane = i % LANE_COUNT;
 
-        if (!wake_has_token(claims->wake, route, lane))
+        if (!wake_has_token(claims->wake, claims->wake_place, route, lane))
             continue;
-        wake_drop_token(claims->wake, route, lane);
-        unused[i] = room_of(claims, route, lane) == 0;
+        unused[i] = claimer_room(claims->claimer, route, lane) == 0;
         count += unused[i];
+        if (unused[i] || claims_room(claims, route, lane) > 0)
+            wake_drop_token(claims->wake, claims->wake_place, route, lane);
+        else
+            claims->ask = true;
     }
     command_add_int(command, (int64_t)count);
     for (size_t i = 0; i < slots; i++) {
@@ -125,13 +113,14 @@ static void add_wants(struct claims *claims, struct redis_command *command)
     const struct queue_worker *worker = claims->worker;
     size_t(*room)[LANE_COUNT] = xcalloc(worker->route_count + 1, sizeof *room);
     size_t count = 0;
-    size_t unknown = claims->is_stopping ? 0 : claims->unknown_count;
+    size_t unknown = claims->claimer->is_stopping ? 0 : claims->unknown_count;
 
     for (size_t i = 0; i < worker->route_count; i++) {
         for (unsigned lane = 0; lane < LANE_COUNT; lane++)
-            room[i][lane] = room_of(claims, i, lane);
+            room[i][lane] = claims_room(claims, i, lane);
         count += room[i][0] > 0;
     }
+    memcpy(claims->asked, room, worker->route_count * sizeof *room);
     command_add_int(command, (int64_t)(count + unknown));
     for (size_t i = 0; i < worker->route_count; i++)
         if (room[i][0] > 0)
@@ -233,6 +222,22 @@ static void pass_done(const struct claims *claims)
         FAULT_POINT("result.done");
 }
 
+/* As many as it had room for: there may be more. Without room it may have
+ * seen nothing. */
+static bool may_have_left_work(const struct claims *claims, size_t claimed)
+{
+    bool had_room = false;
+
+    for (size_t route = 0; route < claims->worker->route_count; route++) {
+        size_t asked = claims->asked[route * LANE_COUNT];
+
+        had_room = had_room || asked > 0;
+        if (asked > 0 && claimed >= asked)
+            return true;
+    }
+    return !had_room;
+}
+
 static void take_turn(struct claims *claims, const struct reply *reply)
 {
     const struct reply *entries = reply_at(reply, TURN_CLAIMS);
@@ -240,6 +245,7 @@ static void take_turn(struct claims *claims, const struct reply *reply)
 
     pass_done(claims);
     drop_sent_results(claims);
+    claims->left_work = may_have_left_work(claims, reply_count(entries));
     if (refused > 0)
         log_write(LOG_WARN, LOG_QUEUE_RESULT_REFUSED,
                   log_int("results", refused));
@@ -255,6 +261,20 @@ static void take_turn(struct claims *claims, const struct reply *reply)
     claims_wait_for_work(claims);
 }
 
+/* Its claims are counted as the worker's now, the rest is free for others. */
+static void end_asking(struct claims *claims)
+{
+    size_t slots = claims->worker->route_count * LANE_COUNT;
+
+    memset(claims->asked, 0, slots * sizeof *claims->asked);
+    list_each (at, &claims->claimer->claims) {
+        struct claims *other = LIST_MEMBER(at, struct claims, link);
+
+        if (other != claims && other->ask)
+            claims_plan_turn(other);
+    }
+}
+
 static void on_turn(void *ctx, const struct reply *reply,
                     const struct error *why)
 {
@@ -263,8 +283,10 @@ static void on_turn(void *ctx, const struct reply *reply,
     struct error err;
 
     claims->turn_is_under_way = false;
-    if (str_eq(word, S("ok"))) {
+    if (str_eq(word, S("ok")))
         take_turn(claims, reply);
+    end_asking(claims);
+    if (str_eq(word, S("ok"))) {
         claims_plan_turn(claims);
         return;
     }
@@ -283,19 +305,20 @@ static void send_turn(struct claims *claims)
 
     claims->turns++;
     command_init_partition(&command, claims->queue, SCRIPT_TURN,
-                           CLAIMS_PARTITION);
+                           claims->partition);
     command_add_cstr(&command, claims->epoch);
     command_add_int(&command, claims_lease_ms(claims));
     claims_add_keeps(claims, &command);
     command_add_int(&command, (int64_t)claims->next_token);
     command_add_int(&command, claims->heartbeat_is_due);
     add_results(claims, &command);
+    /* A wake from now on counts anew. */
+    claims->ask = claims->ask && claims_must_wait(claims);
     add_unused_tokens(claims, &command);
     add_wants(claims, &command);
     claims->next_token += RESULTS_MAX;
     claims->turn_is_under_way = true;
     claims->heartbeat_is_due = false;
-    claims->ask = false; /* a wake from now on counts anew */
     name_sent_point(claims, &command);
     redis_send(claims->queue->main, &command, claims_budget_ms(claims), on_turn,
                claims);
@@ -308,8 +331,8 @@ void claims_on_turn_task(void *ctx)
     if (claims->turn_is_under_way || claims->is_leaving)
         return;
     if (claims->state == CLAIMS_WORKING &&
-        (claims->ask || claims->heartbeat_is_due ||
-         !list_is_empty(&claims->results)))
+        ((claims->ask && !claims_must_wait(claims)) ||
+         claims->heartbeat_is_due || !list_is_empty(&claims->results)))
         send_turn(claims);
     else
         claims_leave_if_done(claims);
@@ -326,10 +349,4 @@ void claims_ask(void *ctx)
 
     claims->ask = true;
     claims_plan_turn(claims);
-}
-
-void queue_worker_hungry(struct queue *queue)
-{
-    if (queue->claims != NULL)
-        claims_ask(queue->claims);
 }

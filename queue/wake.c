@@ -13,36 +13,64 @@ struct slot {
     bool taken;
 };
 
+/* A partition that waits here. */
+struct place {
+    unsigned partition;
+    void *ctx;
+};
+
 struct wake {
     struct queue *queue;
     struct redis_link *link;
     const struct str *routes;
     size_t route_count;
-    struct slot *slots; /* route by route, a slot per lane */
+    struct place *places;
+    size_t place_count;
+    struct slot *slots; /* place by place, route by route, one per lane */
     bool is_waiting;
     bool is_unblocking;
     int64_t client_id; /* of the link's connection; 0: not known yet */
     void (*on_token)(void *ctx);
-    void *ctx;
 };
 
-static struct slot *slot_of(const struct wake *wake, size_t route,
-                            unsigned lane)
-{
-    CHECK(route < wake->route_count && lane < LANE_COUNT);
-    return &wake->slots[route * LANE_COUNT + lane];
-}
-
-static size_t slot_count(const struct wake *wake)
+static size_t slots_of_place(const struct wake *wake)
 {
     return wake->route_count * LANE_COUNT;
 }
 
+static size_t slot_count(const struct wake *wake)
+{
+    return wake->place_count * slots_of_place(wake);
+}
+
+static struct slot *slot_of(const struct wake *wake, size_t place, size_t route,
+                            unsigned lane)
+{
+    CHECK(place < wake->place_count && route < wake->route_count &&
+          lane < LANE_COUNT);
+    return &wake->slots[place * slots_of_place(wake) + route * LANE_COUNT +
+                        lane];
+}
+
 static struct str slot_key(const struct wake *wake, size_t slot, char *out)
 {
-    return queue_key(wake->queue, 0, out, KEY_WAKE "%u:%.*s",
-                     (unsigned)(slot % LANE_COUNT),
-                     STR_ARG(wake->routes[slot / LANE_COUNT]));
+    size_t place = slot / slots_of_place(wake);
+    size_t route = slot / LANE_COUNT % wake->route_count;
+
+    return queue_key(wake->queue, wake->places[place].partition, out,
+                     KEY_WAKE "%u:%.*s", (unsigned)(slot % LANE_COUNT),
+                     STR_ARG(wake->routes[route]));
+}
+
+static void tell_place(const struct wake *wake, size_t place)
+{
+    wake->on_token(wake->places[place].ctx);
+}
+
+static void tell_all(const struct wake *wake)
+{
+    for (size_t i = 0; i < wake->place_count; i++)
+        tell_place(wake, i);
 }
 
 static void take(struct wake *wake, struct str key)
@@ -53,7 +81,7 @@ static void take(struct wake *wake, struct str key)
         if (!str_eq(key, slot_key(wake, i, name)))
             continue;
         wake->slots[i].taken = true;
-        wake->on_token(wake->ctx);
+        tell_place(wake, i / slots_of_place(wake));
         return;
     }
 }
@@ -70,7 +98,7 @@ static void on_popped(void *ctx, const struct reply *reply,
     else if (reply_type(reply) == REPLY_NIL)
         wake_arm(wake);
     if (!wake->is_waiting && reply_type(reply) != REPLY_LIST)
-        wake->on_token(wake->ctx);
+        tell_all(wake);
 }
 
 static void wait_for_tokens(struct wake *wake)
@@ -81,14 +109,13 @@ static void wait_for_tokens(struct wake *wake)
 
     command_init(&command, "BLPOP");
     for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
-        for (size_t route = 0; route < wake->route_count; route++) {
-            struct slot *slot = slot_of(wake, route, lane);
+        for (size_t i = lane; i < slot_count(wake); i += LANE_COUNT) {
+            struct slot *slot = &wake->slots[i];
 
             slot->covered = slot->wanted;
             keys += slot->wanted;
             if (slot->wanted)
-                command_add(&command,
-                            slot_key(wake, route * LANE_COUNT + lane, name));
+                command_add(&command, slot_key(wake, i, name));
         }
     }
     if (keys == 0) {
@@ -187,17 +214,14 @@ static void on_link_up(void *ctx)
 }
 
 struct wake *wake_open(struct queue *queue, const struct str *routes,
-                       size_t route_count, void (*on_token)(void *ctx),
-                       void *ctx)
+                       size_t route_count, void (*on_token)(void *ctx))
 {
     struct wake *wake = xcalloc(1, sizeof *wake);
 
     wake->queue = queue;
     wake->routes = routes;
     wake->route_count = route_count;
-    wake->slots = xcalloc(slot_count(wake) + 1, sizeof *wake->slots);
     wake->on_token = on_token;
-    wake->ctx = ctx;
     wake->link = queue_link_open(queue, "wake", on_link_up, NULL, wake);
     return wake;
 }
@@ -207,22 +231,40 @@ void wake_close(struct wake **wake)
     if (*wake == NULL)
         return;
     redis_link_close(&(*wake)->link);
+    free((*wake)->places);
     free((*wake)->slots);
     loop_free_later((*wake)->queue->loop, free, *wake);
     *wake = NULL;
 }
 
-void wake_want(struct wake *wake, size_t route, unsigned lane, bool wanted)
+size_t wake_join(struct wake *wake, unsigned partition, void *ctx)
 {
-    slot_of(wake, route, lane)->wanted = wanted;
+    size_t place = wake->place_count++;
+    size_t slots = slot_count(wake);
+
+    wake->places =
+        xrealloc(wake->places, wake->place_count * sizeof *wake->places);
+    wake->places[place] = (struct place){.partition = partition, .ctx = ctx};
+    wake->slots = xrealloc(wake->slots, (slots + 1) * sizeof *wake->slots);
+    for (size_t i = slots - slots_of_place(wake); i < slots; i++)
+        wake->slots[i] = (struct slot){0};
+    return place;
 }
 
-bool wake_has_token(const struct wake *wake, size_t route, unsigned lane)
+void wake_want(struct wake *wake, size_t place, size_t route, unsigned lane,
+               bool wanted)
 {
-    return slot_of(wake, route, lane)->taken;
+    slot_of(wake, place, route, lane)->wanted = wanted;
 }
 
-void wake_drop_token(struct wake *wake, size_t route, unsigned lane)
+bool wake_has_token(const struct wake *wake, size_t place, size_t route,
+                    unsigned lane)
 {
-    slot_of(wake, route, lane)->taken = false;
+    return slot_of(wake, place, route, lane)->taken;
+}
+
+void wake_drop_token(struct wake *wake, size_t place, size_t route,
+                     unsigned lane)
+{
+    slot_of(wake, place, route, lane)->taken = false;
 }

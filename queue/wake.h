@@ -1,10 +1,11 @@
 /* wake.h - waits for wake tokens of lanes and routes.
  *
  * A BLPOP on a link of its own, over the lists of those lanes and routes
- * where there is room. Its keys cannot be changed under way, so when one
- * more is wanted the BLPOP is unblocked (CLIENT UNBLOCK) and sent anew; when
- * a token comes for one where there is no room any more, it is handed back
- * with the next turn, and another child gets it.
+ * where there is room, of all partitions that joined. Its keys cannot be
+ * changed under way, so when one more is wanted the BLPOP is unblocked
+ * (CLIENT UNBLOCK) and sent anew; when a token comes for one where there is
+ * no room any more, it is handed back with the next turn, and another child
+ * gets it.
  */
 #ifndef QUEUE_WAKE_H
 #define QUEUE_WAKE_H
@@ -13,21 +14,27 @@
 
 struct wake;
 
-/* on_token: a token was taken, or the wait ended and nothing is wanted any
- * more; from the loop. routes outlive the wake. */
+/* on_token(ctx of the place): a token of its partition was taken, or the
+ * wait ended and nothing is wanted any more; from the loop. routes outlive
+ * the wake. */
 struct wake *wake_open(struct queue *queue, const struct str *routes,
-                       size_t route_count, void (*on_token)(void *ctx),
-                       void *ctx);
+                       size_t route_count, void (*on_token)(void *ctx));
 void wake_close(struct wake **wake);
 
+/* Its place, which the functions below ask for. */
+size_t wake_join(struct wake *wake, unsigned partition, void *ctx);
+
 /* Which are wanted; wake_arm makes it so. */
-void wake_want(struct wake *wake, size_t route, unsigned lane, bool wanted);
+void wake_want(struct wake *wake, size_t place, size_t route, unsigned lane,
+               bool wanted);
 void wake_arm(struct wake *wake);
 void wake_rest(struct wake *wake); /* ends a wait that nobody wants any more */
 bool wake_is_waiting(const struct wake *wake);
 
 /* Tokens taken and not yet used. */
-bool wake_has_token(const struct wake *wake, size_t route, unsigned lane);
-void wake_drop_token(struct wake *wake, size_t route, unsigned lane);
+bool wake_has_token(const struct wake *wake, size_t place, size_t route,
+                    unsigned lane);
+void wake_drop_token(struct wake *wake, size_t place, size_t route,
+                     unsigned lane);
 
 #endif

@@ -2,23 +2,37 @@
 -- needs: prelude summary deliveries
 -- A child is gone: what it had claimed goes back at once. What it had marked
 -- may have been sent, so it waits for the end of the lease.
--- ARGV: 1 epoch. Answers {'ok', given back, waiting}.
-local epoch = ARGV[1]
+-- ARGV: 1 what its epochs begin with. Answers {'ok', given back, waiting}.
+local child = ARGV[1]
 local back, waiting = 0, 0
+local let_free = {}
 now = clock()
-for _, id in ipairs(call('SMEMBERS', P .. 'own:' .. epoch)) do
-    local d = load(id)
-    if not d or holder(d) ~= epoch or (d.s ~= 'c' and d.s ~= 'x') then
-        call('SREM', P .. 'own:' .. epoch, id)
-    elseif d.s == 'c' then
-        requeue(d, true)
-        back = back + 1
-    else
-        waiting = waiting + 1
+
+-- True: nothing that it holds waits.
+local function release(epoch)
+    local waits = false
+    for _, id in ipairs(call('SMEMBERS', P .. 'own:' .. epoch)) do
+        local d = load(id)
+        if not d or holder(d) ~= epoch or (d.s ~= 'c' and d.s ~= 'x') then
+            call('SREM', P .. 'own:' .. epoch, id)
+        elseif d.s == 'c' then
+            requeue(d, true)
+            back = back + 1
+        else
+            waiting = waiting + 1
+            waits = true
+        end
+    end
+    return not waits
+end
+
+for _, epoch in ipairs(call('ZRANGE', P .. 'workers', 0, -1)) do
+    if string.sub(epoch, 1, #child) == child and release(epoch) then
+        let_free[#let_free + 1] = epoch
     end
 end
 settle()
-if waiting == 0 then
+for _, epoch in ipairs(let_free) do
     call('ZREM', P .. 'workers', epoch)
 end
 return { 'ok', back, waiting }

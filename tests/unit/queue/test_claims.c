@@ -55,7 +55,7 @@ static void from_claim_to_history(void **state)
     assert_string_equal(redis_ask("ZCARD ph:{0}:hist"), "1");
     assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "1 1");
     assert_string_equal(redis_ask("SCARD ph:{0}:own:%s",
-                                  world->queue->claims != NULL
+                                  world->queue->claimer != NULL
                                       ? queue_worker_epoch(world->queue).ptr
                                       : ""),
                         "0");

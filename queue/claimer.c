@@ -1,0 +1,213 @@
+#include "queue/claims_core.h"
+
+#include "server/base/codec.h"
+#include "server/base/mem.h"
+#include "server/base/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DRAIN_MS = 10000 }; /* Redis away while stopping: that is all we wait */
+
+/* --- partitions --- */
+
+static struct claims *claims_of(const struct claimer *claimer,
+                                unsigned partition)
+{
+    list_each (at, &claimer->claims) {
+        struct claims *claims = LIST_MEMBER(at, struct claims, link);
+
+        if (claims->partition == partition)
+            return claims;
+    }
+    return NULL;
+}
+
+static void on_partition_changed(void *ctx, unsigned partition, bool up)
+{
+    struct claimer *claimer = ctx;
+    struct claims *claims = claims_of(claimer, partition);
+
+    if (claims == NULL && up && !claimer->is_stopping)
+        claims = claims_open(claimer, partition);
+    if (claims != NULL)
+        claims_change(claims, up);
+}
+
+struct str queue_worker_epoch(const struct queue *queue)
+{
+    if (queue->claimer == NULL)
+        return S("");
+    list_each (at, &queue->claimer->claims) {
+        const struct claims *claims = LIST_MEMBER(at, struct claims, link);
+
+        if (claims->epoch[0] != '\0')
+            return str_of(claims->epoch);
+    }
+    return S("");
+}
+
+/* --- life --- */
+
+static void on_token(void *ctx)
+{
+    claims_ask(ctx);
+}
+
+static void on_drain_timer(void *ctx)
+{
+    struct claimer *claimer = ctx;
+
+    list_each (at, &claimer->claims)
+        claims_plan_turn(LIST_MEMBER(at, struct claims, link));
+    claimer_look(claimer);
+}
+
+static void claimer_close(void *ctx)
+{
+    struct claimer *claimer = ctx;
+
+    list_each_safe (at, &claimer->claims)
+        claims_close(LIST_MEMBER(at, struct claims, link));
+    wake_close(&claimer->wake);
+    timer_clear(claimer->queue->loop, &claimer->drain);
+    free(claimer->untold);
+    loop_free_later(claimer->queue->loop, free, claimer);
+}
+
+static void name_child(struct claimer *claimer)
+{
+    unsigned char random[CHILD_NAME_LEN / 2];
+    struct buf hex;
+
+    secret_random(random, sizeof random);
+    buf_init(&hex, sizeof claimer->name);
+    codec_hex_add(&hex, str_make((const char *)random, sizeof random));
+    memcpy(claimer->name, hex.data, CHILD_NAME_LEN);
+    buf_finish(&hex);
+}
+
+void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
+{
+    struct claimer *claimer = xcalloc(1, sizeof *claimer);
+
+    CHECK(queue->claimer == NULL);
+    queue->claimer = claimer;
+    claimer->queue = queue;
+    claimer->worker = worker;
+    claimer->untold =
+        xcalloc(worker->route_count * LANE_COUNT + 1, sizeof *claimer->untold);
+    name_child(claimer);
+    list_init(&claimer->claims);
+    timer_init(&claimer->drain, on_drain_timer, claimer);
+    claimer->wake =
+        wake_open(queue, worker->routes, worker->route_count, on_token);
+    claimer->part = (struct queue_part){
+        .partition_changed = on_partition_changed,
+        .close = claimer_close,
+        .ctx = claimer,
+    };
+    queue_part_add(queue, &claimer->part);
+}
+
+static bool is_alone(const struct claims *claims)
+{
+    return claims->link.next == claims->link.prev;
+}
+
+/* A partition that had no work left waits for its token instead, so that a
+ * child of many partitions does not ask them all after each mail. */
+void queue_worker_hungry(struct queue *queue)
+{
+    struct claimer *claimer = queue->claimer;
+
+    if (claimer == NULL)
+        return;
+    list_each (at, &claimer->claims) {
+        struct claims *claims = LIST_MEMBER(at, struct claims, link);
+
+        if (claims->left_work || is_alone(claims))
+            claims_ask(claims);
+        else
+            claims_wait_for_work(claims);
+    }
+}
+
+/* --- stopping --- */
+
+static bool have_all_left(const struct claimer *claimer)
+{
+    list_each (at, &claimer->claims)
+        if (!LIST_MEMBER(at, struct claims, link)->has_left)
+            return false;
+    return true;
+}
+
+void claimer_look(struct claimer *claimer)
+{
+    void (*fn)(void *ctx) = claimer->drained;
+
+    if (!claimer->is_stopping || fn == NULL || !have_all_left(claimer))
+        return;
+    claimer->drained = NULL;
+    timer_clear(claimer->queue->loop, &claimer->drain);
+    fn(claimer->drained_ctx);
+}
+
+void queue_worker_stop(struct queue *queue, void (*fn)(void *ctx), void *ctx)
+{
+    struct claimer *claimer = queue->claimer;
+
+    CHECK(claimer != NULL && !claimer->is_stopping);
+    claimer->is_stopping = true;
+    claimer->drained = fn;
+    claimer->drained_ctx = ctx;
+    timer_set(queue->loop, &claimer->drain, DRAIN_MS);
+    list_each (at, &claimer->claims)
+        claims_wait_for_work(LIST_MEMBER(at, struct claims, link)); /* none */
+    wake_rest(claimer->wake);
+    list_each (at, &claimer->claims)
+        claims_ask(LIST_MEMBER(at, struct claims, link)); /* tokens go back */
+}
+
+/* --- release, by the supervisor --- */
+
+struct release {
+    struct queue_call call;
+    unsigned under_way;
+    bool ok;
+    void (*done)(void *ctx, bool ok);
+    void *ctx;
+};
+
+static void on_released(void *ctx, const struct reply *reply,
+                        const struct error *why)
+{
+    struct release *release = ctx;
+
+    (void)why;
+    release->ok = release->ok && str_eq(reply_str(reply_at(reply, 0)), S("ok"));
+    if (--release->under_way > 0)
+        return;
+    release->done(release->ctx, release->ok);
+    queue_call_end(&release->call);
+}
+
+void queue_release(struct queue *queue, struct str epoch,
+                   void (*done)(void *ctx, bool ok), void *ctx)
+{
+    struct release *release = queue_call_new(queue, sizeof *release);
+
+    release->done = done;
+    release->ctx = ctx;
+    release->ok = true;
+    release->under_way = queue->partitions.count;
+    for (unsigned i = 0; i < queue->partitions.count; i++) {
+        struct redis_command command;
+
+        command_init_partition(&command, queue, SCRIPT_RELEASE, i);
+        command_add(&command, str_slice(epoch, 0, CHILD_NAME_LEN));
+        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_released,
+                   release);
+    }
+}

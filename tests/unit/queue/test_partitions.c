@@ -1,0 +1,204 @@
+#include "mail_fixture.h"
+#include "worker_fixture.h"
+
+#include "queue/claims_core.h"
+
+enum { PARTITIONS = 3, NO_HEARTBEAT_MS = 600000 };
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    redis_do("FLUSHALL");
+    redis_do("HSET ph:meta partitions %d", PARTITIONS);
+    fixture.config.worker.lease_ms = NO_HEARTBEAT_MS;
+    world->loop = loop_create();
+    world->queue = queue_open(world->loop, &fixture.config, NULL);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture.config.worker.lease_ms = 10000;
+    return world_teardown(state);
+}
+
+static void store_in(struct world *world, unsigned partition, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct mail mail = {.id = id_new(partition)};
+
+        mail_store(world, &mail);
+    }
+}
+
+static size_t final_in(unsigned partition)
+{
+    return (size_t)strtoul(redis_ask("HGET ph:{%u}:n final", partition), NULL,
+                           10);
+}
+
+static bool are_workers_in_all(void)
+{
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        if (strcmp(redis_ask("ZCARD ph:{%u}:workers", i), "1") != 0)
+            return false;
+    return true;
+}
+
+static void a_child_serves_all_partitions(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 8);
+    until(world->loop, are_workers_in_all());
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        size_t before = worker.count;
+
+        store_in(world, i, 1);
+        until(world->loop, worker.count == before + 1);
+        assert_int_equal(id_partition(&worker.claims[before]->email), i);
+        assert_true(worker_mark(world, &worker, before));
+        worker_report(&worker, before, OUTCOME_SENT, 0);
+        until(world->loop, final_in(i) == 1);
+    }
+}
+
+/* Checked at each claim: turns of several partitions are under way at once. */
+struct bounded {
+    struct worker worker;
+    size_t bound;
+};
+
+static void claimed_within_bounds(void *ctx, struct queue_claim *claim)
+{
+    struct worker *worker = ctx;
+    struct bounded *bounded = CONTAINER_OF(worker, struct bounded, worker);
+
+    worker_claimed(worker, claim);
+    assert_in_range(worker->held, 1, bounded->bound);
+}
+
+static void check_shared_room(struct world *world, size_t room, size_t each)
+{
+    struct bounded bounded = {.bound = room};
+    struct worker *worker = &bounded.worker;
+    size_t done = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        store_in(world, i, each);
+    worker_init(worker, world->queue, room);
+    worker->side.claimed = claimed_within_bounds;
+    queue_worker_start(world->queue, &worker->side);
+    while (done < PARTITIONS * each) {
+        until(world->loop, worker->count > done);
+        while (done < worker->count)
+            worker_report(worker, done++, OUTCOME_BOUNCED, 0);
+        queue_worker_hungry(world->queue);
+    }
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        until(world->loop, final_in(i) == each);
+}
+
+static void partitions_share_the_room(void **state)
+{
+    check_shared_room(*state, 5, 40);
+}
+
+static void room_for_one_serves_all_in_turn(void **state)
+{
+    check_shared_room(*state, 1, 8);
+}
+
+static void a_new_partition_is_noticed(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 8);
+    redis_do("HINCRBY ph:meta partitions 1");
+    until(world->loop, world->queue->partitions.count == PARTITIONS + 1);
+    until(world->loop,
+          strcmp(redis_ask("ZCARD ph:{%d}:workers", PARTITIONS), "1") == 0);
+    store_in(world, PARTITIONS, 1);
+    until(world->loop, worker.count == 1);
+}
+
+static void on_release(void *ctx, bool ok)
+{
+    *(int *)ctx = ok ? 1 : -1;
+}
+
+static void a_dead_childs_claims_go_back_everywhere(void **state)
+{
+    struct world *world = *state;
+    struct queue *child = queue_open(world->loop, &fixture.config, NULL);
+    struct worker dead;
+    struct worker living;
+    char epoch[32];
+    int released = 0;
+
+    worker_start(&dead, child, PARTITIONS);
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        store_in(world, i, 1);
+    until(world->loop, dead.count == PARTITIONS);
+    snprintf(epoch, sizeof epoch, "%.*s", STR_ARG(queue_worker_epoch(child)));
+    queue_close(&child); /* as a crash */
+    worker_start(&living, world->queue, PARTITIONS);
+    queue_release(world->queue, str_of(epoch), on_release, &released);
+    until(world->loop, released == 1);
+    until(world->loop, living.count == PARTITIONS);
+}
+
+static void a_drained_child_leaves_all(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 8);
+    until(world->loop, are_workers_in_all());
+    queue_worker_stop(world->queue, on_drained, &worker);
+    until(world->loop, worker.drained > 0);
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        assert_string_equal(redis_ask("ZCARD ph:{%u}:workers", i), "0");
+    assert_int_equal(worker.drained, 1);
+}
+
+static void an_outage_begins_anew_everywhere(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 8);
+    store_in(world, 1, 1);
+    until(world->loop, worker.count == 1);
+    fixture_stop();
+    until(world->loop, !queue_is_ready(world->queue, NULL));
+    worker_report(&worker, 0, OUTCOME_BOUNCED, 0);
+    fixture_start();
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    until(world->loop, final_in(1) == 1);
+    until(world->loop, are_workers_in_all());
+}
+
+#define PARTITION_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PARTITION_TEST(a_child_serves_all_partitions),
+        PARTITION_TEST(partitions_share_the_room),
+        PARTITION_TEST(room_for_one_serves_all_in_turn),
+        PARTITION_TEST(a_new_partition_is_noticed),
+        PARTITION_TEST(a_dead_childs_claims_go_back_everywhere),
+        PARTITION_TEST(a_drained_child_leaves_all),
+        PARTITION_TEST(an_outage_begins_anew_everywhere),
+    };
+
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
+    return cmocka_run_group_tests(tests, fixture_group_setup,
+                                  fixture_group_teardown);
+}
