@@ -110,6 +110,8 @@ bool delivery_read(const struct reply *fields, unsigned number,
     if (!read_state(field(fields, "s"), delivery))
         return false;
     delivery->generation = (unsigned)number_of(fields, "g");
+    if (delivery->generation == 0)
+        delivery->generation = 1; /* left out */
     delivery->attempts = (unsigned)number_of(fields, "a");
     delivery->ended_ms = number_of(fields, "e");
     if (delivery->state == DELIVERY_DUE)

@@ -4,8 +4,10 @@
 --   s    state: q queued, u due, c claimed, x dotted, h held, k dead; final:
 --        S sent, D sent and delivered, B bounced, F failed, P suppressed,
 --        E expired, U superseded, C canceled
+--   i    what it was born with, "x f l o r", so that an ordinary mail takes
+--        few fields. Those that stand apart hold instead:
 --   l o r    lane, owner, route: its flow
---   g a  generation; attempts that count
+--   g a  generation (without: 1); attempts that count
 --   t w  token of the last claim, "epoch:number"; epoch that holds it now,
 --        when that is not the token's
 --   f x  first due time; end of its life (deadline or maximum age)
@@ -20,7 +22,8 @@
 --   e    when it became final
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
---   left open deliveries; m: mailboxes (numbers are below); sq: last sequence
+--   left open deliveries; m: mailboxes (numbers are below); sq: last sequence;
+--        without: 1 each
 --   b bj chunks of big values, and how many of them are the job's
 
 -- Set by each script before it ends a delivery.
@@ -47,6 +50,16 @@ local function load(id)
         d[fields[i]] = fields[i + 1]
     end
     d.n = tonumber(string.sub(id, 38))
+    if d.i then
+        local x, f, l, o, r = string.match(d.i,
+            '^(%d+) (%d+) (%d+) (%S+) (.*)$')
+        d.x, d.f, d.l = d.x or x, d.f or f, d.l or l
+        d.o, d.r = d.o or o, d.r or r
+    end
+    if d.n == 0 and not d.m then
+        d.m, d.left, d.sq = '1', '1', d.sq or '1'
+    end
+    d.g = d.g or '1'
     d.a = tonumber(d.a) or 0
     d.x = tonumber(d.x) or 0
     d.t = d.t or ''
@@ -89,10 +102,14 @@ local function attempt_fields(d, fields)
     return text .. fields
 end
 
--- The only delivery of an email that ends now needs no counter any more.
+-- The only delivery of an email counts for itself; when it ends now, it needs
+-- no counter any more.
 local function next_sequence(d, is_last)
-    if is_last then
+    if d.m == '1' then
         d.sq = d.sq + 1
+        if not is_last then
+            call('HSET', d.key, 'sq', int(d.sq))
+        end
         return d.sq
     end
     return call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
@@ -139,7 +156,7 @@ local function outcome_stored(email, n)
     if not v[1] then
         return nil -- the mailbox came before: no delivery
     end
-    return outcome_text(n, v[1], v[2], v[3] or 0, v[4] or now,
+    return outcome_text(n, v[1], v[2] or 1, v[3] or 0, v[4] or now,
         join_pieces(v, 5)), v[11]
 end
 

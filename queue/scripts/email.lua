@@ -6,8 +6,9 @@
 local email = ARGV[1]
 local kept = call('MGET', P .. 'c:' .. email, P .. 'h:' .. email)
 local deliveries = {}
-local mailboxes = call('HGET', P .. 'd:' .. email .. ':0', 'm')
-for n = 0, (tonumber(mailboxes) or 0) - 1 do
+local first = call('HMGET', P .. 'd:' .. email .. ':0', 's', 'm')
+local mailboxes = first[1] and (first[2] or 1) or 0
+for n = 0, mailboxes - 1 do
     local fields = call('HGETALL', P .. 'd:' .. email .. ':' .. n)
     if #fields > 0 then
         table.insert(deliveries, n)

@@ -51,8 +51,8 @@ end
 for i = FIRST, #ARGV, 2 do
     local number, route = ARGV[i], ARGV[i + 1]
     local id = email .. ':' .. number
-    local args = { 's', is_scheduled and 'u' or 'q', 'l', lane, 'o', owner,
-        'r', route, 'g', '1', 'f', due_text, 'x', ends }
+    local args = { 's', is_scheduled and 'u' or 'q', 'i', ends .. ' ' ..
+        due_text .. ' ' .. lane .. ' ' .. owner .. ' ' .. route }
     local function add(name, value)
         args[#args + 1] = name
         args[#args + 1] = value
@@ -64,14 +64,14 @@ for i = FIRST, #ARGV, 2 do
     if ARGV[7] ~= 'r' then
         add('k', ARGV[7])
     end
-    if number == '0' then
+    if number == '0' and ARGV[14] ~= '1' then
         add('left', count_text)
         add('m', ARGV[14])
         add('sq', '1')
-        if chunks > 0 then
-            add('b', chunks)
-            add('bj', ARGV[13])
-        end
+    end
+    if number == '0' and chunks > 0 then
+        add('b', chunks)
+        add('bj', ARGV[13])
     end
     if is_scheduled then
         add('du', due_text)

@@ -16,8 +16,8 @@ if has_lease and expiry < now + lease / 2 then
 end
 for i = 3, #ARGV, 2 do
     local key = P .. 'd:' .. ARGV[i]
-    local d = has_lease and call('HMGET', key, 's', 't', 'x') or {}
-    local ends = tonumber(d[3]) or 0
+    local d = has_lease and call('HMGET', key, 's', 't', 'i', 'x') or {}
+    local ends = tonumber(d[4] or string.match(d[3] or '0', '^%d+'))
     local may_go = (d[1] == 'c' or d[1] == 'x') and d[2] == ARGV[i + 1] and
         (ends == 0 or ends > now)
     if may_go and d[1] == 'c' then

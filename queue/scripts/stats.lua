@@ -11,7 +11,8 @@ local lanes = {}
 
 -- nil: canceled, the entry is a leftover.
 local function due_first(id)
-    return id and tonumber(call('HGET', P .. 'd:' .. id, 'f'))
+    local d = id and call('HMGET', P .. 'd:' .. id, 'f', 'i') or {}
+    return tonumber(d[1] or string.match(d[2] or '', '^%d+ (%d+)'))
 end
 
 for lane = 0, 3 do
