@@ -56,8 +56,9 @@ struct queue {
     struct tasks *tasks;
     struct rates *rates;
     struct key_uses *key_uses;
-    struct list calls;   /* callers who wait: struct queue_call */
-    size_t upload_bytes; /* big values on their way to Redis */
+    struct list calls;        /* callers who wait: struct queue_call */
+    struct list mail_batches; /* mail.c */
+    size_t upload_bytes;      /* big values on their way to Redis */
 };
 
 /* A caller who waits for an answer. The struct that begins with it lives in

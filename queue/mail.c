@@ -8,6 +8,8 @@ enum {
     RECORD_MAX = 128 << 20,
     RECIPIENTS_MAX = 500,
     ATTACHMENTS_MAX = 1000,
+    BATCH_MAX = 64,              /* mails; others wait while they are stored */
+    BATCH_BYTES_MAX = 256 << 10, /* but for the last one's */
 };
 
 /* --- enqueue --- */
@@ -22,9 +24,9 @@ struct enqueue {
     size_t part_count;
     size_t chunks;
     size_t job_chunks;
-    struct redis_command script; /* without the record's end */
-    bool script_is_ours;         /* not yet sent */
+    struct redis_command args; /* of the script, without the record's end */
     bool is_scheduled;
+    struct list link; /* of its batch */
     queue_answer_fn done;
     void *ctx;
     struct queue_answer answer;
@@ -34,9 +36,9 @@ static void enqueue_finish(struct queue_call *call)
 {
     struct enqueue *enqueue = (struct enqueue *)call;
 
+    list_remove(&enqueue->link);
     buf_finish(&enqueue->record);
-    if (enqueue->script_is_ours)
-        command_finish(&enqueue->script);
+    command_finish(&enqueue->args);
 }
 
 static void enqueue_answer(void *ctx)
@@ -63,11 +65,9 @@ static void read_answer(const struct reply *reply, const struct error *why,
     }
 }
 
-static void on_enqueued(void *ctx, const struct reply *reply,
+static void on_enqueued(struct enqueue *enqueue, const struct reply *reply,
                         const struct error *why)
 {
-    struct enqueue *enqueue = ctx;
-
     FAULT_POINT("enqueue.done");
     read_answer(reply, why, &enqueue->answer);
     if (enqueue->answer.status == QUEUE_OK)
@@ -77,13 +77,98 @@ static void on_enqueued(void *ctx, const struct reply *reply,
     enqueue_answer(enqueue);
 }
 
-static void send_script(struct enqueue *enqueue)
+/* The mails of one turn of the loop are stored by one call a partition, since a
+ * call of its own costs Redis a third of what a mail does. The answers have
+ * their order. */
+struct mail_batch {
+    struct queue_call call;
+    struct list link; /* of queue.mail_batches, until it is sent */
+    struct list mails;
+    size_t count;
+    unsigned partition;
+    struct redis_command script;
+    bool script_is_ours; /* not yet sent */
+};
+
+static void batch_finish(struct queue_call *call)
 {
+    struct mail_batch *batch = (struct mail_batch *)call;
+
+    list_remove(&batch->link);
+    while (!list_is_empty(&batch->mails))
+        list_remove(batch->mails.next);
+    if (batch->script_is_ours)
+        command_finish(&batch->script);
+}
+
+/* An answer may close the queue, and with it the batch and what waits. */
+static void on_stored(void *ctx, const struct reply *reply,
+                      const struct error *why)
+{
+    struct mail_batch *batch = ctx;
+    bool is_list = reply_type(reply) == REPLY_LIST;
+    struct enqueue *enqueue;
+    struct list mails;
+    size_t i = 0;
+
+    list_init(&mails);
+    while ((enqueue = LIST_FIRST(&batch->mails, struct enqueue, link)) !=
+           NULL) {
+        list_remove(&enqueue->link);
+        list_add_last(&mails, &enqueue->link);
+    }
+    queue_call_end(&batch->call);
+    while ((enqueue = LIST_FIRST(&mails, struct enqueue, link)) != NULL) {
+        list_remove(&enqueue->link);
+        on_enqueued(enqueue, is_list ? reply_at(reply, i++) : reply, why);
+    }
+}
+
+static void batch_send(void *ctx)
+{
+    struct mail_batch *batch = ctx;
+    struct queue *queue = batch->call.queue;
+
+    list_remove(&batch->link);
+    task_cancel(&batch->call.later);
+    batch->script_is_ours = false;
+    COMMAND_SENT_POINT(&batch->script, "enqueue.sent");
+    redis_send(queue->main, &batch->script, REDIS_BUDGET_MS, on_stored, batch);
+}
+
+static struct mail_batch *batch_new(struct queue *queue, unsigned partition)
+{
+    struct mail_batch *batch = queue_call_new(queue, sizeof *batch);
+
+    batch->call.finish = batch_finish;
+    batch->partition = partition;
+    batch->script_is_ours = true;
+    list_init(&batch->mails);
+    list_add_last(&queue->mail_batches, &batch->link);
+    command_init_partition(&batch->script, queue, SCRIPT_ENQUEUE, partition);
+    queue_call_later(&batch->call, batch_send);
+    return batch;
+}
+
+static struct mail_batch *batch_of(struct queue *queue, unsigned partition)
+{
+    list_each (at, &queue->mail_batches)
+        if (LIST_MEMBER(at, struct mail_batch, link)->partition == partition)
+            return LIST_MEMBER(at, struct mail_batch, link);
+    return batch_new(queue, partition);
+}
+
+static void store(struct enqueue *enqueue)
+{
+    struct mail_batch *batch =
+        batch_of(enqueue->call.queue, id_partition(&enqueue->email));
+
     FAULT_POINT("enqueue.begun");
-    enqueue->script_is_ours = false;
-    COMMAND_SENT_POINT(&enqueue->script, "enqueue.sent");
-    redis_send(enqueue->call.queue->main, &enqueue->script, REDIS_BUDGET_MS,
-               on_enqueued, enqueue);
+    command_add_args(&batch->script, &enqueue->args);
+    list_add_last(&batch->mails, &enqueue->link);
+    if (++batch->count == BATCH_MAX ||
+        batch->script.args.len >= BATCH_BYTES_MAX)
+        batch_send(batch);
 }
 
 static void on_uploaded(void *ctx, enum queue_status status,
@@ -93,7 +178,7 @@ static void on_uploaded(void *ctx, enum queue_status status,
 
     if (status == QUEUE_OK) {
         FAULT_POINT("chunks.done");
-        send_script(enqueue);
+        store(enqueue);
         return;
     }
     enqueue->answer.status = status;
@@ -113,31 +198,29 @@ const char *on_unknown_letter(enum on_unknown on_unknown)
     return letters[on_unknown];
 }
 
-static void build_script(struct enqueue *enqueue, const struct queue_mail *mail)
+static void build_args(struct enqueue *enqueue, const struct queue_mail *mail)
 {
     const struct summary *summary = mail->summary;
-    struct redis_command *script = &enqueue->script;
+    struct redis_command *args = &enqueue->args;
 
-    command_init_partition(script, enqueue->call.queue, SCRIPT_ENQUEUE,
-                           id_partition(&summary->email));
-    enqueue->script_is_ours = true;
-    command_add(script, summary->owner);
-    command_add(script, id_str(&summary->email));
-    command_add_int(script, mail_class_lane(summary->mail_class));
-    command_add_int(script, mail->due_ms);
-    command_add_int(script, mail->max_age_ms);
-    command_add_int(script, summary->expires_ms);
-    command_add_cstr(script, on_unknown_letter(mail->on_unknown));
-    idempotency_add(script, &mail->idempotency);
-    command_add(script, mail->answer);
-    command_add(script,
+    command_add(args, summary->owner);
+    command_add(args, id_str(&summary->email));
+    command_add_int(args, mail_class_lane(summary->mail_class));
+    command_add_int(args, mail->due_ms);
+    command_add_int(args, mail->max_age_ms);
+    command_add_int(args, summary->expires_ms);
+    command_add_cstr(args, on_unknown_letter(mail->on_unknown));
+    idempotency_add(args, &mail->idempotency);
+    command_add(args, mail->answer);
+    command_add(args,
                 str_slice(buf_str(&enqueue->record), 0, enqueue->inline_len));
-    command_add_int(script, (int64_t)enqueue->chunks);
-    command_add_int(script, (int64_t)enqueue->job_chunks);
-    command_add_int(script, (int64_t)summary_recipient_count(summary));
+    command_add_int(args, (int64_t)enqueue->chunks);
+    command_add_int(args, (int64_t)enqueue->job_chunks);
+    command_add_int(args, (int64_t)summary_recipient_count(summary));
+    command_add_int(args, (int64_t)mail->recipient_count);
     for (size_t i = 0; i < mail->recipient_count; i++) {
-        command_add_int(script, mail->recipients[i].number);
-        command_add(script, mail->recipients[i].route);
+        command_add_int(args, mail->recipients[i].number);
+        command_add(args, mail->recipients[i].route);
     }
 }
 
@@ -198,6 +281,8 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     enqueue->is_scheduled = mail->due_ms > clock_wall_ms();
     enqueue->done = done;
     enqueue->ctx = ctx;
+    list_init(&enqueue->link);
+    command_init_args(&enqueue->args);
     buf_init(&enqueue->record, RECORD_MAX);
     enqueue->answer.status = may_enqueue(queue, mail, &enqueue->answer.why);
     if (enqueue->answer.status != QUEUE_OK) {
@@ -209,9 +294,9 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
                  queue->keyring, &enqueue->record);
     CHECK(!enqueue->record.full);
     split(enqueue, mail);
-    build_script(enqueue, mail);
+    build_args(enqueue, mail);
     if (enqueue->chunks == 0)
-        send_script(enqueue);
+        store(enqueue);
     else
         chunks_put(queue, id_partition(&enqueue->email), &enqueue->email,
                    enqueue->parts, enqueue->part_count, on_uploaded, enqueue);

@@ -59,6 +59,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
     queue->keyring = keyring;
     list_init(&queue->parts);
     list_init(&queue->calls);
+    list_init(&queue->mail_batches);
     health_open(queue);
     levels_open(queue);
     partitions_open(queue);

@@ -34,6 +34,18 @@ void command_init_script(struct redis_command *command, enum script script,
     command_add(command, partition_prefix);
 }
 
+void command_init_args(struct redis_command *args)
+{
+    command_begin(args);
+}
+
+void command_add_args(struct redis_command *command,
+                      const struct redis_command *args)
+{
+    buf_add(&command->args, str_from(buf_str(&args->args), HEAD_SIZE));
+    command->count += args->count;
+}
+
 void command_add(struct redis_command *command, struct str arg)
 {
     char room[DECIMAL_SIZE];

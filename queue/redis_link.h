@@ -69,6 +69,10 @@ void command_add_cstr(struct redis_command *command, const char *arg);
 void command_add_int(struct redis_command *command, int64_t arg);
 void command_addf(struct redis_command *command, const char *format, ...)
     PRINTF_LIKE(2, 3);
+/* Arguments alone, for command_add_args into a command of several. */
+void command_init_args(struct redis_command *args);
+void command_add_args(struct redis_command *command,
+                      const struct redis_command *args);
 void command_finish(struct redis_command *command); /* one never sent */
 /* Names its sent_point. */
 #ifdef FAULT_POINTS

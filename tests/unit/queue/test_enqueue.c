@@ -13,8 +13,8 @@ static void stores_all_in_one_step(void **state)
     const char *id = mail.id.text;
 
     mail_store(world, &mail);
-    assert_string_equal(
-        redis_ask("HMGET ph:{0}:d:%s:0 s left m sq l", id), "q 3 3 1 nil");
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s:0 s left m sq l", id),
+                        "q 3 3 1 nil");
     assert_non_null(
         strstr(redis_ask("HGET ph:{0}:d:%s:0 i", id), " 2 default main"));
     assert_string_equal(redis_ask("HMGET ph:{0}:d:%s:2 s left m", id),
@@ -189,6 +189,71 @@ static void a_race_makes_one_mail(void **state)
     queue_close(&other);
 }
 
+/* --- the mails of one turn of the loop --- */
+
+static void one_call_stores_all(void **state)
+{
+    struct world *world = *state;
+    struct mail mails[] = {
+        {.key = "k1"},
+        {.key = "k1", .fingerprint = "other"},
+        {.owner = "moving"},
+        {.recipients = 3},
+    };
+    enum queue_status statuses[] = {QUEUE_OK, QUEUE_CONFLICT, QUEUE_FROZEN,
+                                    QUEUE_OK};
+    struct answered answered[COUNT_OF(mails)] = {{0}};
+
+    redis_do("HSET ph:{0}:o:moving frozen 1");
+    redis_do("CONFIG RESETSTAT");
+    for (size_t i = 0; i < COUNT_OF(mails); i++)
+        mail_send(world->queue, &mails[i], &answered[i]);
+    until(world->loop, answered[3].count > 0);
+    for (size_t i = 0; i < COUNT_OF(mails); i++) {
+        assert_int_equal(answered[i].count, 1);
+        assert_int_equal(answered[i].status, statuses[i]);
+    }
+    assert_non_null(
+        strstr(redis_ask("INFO commandstats"), "cmdstat_evalsha:calls=1,"));
+    assert_string_equal(redis_ask("HGET ph:{0}:n accepted"), "4");
+    assert_string_equal(redis_ask("LLEN ph:{0}:q:0:default:main"), "4");
+}
+
+/* More than a call may hold: they go in several, each mail once. */
+static void a_call_is_bounded(void **state)
+{
+    enum { MAILS = 100 };
+    struct world *world = *state;
+    struct mail mails[MAILS];
+    struct answered answered[MAILS] = {{0}};
+
+    redis_do("CONFIG RESETSTAT");
+    for (size_t i = 0; i < MAILS; i++) {
+        mails[i] = (struct mail){.recipients = 1};
+        mail_send(world->queue, &mails[i], &answered[i]);
+    }
+    until(world->loop, answered[MAILS - 1].count > 0);
+    for (size_t i = 0; i < MAILS; i++)
+        assert_int_equal(answered[i].status, QUEUE_OK);
+    assert_non_null(
+        strstr(redis_ask("INFO commandstats"), "cmdstat_evalsha:calls=2,"));
+    assert_string_equal(redis_ask("HGET ph:{0}:n accepted"), "100");
+}
+
+static void closing_forgets_what_waits(void **state)
+{
+    struct world *world = *state;
+    struct mail mails[2] = {{.key = "k1"}, {.key = "k2"}};
+    struct answered answered[2] = {{0}};
+
+    mail_send(world->queue, &mails[0], &answered[0]);
+    loop_turn(world->loop, 0); /* on its way */
+    mail_send(world->queue, &mails[1], &answered[1]);
+    queue_close(&world->queue);
+    loop_turn(world->loop, 20);
+    assert_int_equal(answered[0].count + answered[1].count, 0);
+}
+
 /* --- big values --- */
 
 static void big_values_travel_in_chunks(void **state)
@@ -219,7 +284,7 @@ static void on_raw(void *ctx, const struct reply *reply,
     (void)why;
     answered->count++;
     snprintf(answered->answer, sizeof answered->answer, "%.*s",
-             STR_ARG(reply_str(reply_at(reply, 0))));
+             STR_ARG(reply_str(reply_at(reply_at(reply, 0), 0))));
 }
 
 static void missing_chunks_store_nothing(void **state)
@@ -237,6 +302,7 @@ static void missing_chunks_store_nothing(void **state)
                                        "1 - 2\n{}{}",
                                        "2",
                                        "0",
+                                       "1",
                                        "1",
                                        "0",
                                        "main"};
@@ -386,6 +452,9 @@ int main(void)
         WORLD_TEST(another_request_is_a_conflict),
         WORLD_TEST(keys_belong_to_their_owner),
         WORLD_TEST(a_race_makes_one_mail),
+        WORLD_TEST(one_call_stores_all),
+        WORLD_TEST(a_call_is_bounded),
+        WORLD_TEST(closing_forgets_what_waits),
         WORLD_TEST(big_values_travel_in_chunks),
         WORLD_TEST(missing_chunks_store_nothing),
         WORLD_TEST(a_frozen_owner_stores_nothing),
