@@ -149,7 +149,8 @@ static void on_fanned_out(void *ctx, const struct reply *reply,
 
     if (!is_wanted(tasks))
         return;
-    FAULT_POINT("fanout.done");
+    if (owner.len > 0)
+        FAULT_POINT("fanout.done");
     tasks->fanning = false;
     tasks->news = false;
     if (is_answer(reply, why)) {
@@ -248,8 +249,10 @@ static void take_turn(struct tasks *tasks, const struct reply *reply)
     int64_t due_ms = reply_int(reply_at(reply, NEXT_DUE_MS));
     size_t claims = reply_count(reply) - CLAIMS;
 
+    if (claims > 0)
+        FAULT_POINT("task_claim.done");
     if (list_is_empty(&tasks->told))
-        FAULT_POINT("task_turn.done");
+        FAULT_POINT("task_heartbeat.done");
     else
         FAULT_POINT("ack.done");
     drop_list(&tasks->told);
@@ -332,7 +335,6 @@ static void take_a_turn(struct tasks *tasks, bool leave)
     size_t results = count_up_to(&tasks->reported, REPORTS_A_TURN);
 
     tasks->turning = true;
-    tasks->beat_due = false;
     tasks->left = leave;
     tasks->wanted = room(tasks);
     command_init_partition(&command, tasks->queue, SCRIPT_TASK_TURN, PARTITION);
@@ -341,10 +343,13 @@ static void take_a_turn(struct tasks *tasks, bool leave)
     command_add_int(&command, leave ? -1 : (int64_t)tasks->wanted);
     command_add_int(&command, (int64_t)results);
     CHECK(add_results(tasks, &command) == results);
-    if (results == 0)
-        COMMAND_SENT_POINT(&command, "task_turn.sent");
-    else
+    if (results > 0)
         COMMAND_SENT_POINT(&command, "ack.sent");
+    else if (tasks->beat_due)
+        COMMAND_SENT_POINT(&command, "task_heartbeat.sent");
+    else
+        COMMAND_SENT_POINT(&command, "task_claim.sent");
+    tasks->beat_due = false;
     send(tasks, &command, on_turn);
 }
 

@@ -193,30 +193,40 @@ enum {
     TURN_COUNTS,
 };
 
-/* Results that a retry is planned by have points of their own. */
-static char kind_of_results(const struct claims *claims)
+/* What a turn is for, by the first of its results: a retry has crash points of
+ * its own. */
+static bool is_report(const struct claims *claims, bool *is_retry)
 {
     const struct result *first = LIST_FIRST(&claims->sent, struct result, link);
 
-    return first == NULL ? '\0' : first->kind;
+    *is_retry = first != NULL && first->kind == 'o';
+    return first != NULL;
 }
 
 static void name_sent_point(const struct claims *claims,
                             struct redis_command *command)
 {
-    if (kind_of_results(claims) == '\0')
-        COMMAND_SENT_POINT(command, "turn.sent");
-    else if (kind_of_results(claims) == 'o')
+    bool is_retry;
+
+    if (!is_report(claims, &is_retry) && claims->heartbeat_is_due)
+        COMMAND_SENT_POINT(command, "heartbeat.sent");
+    else if (!is_report(claims, &is_retry))
+        COMMAND_SENT_POINT(command, "claim.sent");
+    else if (is_retry)
         COMMAND_SENT_POINT(command, "retry.sent");
     else
         COMMAND_SENT_POINT(command, "result.sent");
 }
 
-static void pass_done(const struct claims *claims)
+static void pass_done(const struct claims *claims, size_t claimed)
 {
-    if (kind_of_results(claims) == '\0')
-        FAULT_POINT("turn.done");
-    else if (kind_of_results(claims) == 'o')
+    bool is_retry;
+
+    if (claimed > 0)
+        FAULT_POINT("claim.done");
+    if (!is_report(claims, &is_retry))
+        FAULT_POINT("heartbeat.done");
+    else if (is_retry)
         FAULT_POINT("retry.done");
     else
         FAULT_POINT("result.done");
@@ -243,7 +253,7 @@ static void take_turn(struct claims *claims, const struct reply *reply)
     const struct reply *entries = reply_at(reply, TURN_CLAIMS);
     int64_t refused = reply_int(reply_at(reply, TURN_REFUSED));
 
-    pass_done(claims);
+    pass_done(claims, reply_count(entries));
     drop_sent_results(claims);
     claims->left_work = may_have_left_work(claims, reply_count(entries));
     if (refused > 0)
@@ -316,10 +326,10 @@ static void send_turn(struct claims *claims)
     claims->ask = claims->ask && claims_must_wait(claims);
     add_unused_tokens(claims, &command);
     add_wants(claims, &command);
+    name_sent_point(claims, &command);
     claims->next_token += RESULTS_MAX;
     claims->turn_is_under_way = true;
     claims->heartbeat_is_due = false;
-    name_sent_point(claims, &command);
     redis_send(claims->queue->main, &command, claims_budget_ms(claims), on_turn,
                claims);
 }
