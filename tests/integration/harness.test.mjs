@@ -103,7 +103,7 @@ test('the receiver takes what is signed right, and nothing else', async () => {
 // One mail's three books: copies, and ends as [webhook-id, type, more].
 function books({ copies = [''], ends = [['w1', 'email.sent']], ...more }) {
     const ledger = new Ledger({}, [{ mails: copies.map((tail) => ({
-        to: ['a@inbox.test'], messageId: '<1>',
+        to: ['a@inbox.test'], messageId: '<1>', at: 1,
         raw: Buffer.from(`This is mail 0 of x.${tail}`) })) }]);
     ledger.name = 'x';
     ledger.receivers.default = { refused: [], events: ends.map(
@@ -135,8 +135,10 @@ test('the ledger finds what it is there to find', () => {
         [['changed'], { messageId: '<2>' }],
         [['unflagged'], { ends: [['w1', 'email.bounced']] }],
         [['doubled'], { ends: [['w1', 'email.sent'], ['w2', 'email.sent']] }],
-        [['unflagged', 'resent'], { canceled: true,
-                                    ends: [['w1', 'email.canceled']] }],
+        [['unflagged'], { canceledAt: 2, ends: [['w1', 'email.canceled']] }],
+        [['resent'], { canceledAt: 0,
+                       ends: [['w1', 'email.canceled', flag]] }],
+        [['resent'], { canceledAt: 2 }],
         [['gaps'], { ends: [['w1', 'email.sent', { sequence: 2 }]] }],
         [['lost', 'unended', 'strangers'], {
             copies: [], ends: [['w1', 'email.sent', { email_id: 'e2' }]] }],

@@ -28,7 +28,7 @@
 //               was answered
 //   unended     no terminal event came
 //   doubled     terminal events with more than one webhook-id
-//   resent      a canceled one that was taken, or did not end as canceled
+//   resent      a canceled one that was taken later, or ended otherwise
 //   gaps        an event is missing between the first and the last sequence
 //   strangers   mails or events of no mail that was answered
 // and { mails, recipients, taken, told, ends: { 'email.sent': 10, … } }.
@@ -58,7 +58,7 @@ export async function openLedger({ service, sinks, owners = ['default'],
 let ledgers = 0;
 
 export class Ledger {
-    mails = []; // { n, owner, id, to: [], messageId, body, canceled }
+    mails = []; // { n, owner, id, to: [], messageId, body, canceledAt }
     receivers = {}; // by owner
     // How many answers of each status there were ('none': no answer; 'refused':
     // nobody listened), and how many ms the slowest took.
@@ -150,7 +150,8 @@ export class Ledger {
         try {
             answer = await this.service.call('POST', target, mail.body, {
                 key: this.keys[mail.owner],
-                headers: { 'idempotency-key': `${this.name}-${mail.n}` },
+                headers: mail.keyless
+                    ? {} : { 'idempotency-key': `${this.name}-${mail.n}` },
                 signal: AbortSignal.timeout(ANSWER_MS),
             });
         } catch (error) {
@@ -166,17 +167,19 @@ export class Ledger {
         return answer;
     }
 
-    // Cancels a mail that was answered; true if that was granted. mail.canceled
-    // then holds it against what came of it.
+    // Cancels a mail that was answered; true if that was granted: from then
+    // on (mail.canceledAt) it must not be sent. Asks again without a key:
+    // a mail that an unheard request has canceled says so.
     async cancel(mail, { patience = PATIENCE_MS } = {}) {
-        const answer = await this.post(
-            `/v1/emails/${mail.id}/cancel`,
-            { n: `cancel-${mail.n}`, owner: mail.owner }, patience);
+        const answer = await this.post(`/v1/emails/${mail.id}/cancel`,
+                                       { n: mail.n, owner: mail.owner,
+                                         keyless: true }, patience);
         if (answer.status !== 200 && answer.status !== 409)
             throw new Error(`cancel ${mail.n}: ${answer.status} ` +
                             answer.text);
-        mail.canceled = answer.status === 200;
-        return mail.canceled;
+        if (answer.status === 200 || /it is canceled/.test(answer.text))
+            mail.canceledAt = Date.now();
+        return mail.canceledAt !== undefined;
     }
 
     // All mails are final, and all that is to be told was told: nothing more
@@ -221,14 +224,13 @@ export class Ledger {
         return ends;
     }
 
-    // address -> copies, as { messageId, raw }.
+    // address -> copies, as { messageId, raw, at }.
     taken() {
         const taken = new Map();
         for (const sink of this.sinks)
-            for (const { to, messageId, raw } of sink.taken ?? sink.mails)
+            for (const { to, messageId, raw, at } of sink.taken ?? sink.mails)
                 for (const address of to)
-                    put(taken, address, []).push({
-                        messageId, raw: raw.toString('latin1') });
+                    put(taken, address, []).push({ messageId, raw, at });
         return taken;
     }
 
@@ -243,23 +245,31 @@ export class Ledger {
         return sequences;
     }
 
-    account() {
+    // Of all mails, or of some of them.
+    account(mails = this.mails) {
         const account = new Account();
         const taken = this.taken();
         const ends = this.ends();
         const sequences = this.sequences();
-        for (const mail of this.mails) {
+        for (const mail of mails) {
             account.mails++;
-            for (const to of mail.to) {
-                const where = `${mail.id} ${to}`;
-                account.settle(mail, to, taken.get(to) ?? [],
-                               [...(ends.get(where)?.values() ?? [])],
-                               this.markOf(mail.n));
-                taken.delete(to);
-                ends.delete(where);
-            }
+            for (const to of mail.to)
+                account.settle(
+                    mail, to, taken.get(to) ?? [],
+                    [...(ends.get(`${mail.id} ${to}`)?.values() ?? [])],
+                    this.markOf(mail.n));
             account.findGaps(mail, sequences.get(mail.id) ?? new Set());
         }
+        this.findStrangers(account, taken, ends);
+        return account;
+    }
+
+    findStrangers(account, taken, ends) {
+        for (const mail of this.mails)
+            for (const to of mail.to) {
+                taken.delete(to);
+                ends.delete(`${mail.id} ${to}`);
+            }
         for (const to of taken.keys())
             account.strangers.push({ to, why: 'was taken' });
         for (const where of ends.keys())
@@ -267,7 +277,6 @@ export class Ledger {
         for (const { refused } of Object.values(this.receivers))
             for (const { error } of refused)
                 account.strangers.push({ why: `bad webhook: ${error}` });
-        return account;
     }
 }
 
@@ -301,6 +310,8 @@ class Account {
         const types = ends.map(({ type }) => type).join(' ');
         const flagged = ends.some(({ data }) =>
             data.possible_duplicate === true);
+        // on_unknown: 'fail' says that it may have been delivered, once.
+        const unknown = end?.data.failed?.reason === 'unknown_outcome';
 
         this.recipients++;
         this.taken += copies.length;
@@ -317,18 +328,35 @@ class Account {
             note(this.doubled, types);
         if (!flagged && copies.length > 1)
             note(this.unflagged, `${copies.length} copies, ${types}`);
-        if (!flagged && copies.length > 0 && end && end.type !== 'email.sent')
+        if (!flagged && !unknown && copies.length > 0 && end &&
+            end.type !== 'email.sent')
             note(this.unflagged, `taken, but ${types}`);
-        if (mail.canceled && (copies.length > 0 ||
-                              (end && end.type !== 'email.canceled')))
-            note(this.resent, `${copies.length} copies, ${types}`);
+        this.compare(note, mail, copies, mark);
+        this.holdCancel(note, mail, copies, end);
+    }
+
+    // Copies are the same bytes, and those of the mail that was answered.
+    compare(note, mail, copies, mark) {
+        const text = (copy) => copy.raw.toString('latin1');
         for (const copy of copies)
-            if (copy.raw !== copies[0].raw)
+            if (text(copy) !== text(copies[0]))
                 note(this.changed, 'other bytes');
             else if (copy.messageId !== mail.messageId)
                 note(this.changed, `Message-ID ${copy.messageId}`);
-            else if (!copy.raw.includes(mark) && mail.body.text?.includes(mark))
+            else if (!text(copy).includes(mark) &&
+                     mail.body.text?.includes(mark))
                 note(this.changed, 'not the text of this mail');
+    }
+
+    // A cancel that was granted stops what was not marked; of several
+    // recipients that may be some.
+    holdCancel(note, mail, copies, end) {
+        if (mail.canceledAt === undefined || mail.to.length > 1)
+            return;
+        if (copies.some(({ at }) => at > mail.canceledAt))
+            note(this.resent, 'taken after its cancel');
+        else if (end && end.type !== 'email.canceled')
+            note(this.resent, `canceled, but ${end.type}`);
     }
 
     findGaps({ n, id }, sequences) {

@@ -35,6 +35,7 @@ class Moody {
     taken = []; // { to, raw, messageId, told: the 250 went out }
     refusals = new Map(); // address -> 5xx replies to it
     sockets = new Set();
+    onRcpt = () => null; // (address): the mood of this RCPT, whatever chance
 
     constructor(chance, name) {
         this.chance = chance;
@@ -154,7 +155,7 @@ class Session {
     rcpt(address) {
         if (this.to === null)
             return this.say(NO_MAIL);
-        const mood = this.sink.mood('rcpt');
+        const mood = this.sink.onRcpt(address) ?? this.sink.mood('rcpt');
         if (mood === 'close')
             return this.socket.destroy();
         if (mood === 'soft')
