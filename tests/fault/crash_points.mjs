@@ -1,0 +1,303 @@
+// crash_points.mjs [--kills N] [--lanes N] [POINT]... - dies at every step of
+// a mail's life, again and again, and accounts for each mail.
+//
+//   POSTHASTE_BIN=build/debug/posthaste node tests/fault/crash_points.mjs
+//
+// The points are those that the binary has (posthaste version --fault-points;
+// server/base/fault.h says how they work). For each of them its role is
+// started with POSTHASTE_FAULT_POINT and dies there 2 x N times (3):
+//
+//   alone   N deaths with one mail in the system at a time. What comes twice
+//           then has but one explanation: its process died between the final
+//           dot and the record of its outcome (WINDOW). Every other mail is
+//           canceled at the moment of the death.
+//   crowd   N deaths at 100 mails a second over sessions side by side: large
+//           ones, deferred ones, canceled ones, several recipients,
+//           on_unknown fail. Whoever dies takes others along that may be in
+//           the window, so a duplicate must be announced, if a worker died,
+//           and must not be, if another role did.
+//
+// Real redis-server (appendfsync always), api, worker and hooks with two
+// children each, an upstream that takes a mail as soon as it reads its dot, a
+// receiver; lanes of them side by side. The account is that of
+// lib/ledger.mjs. A point that fires less often than it was asked for fails:
+// the step was not reached.
+import assert from 'node:assert/strict';
+import { parseArgs } from 'node:util';
+import { after, test } from 'node:test';
+import { startMoody } from '../integration/harness/moody.mjs';
+import { startRedis } from '../integration/harness/redis.mjs';
+import { Final, must, until } from '../integration/harness/scope.mjs';
+import { BIN, startService } from '../integration/harness/service.mjs';
+import { TERMINAL, faultsOf, openLedger } from './lib/ledger.mjs';
+
+// Who passes a point, by the first word of its name.
+const ROLES = {
+    api: ['api', 'cancel', 'chunks', 'enqueue', 'http'],
+    worker: ['claim', 'heartbeat', 'mark', 'register', 'result', 'retry',
+             'smtp', 'worker'],
+    hooks: ['ack', 'fanout', 'project', 'task_claim', 'task_heartbeat',
+            'task_register', 'webhook'],
+};
+
+// After the final dot, before its outcome is known to be recorded. A
+// heartbeat is no step of a mail: it comes when it comes, then as well.
+const WINDOW = /^(smtp\.dot_.*|worker\.reported|heartbeat\..*)$/;
+
+// What a mail must be like for the point to be reached.
+const SHAPES = {
+    'cancel.': 'canceled',
+    'chunks.': 'large',
+    'retry.': 'deferred',
+    'smtp.body_half_sent': 'large',
+};
+
+// A child dies at every third passage, so that the mail that was hit gets
+// through afterwards; where it passes but once in its life, at each.
+const EVERY = 3;
+const ONCE_A_LIFE = /register\./;
+
+const CROWD = 20; // mails at a time
+const LARGE = { attachments: [{
+    filename: 'large.bin',
+    content: Buffer.alloc(90_000, 'posthaste').toString('base64'),
+}] };
+
+const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { kills: { type: 'string', default: '3' },
+               lanes: { type: 'string', default: '2' } },
+});
+const KILLS = Number(options.kills);
+
+const forPoint = (table, point) => Object.entries(table)
+    .find(([start]) => point.startsWith(start))?.[1];
+
+function roleOf(point) {
+    const word = point.split('.')[0];
+    const role = Object.keys(ROLES).find((name) => ROLES[name].includes(word));
+    assert.ok(role, `${point}: ROLES does not say whose it is`);
+    return role;
+}
+
+// One service that takes one point after the other.
+class Lane {
+    async start() {
+        this.deferred = new Set();
+        this.redis = await startRedis({ appendfsync: 'always' });
+        this.sink = await startMoody(null);
+        this.sink.moods = null;
+        this.sink.onRcpt = (to) => this.deferOnce(to);
+        this.service = await startService({
+            redis: this.redis, children: 2,
+            upstreams: [this.sink.upstream({
+                max_sessions: 6, messages_per_session: 3,
+                connect_timeout: '2s', banner_timeout: '2s',
+                command_timeout: '2s', data_timeout: '2s',
+                block_timeout: '2s', dot_timeout: '2s',
+            })],
+            config: {
+                worker: { lease: '1s', retry: ['200ms'] },
+                webhook: { allow_private: true, ports: [], timeout: '2s',
+                           retry: ['0s', ...Array(20).fill('200ms')] },
+                log: { level: 'info', format: 'json' },
+            },
+        });
+        this.ledger = await openLedger({ service: this.service,
+                                         sinks: [this.sink] });
+    }
+
+    // Mail to later… is deferred once.
+    deferOnce(to) {
+        if (!to.startsWith('later') || this.deferred.has(to))
+            return null;
+        this.deferred.add(to);
+        return 'soft';
+    }
+
+    // Starts the point's role anew, armed.
+    async arm(point, every) {
+        const { service } = this;
+        const role = roleOf(point);
+
+        await service.stop(role);
+        service.env.POSTHASTE_FAULT_POINT = `${point}:${every}:${2 * KILLS}`;
+        this.program = service.launch(role);
+        delete service.env.POSTHASTE_FAULT_POINT;
+        this.role = role;
+    }
+
+    // How often the armed point fired. No child may end otherwise.
+    fired() {
+        const deaths = this.program.log.match(/.*"child\.died".*/g) ?? [];
+        for (const line of deaths)
+            if (!/"exit":137\b/.test(line))
+                throw new Final(`another death: ${line}\n` +
+                                this.program.log.slice(-3000));
+        if (!this.program.running)
+            throw new Final(`it ended: ${this.program.log.slice(-3000)}`);
+        return deaths.length;
+    }
+
+    mailTo(kind, rest) {
+        const { ledger } = this;
+        return { to: [`${kind}${ledger.sent}-${ledger.name}@inbox.test`],
+                 ...rest };
+    }
+
+    shaped(shape) {
+        if (shape === 'large')
+            return LARGE;
+        return shape === 'deferred' ? this.mailTo('later') : {};
+    }
+
+    crowded(n) {
+        const { ledger } = this;
+        const more = n % 8 === 3 ? { on_unknown: 'fail' } : {};
+        if (n % 10 === 1)
+            return { ...LARGE, ...more };
+        if (n % 7 === 2)
+            return this.mailTo('later', more);
+        if (n % 6 === 4)
+            return { to: ['a', 'b'].map((who) =>
+                `${who}${ledger.sent}-${ledger.name}@inbox.test`), ...more };
+        return more;
+    }
+
+    hasEnded({ id, owner }) {
+        return this.ledger.receivers[owner].events.some(({ payload }) =>
+            payload.data.email_id === id && TERMINAL.includes(payload.type));
+    }
+
+    // One mail after the other until the point fired `kills` times.
+    async sendAlone(kills, shape) {
+        const mails = [];
+        const end = Date.now() + 20_000 + 4000 * kills;
+        while (this.fired() < kills) {
+            const before = this.fired();
+            if (Date.now() > end)
+                break;
+            const mail = await this.ledger.sendOne(this.shaped(shape));
+            mails.push(mail);
+            if (shape === 'canceled')
+                await this.ledger.cancel(mail);
+            await until(`an end of mail ${mail.n}`, () =>
+                this.hasEnded(mail) || this.fired() > before, 30_000);
+            if (this.fired() > before && this.fired() % 2 === 0)
+                await this.ledger.cancel(mail);
+            await until(`an end of mail ${mail.n}`, () => this.hasEnded(mail),
+                        30_000);
+        }
+        return mails;
+    }
+
+    async sendCrowds(kills, shape) {
+        const mails = [];
+        const end = Date.now() + 20_000 + 1000 * kills;
+        do {
+            const sends = await this.ledger.send(CROWD, {
+                rate: 100,
+                more: (n) => (shape && n % 2 ? this.shaped(shape)
+                                             : this.crowded(n)),
+            });
+            mails.push(...sends);
+            await Promise.all(sends
+                .filter(({ n }) => n % 5 === 0 ||
+                                   (shape === 'canceled' && n % 2))
+                .map((mail) => this.ledger.cancel(mail)));
+        } while (this.fired() < kills && Date.now() < end);
+        return mails;
+    }
+
+    async run(point) {
+        const shape = forPoint(SHAPES, point);
+        await this.arm(point, ONCE_A_LIFE.test(point) ? 1 : EVERY);
+        const alone = await this.sendAlone(KILLS, shape);
+        await this.ledger.settled();
+        const crowd = await this.sendCrowds(2 * KILLS, shape);
+        await this.ledger.settled();
+        this.service.checkSanitizers();
+        return this.judge(point, this.ledger.account(alone),
+                          this.ledger.account(crowd));
+    }
+
+    judge(point, alone, crowd) {
+        const fired = this.fired();
+        const faults = [
+            ...faultsOf(alone, { mayDuplicate: WINDOW.test(point) })
+                .map((fault) => `alone: ${fault}`),
+            ...faultsOf(crowd, { mayDuplicate: this.role === 'worker' })
+                .map((fault) => `crowd: ${fault}`),
+        ];
+        if (fired !== 2 * KILLS)
+            faults.push(`it fired ${fired} times of ${2 * KILLS}`);
+        return { point, fired, alone, crowd, faults };
+    }
+}
+
+const rows = [];
+
+function printTable() {
+    const width = Math.max(...rows.map(({ point }) => point.length));
+    const line = (name, ...cells) => console.log(
+        name.padEnd(width) + cells.map((cell) =>
+            String(cell).padStart(11)).join(''));
+    const cells = ({ fired, alone, crowd }) => [fired,
+        ...[alone, crowd].flatMap(({ mails, duplicates, ends }) => [
+            mails, ends['email.canceled'] ?? 0, duplicates.length]),
+        alone.lost.length + crowd.lost.length];
+    line('', '', 'alone', '', '', 'crowd', '', '', '');
+    line('point', 'kills', 'mails', 'canceled', 'duplicates',
+         'mails', 'canceled', 'duplicates', 'lost');
+    for (const row of rows)
+        line(row.point, ...cells(row));
+    line('all', ...rows.map(cells).reduce((sums, row) =>
+        sums.map((sum, i) => sum + row[i])));
+}
+
+const points = (await must(BIN, ['version', '--fault-points']))
+    .trim().split('\n');
+for (const name of positionals)
+    assert.ok(points.includes(name), `${name}: no such point`);
+
+// Lanes take the points from one list; each test waits for its own.
+const chosen = points.filter((point) =>
+    positionals.length === 0 || positionals.includes(point));
+const queue = chosen.map((point) => {
+    const job = { point };
+    job.done = new Promise((resolve, reject) =>
+        Object.assign(job, { resolve, reject }));
+    job.done.catch(() => {}); // its test tells
+    return job;
+});
+
+async function drive(jobs) {
+    const lane = new Lane();
+    await lane.start();
+    for (let job; (job = jobs.shift()) !== undefined;)
+        try {
+            job.resolve(await lane.run(job.point));
+        } catch (error) {
+            job.reject(error);
+            return drive(jobs); // what it left behind is not for the next
+        }
+    return lane;
+}
+
+const jobs = [...queue];
+const lanes = Array.from({ length: Number(options.lanes) }, () => drive(jobs));
+
+for (const { point, done } of queue)
+    test(point, async () => {
+        const row = await done;
+        rows.push(row);
+        assert.deepEqual(row.faults, []);
+    });
+
+// A mail of one point that came twice under another.
+test('nothing came late', async () => {
+    for (const lane of await Promise.all(lanes))
+        assert.deepEqual(faultsOf(lane.ledger.account()), []);
+});
+
+after(printTable);
