@@ -108,6 +108,7 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
         .ctx = claimer,
     };
     queue_part_add(queue, &claimer->part);
+    sweep_start(queue);
 }
 
 static bool is_alone(const struct claims *claims)

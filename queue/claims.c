@@ -26,15 +26,6 @@ int64_t claims_budget_ms(const struct claims *claims)
     return third > 3000 ? 3000 : third;
 }
 
-void claims_add_keeps(const struct claims *claims,
-                      struct redis_command *command)
-{
-    const struct config_privacy *privacy = &claims->queue->config->privacy;
-
-    command_add_int(command, privacy->keep_bodies_ms);
-    command_add_int(command, privacy->keep_events_ms);
-}
-
 /* {kind, how many, ...} as the scripts count them. */
 void claims_count_events(const struct reply *counts)
 {
@@ -101,7 +92,7 @@ void claims_register(struct claims *claims)
     command_add_cstr(&command, claims->epoch);
     command_add_cstr(&command, claims->old_epoch);
     command_add_int(&command, claims_lease_ms(claims));
-    claims_add_keeps(claims, &command);
+    command_add_int(&command, claims->queue->config->privacy.keep_bodies_ms);
     add_in_hand(claims, &command);
     COMMAND_SENT_POINT(&command, "register.sent");
     redis_send(claims->queue->main, &command, claims_budget_ms(claims),

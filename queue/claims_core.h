@@ -126,8 +126,6 @@ void claims_close(struct claims *claims);
 void claims_change(struct claims *claims, bool up); /* the partition's link */
 int64_t claims_lease_ms(const struct claims *claims);
 int64_t claims_budget_ms(const struct claims *claims); /* of a script */
-void claims_add_keeps(const struct claims *claims,
-                      struct redis_command *command);
 void claims_register(struct claims *claims);
 void claims_leave_if_done(struct claims *claims);
 

@@ -121,6 +121,9 @@ void health_look(struct queue *queue); /* tells who watches of a change */
 /* May a new mail be stored now? OK, NOT_READY or FULL (and why). */
 enum queue_status health_admits(const struct queue *queue, struct error *why);
 
+/* sweep.c: from now until the queue closes. */
+void sweep_start(struct queue *queue);
+
 /* levels.c */
 void levels_open(struct queue *queue);
 void levels_close(struct queue *queue);

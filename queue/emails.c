@@ -450,7 +450,6 @@ void queue_email_cancel(struct queue *queue, struct str owner,
     command_add(&command, owner);
     command_add(&command, id_str(email));
     command_add_int(&command, queue->config->privacy.keep_bodies_ms);
-    command_add_int(&command, queue->config->privacy.keep_events_ms);
     COMMAND_SENT_POINT(&command, "cancel.sent");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
 }

@@ -10,7 +10,8 @@
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
  *     l:<key id>              string  rate tokens of an API key (rates.c)
- *     {N}:o:<owner>           hash    frozen, ev (is in evring)
+ *     {N}:o:<owner>           hash    frozen, ev (is in evring), cut (the last
+ *                                     event that was swept)
  *     {N}:keys:<owner>        zset    API keys: id and hash, by id
  *     {N}:used:<owner>        hash    API keys: time of last use by id
  *     {N}:i:<owner>:<sha256>  string  "fingerprint status answer", 24 h
@@ -18,7 +19,9 @@
  *     {N}:b:<email>:<k>       string  chunk of a big value (chunks.h)
  *     {N}:d:<email>:<n>       hash    delivery (scripts/deliveries.lua)
  *     {N}:h:<email>           string  history of a final mail
- *     {N}:hist                zset    final emails by time
+ *     {N}:ended               list    ends of emails, oldest first: history.lua
+ *     {N}:evold               zset    owners by the time of their oldest event
+ *     {N}:x:<owner>:<day>     zset    index of the emails (history.lua)
  *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries
  *     {N}:ring:<lane>:<route>  list   owners whose flow has work
  *     {N}:routes              set     routes that had work

@@ -191,7 +191,6 @@ static void move(struct queue *queue, enum parked kind, const char *how,
     command_add_cstr(&command, how);
     command_add(&command, owner);
     command_add_int(&command, privacy->keep_bodies_ms);
-    command_add_int(&command, privacy->keep_events_ms);
     for (size_t i = 0; i < count; i++)
         command_add(&command, ids[i]);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_moved, asking);

@@ -37,6 +37,10 @@ enum {
     EPOCH_SIZE = 17,
 };
 
+/* Projections of mail that waits longer than any may be scheduled ahead go by
+ * themselves. */
+static const int64_t PROJECTION_SPARE_MS = INT64_C(40) * 86400000;
+
 struct tasks {
     struct queue *queue;
     const struct queue_hooks *hooks;
@@ -136,7 +140,8 @@ static void project(struct tasks *tasks, struct str owner)
     command_init_partition(&command, tasks->queue, SCRIPT_PROJECT, PARTITION);
     command_add(&command, owner);
     command_add_int(&command, EVENTS_A_CALL);
-    command_add_int(&command, tasks->queue->config->privacy.keep_events_ms);
+    command_add_int(&command, tasks->queue->config->privacy.keep_events_ms +
+                                  PROJECTION_SPARE_MS);
     COMMAND_SENT_POINT(&command, "project.sent");
     send(tasks, &command, on_projected);
 }
@@ -606,6 +611,7 @@ void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
         .ctx = tasks,
     };
     queue_part_add(queue, &tasks->part);
+    sweep_start(queue);
 }
 
 void queue_hooks_hungry(struct queue *queue)

@@ -318,7 +318,7 @@ static void send_turn(struct claims *claims)
                            claims->partition);
     command_add_cstr(&command, claims->epoch);
     command_add_int(&command, claims_lease_ms(claims));
-    claims_add_keeps(claims, &command);
+    command_add_int(&command, claims->queue->config->privacy.keep_bodies_ms);
     command_add_int(&command, (int64_t)claims->next_token);
     command_add_int(&command, claims->heartbeat_is_due);
     add_results(claims, &command);

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- needs: prelude summary deliveries
+-- needs: prelude summary history deliveries
 -- Withdraws what of an email was not marked yet. ARGV: 1 owner, 2 email,
--- 3 keep_bodies, 4 keep_events (ms).
+-- 3 keep_bodies (ms).
 -- Answers how many deliveries it stopped; 0 as well for another's email.
 local owner, email = ARGV[1], ARGV[2]
-keep_bodies, keep_events = tonumber(ARGV[3]), tonumber(ARGV[4])
+keep_bodies = tonumber(ARGV[3])
 now = clock()
 local first = load(email .. ':0')
 if not first or first.o ~= owner then

@@ -27,7 +27,7 @@
 --   b bj chunks of big values, and how many of them are the job's
 
 -- Set by each script before it ends a delivery.
-local now, keep_bodies, keep_events
+local now, keep_bodies
 local touched = {} -- owners with new events
 local raised = {}  -- kind of event -> how many
 local gone = {}    -- epoch -> ids that it holds no longer
@@ -117,7 +117,9 @@ end
 
 local function raise(d, kind, ordinal, fields, is_last)
     local sequence = next_sequence(d, is_last)
-    event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now, fields)
+    local record = event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now,
+        fields)
+    charged = charged + #record + EVENT_BYTES
     touched[d.o] = true
     raised[kind] = (raised[kind] or 0) + 1
     return sequence
@@ -168,10 +170,20 @@ local function content_keys(email, chunks)
     return keys
 end
 
+-- Bytes of c and b; size: of c, nil when it is not known.
+local function body_bytes(keys, size)
+    local bytes = 0
+    for i, key in ipairs(keys) do
+        bytes = bytes + KEY_BYTES + (i == 1 and size or call('STRLEN', key))
+    end
+    return bytes
+end
+
 -- dups: numbers of those that may have been delivered besides, which a retry
 -- by hand must not forget (retry.lua).
 local function close_email(first, outcomes, dups, sequence)
-    local summary, is_sensitive = summary_of(first.email)
+    local summary, is_sensitive, size = summary_of(first.email)
+    local chunks = tonumber(first.b) or 0
     local head = '{"q":' .. int(sequence)
     if first.b then
         head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
@@ -179,17 +191,22 @@ local function close_email(first, outcomes, dups, sequence)
     if #dups > 0 then
         head = head .. ',"dup":[' .. table.concat(dups, ',') .. ']'
     end
-    call('SET', P .. 'h:' .. first.email,
-        head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' .. summary,
-        'PX', int(keep_events))
-    call('ZADD', P .. 'hist', int(now), first.email)
-    local keys = content_keys(first.email, tonumber(first.b) or 0)
+    local history = head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' ..
+        summary
+    local history_bytes = #history + KEY_BYTES + LINE_BYTES
+    local kept_bytes = 0
+    local keys = content_keys(first.email, chunks)
     if not is_sensitive and keep_bodies > 0 then
+        kept_bytes = body_bytes(keys, size)
         for _, key in ipairs(keys) do
             call('PEXPIRE', key, int(keep_bodies))
         end
         keys = {}
     end
+    call('SET', P .. 'h:' .. first.email, history)
+    call('RPUSH', P .. 'ended', string.format('%d %d %d %d %d %s %s', now,
+        history_bytes, kept_bytes, chunks, sequence, first.email, first.o))
+    charged = charged + history_bytes + kept_bytes + ACCEPTED_BYTES
     for n = 0, first.m - 1 do
         table.insert(keys, P .. 'd:' .. first.email .. ':' .. n)
     end
@@ -353,12 +370,11 @@ local function settle()
     let_go()
     for owner in pairs(touched) do
         announce(owner, call('HGET', P .. 'o:' .. owner, 'ev'))
-        call('XTRIM', P .. 'ev:' .. owner, 'MINID', '~', now - keep_events)
     end
     if final > 0 then
         call('HINCRBY', P .. 'n', 'final', final)
-        call('ZREMRANGEBYSCORE', P .. 'hist', '-inf', now - keep_events)
     end
+    book()
     local counts = {}
     for kind, count in pairs(raised) do
         table.insert(counts, 'email.' .. kind)

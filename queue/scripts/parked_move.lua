@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- needs: prelude summary deliveries
+-- needs: prelude summary history deliveries
 -- Requeues or drops what is held, or dead: the columns retry and cancel of
 -- the state table. ARGV: 1 'held' or 'dead', 2 'requeue' or 'drop', 3 owner
--- ('': all), 4 keep_bodies, 5 keep_events (ms), then ids.
+-- ('': all), 4 keep_bodies (ms), then ids.
 -- Answers {how many it moved, event counts}.
 local STATES = { held = 'h', dead = 'k' }
 local state, owner = STATES[ARGV[1]], ARGV[3]
 local moved = 0
-keep_bodies, keep_events = tonumber(ARGV[4]), tonumber(ARGV[5])
+keep_bodies = tonumber(ARGV[4])
 now = clock()
-for i = 6, #ARGV do
+for i = 5, #ARGV do
     local d = load(ARGV[i])
     if d and d.s == state and (owner == '' or d.o == owner) then
         if ARGV[2] == 'requeue' then

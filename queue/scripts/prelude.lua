@@ -44,12 +44,14 @@ local function int(number)
 end
 
 -- Events as events.h reads them. fields: what stands behind the time, as
--- ',"a":1'; number -1: the whole email.
+-- ',"a":1'; number -1: the whole email. Returns the record.
 local function event(owner, kind, email, number, generation, ordinal,
                      sequence, at, fields)
-    call('XADD', P .. 'ev:' .. owner, '*', 'e', string.format(
+    local record = string.format(
         '{"t":"email.%s","e":"%s","n":%d,"g":%d,"o":%d,"s":%d,"at":%d%s}',
-        kind, email, number, generation, ordinal, sequence, at, fields))
+        kind, email, number, generation, ordinal, sequence, at, fields)
+    call('XADD', P .. 'ev:' .. owner, '*', 'e', record)
+    return record
 end
 
 -- The same for a hooks child: there are events or webhook tasks.

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- needs: prelude summary deliveries
+-- needs: prelude summary history deliveries
 -- A child begins anew, after each connect or lost answer. What it has in
 -- hand goes over to the new epoch, tokens stay valid; the rest of the old
 -- epoch, claims whose answer was lost, is given back.
--- ARGV: 1 new epoch, 2 old epoch ('' none), 3 lease in ms, 4 keep_bodies,
--- 5 keep_events, then id, token of each in hand. Answers {'ok', event counts}.
+-- ARGV: 1 new epoch, 2 old epoch ('' none), 3 lease in ms, 4 keep_bodies (ms),
+-- then id, token of each in hand. Answers {'ok', event counts}.
 local new, old = ARGV[1], ARGV[2]
-keep_bodies, keep_events = tonumber(ARGV[4]), tonumber(ARGV[5])
+keep_bodies = tonumber(ARGV[4])
 now = clock()
 call('ZADD', P .. 'workers', now + ARGV[3], new)
-for i = 6, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
     local d = load(ARGV[i])
     if d and (d.s == 'c' or d.s == 'x') and d.t == ARGV[i + 1] then
         call('SREM', P .. 'own:' .. holder(d), d.id)

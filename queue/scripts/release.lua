@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary deliveries
+-- needs: prelude summary history deliveries
 -- A child is gone: what it had claimed goes back at once. What it had marked
 -- may have been sent, so it waits for the end of the lease.
 -- ARGV: 1 what its epochs begin with. Answers {'ok', given back, waiting}.

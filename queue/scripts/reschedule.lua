@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude history deliveries
 -- Gives a mail that nobody has tried yet another time: all of its deliveries
 -- or none, since they share the record that says when.
 -- ARGV: 1 email, 2 due (ms; not ahead: at once), 3 end of its life then,

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude deliveries
+-- needs: prelude history deliveries
 -- Sends an email again: what waits, at once; what ended without being sent, as
 -- its next generation. ARGV: 1 owner, 2 email, 3 lane, 4 mailboxes,
 -- 5 on_unknown (r, h, f), 6 end of the new lives (ms), 7 '1': it is a
@@ -158,8 +158,9 @@ if #again > 0 then
         for _, key in ipairs(content) do
             call('PERSIST', key)
         end
-        call('ZREM', P .. 'hist', email)
-        call('UNLINK', P .. 'h:' .. email)
+        call('UNLINK', P .. 'h:' .. email) -- its line in ended is an old one
+        charged = charged - ACCEPTED_BYTES -- which its next end charges again
+        book()
         for _, d in ipairs(all) do
             if not may_reopen(d) then
                 restore(d)

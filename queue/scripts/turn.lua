@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- needs: prelude summary deliveries
+-- needs: prelude summary history deliveries
 -- A child's heartbeat: takes its results, moves what time moves, gives it
--- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies, 4 keep_events (ms),
--- 5 number for the first token, 6 '1': also look after all routes, then
+-- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies (ms), 4 number for the
+-- first token, 5 '1': also look after all routes, then
 --   count, results: id, token, kind, due, follow-up, outcome, event fields
 --   count, wake tokens that it took and cannot use: lane, route
 --   count, wants: route, share that each lower lane is sure of, room of lanes
@@ -16,9 +16,9 @@
 -- first due, x, dl, chunks, chunks of the job. A content: email, record;
 -- left out where the answer would be too large.
 local epoch, lease = ARGV[1], tonumber(ARGV[2])
-keep_bodies, keep_events = tonumber(ARGV[3]), tonumber(ARGV[4])
-local token_number = tonumber(ARGV[5])
-local looks_after_all = ARGV[6] == '1'
+keep_bodies = tonumber(ARGV[3])
+local token_number = tonumber(ARGV[4])
+local looks_after_all = ARGV[5] == '1'
 
 local CLAIMS_MAX = 256
 local QUANTUM = 16           -- of one owner, while others wait
@@ -28,7 +28,7 @@ local EXPIRE_MAX = 100
 local TAKE_BACK_MAX = 128    -- of each dead child
 local CONTENT_MAX = 900000   -- bytes of all contents
 
-local at = 6
+local at = 5
 local function arg()
     at = at + 1
     return ARGV[at]

@@ -54,12 +54,19 @@ struct config_api {
     struct config_list trusted_proxies;
 };
 
+/* Of a whole that is known later, or in bytes; both 0: no limit. */
+struct config_part {
+    int64_t percent; /* 1..100 */
+    int64_t bytes;
+};
+
 struct config_redis {
     const char *url; /* "redis://host:port/db" or "unix:/path?db=N" */
     const char *username;
     const char *password; /* read from password_file */
     const char *prefix;
     bool allow_volatile;
+    struct config_part history_max;
 };
 
 struct config_secrets {

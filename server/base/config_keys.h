@@ -32,6 +32,7 @@ enum config_kind {
     KIND_OPTIONAL_DURATION, /* "" is 0 */
     KIND_DURATIONS,         /* struct config_duration_list */
     KIND_SIZE,              /* "512B" "16KiB" "40MiB" "1GiB"; int64_t */
+    KIND_PART,              /* "25%" or a size, "" is 0; struct config_part */
     KIND_RATE,              /* "100/s"; two int64_t: how many, per ms */
     KIND_PORTS,             /* struct config_list, decimal */
     KIND_TLS,               /* enum config_tls */

@@ -127,6 +127,31 @@ bool config_read_size(struct config_reading *r, struct str text, void *to)
     return read_units(r, text, SIZES, "\"512KiB\" or \"40MiB\"", to);
 }
 
+static bool read_percent(struct config_reading *r, struct str number,
+                         struct config_part *part)
+{
+    uint64_t percent;
+
+    if (!str_to_u64(number, &percent) || percent < 1 || percent > 100)
+        return config_refuse(r, "must be from 1%% to 100%%");
+    part->percent = (int64_t)percent;
+    return true;
+}
+
+bool config_read_part(struct config_reading *r, struct str text, void *to)
+{
+    struct config_part part = {0};
+    bool good = true;
+
+    if (text.len > 0 && text.ptr[text.len - 1] == '%')
+        good = read_percent(r, str_slice(text, 0, text.len - 1), &part);
+    else if (text.len > 0)
+        good = read_units(r, text, SIZES, "\"25%\" or \"512MiB\"", &part.bytes);
+    if (good)
+        *(struct config_part *)to = part;
+    return good;
+}
+
 bool config_read_int(struct config_reading *r, int64_t number, int64_t *to)
 {
     if (number < r->key->min || number > r->key->max)

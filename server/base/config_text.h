@@ -32,6 +32,7 @@ config_text_fn config_read_class;
 config_text_fn config_read_duration;
 config_text_fn config_read_optional_duration;
 config_text_fn config_read_size;
+config_text_fn config_read_part;
 config_text_fn config_read_rate;
 config_text_fn config_read_tls;
 config_text_fn config_read_auth;

@@ -166,6 +166,7 @@ static const struct kind {
                                 config_read_optional_duration},
     [KIND_DURATIONS] = {TOML_LIST, read_durations, config_read_duration},
     [KIND_SIZE] = {TOML_TEXT, read_one, config_read_size},
+    [KIND_PART] = {TOML_TEXT, read_one, config_read_part},
     [KIND_RATE] = {TOML_TEXT, read_one, config_read_rate},
     [KIND_PORTS] = {TOML_LIST, read_ports, NULL},
     [KIND_TLS] = {TOML_TEXT, read_one, config_read_tls},

@@ -52,12 +52,6 @@ static inline void script_send(struct world *world,
 
 enum { LEASE_MS = 10000, KEEP_BODIES_MS = 3600000 };
 
-static inline void add_keep(struct redis_command *command)
-{
-    command_add_int(command, KEEP_BODIES_MS);
-    command_add_cstr(command, "2592000000");
-}
-
 static inline void do_register(struct world *world, const char *epoch,
                                const char *old, const char *id,
                                const char *token)
@@ -68,7 +62,7 @@ static inline void do_register(struct world *world, const char *epoch,
     command_add_cstr(&command, epoch);
     command_add_cstr(&command, old);
     command_add_int(&command, LEASE_MS);
-    add_keep(&command);
+    command_add_int(&command, KEEP_BODIES_MS);
     if (id != NULL) {
         command_add_cstr(&command, id);
         command_add_cstr(&command, token);
@@ -113,7 +107,7 @@ static inline void do_turn(struct world *world, const struct turn *turn)
     command_init_partition(&command, world->queue, SCRIPT_TURN, 0);
     command_add_cstr(&command, turn->epoch);
     command_add_int(&command, LEASE_MS);
-    add_keep(&command);
+    command_add_int(&command, KEEP_BODIES_MS);
     next_token += 1000;
     command_add_int(&command, next_token);
     command_add_int(&command, turn->looks_after_all);
@@ -183,7 +177,7 @@ static inline void do_cancel(struct world *world, const char *email)
     command_init_partition(&command, world->queue, SCRIPT_CANCEL, 0);
     command_add_cstr(&command, "default");
     command_add_cstr(&command, email);
-    add_keep(&command);
+    command_add_int(&command, KEEP_BODIES_MS);
     script_send(world, &command);
 }
 

@@ -52,7 +52,7 @@ static void from_claim_to_history(void **state)
     assert_non_null(
         strstr(history, ",250,\"2.0.0\",\"2.0.0 \\\"Ok\\\"\"]]}\n1 - "));
     assert_in_range(strlen(history), 100, 400);
-    assert_string_equal(redis_ask("ZCARD ph:{0}:hist"), "1");
+    assert_string_equal(redis_ask("LLEN ph:{0}:ended"), "1");
     assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "1 1");
     assert_string_equal(redis_ask("SCARD ph:{0}:own:%s",
                                   world->queue->claimer != NULL

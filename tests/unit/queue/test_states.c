@@ -710,7 +710,6 @@ static void a_retry_is_a_new_generation(void **state)
         redis_ask("HMGET ph:{0}:d:%s g a dd e t p1 dup m left sq", id),
         "2 nil nil nil nil nil nil 1 1 2");
     assert_string_equal(redis_ask("HMGET ph:{0}:n accepted final"), "1 0");
-    assert_string_equal(redis_ask("ZCARD ph:{0}:hist"), "0");
     snprintf(text, sizeof text, "%.60s", redis_ask("HGET ph:{0}:d:%s x", id));
     assert_string_equal(redis_ask("ZSCORE ph:{0}:exp %s", id), text);
     /* What the worker of the first one still says is not believed. */

@@ -57,6 +57,8 @@ static void nothing_set_gives_the_defaults(void **state)
     assert_string_equal(c->redis.password, "");
     assert_string_equal(c->redis.prefix, "ph:");
     assert_false(c->redis.allow_volatile);
+    assert_int_equal(c->redis.history_max.percent, 25);
+    assert_int_equal(c->redis.history_max.bytes, 0);
     assert_string_equal(c->secrets.keyring_file, "");
     assert_int_equal(c->worker.message_ttl_ms, 72 * 3600 * 1000);
     assert_int_equal(c->worker.stop_timeout_ms, 0);
@@ -268,8 +270,10 @@ static const struct broken_case {
      "2:18: allow_volatile: must be true or false, not text in quotes"},
     {"[redis]\nwait_replicas = 1\n",
      "2:17: wait_replicas: not supported yet; leave it out"},
-    {"[redis]\nhistory_max = \"25%\"\n",
-     "2:15: history_max: not supported yet; leave it out"},
+    {"[redis]\nhistory_max = \"101%\"\n",
+     "2:15: history_max: must be from 1% to 100%"},
+    {"[redis]\nhistory_max = \"much\"\n",
+     "2:15: history_max: write it like \"25%\" or \"512MiB\""},
     {"[redis]\nprefix = 25\n",
      "2:10: prefix: must be text in quotes, not an integer"},
     {"[redis]\nusername = \"a\\tb\"\n",
