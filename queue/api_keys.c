@@ -398,6 +398,7 @@ static void on_member(void *ctx, const struct reply *reply,
     command_add(&command, queue_key(queue, 0, name, KEY_KEYS "%.*s",
                                     STR_ARG(deleting->owner)));
     command_add(&command, member);
+    command.lasts = true; /* a failover must not bring the key back */
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
 }
 

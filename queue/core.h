@@ -26,6 +26,7 @@ struct health {
     bool told_ready; /* what the watchers heard last */
     struct error told_why;
     int64_t maxmemory_bytes;
+    int64_t replicas; /* that keep up; known with redis.wait_replicas */
     struct error why; /* when not ready */
     struct timer timer;
 };

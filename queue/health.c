@@ -10,7 +10,11 @@
  * (28,800 of 28,800 in a trial), and an evicting policy loses them while
  * all is well. */
 
-enum { ASK_EVERY_MS = 1000, FULL_PERCENT = 80 };
+enum {
+    ASK_EVERY_MS = 1000,
+    FULL_PERCENT = 80,
+    LAG_MAX_S = 3, /* a replica tells once a second how far it is */
+};
 
 /* A new reason counts as a change: a server that is back, but may lose mail,
  * must not look as if it were still away. */
@@ -94,6 +98,46 @@ static void on_memory(void *ctx, const struct reply *reply,
     }
 }
 
+/* "slave0:ip=127.0.0.1,port=6380,state=online,offset=42,lag=0" */
+static bool is_good_replica(struct str line)
+{
+    struct str name;
+    struct str field;
+    struct str key;
+    uint64_t lag_s = UINT64_MAX;
+    bool is_online = false;
+
+    if (!str_starts(line, S("slave")) || !str_cut(&line, ':', &name))
+        return false;
+    while (str_cut(&line, ',', &field)) {
+        if (!str_cut(&field, '=', &key))
+            continue;
+        if (str_eq(key, S("state")))
+            is_online = str_eq(field, S("online"));
+        else if (str_eq(key, S("lag")) && !str_to_u64(field, &lag_s))
+            return false;
+    }
+    return is_online && lag_s <= LAG_MAX_S;
+}
+
+static void on_replication(void *ctx, const struct reply *reply,
+                           const struct error *why)
+{
+    struct queue *queue = ctx;
+    struct str info = reply_str(reply);
+    struct str line;
+
+    (void)why;
+    if (reply_type(reply) != REPLY_TEXT)
+        return;
+    queue->health.replicas = 0;
+    while (str_cut(&info, '\n', &line)) {
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+            line.len--;
+        queue->health.replicas += is_good_replica(line);
+    }
+}
+
 static void on_persistence(void *ctx, const struct reply *reply,
                            const struct error *why)
 {
@@ -122,18 +166,24 @@ static void on_persistence(void *ctx, const struct reply *reply,
     health_look(queue);
 }
 
+static void ask_info(struct queue *queue, const char *section, redis_fn fn)
+{
+    struct redis_command command;
+
+    command_init(&command, "INFO");
+    command_add_cstr(&command, section);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, fn, queue);
+}
+
 static void ask(void *ctx)
 {
     struct queue *queue = ctx;
-    struct redis_command command;
 
     timer_set(queue->loop, &queue->health.timer, ASK_EVERY_MS);
-    command_init(&command, "INFO");
-    command_add_cstr(&command, "memory");
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_memory, queue);
-    command_init(&command, "INFO");
-    command_add_cstr(&command, "persistence");
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_persistence, queue);
+    ask_info(queue, "memory", on_memory);
+    if (queue->config->redis.wait_replicas > 0)
+        ask_info(queue, "replication", on_replication);
+    ask_info(queue, "persistence", on_persistence);
 }
 
 /* --- meta: whose data is this? --- */
@@ -230,6 +280,14 @@ void health_link_is_down(struct queue *queue, const struct error *why)
     health_look(queue);
 }
 
+static bool lacks_replicas(const struct queue *queue)
+{
+    int64_t wanted = queue->config->redis.wait_replicas;
+
+    return wanted > 0 && (queue->health.replicas < wanted ||
+                          redis_link_lacks_replicas(queue->main));
+}
+
 enum queue_status health_admits(const struct queue *queue, struct error *why)
 {
     const struct health *health = &queue->health;
@@ -244,6 +302,13 @@ enum queue_status health_admits(const struct queue *queue, struct error *why)
     }
     if (!redis_link_is_up(queue->bulk)) {
         *why = *redis_link_trouble(queue->bulk);
+        return QUEUE_NOT_READY;
+    }
+    if (lacks_replicas(queue)) {
+        error_set(why, ERR_BUSY,
+                  "redis: fewer than the %lld replicas that "
+                  "redis.wait_replicas asks for keep up",
+                  (long long)queue->config->redis.wait_replicas);
         return QUEUE_NOT_READY;
     }
     if (health->is_full) {

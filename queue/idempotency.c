@@ -31,8 +31,15 @@ void idempotency_read(const struct reply *reply, const struct error *why,
         answer->answer = reply_str(reply_at(reply, 2));
         return;
     }
-    answer->status =
-        str_eq(word, S("running")) ? QUEUE_RUNNING : QUEUE_CONFLICT;
+    if (str_eq(word, S("running"))) {
+        answer->status = QUEUE_RUNNING;
+    } else if (str_eq(word, S("conflict"))) {
+        answer->status = QUEUE_CONFLICT;
+    } else {
+        answer->status = QUEUE_AWAY;
+        error_set(&answer->why, ERR_REMOTE,
+                  "redis: an answer that no script gives");
+    }
 }
 
 struct beginning {

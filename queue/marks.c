@@ -42,11 +42,10 @@ static void on_marked(void *ctx, const struct reply *reply,
     struct mark *mark;
     size_t i = 0;
 
-    (void)why;
     FAULT_POINT("mark.done");
     list_remove(&batch->link);
     while ((mark = LIST_FIRST(&batch->marks, struct mark, link)) != NULL)
-        mark_answer(mark, reply_int(reply_at(reply, i++)) == 1,
+        mark_answer(mark, why == NULL && reply_int(reply_at(reply, i++)) == 1,
                     batch->valid_until_ms);
     free(batch);
 }

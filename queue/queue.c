@@ -29,6 +29,16 @@ static void on_bulk_down(void *ctx, const struct error *why)
     health_look(ctx);
 }
 
+/* Enough of them again: what waited for that may go on. */
+static void on_replicas(void *ctx)
+{
+    struct queue *queue = ctx;
+
+    health_look(queue);
+    if (!redis_link_lacks_replicas(queue->main))
+        queue_worker_hungry(queue);
+}
+
 static struct redis_link *link_open(struct queue *queue,
                                     struct redis_link_settings settings)
 {
@@ -68,6 +78,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
                                        .loads_scripts = true,
                                        .on_up = on_main_up,
                                        .on_down = on_main_down,
+                                       .on_replicas = on_replicas,
                                        .ctx = queue,
                                    });
     queue->bulk =
@@ -203,9 +214,17 @@ enum queue_status reply_status(const struct reply *reply,
 {
     struct str text = reply_str(reply);
 
+    if (reply == NULL && why == NULL) {
+        error_set(err, ERR_REMOTE, "redis: an answer that no script gives");
+        return QUEUE_AWAY;
+    }
     if (reply == NULL) {
         *err = *why;
         return why->kind == ERR_BUSY ? QUEUE_NOT_READY : QUEUE_AWAY;
+    }
+    if (why != NULL) { /* done, but a failover may undo it */
+        *err = *why;
+        return QUEUE_AWAY;
     }
     if (reply_type(reply) != REPLY_ERROR)
         return QUEUE_OK;

@@ -117,6 +117,7 @@ static void lease_ask(struct rates *rates, struct lease *lease)
     command_init_script(
         &command, SCRIPT_RATE,
         queue_global_key(rates->queue, name, KEY_RATE "%s", lease->key.text));
+    command.lasts = false; /* a failover may grant a second of use twice */
     command_add_int(&command, wanted);
     command_add_int(&command, limits->rate);
     command_add_int(&command, limits->rate_per_ms);

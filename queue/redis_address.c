@@ -1,9 +1,14 @@
 #include "queue/redis_link.h"
 
-/* redis.url: "redis://host:port/db" or "unix:/path?db=N". Names and
- * passwords have keys of their own, so that the URL may be shown. */
+/* redis.url: "redis://host:port/db", "unix:/path?db=N" or
+ * "sentinel://host:port,host,host/master/db". Names and passwords have keys of
+ * their own, so that the URL may be shown. */
 
-enum { PORT_DEFAULT = 6379, DATABASE_MAX = 9999 };
+enum {
+    PORT_DEFAULT = 6379,
+    SENTINEL_PORT_DEFAULT = 26379,
+    DATABASE_MAX = 9999,
+};
 
 static bool bad(struct error *err, const char *url, const char *why)
 {
@@ -11,7 +16,7 @@ static bool bad(struct error *err, const char *url, const char *why)
     return false;
 }
 
-static bool put_host(struct redis_address *out, struct str host)
+static bool put_host(struct redis_node *out, struct str host)
 {
     if (host.len == 0 || host.len >= sizeof out->host || str_has_control(host))
         return false;
@@ -39,7 +44,7 @@ static bool parse_unix(const char *url, struct str rest,
 
     out->is_unix = true;
     /* sockaddr_un's path is 108 bytes with its NUL. */
-    if (path.len > 107 || !put_host(out, path))
+    if (path.len > 107 || !put_host(&out->node, path))
         return bad(err, url, "the path is empty or over 107 bytes");
     if (!put_database(out, database))
         return bad(err, url, "db must be a number");
@@ -47,12 +52,13 @@ static bool parse_unix(const char *url, struct str rest,
 }
 
 /* "host", "host:port", "[v6]:port" */
-static bool parse_host(struct str text, struct redis_address *out)
+static bool parse_node(struct str text, uint16_t port_default,
+                       struct redis_node *out)
 {
     struct str host = text;
     struct str port = S("");
     ptrdiff_t end;
-    uint64_t value = PORT_DEFAULT;
+    uint64_t value = port_default;
 
     if (str_starts(text, S("["))) {
         end = str_index(text, ']', 0);
@@ -72,21 +78,60 @@ static bool parse_host(struct str text, struct redis_address *out)
     return put_host(out, host);
 }
 
-bool redis_address_parse(const char *url, struct redis_address *out,
-                         struct error *err)
+static bool parse_sentinels(const char *url, struct str rest,
+                            struct redis_address *out, struct error *err)
 {
-    struct str rest = str_of(url);
+    struct str hosts;
+    struct str host;
+    struct str master;
+
+    if (!str_cut(&rest, '/', &hosts) || hosts.len == 0)
+        return bad(err, url, "must be sentinel://host:port,host/name/db");
+    while (str_cut(&hosts, ',', &host))
+        if (out->sentinel_count == REDIS_SENTINELS_MAX ||
+            !parse_node(host, SENTINEL_PORT_DEFAULT,
+                        &out->sentinels[out->sentinel_count++]))
+            return bad(err, url, "must be sentinel://host:port,host/name/db");
+    if (!str_cut(&rest, '/', &master) || master.len == 0 ||
+        master.len >= sizeof out->master)
+        return bad(err, url, "lacks the name that the Sentinels know");
+    memcpy(out->master, master.ptr, master.len);
+    if (!put_database(out, rest))
+        return bad(err, url, "the database must be a number");
+    return true;
+}
+
+static bool parse_tcp(const char *url, struct str rest,
+                      struct redis_address *out, struct error *err)
+{
     struct str host;
 
-    *out = (struct redis_address){0};
-    if (str_starts(rest, S("unix:")))
-        return parse_unix(url, str_from(rest, 5), out, err);
-    if (!str_starts(rest, S("redis://")))
-        return bad(err, url, "must begin with redis:// or unix:");
-    rest = str_from(rest, 8);
-    if (!str_cut(&rest, '/', &host) || !parse_host(host, out))
+    if (!str_cut(&rest, '/', &host) ||
+        !parse_node(host, PORT_DEFAULT, &out->node))
         return bad(err, url, "must be redis://host:port/db");
     if (!put_database(out, rest))
         return bad(err, url, "the database must be a number");
     return true;
+}
+
+bool redis_address_parse(const char *url, struct redis_address *out,
+                         struct error *err)
+{
+    static const struct {
+        const char *scheme;
+        bool (*parse)(const char *url, struct str rest,
+                      struct redis_address *out, struct error *err);
+    } schemes[] = {
+        {"unix:", parse_unix},
+        {"redis://", parse_tcp},
+        {"sentinel://", parse_sentinels},
+    };
+    struct str text = str_of(url);
+
+    *out = (struct redis_address){0};
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        if (str_starts(text, str_of(schemes[i].scheme)))
+            return schemes[i].parse(
+                url, str_from(text, strlen(schemes[i].scheme)), out, err);
+    return bad(err, url, "must begin with redis://, unix: or sentinel://");
 }

@@ -30,6 +30,7 @@ void command_init_script(struct redis_command *command, enum script script,
 {
     command_begin(command);
     command->script = (int)script;
+    command->lasts = script_writes(script);
     command_add_int(command, 1);
     command_add(command, partition_prefix);
 }

@@ -1,16 +1,21 @@
 /* redis_link.h - one connection to Redis, and the only door to hiredis.
  *
  * A link connects by itself, logs in, selects its database, loads the
- * scripts, and does so again after every loss, with a jittered back-off.
+ * scripts, and does so again after every loss, with a jittered back-off. With
+ * Sentinels it asks them each time for the master, and follows a failover: a
+ * READONLY drops the connection.
  * What one turn of the loop sends leaves in one write. Each command has its
  * own time limit: when that passes, or anything else goes wrong, the whole
  * connection is dropped and never used again, and every command under way
  * ends without a reply: its outcome is unknown.
  *
+ * With redis.wait_replicas the answer to a script is given when so many
+ * replicas have what it wrote (redis_wait.c).
+ *
  * hiredis 0.14: after an error it frees its context as soon as the pending
  * callbacks have run, so a link forgets a context at the first sign of loss.
  * redis_reply.c reads replies, redis_command.c writes commands, redis_address.c
- * reads redis.url.
+ * reads redis.url; redis_core.h lists the files of the link itself.
  */
 #ifndef QUEUE_REDIS_LINK_H
 #define QUEUE_REDIS_LINK_H
@@ -55,6 +60,9 @@ struct redis_command {
     struct buf args; /* as they go over the wire, behind room for a head */
     size_t count;
     int script; /* enum script; -1: a plain command */
+    /* Its answer waits for redis.wait_replicas: all scripts that write, unless
+     * the owner says no since nothing that is acknowledged hangs on it. */
+    bool lasts;
 #ifdef FAULT_POINTS
     struct fault_point *sent_point; /* passed when it has left for Redis */
 #endif
@@ -86,6 +94,27 @@ void command_finish(struct redis_command *command); /* one never sent */
 enum { SCRIPT_SHA_LEN = 40 };
 struct str command_bytes(struct redis_command *command, const char *sha);
 
+/* --- where --- */
+
+struct redis_node {
+    char host[256]; /* or the path of a Unix socket */
+    uint16_t port;
+};
+
+enum { REDIS_SENTINELS_MAX = 16, REDIS_MASTER_SIZE = 64 };
+
+/* The parts of redis.url. */
+struct redis_address {
+    struct redis_node node; /* not with Sentinels */
+    bool is_unix;
+    unsigned database;
+    struct redis_node sentinels[REDIS_SENTINELS_MAX];
+    size_t sentinel_count; /* 0: none are asked */
+    char master[REDIS_MASTER_SIZE];
+};
+MUST_USE bool redis_address_parse(const char *url, struct redis_address *out,
+                                  struct error *err);
+
 /* --- links --- */
 
 struct redis_link;
@@ -94,6 +123,8 @@ enum { REDIS_BUDGET_MS = 800 }; /* what an answer to a caller may wait */
 
 struct redis_link_settings {
     const struct config_redis *config;
+    /* NULL: that of config->url. Copied. */
+    const struct redis_address *address;
     const char *name;     /* for logs: "main" */
     size_t in_flight_max; /* commands; more are refused at once */
     bool loads_scripts;
@@ -101,6 +132,8 @@ struct redis_link_settings {
      * also after a failed attempt to connect. Not called by close. */
     void (*on_up)(void *ctx);
     void (*on_down)(void *ctx, const struct error *why);
+    /* redis_link_lacks_replicas says another thing; may be NULL. */
+    void (*on_replicas)(void *ctx);
     void *ctx;
 };
 
@@ -114,6 +147,8 @@ bool redis_link_is_up(const struct redis_link *link);
 /* Why the last connection ended, or never came to be. */
 const struct error *redis_link_trouble(const struct redis_link *link);
 size_t redis_link_in_flight(const struct redis_link *link);
+/* The last answer that had to wait for replicas found too few of them. */
+bool redis_link_lacks_replicas(const struct redis_link *link);
 /* Drops the connection and makes a new one: what is under way ends without
  * a reply. For an owner who got a reply that makes no sense. */
 void redis_link_reset(struct redis_link *link, const char *why);
@@ -128,15 +163,5 @@ typedef void (*redis_fn)(void *ctx, const struct reply *reply,
  * not know is loaded and sent once more. fn may be NULL. */
 void redis_send(struct redis_link *link, struct redis_command *command,
                 int64_t budget_ms, redis_fn fn, void *ctx);
-
-/* The parts of redis.url. */
-struct redis_address {
-    char host[256]; /* or the path of a Unix socket */
-    bool is_unix;
-    uint16_t port;
-    unsigned database;
-};
-MUST_USE bool redis_address_parse(const char *url, struct redis_address *out,
-                                  struct error *err);
 
 #endif

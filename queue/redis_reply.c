@@ -1,4 +1,6 @@
-#include "queue/redis_link.h"
+#include "queue/redis_core.h"
+
+#include "server/base/mem.h"
 
 #include <hiredis/hiredis.h>
 
@@ -74,4 +76,20 @@ bool reply_is_error(const struct reply *reply, const char *word)
 
     return reply_type(reply) == REPLY_ERROR && str_cut(&text, ' ', &first) &&
            str_eq(first, str_of(word));
+}
+
+struct reply *reply_take(void *reply)
+{
+    redisReply *from = reply;
+    redisReply *taken = xmalloc(sizeof *taken);
+
+    *taken = *from;
+    *from = (redisReply){.type = REDIS_REPLY_NIL};
+    return (struct reply *)(void *)taken;
+}
+
+void reply_destroy(struct reply **reply)
+{
+    freeReplyObject(*reply);
+    *reply = NULL;
 }

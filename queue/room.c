@@ -9,7 +9,8 @@ size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane)
     size_t room;
     size_t untold = 0;
 
-    if (claimer->is_stopping)
+    /* Without enough replicas no mark is given (redis.wait_replicas). */
+    if (claimer->is_stopping || redis_link_lacks_replicas(claimer->queue->main))
         return 0;
     room = worker->room(worker->ctx, worker->routes[route], lane);
     for (unsigned l = lane; l < LANE_COUNT; l++)

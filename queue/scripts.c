@@ -33,6 +33,15 @@ unsigned script_next(unsigned i)
     return i;
 }
 
+bool script_writes(enum script script)
+{
+    struct str text = SCRIPTS[script].text;
+    struct str line;
+
+    CHECK(script < SCRIPT_COUNT && str_cut(&text, '\n', &line));
+    return !str_contains(line, S("no-writes"));
+}
+
 static struct str library_text(struct str name)
 {
     for (unsigned i = 0; i < SCRIPT_COUNT; i++)

@@ -21,6 +21,7 @@ enum script {
 const char *script_name(enum script script); /* "ENQUEUE" */
 /* The first script at or behind i; SCRIPT_COUNT: none. Libraries are none. */
 unsigned script_next(unsigned i);
+bool script_writes(enum script script); /* no "no-writes" among its flags */
 /* Adds what SCRIPT LOAD takes: the libraries that it needs and the script. */
 void script_add_text(enum script script, struct buf *out);
 

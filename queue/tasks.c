@@ -88,6 +88,7 @@ static void send(struct tasks *tasks, struct redis_command *command,
                  redis_fn fn)
 {
     tasks->calls++;
+    command->lasts = false; /* at least once is all that webhooks promise */
     redis_send(tasks->queue->main, command, CALL_BUDGET_MS, fn, tasks);
 }
 

@@ -248,13 +248,19 @@ static bool may_have_left_work(const struct claims *claims, size_t claimed)
     return !had_room;
 }
 
-static void take_turn(struct claims *claims, const struct reply *reply)
+/* why: too few replicas have it. Its claims are good all the same, since
+ * their marks have to wait; its results are told again. */
+static void take_turn(struct claims *claims, const struct reply *reply,
+                      const struct error *why)
 {
     const struct reply *entries = reply_at(reply, TURN_CLAIMS);
     int64_t refused = reply_int(reply_at(reply, TURN_REFUSED));
 
     pass_done(claims, reply_count(entries));
-    drop_sent_results(claims);
+    if (why == NULL)
+        drop_sent_results(claims);
+    else
+        claims_put_back_results(claims);
     claims->left_work = may_have_left_work(claims, reply_count(entries));
     if (refused > 0)
         log_write(LOG_WARN, LOG_QUEUE_RESULT_REFUSED,
@@ -294,7 +300,7 @@ static void on_turn(void *ctx, const struct reply *reply,
 
     claims->turn_is_under_way = false;
     if (str_eq(word, S("ok")))
-        take_turn(claims, reply);
+        take_turn(claims, reply, why);
     end_asking(claims);
     if (str_eq(word, S("ok"))) {
         claims_plan_turn(claims);

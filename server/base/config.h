@@ -61,12 +61,17 @@ struct config_part {
 };
 
 struct config_redis {
-    const char *url; /* "redis://host:port/db" or "unix:/path?db=N" */
+    /* "redis://host:port/db", "unix:/path?db=N" or
+     * "sentinel://host:port,host/name/db" */
+    const char *url;
     const char *username;
     const char *password; /* read from password_file */
+    const char *sentinel_username;
+    const char *sentinel_password; /* read from sentinel_password_file */
     const char *prefix;
     bool allow_volatile;
     struct config_part history_max;
+    int64_t wait_replicas;
 };
 
 struct config_secrets {

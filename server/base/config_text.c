@@ -360,10 +360,50 @@ static bool is_redis_host(struct str rest)
             (host.len > 0 && host.len <= HOST_LEN_MAX && is_of(host, "-._")));
 }
 
+/* As Sentinel itself takes the name of a master. */
+static bool is_master_name(struct str name)
+{
+    return name.len > 0 && name.len < 64 && is_of(name, "-._");
+}
+
+/* "host:port,host,host/name/db" */
+static const char *sentinels_fault(struct str rest)
+{
+    struct str hosts;
+    struct str host;
+    struct str name;
+    size_t count = 0;
+
+    if (!str_cut(&rest, '/', &hosts) || hosts.len == 0)
+        return "lacks the Sentinels' addresses";
+    while (str_cut(&hosts, ',', &host)) {
+        if (!is_host_and_port(host, 1) &&
+            (host.len == 0 || host.len > HOST_LEN_MAX || !is_of(host, "-._")))
+            return "each Sentinel must be \"host\" or \"host:port\"";
+        count++;
+    }
+    if (count > 16)
+        return "names more than 16 Sentinels";
+    if (!str_cut(&rest, '/', &name) || !is_master_name(name))
+        return "lacks the master's name, which the Sentinels know it by: "
+               "letters, digits and - . _";
+    return is_database(rest) ? NULL : "the database must be a number";
+}
+
+static bool read_sentinels(struct config_reading *r, struct str text, void *to)
+{
+    const char *fault =
+        sentinels_fault(str_from(text, sizeof "sentinel://" - 1));
+
+    if (fault != NULL)
+        return config_refuse(
+            r, "%s; must be \"sentinel://host:port,host,host/name/db\"", fault);
+    return keep(r, text, to);
+}
+
 bool config_read_redis_url(struct config_reading *r, struct str text, void *to)
 {
-    static const char *const later[] = {"sentinel://", "cluster://",
-                                        "rediss://"};
+    static const char *const later[] = {"cluster://", "rediss://"};
 
     for (size_t i = 0; i < COUNT_OF(later); i++)
         if (str_starts(text, str_of(later[i])))
@@ -372,11 +412,14 @@ bool config_read_redis_url(struct config_reading *r, struct str text, void *to)
         return config_refuse(
             r, "user and password have keys of their own: username "
                "and password_file");
+    if (str_starts(text, S("sentinel://")))
+        return read_sentinels(r, text, to);
     if (str_starts(text, S("redis://")) ? !is_redis_host(str_from(text, 8))
                                         : !str_starts(text, S("unix:/")) ||
                                               !is_redis_unix(str_from(text, 5)))
-        return config_refuse(r, "must be \"redis://host:port/db\" or "
-                                "\"unix:/path?db=N\"");
+        return config_refuse(
+            r, "must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+               "\"sentinel://host:port,host,host/name/db\"");
     return keep(r, text, to);
 }
 

@@ -208,6 +208,11 @@ static void addresses(void **state)
         {"redis://h:1/x", NULL, 0, 0},
         {"redis://[::1", NULL, 0, 0},
         {"unix:", NULL, 0, 0},
+        {"sentinel:///m", NULL, 0, 0},
+        {"sentinel://h", NULL, 0, 0},
+        {"sentinel://h/", NULL, 0, 0},
+        {"sentinel://h,/m", NULL, 0, 0},
+        {"sentinel://h/m/x", NULL, 0, 0},
         {"unix:/s?db=x", NULL, 0, 0},
         {"http://h", NULL, 0, 0},
     };
@@ -222,10 +227,27 @@ static void addresses(void **state)
             fail_msg("%s", cases[i].url);
         if (!good)
             continue;
-        assert_string_equal(address.host, cases[i].host);
-        assert_int_equal(address.port, cases[i].port);
+        assert_string_equal(address.node.host, cases[i].host);
+        assert_int_equal(address.node.port, cases[i].port);
         assert_int_equal(address.database, cases[i].database);
     }
+}
+
+static void sentinels(void **state)
+{
+    struct redis_address address;
+    struct error err;
+
+    (void)state;
+    assert_true(redis_address_parse("sentinel://a:1,[::1],c/mymaster/7",
+                                    &address, &err));
+    assert_int_equal(address.sentinel_count, 3);
+    assert_string_equal(address.sentinels[0].host, "a");
+    assert_int_equal(address.sentinels[0].port, 1);
+    assert_string_equal(address.sentinels[1].host, "::1");
+    assert_int_equal(address.sentinels[2].port, 26379);
+    assert_string_equal(address.master, "mymaster");
+    assert_int_equal(address.database, 7);
 }
 
 /* A name has to be resolved, and a password to be given. */
@@ -303,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
+        cmocka_unit_test(sentinels),
         LINK_TEST(becomes_ready),
         LINK_TEST(refuses_while_not_connected),
         LINK_TEST(replies_come_in_order),

@@ -248,17 +248,33 @@ static const struct broken_case {
      "\"10.0.0.0/8\""},
 
     {"[redis]\nurl = \"http://x\"\n",
-     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"redis://\"\n",
-     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"redis://h:6379/x\"\n",
-     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"redis://h:0/\"\n",
-     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"unix:/x?base=1\"\n",
-     "2:7: url: must be \"redis://host:port/db\" or \"unix:/path?db=N\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"sentinel://h\"\n",
-     "2:7: url: sentinel:// is not supported yet"},
+     "2:7: url: lacks the master's name, which the Sentinels know it by: "
+     "letters, digits and - . _; must be "
+     "\"sentinel://host:port,host,host/name/db\""},
+    {"[redis]\nurl = \"sentinel:///m\"\n",
+     "2:7: url: lacks the Sentinels' addresses; must be "
+     "\"sentinel://host:port,host,host/name/db\""},
+    {"[redis]\nurl = \"sentinel://a,b:0/m\"\n",
+     "2:7: url: each Sentinel must be \"host\" or \"host:port\"; must be "
+     "\"sentinel://host:port,host,host/name/db\""},
+    {"[redis]\nurl = \"sentinel://a/m/x\"\n",
+     "2:7: url: the database must be a number; must be "
+     "\"sentinel://host:port,host,host/name/db\""},
     {"[redis]\nurl = \"cluster://h\"\n",
      "2:7: url: cluster:// is not supported yet"},
     {"[redis]\nurl = \"rediss://h\"\n",
@@ -268,8 +284,8 @@ static const struct broken_case {
      "them"},
     {"[redis]\nallow_volatile = \"yes\"\n",
      "2:18: allow_volatile: must be true or false, not text in quotes"},
-    {"[redis]\nwait_replicas = 1\n",
-     "2:17: wait_replicas: not supported yet; leave it out"},
+    {"[redis]\nwait_replicas = 17\n",
+     "2:17: wait_replicas: must be from 0 to 16"},
     {"[redis]\nhistory_max = \"101%\"\n",
      "2:15: history_max: must be from 1% to 100%"},
     {"[redis]\nhistory_max = \"much\"\n",
@@ -557,7 +573,8 @@ static const struct variable_case {
      "must be \"host:port\", \"[ipv6]:port\", \"*:port\" or \"unix:/path\""},
     {"POSTHASTE_REDIS__USERNAME", "\xff", "not UTF-8 text"},
     {"POSTHASTE_REDIS__PASSWORD", "", "the secret is empty"},
-    {"POSTHASTE_REDIS__WAIT_REPLICAS", "2", "not supported yet; leave it out"},
+    {"POSTHASTE_SECRETS__WORKER_PUBLIC_KEY", "2",
+     "not supported yet; leave it out"},
 };
 
 static void bad_variables_are_told_by_name(void **state)
@@ -629,7 +646,7 @@ static void what_is_shown_says_who_set_it(void **state)
         strstr(out.data, "max_body = \"1MiB\"  # posthaste.toml:2\n"));
     assert_non_null(strstr(out.data, "[[upstream]]\n"
                                      "name = \"main\"  # posthaste.toml:4\n"));
-    assert_null(strstr(out.data, "wait_replicas"));
+    assert_null(strstr(out.data, "worker_public_key"));
     buf_clear(&out);
     config_show(c, true, &out);
     root = json_parse(buf_str(&out), NULL);

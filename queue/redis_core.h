@@ -1,0 +1,141 @@
+/* redis_core.h - what the files behind redis_link.h share.
+ *
+ * redis_link.c      a connection's life: found, made, lost, made again
+ * redis_greeting.c  what is said before it is up
+ * redis_request.c   commands under way
+ * redis_wait.c      answers that wait for replicas (redis.wait_replicas)
+ * redis_sentinel.c  where the master is
+ * redis_glue.c      hiredis on our loop
+ */
+#ifndef QUEUE_REDIS_CORE_H
+#define QUEUE_REDIS_CORE_H
+
+#include "queue/redis_link.h"
+#include "server/base/list.h"
+#include "server/base/metrics.h"
+#include "server/io/dns.h"
+
+struct redisAsyncContext;
+
+/* A command under way. hiredis holds it until its reply is read or its
+ * context freed; an owner that is gone leaves a tombstone: owner NULL. */
+struct request {
+    struct list link; /* of redis_link.requests, kept or refused */
+    struct redis_link *owner;
+    redis_fn fn;
+    void *ctx;
+    struct timer timer;
+    int64_t budget_ms;
+    struct redis_command command; /* kept for scripts only */
+    uint64_t sent_ns;
+    uint64_t number; /* of those that were sent */
+    bool lasts;      /* answered when replicas have it */
+    bool was_reloaded;
+    struct reply *reply; /* owned, while it waits for replicas */
+    struct error why;    /* of a refused one */
+};
+
+enum link_state {
+    LINK_DOWN,
+    LINK_SEARCHING, /* Sentinels say where the master is */
+    LINK_RESOLVING,
+    LINK_CONNECTING,
+    LINK_GREETING,
+    LINK_UP
+};
+
+/* redis_wait.c; all zero when redis.wait_replicas is 0. */
+struct link_wait {
+    struct task task;   /* at the end of a turn that wrote */
+    struct timer probe; /* while replicas are too few */
+    bool is_under_way;
+    bool is_short;    /* the last WAIT said so */
+    uint64_t covered; /* number of the last request before that WAIT */
+    uint64_t last;    /* number of the last request that waits */
+};
+
+struct redis_link {
+    struct loop *loop;
+    struct redis_link_settings settings;
+    struct redis_address address;
+    bool is_misconfigured; /* redis.url makes no sense: never connects */
+    struct master_search *search;
+    unsigned first_sentinel; /* the one that answered last */
+    struct redis_node node;  /* where it leads: of the URL, or the master */
+    struct dns *dns;         /* opened for the first host that is a name */
+    struct dns_lookup *lookup;
+    unsigned attempts; /* to connect; of several addresses each gets its turn */
+    struct redisAsyncContext *ac;
+    enum link_state state;
+    struct list requests; /* in the order in which they were sent */
+    struct list kept;     /* answered by Redis, but not by replicas yet */
+    size_t in_flight;
+    uint64_t sent;       /* counts requests */
+    struct list refused; /* answered at the end of the turn */
+    struct task refuse;
+    struct timer timer; /* next attempt, or the limit of this one */
+    int64_t backoff_ms;
+    int64_t up_since_ms;
+    char sha[SCRIPT_COUNT][SCRIPT_SHA_LEN + 1];
+    bool is_reloading[SCRIPT_COUNT];
+    struct series *seconds[SCRIPT_COUNT]; /* made on first use */
+    unsigned loading; /* during LINK_GREETING: script whose hash is next */
+    struct link_wait wait;
+    struct error lost; /* why the last connection ended */
+};
+
+enum { CONNECT_BUDGET_MS = 800 };
+
+/* redis_link.c */
+/* hiredis let go of the context: why stands in it. */
+void link_lost_by_hiredis(const struct redisAsyncContext *ac);
+void link_is_up(struct redis_link *link); /* by the greeting */
+
+/* redis_greeting.c */
+void link_greet(struct redis_link *link);
+
+/* redis_request.c */
+/* Sent whatever the state of the link. */
+void link_send(struct redis_link *link, struct redis_command *command,
+               int64_t budget_ms, redis_fn fn, void *ctx);
+void request_answer(struct request *request, const struct reply *reply,
+                    const struct error *why);
+/* Answered at the end of the turn, without a reply: request->why tells. */
+void request_refuse_later(struct request *request);
+/* Behind each write of hiredis'. */
+void requests_written(const struct redisAsyncContext *ac);
+void requests_open(struct redis_link *link);
+void requests_close(struct redis_link *link); /* without callbacks */
+void command_init_load(struct redis_command *command, unsigned script);
+
+/* redis_wait.c */
+void wait_open(struct redis_link *link);
+void wait_close(struct redis_link *link);
+void wait_link_is_up(struct redis_link *link);
+void wait_link_is_lost(struct redis_link *link);
+/* Does that command's answer wait? Then wait_sent is told of it. */
+bool wait_concerns(const struct redis_link *link,
+                   const struct redis_command *command);
+void wait_sent(struct redis_link *link, const struct request *request);
+
+/* redis_reply.c: the content of a reply of hiredis', which keeps an empty
+ * one. */
+struct reply *reply_take(void *reply);
+void reply_destroy(struct reply **reply);
+
+/* redis_sentinel.c. found: NULL when nobody knows, and why tells. */
+typedef void (*master_found_fn)(void *ctx, const struct redis_node *found,
+                                const struct error *why);
+/* Asks one Sentinel after the other, from *first on, which is set to the one
+ * that knew. config and address outlive it. done: once, later. */
+struct master_search *master_search_open(struct loop *loop,
+                                         const struct config_redis *config,
+                                         const struct redis_address *address,
+                                         unsigned *first, master_found_fn done,
+                                         void *ctx);
+void master_search_close(struct master_search **search); /* no callback */
+
+/* redis_glue.c */
+void redis_glue_attach(struct loop *loop, struct redisAsyncContext *ac);
+
+#endif
