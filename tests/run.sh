@@ -3,14 +3,14 @@
 #
 # Steps, in this order; naming some runs only these:
 #   packages npm style debug lint unit asan unit-asan clang release fuzz
-#   integration bench
+#   integration fault bench
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 steps=(packages npm style debug lint unit asan unit-asan clang release fuzz
-    integration bench)
+    integration fault bench)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=${JOBS:-$(nproc)}
 logs=$PWD/build/tests
@@ -153,6 +153,13 @@ do_integration() {
         tests/integration/*.test.mjs
 }
 
+# Three deaths at each crash point, alone and in a crowd, of the ASan binary.
+do_fault() {
+    POSTHASTE_BIN=${POSTHASTE_BIN:-$PWD/build/asan/posthaste} \
+        POSTHASTE_NPM=$npm_dir \
+        node tests/fault/crash_points.mjs --kills 3 --lanes 3
+}
+
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
     local name rc=0
@@ -181,6 +188,7 @@ run() {
     unit-asan) step unit-asan do_ctest asan ;;
     fuzz) step fuzz do_fuzz ;;
     integration) step integration do_integration ;;
+    fault) step fault do_fault ;;
     bench) step bench do_bench ;;
     *)
         echo "run.sh: no step '$1'; there are: ${steps[*]}" >&2

@@ -255,6 +255,10 @@ function printTable() {
         sums.map((sum, i) => sum + row[i])));
 }
 
+// Everything that was started ends with us (scope.mjs).
+for (const signal of ['SIGINT', 'SIGTERM'])
+    process.on(signal, () => process.exit(1));
+
 const points = (await must(BIN, ['version', '--fault-points']))
     .trim().split('\n');
 for (const name of positionals)
