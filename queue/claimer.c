@@ -1,5 +1,6 @@
 #include "queue/claims_core.h"
 
+#include "server/base/arena.h"
 #include "server/base/codec.h"
 #include "server/base/mem.h"
 #include "server/base/secret.h"
@@ -54,6 +55,24 @@ static void on_token(void *ctx)
     claims_ask(ctx);
 }
 
+/* More urgent lanes first; turn.c, wake_name knows the order. */
+static struct wake *open_wake(struct queue *queue,
+                              const struct queue_worker *worker)
+{
+    size_t count = worker->route_count * LANE_COUNT;
+    struct arena *arena = arena_create();
+    struct str *names = ARENA_ARRAY(arena, struct str, count + 1);
+    struct wake *wake;
+
+    for (size_t i = 0; i < count; i++)
+        names[i] = arena_printf(
+            arena, KEY_WAKE "%u:%.*s", (unsigned)(i / worker->route_count),
+            STR_ARG(worker->routes[i % worker->route_count]));
+    wake = wake_open(queue, names, count, on_token);
+    arena_destroy(&arena);
+    return wake;
+}
+
 static void on_drain_timer(void *ctx)
 {
     struct claimer *claimer = ctx;
@@ -100,8 +119,7 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     name_child(claimer);
     list_init(&claimer->claims);
     timer_init(&claimer->drain, on_drain_timer, claimer);
-    claimer->wake =
-        wake_open(queue, worker->routes, worker->route_count, on_token);
+    claimer->wake = open_wake(queue, worker);
     claimer->part = (struct queue_part){
         .partition_changed = on_partition_changed,
         .close = claimer_close,

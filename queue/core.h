@@ -54,7 +54,7 @@ struct queue {
     void *changed_ctx;
     /* Of their files; NULL until used. */
     struct claimer *claimer;
-    struct tasks *tasks;
+    struct dispatcher *dispatcher;
     struct rates *rates;
     struct key_uses *key_uses;
     struct list calls;        /* callers who wait: struct queue_call */

@@ -35,6 +35,12 @@ void partitions_tell(struct queue *queue, const struct queue_part *part)
             part->partition_changed(part->ctx, i, true);
 }
 
+bool partition_is_up(const struct queue *queue, unsigned partition)
+{
+    return partition < queue->partitions.count &&
+           queue->partitions.is_up[partition];
+}
+
 void partitions_learn(struct queue *queue, int64_t count)
 {
     struct partitions *partitions = &queue->partitions;

@@ -28,6 +28,7 @@ void partitions_open(struct queue *queue);
 void partitions_learn(struct queue *queue, int64_t count);
 /* Something happened to a link or to meta: tells of what is different. */
 void partitions_look(struct queue *queue);
+bool partition_is_up(const struct queue *queue, unsigned partition);
 /* Tells a new part what is up. */
 void partitions_tell(struct queue *queue, const struct queue_part *part);
 

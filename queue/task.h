@@ -14,8 +14,11 @@ enum held_result {
     HELD_LOST,  /* what it tells of is gone, or broken */
 };
 
+struct tasks;
+
 struct held {
     struct list link;
+    struct tasks *tasks; /* of its partition */
     struct queue_task task;
     enum held_result result;
     struct str event; /* its id in the owner's stream */

@@ -1,5 +1,6 @@
 #include "queue/core.h"
 #include "queue/task.h"
+#include "queue/wake.h"
 
 #include "server/base/clock.h"
 #include "server/base/codec.h"
@@ -11,13 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The life of a hooks child: it registers after every connect, and from then
- * on three things go on side by side, each at most once at a time:
+/* The life of a hooks child, in each partition: it registers after every
+ * connect, and from then on three things go on side by side, each at most
+ * once at a time:
  *
  *   events   fanout, then project, until evring is empty
  *   turn     heartbeat, reports, claims (task_turn)
- *   waiting  BLPOP hwake on a link of its own, while there is room and
- *            nothing else to do
+ *   waiting  for hwake's token, while there is room and nothing else to do
+ *
+ * The room is shared: what the turn of one partition may claim is not there
+ * for another's until its answer has come.
  *
  * A token, a heartbeat and a due task all make it look for events and claims
  * again. A lost turn is made good by register: what it claimed without our
@@ -30,10 +34,7 @@ enum {
     REPORTS_A_TURN = 128,
     BEATS_A_LEASE = 5,
     CALL_BUDGET_MS = 5000,
-    WAIT_S = 5,
-    WAIT_BUDGET_MS = WAIT_S * 1000 + 3000,
     KEY_PAUSE_MS = 5000, /* before a task without its key is tried again */
-    PARTITION = 0,
     EPOCH_SIZE = 17,
 };
 
@@ -41,16 +42,31 @@ enum {
  * themselves. */
 static const int64_t PROJECTION_SPARE_MS = INT64_C(40) * 86400000;
 
-struct tasks {
+/* A hooks child: what its partitions share. */
+struct dispatcher {
     struct queue *queue;
-    const struct queue_hooks *hooks;
     struct queue_part part;
-    struct redis_link *waiter;
-    size_t calls; /* under way on the main link */
-    bool ended;   /* by queue_hooks_end; their answers are still to come */
+    const struct queue_hooks *hooks;
+    struct list tasks; /* of tasks.link */
+    struct wake *wake;
+    struct buf defaults; /* events for endpoints that name none */
+    size_t calls;        /* under way on the main link */
+    bool ended; /* by queue_hooks_end; their answers are still to come */
+    int64_t key_told_ms; /* when a missing key was logged last */
+    bool stopping;
+    struct task look; /* has everybody left? */
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+};
+
+struct tasks {
+    struct list link; /* of dispatcher.tasks */
+    struct dispatcher *dispatcher;
+    struct queue *queue;
+    unsigned partition;
+    size_t wake_place;
     char epoch[EPOCH_SIZE]; /* "" before the first register */
     char next_epoch[EPOCH_SIZE];
-    struct buf defaults; /* events for endpoints that name none */
     bool registered;
     bool registering;
 
@@ -62,21 +78,16 @@ struct tasks {
     size_t wanted; /* by the turn under way */
     bool hungry;   /* there may be something to claim */
     bool beat_due;
-    bool left; /* the last turn of a child that stops */
+    bool left;       /* the last turn of a child that stops */
+    int64_t backlog; /* of the partition */
 
     bool fanning; /* fanout under way */
     bool projecting;
-    bool news;    /* there may be new events */
-    bool waiting; /* BLPOP under way */
+    bool news; /* there may be new events */
 
     struct task run; /* once a turn of the loop */
     struct timer beat;
     struct timer due;
-    int64_t key_told_ms; /* when a missing key was logged last */
-
-    bool stopping;
-    void (*drained)(void *ctx);
-    void *drained_ctx;
 };
 
 static void run_soon(struct tasks *tasks)
@@ -87,24 +98,33 @@ static void run_soon(struct tasks *tasks)
 static void send(struct tasks *tasks, struct redis_command *command,
                  redis_fn fn)
 {
-    tasks->calls++;
     command->lasts = false; /* at least once is all that webhooks promise */
+    tasks->dispatcher->calls++;
     redis_send(tasks->queue->main, command, CALL_BUDGET_MS, fn, tasks);
 }
 
-static void free_at_last(struct tasks *tasks)
+static void free_at_last(struct dispatcher *dispatcher)
 {
-    list_remove(&tasks->part.link);
-    loop_free_later(tasks->queue->loop, free, tasks);
+    struct loop *loop = dispatcher->queue->loop;
+
+    list_remove(&dispatcher->part.link);
+    list_each_safe (at, &dispatcher->tasks) {
+        list_remove(at);
+        loop_free_later(loop, free, LIST_MEMBER(at, struct tasks, link));
+    }
+    loop_free_later(loop, free, dispatcher);
 }
 
 /* Begins each callback of the main link. False: nobody is interested. */
 static bool is_wanted(struct tasks *tasks)
 {
-    tasks->calls--;
-    if (tasks->ended && tasks->calls == 0)
-        free_at_last(tasks);
-    return !tasks->ended;
+    struct dispatcher *dispatcher = tasks->dispatcher;
+    bool ended = dispatcher->ended;
+
+    dispatcher->calls--;
+    if (ended && dispatcher->calls == 0)
+        free_at_last(dispatcher);
+    return !ended;
 }
 
 /* False: no answer, or an error; it is logged. */
@@ -138,7 +158,8 @@ static void project(struct tasks *tasks, struct str owner)
     struct redis_command command;
 
     tasks->projecting = true;
-    command_init_partition(&command, tasks->queue, SCRIPT_PROJECT, PARTITION);
+    command_init_partition(&command, tasks->queue, SCRIPT_PROJECT,
+                           tasks->partition);
     command_add(&command, owner);
     command_add_int(&command, EVENTS_A_CALL);
     command_add_int(&command, tasks->queue->config->privacy.keep_events_ms +
@@ -173,8 +194,9 @@ static void fan_out(struct tasks *tasks)
     struct redis_command command;
 
     tasks->fanning = true;
-    command_init_partition(&command, tasks->queue, SCRIPT_FANOUT, PARTITION);
-    command_add(&command, buf_str(&tasks->defaults));
+    command_init_partition(&command, tasks->queue, SCRIPT_FANOUT,
+                           tasks->partition);
+    command_add(&command, buf_str(&tasks->dispatcher->defaults));
     command_add_int(&command, EVENTS_A_CALL);
     COMMAND_SENT_POINT(&command, "fanout.sent");
     send(tasks, &command, on_fanned_out);
@@ -184,9 +206,27 @@ static void fan_out(struct tasks *tasks)
 
 static size_t room(const struct tasks *tasks)
 {
-    size_t room = tasks->stopping ? 0 : tasks->hooks->room(tasks->hooks->ctx);
+    const struct dispatcher *dispatcher = tasks->dispatcher;
+    size_t room;
+    size_t asked = 0;
 
+    if (dispatcher->stopping)
+        return 0;
+    room = dispatcher->hooks->room(dispatcher->hooks->ctx);
+    list_each (at, &dispatcher->tasks) {
+        const struct tasks *other = LIST_MEMBER(at, struct tasks, link);
+
+        if (other != tasks && other->turning)
+            asked += other->wanted;
+    }
+    room = room > asked ? room - asked : 0;
     return room < CLAIMS_A_TURN ? room : CLAIMS_A_TURN;
+}
+
+static void run_all(struct dispatcher *dispatcher)
+{
+    list_each (at, &dispatcher->tasks)
+        run_soon(LIST_MEMBER(at, struct tasks, link));
 }
 
 static void report(struct tasks *tasks, struct held *held,
@@ -201,9 +241,9 @@ static void report(struct tasks *tasks, struct held *held,
 
 static void tell_missing_key(struct tasks *tasks)
 {
-    if (clock_now_ms() - tasks->key_told_ms < KEY_PAUSE_MS)
+    if (clock_now_ms() - tasks->dispatcher->key_told_ms < KEY_PAUSE_MS)
         return;
-    tasks->key_told_ms = clock_now_ms();
+    tasks->dispatcher->key_told_ms = clock_now_ms();
     log_write(LOG_ERROR, LOG_WEBHOOK_KEY_MISSING,
               log_cstr("keyring", tasks->queue->config->secrets.keyring_file));
 }
@@ -212,9 +252,11 @@ static void take_claim(struct tasks *tasks, const struct reply *claim)
 {
     struct held *held = held_create(claim, tasks->queue->keyring);
 
+    held->tasks = tasks;
     list_add_last(&tasks->held, &held->link);
     if (held->result == HELD_READY) {
-        tasks->hooks->claimed(tasks->hooks->ctx, &held->task);
+        tasks->dispatcher->hooks->claimed(tasks->dispatcher->hooks->ctx,
+                                          &held->task);
     } else if (held->result == HELD_LATER) {
         tell_missing_key(tasks);
         report(tasks, held, TASK_UNSENT, clock_wall_ms() + KEY_PAUSE_MS, NULL);
@@ -247,6 +289,15 @@ static void drop_list(struct list *list)
     }
 }
 
+static void tell_backlog(const struct dispatcher *dispatcher)
+{
+    int64_t backlog = 0;
+
+    list_each (at, &dispatcher->tasks)
+        backlog += LIST_MEMBER(at, struct tasks, link)->backlog;
+    series_set(metrics_series(METRIC_WEBHOOK_BACKLOG, NULL), backlog);
+}
+
 /* Where the claims begin in the reply of task_turn. */
 enum { STATUS, NEXT_DUE_MS, BACKLOG, DISABLED, CLAIMS };
 
@@ -262,8 +313,8 @@ static void take_turn(struct tasks *tasks, const struct reply *reply)
     else
         FAULT_POINT("ack.done");
     drop_list(&tasks->told);
-    series_set(metrics_series(METRIC_WEBHOOK_BACKLOG, NULL),
-               reply_int(reply_at(reply, BACKLOG)));
+    tasks->backlog = reply_int(reply_at(reply, BACKLOG));
+    tell_backlog(tasks->dispatcher);
     tell_disabled(reply_at(reply, DISABLED));
     if (due_ms >= 0)
         timer_set(tasks->queue->loop, &tasks->due, due_ms);
@@ -305,7 +356,7 @@ static void on_turn(void *ctx, const struct reply *reply,
     } else {
         take_turn(tasks, reply);
     }
-    run_soon(tasks);
+    run_all(tasks->dispatcher); /* there is room for others */
 }
 
 static size_t add_results(struct tasks *tasks, struct redis_command *command)
@@ -343,7 +394,8 @@ static void take_a_turn(struct tasks *tasks, bool leave)
     tasks->turning = true;
     tasks->left = leave;
     tasks->wanted = room(tasks);
-    command_init_partition(&command, tasks->queue, SCRIPT_TASK_TURN, PARTITION);
+    command_init_partition(&command, tasks->queue, SCRIPT_TASK_TURN,
+                           tasks->partition);
     command_add_cstr(&command, tasks->epoch);
     command_add_int(&command, tasks->queue->config->worker.lease_ms);
     command_add_int(&command, leave ? -1 : (int64_t)tasks->wanted);
@@ -361,36 +413,23 @@ static void take_a_turn(struct tasks *tasks, bool leave)
 
 /* --- waiting --- */
 
-static void on_token(void *ctx, const struct reply *reply,
-                     const struct error *why)
+static void on_token(void *ctx)
 {
     struct tasks *tasks = ctx;
+    struct wake *wake = tasks->dispatcher->wake;
 
-    tasks->waiting = false;
-    /* Without a link on_waiter_up begins anew, after an error the heartbeat. */
-    if (reply == NULL || !is_answer(reply, why))
-        return;
-    if (reply_type(reply) == REPLY_LIST)
+    if (wake_has_token(wake, tasks->wake_place, 0)) {
+        wake_drop_token(wake, tasks->wake_place, 0);
         tasks->news = tasks->hungry = true;
+    }
     run_soon(tasks);
 }
 
-static void wait_for_token(struct tasks *tasks)
+static void wait_for_token(struct tasks *tasks, bool wanted)
 {
-    struct redis_command command;
-    char key[KEY_MAX];
-
-    tasks->waiting = true;
-    command_init(&command, "BLPOP");
-    command_add(&command,
-                queue_key(tasks->queue, PARTITION, key, "%s", KEY_HOOKS_WAKE));
-    command_add_int(&command, WAIT_S);
-    redis_send(tasks->waiter, &command, WAIT_BUDGET_MS, on_token, tasks);
-}
-
-static void on_waiter_up(void *ctx)
-{
-    run_soon(ctx);
+    wake_want(tasks->dispatcher->wake, tasks->wake_place, 0, wanted);
+    if (wanted)
+        wake_arm(tasks->dispatcher->wake);
 }
 
 /* --- one step --- */
@@ -401,21 +440,34 @@ static bool is_empty_handed(const struct tasks *tasks)
            list_is_empty(&tasks->told);
 }
 
+static bool is_done(const struct tasks *tasks)
+{
+    if (tasks->registered && !tasks->left)
+        return false;
+    return !tasks->turning && list_is_empty(&tasks->held);
+}
+
+static void look(void *ctx)
+{
+    struct dispatcher *dispatcher = ctx;
+    void (*drained)(void *ctx) = dispatcher->drained;
+
+    list_each (at, &dispatcher->tasks)
+        if (!is_done(LIST_MEMBER(at, struct tasks, link)))
+            return;
+    dispatcher->drained = NULL;
+    if (drained != NULL)
+        drained(dispatcher->drained_ctx);
+}
+
 /* Reports that Redis does not take are lost with us: the lease gives the
  * tasks back, and they are sent once more. */
 static void stop(struct tasks *tasks)
 {
-    void (*drained)(void *ctx) = tasks->drained;
-
-    if (tasks->registered && !tasks->left) {
-        if (is_empty_handed(tasks) && !tasks->turning)
-            take_a_turn(tasks, true);
-        return;
-    }
-    if (tasks->turning || !list_is_empty(&tasks->held) || drained == NULL)
-        return;
-    tasks->drained = NULL;
-    drained(tasks->drained_ctx);
+    if (tasks->registered && !tasks->left && is_empty_handed(tasks) &&
+        !tasks->turning)
+        take_a_turn(tasks, true);
+    look(tasks->dispatcher);
 }
 
 static bool wants_turn(const struct tasks *tasks, bool has_room)
@@ -431,13 +483,12 @@ static void step(struct tasks *tasks)
     bool has_room = room(tasks) > 0;
 
     if (tasks->news && !tasks->fanning && !tasks->projecting &&
-        !tasks->stopping)
+        !tasks->dispatcher->stopping)
         fan_out(tasks);
     if (wants_turn(tasks, has_room))
         take_a_turn(tasks, false);
-    if (has_room && !tasks->waiting && !tasks->turning && !tasks->fanning &&
-        !tasks->projecting && redis_link_is_up(tasks->waiter))
-        wait_for_token(tasks);
+    wait_for_token(tasks, has_room && !tasks->turning && !tasks->fanning &&
+                              !tasks->projecting);
 }
 
 static void on_run(void *ctx)
@@ -446,7 +497,7 @@ static void on_run(void *ctx)
 
     if (tasks->registered && !tasks->left)
         step(tasks);
-    if (tasks->stopping)
+    if (tasks->dispatcher->stopping)
         stop(tasks);
 }
 
@@ -465,7 +516,7 @@ static void on_beat(void *ctx)
     timer_set(tasks->queue->loop, &tasks->beat,
               tasks->queue->config->worker.lease_ms / BEATS_A_LEASE);
     tasks->beat_due = tasks->news = tasks->hungry = true;
-    if (!tasks->registered && tasks->queue->health.has_schema)
+    if (!tasks->registered && partition_is_up(tasks->queue, tasks->partition))
         begin(tasks);
     run_soon(tasks);
 }
@@ -515,7 +566,7 @@ static void begin(struct tasks *tasks)
     memcpy(tasks->next_epoch, hex.data, EPOCH_SIZE);
     buf_finish(&hex);
     command_init_partition(&command, tasks->queue, SCRIPT_TASK_REGISTER,
-                           PARTITION);
+                           tasks->partition);
     command_add_cstr(&command, tasks->next_epoch);
     command_add_cstr(&command, tasks->epoch);
     command_add_int(&command, tasks->queue->config->worker.lease_ms);
@@ -526,11 +577,51 @@ static void begin(struct tasks *tasks)
     send(tasks, &command, on_registered);
 }
 
+/* --- partitions --- */
+
+static struct tasks *tasks_open(struct dispatcher *dispatcher,
+                                unsigned partition)
+{
+    struct tasks *tasks = xcalloc(1, sizeof *tasks);
+
+    tasks->dispatcher = dispatcher;
+    tasks->queue = dispatcher->queue;
+    tasks->partition = partition;
+    list_init(&tasks->held);
+    list_init(&tasks->reported);
+    list_init(&tasks->told);
+    task_init(&tasks->run, on_run, tasks);
+    timer_init(&tasks->due, on_due, tasks);
+    timer_init(&tasks->beat, on_beat, tasks);
+    timer_set(tasks->queue->loop, &tasks->beat,
+              tasks->queue->config->worker.lease_ms / BEATS_A_LEASE);
+    tasks->wake_place = wake_join(dispatcher->wake, partition, tasks);
+    list_add_last(&dispatcher->tasks, &tasks->link);
+    return tasks;
+}
+
+static struct tasks *tasks_of(const struct dispatcher *dispatcher,
+                              unsigned partition)
+{
+    list_each (at, &dispatcher->tasks) {
+        struct tasks *tasks = LIST_MEMBER(at, struct tasks, link);
+
+        if (tasks->partition == partition)
+            return tasks;
+    }
+    return NULL;
+}
+
 static void on_partition_changed(void *ctx, unsigned partition, bool up)
 {
-    struct tasks *tasks = ctx;
+    struct dispatcher *dispatcher = ctx;
+    struct tasks *tasks = tasks_of(dispatcher, partition);
 
-    if (tasks->ended || partition != PARTITION)
+    if (dispatcher->ended)
+        return;
+    if (tasks == NULL && up && !dispatcher->stopping)
+        tasks = tasks_open(dispatcher, partition);
+    if (tasks == NULL)
         return;
     tasks->registered = false;
     if (up)
@@ -541,41 +632,48 @@ static void on_partition_changed(void *ctx, unsigned partition, bool up)
 
 /* --- the door --- */
 
-static void end(struct tasks *tasks)
+static void tasks_end(struct tasks *tasks)
 {
     struct loop *loop = tasks->queue->loop;
 
-    tasks->ended = true;
     task_cancel(&tasks->run);
     timer_clear(loop, &tasks->beat);
     timer_clear(loop, &tasks->due);
-    redis_link_close(&tasks->waiter);
     drop_list(&tasks->held);
     drop_list(&tasks->reported);
     drop_list(&tasks->told);
-    buf_finish(&tasks->defaults);
-    tasks->queue->tasks = NULL;
+}
+
+static void end(struct dispatcher *dispatcher)
+{
+    dispatcher->ended = true;
+    task_cancel(&dispatcher->look);
+    list_each (at, &dispatcher->tasks)
+        tasks_end(LIST_MEMBER(at, struct tasks, link));
+    wake_close(&dispatcher->wake);
+    buf_finish(&dispatcher->defaults);
+    dispatcher->queue->dispatcher = NULL;
 }
 
 /* The links close with the queue: no answer comes any more. */
 static void on_close(void *ctx)
 {
-    struct tasks *tasks = ctx;
+    struct dispatcher *dispatcher = ctx;
 
-    if (!tasks->ended)
-        end(tasks);
-    free_at_last(tasks);
+    if (!dispatcher->ended)
+        end(dispatcher);
+    free_at_last(dispatcher);
 }
 
 void queue_hooks_end(struct queue *queue)
 {
-    struct tasks *tasks = queue->tasks;
+    struct dispatcher *dispatcher = queue->dispatcher;
 
-    if (tasks == NULL)
+    if (dispatcher == NULL)
         return;
-    end(tasks);
-    if (tasks->calls == 0)
-        free_at_last(tasks);
+    end(dispatcher);
+    if (dispatcher->calls == 0)
+        free_at_last(dispatcher);
 }
 
 static void list_defaults(struct buf *out)
@@ -589,52 +687,50 @@ static void list_defaults(struct buf *out)
 
 void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
 {
-    struct tasks *tasks = xcalloc(1, sizeof *tasks);
+    static const struct str name = STR(KEY_HOOKS_WAKE);
+    struct dispatcher *dispatcher = xcalloc(1, sizeof *dispatcher);
 
-    CHECK(queue->tasks == NULL);
-    queue->tasks = tasks;
-    tasks->queue = queue;
-    tasks->hooks = hooks;
-    tasks->key_told_ms = clock_now_ms() - KEY_PAUSE_MS;
-    list_init(&tasks->held);
-    list_init(&tasks->reported);
-    list_init(&tasks->told);
-    list_defaults(&tasks->defaults);
-    task_init(&tasks->run, on_run, tasks);
-    timer_init(&tasks->due, on_due, tasks);
-    timer_init(&tasks->beat, on_beat, tasks);
-    timer_set(queue->loop, &tasks->beat,
-              queue->config->worker.lease_ms / BEATS_A_LEASE);
-    tasks->waiter = queue_link_open(queue, "hooks", on_waiter_up, NULL, tasks);
-    tasks->part = (struct queue_part){
+    CHECK(queue->dispatcher == NULL);
+    queue->dispatcher = dispatcher;
+    dispatcher->queue = queue;
+    dispatcher->hooks = hooks;
+    dispatcher->key_told_ms = clock_now_ms() - KEY_PAUSE_MS;
+    list_init(&dispatcher->tasks);
+    list_defaults(&dispatcher->defaults);
+    task_init(&dispatcher->look, look, dispatcher);
+    dispatcher->wake = wake_open(queue, &name, 1, on_token);
+    dispatcher->part = (struct queue_part){
         .partition_changed = on_partition_changed,
         .close = on_close,
-        .ctx = tasks,
+        .ctx = dispatcher,
     };
-    queue_part_add(queue, &tasks->part);
+    queue_part_add(queue, &dispatcher->part);
     sweep_start(queue);
 }
 
 void queue_hooks_hungry(struct queue *queue)
 {
-    run_soon(queue->tasks);
+    run_all(queue->dispatcher);
 }
 
 void queue_task_report(struct queue *queue, struct queue_task *task,
                        enum task_outcome outcome, int64_t retry_at_ms,
                        const struct task_detail *detail)
 {
-    report(queue->tasks, CONTAINER_OF(task, struct held, task), outcome,
-           retry_at_ms, detail);
+    struct held *held = CONTAINER_OF(task, struct held, task);
+
+    CHECK(held->tasks->queue == queue);
+    report(held->tasks, held, outcome, retry_at_ms, detail);
 }
 
 void queue_hooks_stop(struct queue *queue, void (*drained)(void *ctx),
                       void *ctx)
 {
-    struct tasks *tasks = queue->tasks;
+    struct dispatcher *dispatcher = queue->dispatcher;
 
-    tasks->stopping = true;
-    tasks->drained = drained;
-    tasks->drained_ctx = ctx;
-    run_soon(tasks);
+    dispatcher->stopping = true;
+    dispatcher->drained = drained;
+    dispatcher->drained_ctx = ctx;
+    run_all(dispatcher);
+    task_run_soon(queue->loop, &dispatcher->look);
 }

@@ -21,11 +21,19 @@ enum {
     SHARE_EVERY = 16, /* turns, where rooms are small */
 };
 
+/* Of claimer.c, open_wake. */
+static size_t wake_name(const struct claims *claims, size_t route,
+                        unsigned lane)
+{
+    return lane * claims->worker->route_count + route;
+}
+
 void claims_wait_for_work(struct claims *claims)
 {
     for (size_t route = 0; route < claims->worker->route_count; route++)
         for (unsigned lane = 0; lane < LANE_COUNT; lane++)
-            wake_want(claims->wake, claims->wake_place, route, lane,
+            wake_want(claims->wake, claims->wake_place,
+                      wake_name(claims, route, lane),
                       claimer_room(claims->claimer, route, lane) > 0);
     wake_arm(claims->wake);
 }
@@ -71,12 +79,14 @@ static void add_unused_tokens(struct claims *claims,
         size_t route = i / LANE_COUNT;
         unsigned lane = i % LANE_COUNT;
 
-        if (!wake_has_token(claims->wake, claims->wake_place, route, lane))
+        size_t name = wake_name(claims, route, lane);
+
+        if (!wake_has_token(claims->wake, claims->wake_place, name))
             continue;
         unused[i] = claimer_room(claims->claimer, route, lane) == 0;
         count += unused[i];
         if (unused[i] || claims_room(claims, route, lane) > 0)
-            wake_drop_token(claims->wake, claims->wake_place, route, lane);
+            wake_drop_token(claims->wake, claims->wake_place, name);
         else
             claims->ask = true;
     }

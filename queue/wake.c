@@ -1,5 +1,6 @@
 #include "queue/wake.h"
 
+#include "server/base/arena.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -22,44 +23,35 @@ struct place {
 struct wake {
     struct queue *queue;
     struct redis_link *link;
-    const struct str *routes;
-    size_t route_count;
+    struct arena *arena;
+    struct str *names;
+    size_t name_count;
     struct place *places;
     size_t place_count;
-    struct slot *slots; /* place by place, route by route, one per lane */
+    struct slot *slots; /* place by place, one per name */
     bool is_waiting;
     bool is_unblocking;
     int64_t client_id; /* of the link's connection; 0: not known yet */
     void (*on_token)(void *ctx);
 };
 
-static size_t slots_of_place(const struct wake *wake)
-{
-    return wake->route_count * LANE_COUNT;
-}
-
 static size_t slot_count(const struct wake *wake)
 {
-    return wake->place_count * slots_of_place(wake);
+    return wake->place_count * wake->name_count;
 }
 
-static struct slot *slot_of(const struct wake *wake, size_t place, size_t route,
-                            unsigned lane)
+static struct slot *slot_of(const struct wake *wake, size_t place, size_t name)
 {
-    CHECK(place < wake->place_count && route < wake->route_count &&
-          lane < LANE_COUNT);
-    return &wake->slots[place * slots_of_place(wake) + route * LANE_COUNT +
-                        lane];
+    CHECK(place < wake->place_count && name < wake->name_count);
+    return &wake->slots[place * wake->name_count + name];
 }
 
 static struct str slot_key(const struct wake *wake, size_t slot, char *out)
 {
-    size_t place = slot / slots_of_place(wake);
-    size_t route = slot / LANE_COUNT % wake->route_count;
+    size_t place = slot / wake->name_count;
 
-    return queue_key(wake->queue, wake->places[place].partition, out,
-                     KEY_WAKE "%u:%.*s", (unsigned)(slot % LANE_COUNT),
-                     STR_ARG(wake->routes[route]));
+    return queue_key(wake->queue, wake->places[place].partition, out, "%.*s",
+                     STR_ARG(wake->names[slot % wake->name_count]));
 }
 
 static void tell_place(const struct wake *wake, size_t place)
@@ -81,7 +73,7 @@ static void take(struct wake *wake, struct str key)
         if (!str_eq(key, slot_key(wake, i, name)))
             continue;
         wake->slots[i].taken = true;
-        tell_place(wake, i / slots_of_place(wake));
+        tell_place(wake, i / wake->name_count);
         return;
     }
 }
@@ -108,8 +100,8 @@ static void wait_for_tokens(struct wake *wake)
     size_t keys = 0;
 
     command_init(&command, "BLPOP");
-    for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
-        for (size_t i = lane; i < slot_count(wake); i += LANE_COUNT) {
+    for (size_t n = 0; n < wake->name_count; n++) {
+        for (size_t i = n; i < slot_count(wake); i += wake->name_count) {
             struct slot *slot = &wake->slots[i];
 
             slot->covered = slot->wanted;
@@ -213,14 +205,17 @@ static void on_link_up(void *ctx)
     wake_arm(wake);
 }
 
-struct wake *wake_open(struct queue *queue, const struct str *routes,
-                       size_t route_count, void (*on_token)(void *ctx))
+struct wake *wake_open(struct queue *queue, const struct str *names,
+                       size_t name_count, void (*on_token)(void *ctx))
 {
     struct wake *wake = xcalloc(1, sizeof *wake);
 
     wake->queue = queue;
-    wake->routes = routes;
-    wake->route_count = route_count;
+    wake->arena = arena_create();
+    wake->names = ARENA_ARRAY(wake->arena, struct str, name_count + 1);
+    wake->name_count = name_count;
+    for (size_t i = 0; i < name_count; i++)
+        wake->names[i] = arena_copy(wake->arena, names[i]);
     wake->on_token = on_token;
     wake->link = queue_link_open(queue, "wake", on_link_up, NULL, wake);
     return wake;
@@ -233,38 +228,37 @@ void wake_close(struct wake **wake)
     redis_link_close(&(*wake)->link);
     free((*wake)->places);
     free((*wake)->slots);
+    arena_destroy(&(*wake)->arena);
     loop_free_later((*wake)->queue->loop, free, *wake);
     *wake = NULL;
 }
 
 size_t wake_join(struct wake *wake, unsigned partition, void *ctx)
 {
+    size_t before = slot_count(wake);
     size_t place = wake->place_count++;
-    size_t slots = slot_count(wake);
 
     wake->places =
         xrealloc(wake->places, wake->place_count * sizeof *wake->places);
     wake->places[place] = (struct place){.partition = partition, .ctx = ctx};
-    wake->slots = xrealloc(wake->slots, (slots + 1) * sizeof *wake->slots);
-    for (size_t i = slots - slots_of_place(wake); i < slots; i++)
+    wake->slots =
+        xrealloc(wake->slots, (slot_count(wake) + 1) * sizeof *wake->slots);
+    for (size_t i = before; i < slot_count(wake); i++)
         wake->slots[i] = (struct slot){0};
     return place;
 }
 
-void wake_want(struct wake *wake, size_t place, size_t route, unsigned lane,
-               bool wanted)
+void wake_want(struct wake *wake, size_t place, size_t name, bool wanted)
 {
-    slot_of(wake, place, route, lane)->wanted = wanted;
+    slot_of(wake, place, name)->wanted = wanted;
 }
 
-bool wake_has_token(const struct wake *wake, size_t place, size_t route,
-                    unsigned lane)
+bool wake_has_token(const struct wake *wake, size_t place, size_t name)
 {
-    return slot_of(wake, place, route, lane)->taken;
+    return slot_of(wake, place, name)->taken;
 }
 
-void wake_drop_token(struct wake *wake, size_t place, size_t route,
-                     unsigned lane)
+void wake_drop_token(struct wake *wake, size_t place, size_t name)
 {
-    slot_of(wake, place, route, lane)->taken = false;
+    slot_of(wake, place, name)->taken = false;
 }
