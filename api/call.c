@@ -37,9 +37,23 @@ void call_fail_faults(struct call *call, const struct faults *faults)
     problem_reply_faults(call_leave(call), faults);
 }
 
+struct queue_owner call_owner(const struct call *call)
+{
+    return (struct queue_owner){
+        .name = call->key.owner,
+        .home = call->key.partition,
+    };
+}
+
+static void call_begin_anew(struct call *call);
+
 void call_fail_queue(struct call *call, enum queue_status status,
                      const struct error *why, const char *missing)
 {
+    if (status == QUEUE_MOVED && !call->was_sent_on) {
+        call_begin_anew(call);
+        return;
+    }
     problem_reply_queue(call_leave(call), status, why, missing);
 }
 
@@ -249,7 +263,10 @@ static void call_let_in(struct call *call)
         return;
     }
     queue_key_used(call->api->queue, &call->key);
-    rate_check(call);
+    if (call->was_sent_on)
+        run(call);
+    else
+        rate_check(call);
 }
 
 static struct str token_hash(struct call *call)
@@ -273,6 +290,18 @@ static void on_key(void *ctx, const struct queue_keys *keys)
     api_key_copy(call->arena, &keys->keys[0], &call->key);
     key_cache_put(call->api->keys, token_hash(call), &call->key);
     call_let_in(call);
+}
+
+/* What was cached of the key names the old home. */
+static void call_begin_anew(struct call *call)
+{
+    call->was_sent_on = true;
+    if (call->release != NULL)
+        call->release(call->own);
+    call->own = NULL;
+    call->release = NULL;
+    key_cache_forget(call->api->keys, &call->key.id);
+    queue_key_find(call->api->queue, token_hash(call), on_key, call);
 }
 
 void call_begin(void *ctx, struct http_request *request)

@@ -56,6 +56,7 @@ struct call {
     const struct endpoint_row *row;
     struct api_key key; /* a copy in arena */
     unsigned rate_asks;
+    bool was_sent_on;               /* its owner had moved: it began anew */
     struct idempotency idempotency; /* key_hash empty: none given */
     void *own;                      /* of the endpoint */
     void (*release)(void *own);     /* when the call ends; or NULL */
@@ -63,6 +64,9 @@ struct call {
 
 /* api.c: the row of a route. */
 const struct endpoint_row *api_endpoint(size_t row);
+
+/* Whose data a call is about. */
+struct queue_owner call_owner(const struct call *call);
 
 /* Handlers of httpd. */
 bool call_vet_head(void *ctx, struct http_request *request);
@@ -74,6 +78,8 @@ void calls_end(struct api *api);
 void call_reply(struct call *call, unsigned status, struct buf *body);
 void call_fail(struct call *call, enum problem_kind kind, const char *message);
 void call_fail_faults(struct call *call, const struct faults *faults);
+/* An owner who has moved is looked up again, and the endpoint runs once more
+ * instead. */
 void call_fail_queue(struct call *call, enum queue_status status,
                      const struct error *why, const char *missing);
 /* What a POST with an Idempotency-Key was answered the first time. */

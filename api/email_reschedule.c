@@ -118,6 +118,6 @@ void emails_reschedule(struct call *call)
     if (reschedule->faults.count > 0)
         call_fail_faults(call, &reschedule->faults);
     else
-        queue_email_reschedule(call->api->queue, call->key.owner,
+        queue_email_reschedule(call->api->queue, call_owner(call),
                                &reschedule->id, plan, on_moved, reschedule);
 }

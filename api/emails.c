@@ -257,7 +257,8 @@ void emails_get(struct call *call)
     struct id id;
 
     if (call_id(call, &id))
-        queue_email_get(call->api->queue, call->key.owner, &id, on_email, call);
+        queue_email_get(call->api->queue, call_owner(call), &id, on_email,
+                        call);
 }
 
 /* --- GET /emails/{id}/events --- */
@@ -282,7 +283,7 @@ void emails_events(struct call *call)
     struct id id;
 
     if (call_id(call, &id))
-        queue_email_events(call->api->queue, call->key.owner, &id, on_timeline,
+        queue_email_events(call->api->queue, call_owner(call), &id, on_timeline,
                            call);
 }
 
@@ -301,7 +302,7 @@ struct change {
 static void keep_answer(struct call *call, unsigned status, struct buf *body)
 {
     if (call->idempotency.key_hash.len > 0)
-        queue_idempotency_finish(call->api->queue, call->key.owner,
+        queue_idempotency_finish(call->api->queue, call_owner(call),
                                  &call->idempotency, (int)status,
                                  buf_str(body));
 }
@@ -376,7 +377,7 @@ static void change_begin(struct call *call, const struct change *with)
     if (!call_id(call, &change->id))
         return;
     if (call->idempotency.key_hash.len > 0)
-        queue_idempotency_begin(call->api->queue, call->key.owner,
+        queue_idempotency_begin(call->api->queue, call_owner(call),
                                 &call->idempotency, on_begun, change);
     else
         change->run(change);
@@ -386,7 +387,7 @@ static void cancel(struct change *change)
 {
     struct call *call = change->call;
 
-    queue_email_cancel(call->api->queue, call->key.owner, &change->id,
+    queue_email_cancel(call->api->queue, call_owner(call), &change->id,
                        on_changed, change);
 }
 
@@ -412,7 +413,7 @@ static void retry(struct change *change)
 {
     struct call *call = change->call;
 
-    queue_email_retry(call->api->queue, call->key.owner, &change->id,
+    queue_email_retry(call->api->queue, call_owner(call), &change->id,
                       plan_retry, on_changed, change);
 }
 

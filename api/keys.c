@@ -158,7 +158,8 @@ void keys_list(struct call *call)
     struct queue_page page;
 
     if (call_page(call, &page))
-        queue_key_list(call->api->queue, call->key.owner, &page, on_list, call);
+        queue_key_list(call->api->queue, call_owner(call), &page, on_list,
+                       call);
 }
 
 /* --- DELETE /api-keys/{id} --- */
@@ -198,6 +199,6 @@ void keys_delete(struct call *call)
 
     deleting->call = call;
     if (call_id(call, &deleting->id))
-        queue_key_delete(call->api->queue, call->key.owner, &deleting->id,
+        queue_key_delete(call->api->queue, call_owner(call), &deleting->id,
                          on_deleted, deleting);
 }

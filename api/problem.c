@@ -242,6 +242,7 @@ void problem_reply_queue(struct http_request *request, enum queue_status status,
             sentence(request, "The store is full; nothing was kept.", why));
         return;
     case QUEUE_FROZEN:
+    case QUEUE_MOVED:
         reply_kind(request, PROBLEM_UNAVAILABLE,
                    "This account is being moved; nothing was kept.");
         return;

@@ -278,7 +278,7 @@ void webhooks_list(struct call *call)
     struct queue_page page;
 
     if (call_page(call, &page))
-        queue_endpoint_list(call->api->queue, call->key.owner, &page, on_list,
+        queue_endpoint_list(call->api->queue, call_owner(call), &page, on_list,
                             call);
 }
 
@@ -310,7 +310,7 @@ void webhooks_get(struct call *call)
     struct id id;
 
     if (call_id(call, &id))
-        queue_endpoint_get(call->api->queue, call->key.owner, &id, on_got,
+        queue_endpoint_get(call->api->queue, call_owner(call), &id, on_got,
                            call);
 }
 
@@ -362,7 +362,7 @@ void webhooks_update(struct call *call)
     if (faults.count > 0)
         call_fail_faults(call, &faults);
     else
-        queue_endpoint_update(call->api->queue, call->key.owner, &changing->id,
+        queue_endpoint_update(call->api->queue, call_owner(call), &changing->id,
                               &change, on_changed, changing);
 }
 
@@ -373,6 +373,6 @@ void webhooks_delete(struct call *call)
     changing->call = call;
     changing->deleted = true;
     if (call_id(call, &changing->id))
-        queue_endpoint_delete(call->api->queue, call->key.owner, &changing->id,
+        queue_endpoint_delete(call->api->queue, call_owner(call), &changing->id,
                               on_changed, changing);
 }

@@ -115,6 +115,10 @@ void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
 
 struct making {
     struct queue_call call;
+    struct api_key key;
+    struct str hash;
+    struct idempotency idempotency;
+    struct str answer;
     struct str record; /* the key of Redis that holds the record */
     queue_answer_fn done;
     void *ctx;
@@ -166,51 +170,78 @@ static void send_record(struct queue *queue, const struct api_key *key,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
 }
 
-static void send_owner(struct queue *queue, const struct api_key *key)
+static void store_key(struct making *making)
 {
+    struct queue *queue = making->call.queue;
+    const struct api_key *key = &making->key;
     struct redis_command command;
-    char name[KEY_MAX];
 
-    command_init(&command, "HSETNX");
-    command_add(&command, queue_global_key(queue, name, KEY_OWNER "%.*s",
-                                           STR_ARG(key->owner)));
-    command_add_cstr(&command, "partition");
-    command_add_int(&command, key->partition);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+    send_record(queue, key, making->record);
+    command_init_partition(&command, queue, SCRIPT_KEY_CREATE, key->partition);
+    command_add(&command, key->owner);
+    command_add(&command, id_str(&key->id));
+    command_add(&command, making->hash);
+    idempotency_add(&command, &making->idempotency);
+    command_add_int(&command, 201);
+    command_add(&command, making->answer);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
 }
 
-/* The three leave in one write and in this order, and the last one's answer
- * counts: it cannot be good when one before it was lost. */
+static void on_home(void *ctx, const struct queue_home *home)
+{
+    struct making *making = ctx;
+    struct queue_answer answer = {.status = home->status, .why = home->why};
+
+    if (home->status == QUEUE_OK) {
+        making->key.partition = home->owner.home;
+        store_key(making);
+        return;
+    }
+    making->done(making->ctx, &answer);
+    queue_call_end(&making->call);
+}
+
+static void copy_key(struct making *making, const struct api_key *key)
+{
+    struct arena *arena = making->call.arena;
+
+    making->key = *key;
+    making->key.owner = arena_copy(arena, key->owner);
+    making->key.name = arena_copy(arena, key->name);
+    making->key.prefix = arena_copy(arena, key->prefix);
+}
+
+/* Record and list leave in one write and in this order, and the last one's
+ * answer counts: it cannot be good when the one before it was lost. */
 void queue_key_create(struct queue *queue, const struct api_key *key,
                       struct str hash, const struct idempotency *idempotency,
                       struct str answer, queue_answer_fn done, void *ctx)
 {
     struct making *making = queue_call_new(queue, sizeof *making);
-    struct redis_command command;
+    struct arena *arena = making->call.arena;
     char name[KEY_MAX];
 
-    making->record = arena_copy(
-        making->call.arena,
-        queue_global_key(queue, name, KEY_API_KEY "%.*s", STR_ARG(hash)));
+    copy_key(making, key);
+    making->hash = arena_copy(arena, hash);
+    making->record =
+        arena_copy(arena, queue_global_key(queue, name, KEY_API_KEY "%.*s",
+                                           STR_ARG(hash)));
+    if (idempotency != NULL) {
+        making->idempotency.key_hash = arena_copy(arena, idempotency->key_hash);
+        making->idempotency.fingerprint =
+            arena_copy(arena, idempotency->fingerprint);
+    }
+    making->answer = arena_copy(arena, answer);
     making->done = done;
     making->ctx = ctx;
-    send_record(queue, key, making->record);
-    send_owner(queue, key);
-    command_init_partition(&command, queue, SCRIPT_KEY_CREATE, key->partition);
-    command_add(&command, key->owner);
-    command_add(&command, id_str(&key->id));
-    command_add(&command, hash);
-    idempotency_add(&command, idempotency);
-    command_add_int(&command, 201);
-    command_add(&command, answer);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
+    queue_home_make(queue, key->owner, on_home, making);
 }
 
 /* --- listing --- */
 
 struct listing {
     struct queue_call call;
-    struct str owner;
+    struct queue_owner owner;
     bool newest_first; /* of what Redis answers; else it is turned around */
     unsigned limit;
     struct api_key keys[LIST_MAX];
@@ -249,8 +280,9 @@ static void ask_for_uses(struct listing *listing)
     char name[KEY_MAX];
 
     command_init(&command, "HMGET");
-    command_add(&command, queue_key(queue, 0, name, KEY_USED "%.*s",
-                                    STR_ARG(listing->owner)));
+    command_add(&command,
+                queue_key(queue, listing->owner.home, name, KEY_USED "%.*s",
+                          STR_ARG(listing->owner.name)));
     for (size_t i = 0; i < listing->found; i++)
         command_add(&command, id_str(&listing->keys[i].id));
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_uses, listing);
@@ -323,7 +355,7 @@ static void add_bounds(struct redis_command *command,
     }
 }
 
-void queue_key_list(struct queue *queue, struct str owner,
+void queue_key_list(struct queue *queue, struct queue_owner owner,
                     const struct queue_page *page, queue_keys_fn done,
                     void *ctx)
 {
@@ -332,15 +364,16 @@ void queue_key_list(struct queue *queue, struct str owner,
     char name[KEY_MAX];
 
     CHECK(page->limit >= 1 && page->limit <= LIST_MAX);
-    listing->owner = arena_copy(listing->call.arena, owner);
+    listing->owner.name = arena_copy(listing->call.arena, owner.name);
+    listing->owner.home = owner.home;
     listing->limit = page->limit;
     listing->newest_first = page->before.len == 0;
     listing->done = done;
     listing->ctx = ctx;
     command_init(&command,
                  listing->newest_first ? "ZREVRANGEBYLEX" : "ZRANGEBYLEX");
-    command_add(&command,
-                queue_key(queue, 0, name, KEY_KEYS "%.*s", STR_ARG(owner)));
+    command_add(&command, queue_key(queue, owner.home, name, KEY_KEYS "%.*s",
+                                    STR_ARG(owner.name)));
     add_bounds(&command, page, listing->newest_first);
     command_add_cstr(&command, "LIMIT");
     command_add_int(&command, 0);
@@ -352,7 +385,7 @@ void queue_key_list(struct queue *queue, struct str owner,
 
 struct deleting {
     struct queue_call call;
-    struct str owner;
+    struct queue_owner owner;
     queue_answer_fn done;
     void *ctx;
 };
@@ -395,26 +428,28 @@ static void on_member(void *ctx, const struct reply *reply,
     unlink_record(queue, queue_global_key(queue, name, KEY_API_KEY "%.*s",
                                           STR_ARG(str_from(member, ID_LEN))));
     command_init(&command, "ZREM");
-    command_add(&command, queue_key(queue, 0, name, KEY_KEYS "%.*s",
-                                    STR_ARG(deleting->owner)));
+    command_add(&command,
+                queue_key(queue, deleting->owner.home, name, KEY_KEYS "%.*s",
+                          STR_ARG(deleting->owner.name)));
     command_add(&command, member);
     command.lasts = true; /* a failover must not bring the key back */
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
 }
 
-void queue_key_delete(struct queue *queue, struct str owner,
+void queue_key_delete(struct queue *queue, struct queue_owner owner,
                       const struct id *id, queue_answer_fn done, void *ctx)
 {
     struct deleting *deleting = queue_call_new(queue, sizeof *deleting);
     struct redis_command command;
     char name[KEY_MAX];
 
-    deleting->owner = arena_copy(deleting->call.arena, owner);
+    deleting->owner.name = arena_copy(deleting->call.arena, owner.name);
+    deleting->owner.home = owner.home;
     deleting->done = done;
     deleting->ctx = ctx;
     command_init(&command, "ZRANGEBYLEX");
-    command_add(&command,
-                queue_key(queue, 0, name, KEY_KEYS "%.*s", STR_ARG(owner)));
+    command_add(&command, queue_key(queue, owner.home, name, KEY_KEYS "%.*s",
+                                    STR_ARG(owner.name)));
     command_addf(&command, "[%s", id->text);
     command_addf(&command, "(%s~", id->text);
     command_add_cstr(&command, "LIMIT");

@@ -21,7 +21,7 @@ enum {
 struct look {
     struct queue_call call;
     struct id email;
-    struct str owner;
+    struct queue_owner owner;
     struct buf bytes; /* the record, or its summary */
     struct record *record;
     struct queue_delivery *deliveries;
@@ -48,14 +48,15 @@ static void look_finish(struct queue_call *call)
     record_destroy(&look->record);
 }
 
-static struct look *look_new(struct queue *queue, struct str owner,
+static struct look *look_new(struct queue *queue, struct queue_owner owner,
                              const struct id *email, void *ctx)
 {
     struct look *look = queue_call_new(queue, sizeof *look);
 
     look->call.finish = look_finish;
     look->email = *email;
-    look->owner = arena_copy(look->call.arena, owner);
+    look->owner.name = arena_copy(look->call.arena, owner.name);
+    look->owner.home = owner.home;
     look->changed = -1;
     look->ctx = ctx;
     buf_init(&look->bytes, RECORD_MAX);
@@ -130,9 +131,8 @@ static void ask_timeline(struct look *look)
     char key[KEY_MAX];
 
     command_init(&command, "LRANGE");
-    command_add(&command,
-                queue_key(look->call.queue, id_partition(&look->email), key,
-                          KEY_TIMELINE "%s", look->email.text));
+    command_add(&command, queue_key(look->call.queue, look->owner.home, key,
+                                    KEY_TIMELINE "%s", look->email.text));
     command_add_int(&command, 0);
     command_add_int(&command, TIMELINE_MAX - 1);
     redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_timeline,
@@ -197,12 +197,12 @@ static void look_record(struct look *look)
 {
     if (!record_open(look))
         return;
-    if (!str_eq(look->record->summary.owner, look->owner))
+    if (!str_eq(look->record->summary.owner, look->owner.name))
         look_fail(look, QUEUE_NOT_FOUND, NULL);
     else if (look->has_content && look->job_chunks > 0 &&
              look->timeline_done == NULL)
-        chunks_get(look->call.queue, id_partition(&look->email), &look->email,
-                   0, look->job_chunks, false, on_job, look);
+        chunks_get(look->call.queue, look->owner.home, &look->email, 0,
+                   look->job_chunks, false, on_job, look);
     else
         look_go_on(look);
 }
@@ -292,8 +292,9 @@ static void look_ask(struct look *look)
     struct redis_command command;
 
     command_init_partition(&command, look->call.queue, SCRIPT_EMAIL,
-                           id_partition(&look->email));
+                           look->owner.home);
     command_add(&command, id_str(&look->email));
+    command_add(&command, look->owner.name);
     redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_email,
                look);
 }
@@ -325,8 +326,8 @@ static void send_retry(struct look *look, const struct queue_retry *retry)
     struct redis_command command;
 
     command_init_partition(&command, look->call.queue, SCRIPT_RETRY,
-                           id_partition(&look->email));
-    command_add(&command, look->owner);
+                           look->owner.home);
+    command_add(&command, look->owner.name);
     command_add(&command, id_str(&look->email));
     command_add_int(&command, mail_class_lane(summary->mail_class));
     command_add_int(&command, (int64_t)summary_recipient_count(summary));
@@ -373,7 +374,7 @@ static void send_reschedule(struct look *look,
     buf_add(&record, str_from(old, record_summary_end(old)));
     CHECK(!record.full);
     command_init_partition(&command, look->call.queue, SCRIPT_RESCHEDULE,
-                           id_partition(&look->email));
+                           look->owner.home);
     command_add(&command, id_str(&look->email));
     command_add_int(&command, to->due_ms);
     command_add_int(&command, to->ends_ms);
@@ -401,7 +402,7 @@ static void ask_reschedule(struct look *look)
 
 /* --- the door --- */
 
-void queue_email_get(struct queue *queue, struct str owner,
+void queue_email_get(struct queue *queue, struct queue_owner owner,
                      const struct id *email, queue_email_fn done, void *ctx)
 {
     struct look *look = look_new(queue, owner, email, ctx);
@@ -410,7 +411,7 @@ void queue_email_get(struct queue *queue, struct str owner,
     look_ask(look);
 }
 
-void queue_email_events(struct queue *queue, struct str owner,
+void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *email, queue_timeline_fn done,
                         void *ctx)
 {
@@ -439,22 +440,22 @@ static void on_canceled(void *ctx, const struct reply *reply,
         look_tell(look);
 }
 
-void queue_email_cancel(struct queue *queue, struct str owner,
+void queue_email_cancel(struct queue *queue, struct queue_owner owner,
                         const struct id *email, queue_email_fn done, void *ctx)
 {
     struct look *look = look_new(queue, owner, email, ctx);
     struct redis_command command;
 
     look->done = done;
-    command_init_partition(&command, queue, SCRIPT_CANCEL, id_partition(email));
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_CANCEL, owner.home);
+    command_add(&command, owner.name);
     command_add(&command, id_str(email));
     command_add_int(&command, queue->config->privacy.keep_bodies_ms);
     COMMAND_SENT_POINT(&command, "cancel.sent");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
 }
 
-void queue_email_retry(struct queue *queue, struct str owner,
+void queue_email_retry(struct queue *queue, struct queue_owner owner,
                        const struct id *email, queue_retry_fn plan,
                        queue_email_fn done, void *ctx)
 {
@@ -465,7 +466,7 @@ void queue_email_retry(struct queue *queue, struct str owner,
     look_ask(look);
 }
 
-void queue_email_reschedule(struct queue *queue, struct str owner,
+void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
                             const struct id *email, queue_reschedule_fn plan,
                             queue_email_fn done, void *ctx)
 {

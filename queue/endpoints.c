@@ -10,7 +10,6 @@ enum {
     SECRET_BYTES = 32,
     EVENTS_MAX = 8 * 1024, /* their names, joined */
     SEALED_MAX = 1024,
-    PARTITION = 0,
 };
 
 void endpoint_secret_new(struct buf *out)
@@ -56,7 +55,6 @@ static const struct {
     {STR("conflict"), QUEUE_CONFLICT},
     {STR("running"), QUEUE_RUNNING},
     {STR("full"), QUEUE_OWNER_FULL},
-    {STR("frozen"), QUEUE_FROZEN},
     {STR("missing"), QUEUE_NOT_FOUND},
     {STR("no_keyring"), QUEUE_NO_KEYRING},
 };
@@ -128,7 +126,8 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
     struct redis_command command;
 
     call->answered = done;
-    command_init_partition(&command, queue, SCRIPT_ENDPOINT_CREATE, PARTITION);
+    command_init_partition(&command, queue, SCRIPT_ENDPOINT_CREATE,
+                           id_partition(&endpoint->id));
     command_add(&command, endpoint->owner);
     command_add(&command, id_str(&endpoint->id));
     command_add(&command, idempotency->key_hash);
@@ -145,7 +144,7 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
     send(call, &command, on_changed);
 }
 
-void queue_endpoint_update(struct queue *queue, struct str owner,
+void queue_endpoint_update(struct queue *queue, struct queue_owner owner,
                            const struct id *id,
                            const struct endpoint_change *change,
                            queue_answer_fn done, void *ctx)
@@ -154,8 +153,8 @@ void queue_endpoint_update(struct queue *queue, struct str owner,
     struct redis_command command;
 
     call->answered = done;
-    command_init_partition(&command, queue, SCRIPT_ENDPOINT_CHANGE, PARTITION);
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_ENDPOINT_CHANGE, owner.home);
+    command_add(&command, owner.name);
     command_add(&command, id_str(id));
     if (change->url != NULL) {
         command_add_cstr(&command, "url");
@@ -170,15 +169,15 @@ void queue_endpoint_update(struct queue *queue, struct str owner,
     send(call, &command, on_changed);
 }
 
-void queue_endpoint_delete(struct queue *queue, struct str owner,
+void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
                            const struct id *id, queue_answer_fn done, void *ctx)
 {
     struct call *call = call_new(queue, ctx);
     struct redis_command command;
 
     call->answered = done;
-    command_init_partition(&command, queue, SCRIPT_ENDPOINT_DELETE, PARTITION);
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_ENDPOINT_DELETE, owner.home);
+    command_add(&command, owner.name);
     command_add(&command, id_str(id));
     send(call, &command, on_changed);
 }
@@ -289,7 +288,7 @@ static void on_got(void *ctx, const struct reply *reply,
     deliver_list(ctx, reply, why, true);
 }
 
-void queue_endpoint_list(struct queue *queue, struct str owner,
+void queue_endpoint_list(struct queue *queue, struct queue_owner owner,
                          const struct queue_page *page, queue_endpoints_fn done,
                          void *ctx)
 {
@@ -300,13 +299,13 @@ void queue_endpoint_list(struct queue *queue, struct str owner,
     call->page.limit = page->limit;
     call->page.after = arena_copy(call->base.arena, page->after);
     call->page.before = arena_copy(call->base.arena, page->before);
-    command_init_partition(&command, queue, SCRIPT_ENDPOINT_LIST, PARTITION);
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_ENDPOINT_LIST, owner.home);
+    command_add(&command, owner.name);
     command_add_cstr(&command, "");
     send(call, &command, on_listed);
 }
 
-void queue_endpoint_get(struct queue *queue, struct str owner,
+void queue_endpoint_get(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_endpoints_fn done, void *ctx)
 {
     struct call *call = call_new(queue, ctx);
@@ -314,8 +313,8 @@ void queue_endpoint_get(struct queue *queue, struct str owner,
 
     call->listed = done;
     call->page.limit = 1;
-    command_init_partition(&command, queue, SCRIPT_ENDPOINT_LIST, PARTITION);
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_ENDPOINT_LIST, owner.home);
+    command_add(&command, owner.name);
     command_add(&command, id_str(id));
     send(call, &command, on_got);
 }

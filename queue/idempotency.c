@@ -59,7 +59,7 @@ static void on_begun(void *ctx, const struct reply *reply,
     queue_call_end(&beginning->call);
 }
 
-void queue_idempotency_begin(struct queue *queue, struct str owner,
+void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
                              const struct idempotency *idempotency,
                              queue_answer_fn done, void *ctx)
 {
@@ -68,14 +68,15 @@ void queue_idempotency_begin(struct queue *queue, struct str owner,
 
     beginning->done = done;
     beginning->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_IDEMPOTENCY_BEGIN, 0);
-    command_add(&command, owner);
+    command_init_partition(&command, queue, SCRIPT_IDEMPOTENCY_BEGIN,
+                           owner.home);
+    command_add(&command, owner.name);
     idempotency_add(&command, idempotency);
     command_add_int(&command, RUNNING_MS);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_begun, beginning);
 }
 
-void queue_idempotency_finish(struct queue *queue, struct str owner,
+void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                               const struct idempotency *idempotency,
                               int http_status, struct str answer)
 {
@@ -84,8 +85,8 @@ void queue_idempotency_finish(struct queue *queue, struct str owner,
 
     command_init(&command, "SET");
     command_add(&command,
-                queue_key(queue, 0, name, KEY_IDEMPOTENCY "%.*s:%.*s",
-                          STR_ARG(owner), STR_ARG(idempotency->key_hash)));
+                queue_key(queue, owner.home, name, KEY_IDEMPOTENCY "%.*s:%.*s",
+                          STR_ARG(owner.name), STR_ARG(idempotency->key_hash)));
     command_addf(&command, "%.*s %d %.*s", STR_ARG(idempotency->fingerprint),
                  http_status, STR_ARG(answer));
     command_add_cstr(&command, "PX");

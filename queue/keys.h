@@ -5,7 +5,8 @@
  * script gets; what C puts behind it is defined below, the rest in
  * scripts/prelude.lua and its sister libraries.
  *
- *     meta                    hash    schema, write_level, partitions
+ *     meta                    hash    schema, write_level, partitions,
+ *                                     owners:<N> (how many live there)
  *     {processes}:alive       zset    what each process can read
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
@@ -49,6 +50,7 @@ enum { QUEUE_SCHEMA = 1 };
 enum { KEY_MAX = 512 };
 
 #define KEY_META        "meta"
+#define META_OWNERS     "owners:"
 #define KEY_API_KEY     "k:"
 #define KEY_OWNER       "o:"
 #define KEY_RATE        "l:"

@@ -58,6 +58,9 @@ static void read_answer(const struct reply *reply, const struct error *why,
     if (str_eq(word, S("frozen"))) {
         answer->status = QUEUE_FROZEN;
         error_set(&answer->why, ERR_BUSY, "the owner is being moved");
+    } else if (str_eq(word, S("moved"))) {
+        answer->status = QUEUE_MOVED;
+        error_set(&answer->why, ERR_BUSY, "the owner has moved");
     } else if (str_eq(word, S("missing"))) {
         answer->status = QUEUE_AWAY;
         error_set(&answer->why, ERR_TIMEOUT,

@@ -20,12 +20,19 @@ enum queue_status {
     QUEUE_FULL,       /* Redis is out of memory or a limit of ours. 503 */
     QUEUE_OWNER_FULL, /* the owner's quota. 429 */
     QUEUE_FROZEN,     /* the owner is being moved. 503 */
+    QUEUE_MOVED,      /* the owner's home is another one: look it up again */
     QUEUE_NO_KEYRING, /* needs encryption at rest and there is none. 503 */
     QUEUE_NOT_FOUND,
     QUEUE_CONFLICT, /* idempotency key seen with another request. 409 */
     QUEUE_RUNNING,  /* its first request is not yet answered. 409 */
     QUEUE_REPLAY,   /* the first answer is in the result */
     QUEUE_REFUSED,  /* the state does not allow it. 409 */
+};
+
+/* A workspace, and the partition where everything of it lives. */
+struct queue_owner {
+    struct str name;
+    unsigned home;
 };
 
 /* Of a POST. key_hash: SHA-256 in hex of the Idempotency-Key, "" without;
@@ -117,7 +124,7 @@ struct queue_email {
 typedef void (*queue_email_fn)(void *ctx, const struct queue_email *email);
 
 /* Another owner's email is QUEUE_NOT_FOUND, as an unknown one. */
-void queue_email_get(struct queue *queue, struct str owner,
+void queue_email_get(struct queue *queue, struct queue_owner owner,
                      const struct id *email, queue_email_fn done, void *ctx);
 
 struct queue_timeline {
@@ -129,13 +136,13 @@ struct queue_timeline {
 };
 typedef void (*queue_timeline_fn)(void *ctx,
                                   const struct queue_timeline *timeline);
-void queue_email_events(struct queue *queue, struct str owner,
+void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *email, queue_timeline_fn done,
                         void *ctx);
 
 /* Per recipient: OK with the deliveries' new states if at least one was
  * stopped; REFUSED with the states when none could be. */
-void queue_email_cancel(struct queue *queue, struct str owner,
+void queue_email_cancel(struct queue *queue, struct queue_owner owner,
                         const struct id *email, queue_email_fn done, void *ctx);
 
 /* How an email is sent again. */
@@ -155,7 +162,7 @@ typedef bool (*queue_retry_fn)(void *ctx, const struct queue_email *email,
  * (neither sent nor superseded) is queued as its next generation, as long as
  * the content is kept. OK with the new states if at least one is queued;
  * REFUSED with the states when none can be. */
-void queue_email_retry(struct queue *queue, struct str owner,
+void queue_email_retry(struct queue *queue, struct queue_owner owner,
                        const struct id *email, queue_retry_fn plan,
                        queue_email_fn done, void *ctx);
 
@@ -172,7 +179,7 @@ typedef bool (*queue_reschedule_fn)(void *ctx, const struct queue_email *email,
 
 /* All recipients or none: OK with the new states if they all wait for their
  * first attempt, else REFUSED with the states. */
-void queue_email_reschedule(struct queue *queue, struct str owner,
+void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
                             const struct id *email, queue_reschedule_fn plan,
                             queue_email_fn done, void *ctx);
 

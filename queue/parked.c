@@ -9,6 +9,9 @@ struct asking {
     struct queue_call call;
     parked_page_fn page_done;
     parked_moved_fn moved_done;
+    unsigned partition; /* of the page */
+    size_t under_way;
+    struct parked_moved moved;
     void *ctx;
 };
 
@@ -105,10 +108,15 @@ static void read_page(struct asking *asking, enum parked kind,
         read_entry(asking, kind, reply_at(list, i), &deliveries[i]);
     page->deliveries = deliveries;
     page->count = reply_count(list);
+    page->next.partition = asking->partition;
     page->has_more = id.len > 0 && id.len < sizeof page->next.id &&
                      end.len < sizeof page->next.end;
-    if (!page->has_more)
+    if (!page->has_more) {
+        page->next.partition++;
+        page->has_more =
+            page->next.partition < asking->call.queue->partitions.count;
         return;
+    }
     snprintf(page->next.end, sizeof page->next.end, "%.*s", STR_ARG(end));
     snprintf(page->next.id, sizeof page->next.id, "%.*s", STR_ARG(id));
 }
@@ -146,7 +154,9 @@ void queue_parked_list(struct queue *queue, enum parked kind, struct str owner,
 
     asking->page_done = done;
     asking->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_PARKED_LIST, 0);
+    asking->partition = after->partition;
+    command_init_partition(&command, queue, SCRIPT_PARKED_LIST,
+                           asking->partition);
     command_add_cstr(&command, kind_name(kind));
     command_add(&command, owner);
     command_add_cstr(&command, after->end);
@@ -164,36 +174,47 @@ static void on_moved(void *ctx, const struct reply *reply,
                      const struct error *why)
 {
     struct asking *asking = ctx;
-    struct parked_moved moved = {0};
+    struct parked_moved *moved = &asking->moved;
+    struct error err;
+    enum queue_status status = reply_status(reply, why, &err);
 
-    moved.status = reply_status(reply, why, &moved.why);
-    if (moved.status == QUEUE_OK) {
-        moved.moved = (uint64_t)reply_int(reply_at(reply, MOVED));
+    if (status == QUEUE_OK) {
+        moved->moved += (uint64_t)reply_int(reply_at(reply, MOVED));
         claims_count_events(reply_at(reply, COUNTS));
+    } else {
+        moved->status = status;
+        moved->why = err;
     }
-    asking->moved_done(asking->ctx, &moved);
+    if (--asking->under_way > 0)
+        return;
+    asking->moved_done(asking->ctx, moved);
     queue_call_end(&asking->call);
 }
 
+/* Ids tell where their owner lived when they were made, so all are asked. */
 static void move(struct queue *queue, enum parked kind, const char *how,
                  struct str owner, const struct str *ids, size_t count,
                  parked_moved_fn done, void *ctx)
 {
     const struct config_privacy *privacy = &queue->config->privacy;
     struct asking *asking = queue_call_new(queue, sizeof *asking);
-    struct redis_command command;
 
     CHECK(count <= PARKED_MOVE_MAX);
     asking->moved_done = done;
     asking->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_PARKED_MOVE, 0);
-    command_add_cstr(&command, kind_name(kind));
-    command_add_cstr(&command, how);
-    command_add(&command, owner);
-    command_add_int(&command, privacy->keep_bodies_ms);
-    for (size_t i = 0; i < count; i++)
-        command_add(&command, ids[i]);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_moved, asking);
+    asking->under_way = queue->partitions.count;
+    for (unsigned i = 0; i < queue->partitions.count; i++) {
+        struct redis_command command;
+
+        command_init_partition(&command, queue, SCRIPT_PARKED_MOVE, i);
+        command_add_cstr(&command, kind_name(kind));
+        command_add_cstr(&command, how);
+        command_add(&command, owner);
+        command_add_int(&command, privacy->keep_bodies_ms);
+        for (size_t n = 0; n < count; n++)
+            command_add(&command, ids[n]);
+        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_moved, asking);
+    }
 }
 
 void queue_parked_requeue(struct queue *queue, enum parked kind,

@@ -36,6 +36,7 @@ struct parked_delivery {
 
 /* Where a page ended; zeroed: the first page. */
 struct parked_cursor {
+    unsigned partition;
     char end[32];
     char id[64];
 };
@@ -43,7 +44,7 @@ struct parked_cursor {
 struct parked_page {
     enum queue_status status;
     struct error why;
-    uint64_t total; /* of all owners */
+    uint64_t total; /* of all owners, in the partition of the page */
     const struct parked_delivery *deliveries;
     size_t count; /* may be 0 with more to come: others' stood there */
     struct parked_cursor next;
@@ -51,8 +52,8 @@ struct parked_page {
 };
 typedef void (*parked_page_fn)(void *ctx, const struct parked_page *page);
 
-/* The next at most max, soonest end first. owner empty: of all. What the
- * page points at lives in the call. */
+/* The next at most max, partition by partition, soonest end first. owner
+ * empty: of all. What the page points at lives in the call. */
 void queue_parked_list(struct queue *queue, enum parked kind, struct str owner,
                        const struct parked_cursor *after, unsigned max,
                        parked_page_fn done, void *ctx);

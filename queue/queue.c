@@ -229,5 +229,9 @@ enum queue_status reply_status(const struct reply *reply,
     if (reply_type(reply) != REPLY_ERROR)
         return QUEUE_OK;
     error_set(err, ERR_REMOTE, "redis: %.*s", STR_ARG(text));
+    if (reply_is_error(reply, "FROZEN"))
+        return QUEUE_FROZEN;
+    if (reply_is_error(reply, "ELSEWHERE"))
+        return QUEUE_MOVED;
     return reply_is_error(reply, "OOM") ? QUEUE_FULL : QUEUE_NOT_READY;
 }

@@ -3,6 +3,8 @@
 
 struct asking {
     struct queue_call call;
+    unsigned under_way; /* one answer for each partition */
+    struct queue_stats stats;
     queue_stats_fn done;
     void *ctx;
 };
@@ -17,41 +19,56 @@ static void read_lanes(const struct reply *lanes, int64_t now_ms,
         const struct reply *lane = reply_at(lanes, i);
         int64_t oldest_ms = reply_int(reply_at(lane, OLDEST));
 
-        out[i].queued = (uint64_t)reply_int(reply_at(lane, QUEUED));
-        out[i].due = (uint64_t)reply_int(reply_at(lane, DUE));
-        if (oldest_ms > 0 && oldest_ms < now_ms)
+        out[i].queued += (uint64_t)reply_int(reply_at(lane, QUEUED));
+        out[i].due += (uint64_t)reply_int(reply_at(lane, DUE));
+        if (oldest_ms > 0 && now_ms - oldest_ms > out[i].oldest_ms)
             out[i].oldest_ms = now_ms - oldest_ms;
     }
+}
+
+static void add_stats(struct queue_stats *stats, const struct reply *reply)
+{
+    read_lanes(reply_at(reply, LANES), reply_int(reply_at(reply, NOW)),
+               stats->lanes);
+    stats->owned += (uint64_t)reply_int(reply_at(reply, OWNED));
+    stats->held += (uint64_t)reply_int(reply_at(reply, HELD));
+    stats->dead += (uint64_t)reply_int(reply_at(reply, DEAD));
+    stats->accepted += (uint64_t)reply_int(reply_at(reply, ACCEPTED));
+    stats->final += (uint64_t)reply_int(reply_at(reply, FINAL));
+    stats->webhook_tasks += (uint64_t)reply_int(reply_at(reply, TASKS));
 }
 
 static void on_stats(void *ctx, const struct reply *reply,
                      const struct error *why)
 {
     struct asking *asking = ctx;
-    struct queue_stats stats = {0};
+    struct error err;
+    enum queue_status status = reply_status(reply, why, &err);
 
-    stats.status = reply_status(reply, why, &stats.why);
-    if (stats.status == QUEUE_OK) {
-        read_lanes(reply_at(reply, LANES), reply_int(reply_at(reply, NOW)),
-                   stats.lanes);
-        stats.owned = (uint64_t)reply_int(reply_at(reply, OWNED));
-        stats.held = (uint64_t)reply_int(reply_at(reply, HELD));
-        stats.dead = (uint64_t)reply_int(reply_at(reply, DEAD));
-        stats.accepted = (uint64_t)reply_int(reply_at(reply, ACCEPTED));
-        stats.final = (uint64_t)reply_int(reply_at(reply, FINAL));
-        stats.webhook_tasks = (uint64_t)reply_int(reply_at(reply, TASKS));
+    if (status == QUEUE_OK) {
+        add_stats(&asking->stats, reply);
+    } else {
+        asking->stats.status = status;
+        asking->stats.why = err;
     }
-    asking->done(asking->ctx, &stats);
+    if (--asking->under_way > 0)
+        return;
+    asking->done(asking->ctx, &asking->stats);
     queue_call_end(&asking->call);
 }
 
+/* Of all partitions, or of none. */
 void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx)
 {
     struct asking *asking = queue_call_new(queue, sizeof *asking);
-    struct redis_command command;
 
     asking->done = done;
     asking->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_STATS, 0);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_stats, asking);
+    asking->under_way = queue->partitions.count;
+    for (unsigned i = 0; i < queue->partitions.count; i++) {
+        struct redis_command command;
+
+        command_init_partition(&command, queue, SCRIPT_STATS, i);
+        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_stats, asking);
+    }
 }

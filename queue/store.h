@@ -37,21 +37,35 @@ typedef void (*queue_keys_fn)(void *ctx, const struct queue_keys *keys);
 /* hash: SHA-256 of the token in hex. */
 void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
                     void *ctx);
-/* Creates the owner too when it is new. idempotency may be NULL, and so may
- * every other one of this header. */
+/* In the owner's home, whatever key->partition says; an owner that is new is
+ * made, too. idempotency may be NULL, and so may every other one of this
+ * header. */
 void queue_key_create(struct queue *queue, const struct api_key *key,
                       struct str hash, const struct idempotency *idempotency,
                       struct str answer, queue_answer_fn done, void *ctx);
+
+/* Where an owner lives. */
+struct queue_home {
+    enum queue_status status; /* OK, NOT_FOUND, AWAY, NOT_READY */
+    struct error why;
+    struct queue_owner owner;
+};
+typedef void (*queue_home_fn)(void *ctx, const struct queue_home *home);
+void queue_home_find(struct queue *queue, struct str owner, queue_home_fn done,
+                     void *ctx);
+/* An owner that is new gets a home: where the fewest owners live. */
+void queue_home_make(struct queue *queue, struct str owner, queue_home_fn done,
+                     void *ctx);
 
 struct queue_page {
     unsigned limit;   /* 1..100 */
     struct str after; /* ids, exclusive; empty: none */
     struct str before;
 };
-void queue_key_list(struct queue *queue, struct str owner,
+void queue_key_list(struct queue *queue, struct queue_owner owner,
                     const struct queue_page *page, queue_keys_fn done,
                     void *ctx);
-void queue_key_delete(struct queue *queue, struct str owner,
+void queue_key_delete(struct queue *queue, struct queue_owner owner,
                       const struct id *id, queue_answer_fn done, void *ctx);
 /* Batched, at most once a minute per key. */
 void queue_key_used(struct queue *queue, const struct api_key *key);
@@ -92,10 +106,10 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
                            const struct idempotency *idempotency,
                            struct str answer, queue_answer_fn done, void *ctx);
 /* One page; another owner's endpoint is NOT_FOUND, as an unknown one. */
-void queue_endpoint_list(struct queue *queue, struct str owner,
+void queue_endpoint_list(struct queue *queue, struct queue_owner owner,
                          const struct queue_page *page, queue_endpoints_fn done,
                          void *ctx);
-void queue_endpoint_get(struct queue *queue, struct str owner,
+void queue_endpoint_get(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_endpoints_fn done,
                         void *ctx);
 /* NULL members of the change stay as they are; what waits for an endpoint
@@ -106,20 +120,20 @@ struct endpoint_change {
     size_t event_count;
     const bool *enabled;
 };
-void queue_endpoint_update(struct queue *queue, struct str owner,
+void queue_endpoint_update(struct queue *queue, struct queue_owner owner,
                            const struct id *id,
                            const struct endpoint_change *change,
                            queue_answer_fn done, void *ctx);
-void queue_endpoint_delete(struct queue *queue, struct str owner,
+void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
                            const struct id *id, queue_answer_fn done,
                            void *ctx);
 
 /* Idempotency of a POST whose answer is not made by one script (cancel).
  * OK: go on, and finish with the answer; REPLAY, CONFLICT, RUNNING: don't. */
-void queue_idempotency_begin(struct queue *queue, struct str owner,
+void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
                              const struct idempotency *idempotency,
                              queue_answer_fn done, void *ctx);
-void queue_idempotency_finish(struct queue *queue, struct str owner,
+void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                               const struct idempotency *idempotency,
                               int http_status, struct str answer);
 

@@ -5,6 +5,10 @@
 -- Answers how many deliveries it stopped; 0 as well for another's email.
 local owner, email = ARGV[1], ARGV[2]
 keep_bodies = tonumber(ARGV[3])
+local refusal = no_change(owner)
+if refusal then
+    return refusal
+end
 now = clock()
 local first = load(email .. ':0')
 if not first or first.o ~= owner then

@@ -1,9 +1,13 @@
 #!lua flags=no-writes
 -- needs: prelude
--- What is known of one email. ARGV: 1 email.
+-- What is known of one email. ARGV: 1 email, 2 who asks.
 -- Answers {record, history, {number, delivery as HGETALL, ...}}; record and
 -- history are nil when there is none.
 local email = ARGV[1]
+local refusal = no_look(ARGV[2])
+if refusal then
+    return refusal
+end
 local kept = call('MGET', P .. 'c:' .. email, P .. 'h:' .. email)
 local deliveries = {}
 local first = call('HMGET', P .. 'd:' .. email .. ':0', 's', 'm')

@@ -1,13 +1,14 @@
 #!lua
 -- needs: prelude tasks
 -- endpoint_change OWNER ID FIELD VALUE...
--- Answers {"ok"}, {"missing"} or {"frozen"}. Disabling drops what waits,
+-- Answers {"ok"} or {"missing"}. Disabling drops what waits,
 -- enabling forgets why it was disabled.
 local owner, id = ARGV[1], ARGV[2]
 local key = endpoint_key(id)
 
-if call('HGET', P .. 'o:' .. owner, 'frozen') then
-    return {'frozen'}
+local refusal = no_change(owner)
+if refusal then
+    return refusal
 end
 if call('SISMEMBER', P .. 'r:webhook:' .. owner, id) == 0 then
     return {'missing'}

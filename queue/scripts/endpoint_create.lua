@@ -3,7 +3,7 @@
 -- endpoint_create OWNER ID KEY_HASH FINGERPRINT ANSWER SECRET FIELD VALUE...
 -- ANSWER is what a replay gets, with status 201; SECRET is sealed, or "" for
 -- want of a keyring.
--- Answers {"ok"}, {"full"}, {"frozen"}, {"no_keyring"}, or as
+-- Answers {"ok"}, {"full"}, {"no_keyring"}, or as
 -- idempotency_look.
 local ENDPOINTS_MAX = 100 -- of one owner
 local owner, id, hash, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -13,8 +13,9 @@ local seen = idempotency_look(owner, hash, fingerprint)
 if seen then
     return seen
 end
-if call('HGET', P .. 'o:' .. owner, 'frozen') then
-    return {'frozen'}
+local refusal = no_change(owner)
+if refusal then
+    return refusal
 end
 if ARGV[6] == '' then
     return {'no_keyring'}

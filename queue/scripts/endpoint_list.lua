@@ -8,6 +8,11 @@ local all = P .. 'r:webhook:' .. owner
 local ids = {id}
 local list = {}
 
+local refusal = no_look(owner)
+if refusal then
+    return refusal
+end
+
 if id == '' then
     ids = call('SMEMBERS', all)
 elseif call('SISMEMBER', all, id) == 0 then

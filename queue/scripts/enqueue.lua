@@ -7,8 +7,9 @@
 -- idempotency key ('' none), 9 fingerprint, 10 answer, 11 record, 12 chunks,
 -- 13 of them the job's, 14 mailboxes, 15 deliveries; of each of these number
 -- and route.
--- Answers a list for each: {'ok'}, {'frozen'}, {'missing'} (chunks are not
--- there), or as idempotency.lua does.
+-- Answers a list for each: {'ok'}, {'frozen'}, {'moved'} (its owner lives in
+-- another partition), {'missing'} (chunks are not there), or as
+-- idempotency.lua does.
 --
 -- Lean: see the count of calls in test_enqueue.c before adding one.
 local now = clock()
@@ -80,7 +81,7 @@ local function store(at)
     -- Read first.
     local flags = flags_of(owner)
     if flags[1] then
-        return { 'frozen' }
+        return { flags[1] == 'moved' and 'moved' or 'frozen' }
     end
     local keys = chunk_keys(email, chunks)
     if chunks > 0 and call('EXISTS', unpack(keys)) < chunks then

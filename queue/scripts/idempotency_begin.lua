@@ -4,6 +4,10 @@
 -- hash, fingerprint, how long the key counts as running if nobody ends it (ms).
 -- Answers {'ok'}, or what idempotency_look says.
 local owner, hash, fingerprint, running_ms = unpack(ARGV)
+local refusal = no_change(owner)
+if refusal then
+    return refusal
+end
 local seen = idempotency_look(owner, hash, fingerprint)
 if seen then
     return seen

@@ -5,6 +5,10 @@
 --       status, answer.
 -- Answers {'ok'}, or what idempotency_look says.
 local owner, id, sha, hash, fingerprint, status, answer = unpack(ARGV)
+local refusal = no_change(owner)
+if refusal then
+    return refusal
+end
 local seen = idempotency_look(owner, hash, fingerprint)
 if seen then
     return seen

@@ -11,7 +11,8 @@ keep_bodies = tonumber(ARGV[4])
 now = clock()
 for i = 5, #ARGV do
     local d = load(ARGV[i])
-    if d and d.s == state and (owner == '' or d.o == owner) then
+    if d and d.s == state and (owner == '' or d.o == owner) and
+        not no_change(d.o) then
         if ARGV[2] == 'requeue' then
             requeue(d, false)
         else

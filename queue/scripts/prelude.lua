@@ -9,9 +9,30 @@ local function clock()
     local ms = t[1] * 1000 + math.floor(t[2] / 1000)
     if FAULT_POINTS then
         local meta = string.gsub(P, '{%d+}:$', 'meta')
-        ms = ms + (tonumber(call('HGET', meta, 'test_offset_ms')) or 0)
+        -- A cluster has it elsewhere.
+        local offset = redis.pcall('HGET', meta, 'test_offset_ms')
+        ms = ms + (type(offset) == 'string' and tonumber(offset) or 0)
     end
     return ms
+end
+
+-- What o:<owner> frozen forbids; nil: go on. An owner who is being moved does
+-- not change, one who was moved has nothing here any more.
+local function frozen_error(frozen)
+    if frozen == 'moved' then
+        return redis.error_reply('ELSEWHERE the owner has moved')
+    elseif frozen then
+        return redis.error_reply('FROZEN the owner is being moved')
+    end
+end
+
+local function no_change(owner)
+    return frozen_error(call('HGET', P .. 'o:' .. owner, 'frozen'))
+end
+
+local function no_look(owner)
+    local frozen = call('HGET', P .. 'o:' .. owner, 'frozen')
+    return frozen == 'moved' and frozen_error(frozen) or nil
 end
 
 -- A token for one child that waits for work of that lane and route. There is

@@ -127,6 +127,10 @@ end
 -- ---- read first -----------------------------------------------------------
 
 now = clock()
+local refusal = no_change(owner)
+if refusal then
+    return refusal
+end
 local first, all = find()
 if not first then
     return 0

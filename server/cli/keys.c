@@ -208,10 +208,16 @@ static void on_listed(void *ctx, const struct queue_keys *keys)
     tool_done(listing->tool, EXIT_OK);
 }
 
-static int list_pages(struct listing *listing, struct str owner)
+static int list_pages(struct listing *listing)
 {
-    int code;
+    const char *name = cli_option(listing->args, "owner");
+    struct queue_owner owner;
+    bool found;
+    int code =
+        tool_find_owner(listing->tool, listing->args, name, &owner, &found);
 
+    if (code != EXIT_OK)
+        return code;
     do {
         const struct queue_page page = {
             .limit = 100,
@@ -237,7 +243,7 @@ static int run_list(const struct cli_args *args)
     buf_init(&listing.text, OUTPUT_MAX);
     json_out_init(&listing.out, &listing.text);
     json_open_list(&listing.out);
-    code = list_pages(&listing, str_of(cli_option(args, "owner")));
+    code = list_pages(&listing);
     json_close_list(&listing.out);
     if (code == EXIT_OK && listing.as_json)
         puts(listing.text.data);
@@ -267,6 +273,8 @@ static int run_revoke(const struct cli_args *args)
 {
     struct revoking revoking = {.args = args};
     const char *given = cli_operand(args, 0);
+    struct queue_owner owner;
+    bool found;
     struct tool tool;
     struct id id;
     int code;
@@ -278,9 +286,12 @@ static int run_revoke(const struct cli_args *args)
     if (code != EXIT_OK)
         return code;
     revoking.tool = &tool;
-    queue_key_delete(tool.queue, str_of(cli_option(args, "owner")), &id,
-                     on_revoked, &revoking);
-    code = tool_wait(&tool);
+    code =
+        tool_find_owner(&tool, args, cli_option(args, "owner"), &owner, &found);
+    if (code == EXIT_OK) {
+        queue_key_delete(tool.queue, owner, &id, on_revoked, &revoking);
+        code = tool_wait(&tool);
+    }
     tool_close(&tool);
     return code;
 }

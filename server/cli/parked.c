@@ -94,7 +94,8 @@ static void on_page(void *ctx, const struct parked_page *page)
     for (size_t i = 0; i < page->count; i++)
         add_delivery(&listing->out, &page->deliveries[i]);
     listing->left -= (int64_t)page->count;
-    listing->total = page->total;
+    if (listing->cursor.id[0] == '\0') /* the first of its partition */
+        listing->total += page->total;
     listing->has_more = page->has_more;
     listing->cursor = page->next;
     tool_done(listing->tool, EXIT_OK);

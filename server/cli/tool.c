@@ -87,6 +87,41 @@ int tool_wait(struct tool *tool)
     return tool->code;
 }
 
+struct finding {
+    struct tool *tool;
+    const struct cli_args *args;
+    struct queue_owner *owner;
+    bool *found;
+};
+
+static void on_home(void *ctx, const struct queue_home *home)
+{
+    struct finding *finding = ctx;
+
+    *finding->found = home->status == QUEUE_OK;
+    finding->owner->home = *finding->found ? home->owner.home : 0;
+    if (home->status == QUEUE_OK || home->status == QUEUE_NOT_FOUND)
+        tool_done(finding->tool, EXIT_OK);
+    else
+        tool_done(finding->tool,
+                  tool_fail(finding->args, home->status, &home->why));
+}
+
+int tool_find_owner(struct tool *tool, const struct cli_args *args,
+                    const char *name, struct queue_owner *owner, bool *found)
+{
+    struct finding finding = {
+        .tool = tool, .args = args, .owner = owner, .found = found};
+    int code;
+
+    owner->name = str_of(name);
+    tool->is_done = false;
+    queue_home_find(tool->queue, owner->name, on_home, &finding);
+    code = tool_wait(tool);
+    tool->is_done = false;
+    return code;
+}
+
 int tool_fail(const struct cli_args *args, enum queue_status status,
               const struct error *why)
 {

@@ -31,6 +31,12 @@ void tool_done(struct tool *tool, int code);
 /* Turns the loop until then; the code. */
 int tool_wait(struct tool *tool);
 
+/* The home of an owner; found false: nobody has that name, and owner->home is
+ * the partition of such things. Otherwise than EXIT_OK: the reason was said. */
+MUST_USE int tool_find_owner(struct tool *tool, const struct cli_args *args,
+                             const char *name, struct queue_owner *owner,
+                             bool *found);
+
 /* The exit code for a failed answer, having said why. */
 int tool_fail(const struct cli_args *args, enum queue_status status,
               const struct error *why);

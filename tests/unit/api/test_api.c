@@ -203,16 +203,16 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     LATER(give_answer, done, ctx);
 }
 
-void queue_email_get(struct queue *queue, struct str owner, const struct id *id,
-                     queue_email_fn done, void *ctx)
+void queue_email_get(struct queue *queue, struct queue_owner owner,
+                     const struct id *id, queue_email_fn done, void *ctx)
 {
     (void)queue;
     (void)id;
-    assert_true(str_eq(owner, S("acme")));
+    assert_true(str_eq(owner.name, S("acme")));
     LATER(give_email, done, ctx);
 }
 
-void queue_email_events(struct queue *queue, struct str owner,
+void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_timeline_fn done, void *ctx)
 {
     (void)queue;
@@ -221,7 +221,7 @@ void queue_email_events(struct queue *queue, struct str owner,
     LATER(give_timeline, done, ctx);
 }
 
-void queue_email_cancel(struct queue *queue, struct str owner,
+void queue_email_cancel(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_email_fn done, void *ctx)
 {
     (void)queue;
@@ -231,7 +231,7 @@ void queue_email_cancel(struct queue *queue, struct str owner,
 }
 
 /* Asks for the plan as the real one does, unless there is no such mail. */
-void queue_email_retry(struct queue *queue, struct str owner,
+void queue_email_retry(struct queue *queue, struct queue_owner owner,
                        const struct id *id, queue_retry_fn plan,
                        queue_email_fn done, void *ctx)
 {
@@ -243,7 +243,7 @@ void queue_email_retry(struct queue *queue, struct str owner,
 
     (void)queue;
     (void)id;
-    assert_true(str_eq(owner, S("acme")));
+    assert_true(str_eq(owner.name, S("acme")));
     buf_clear(&fake.seen);
     if (fake.status != QUEUE_NOT_FOUND && !plan(ctx, &email, &retry))
         fake.status = QUEUE_REFUSED;
@@ -257,7 +257,7 @@ void queue_email_retry(struct queue *queue, struct str owner,
 }
 
 /* Likewise. */
-void queue_email_reschedule(struct queue *queue, struct str owner,
+void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
                             const struct id *id, queue_reschedule_fn plan,
                             queue_email_fn done, void *ctx)
 {
@@ -267,7 +267,7 @@ void queue_email_reschedule(struct queue *queue, struct str owner,
 
     (void)queue;
     (void)id;
-    assert_true(str_eq(owner, S("acme")));
+    assert_true(str_eq(owner.name, S("acme")));
     buf_clear(&fake.seen);
     if (fake.status == QUEUE_OK && !plan(ctx, &email, &to))
         fake.status = QUEUE_REFUSED;
@@ -286,7 +286,7 @@ static void give_begin(struct later *later)
     ((queue_answer_fn)later->done)(later->ctx, &answer);
 }
 
-void queue_idempotency_begin(struct queue *queue, struct str owner,
+void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
                              const struct idempotency *idempotency,
                              queue_answer_fn done, void *ctx)
 {
@@ -297,7 +297,7 @@ void queue_idempotency_begin(struct queue *queue, struct str owner,
     LATER(give_begin, done, ctx);
 }
 
-void queue_idempotency_finish(struct queue *queue, struct str owner,
+void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                               const struct idempotency *idempotency,
                               int http_status, struct str answer)
 {
@@ -319,7 +319,7 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
     LATER(give_answer, done, ctx);
 }
 
-void queue_endpoint_list(struct queue *queue, struct str owner,
+void queue_endpoint_list(struct queue *queue, struct queue_owner owner,
                          const struct queue_page *page, queue_endpoints_fn done,
                          void *ctx)
 {
@@ -329,7 +329,7 @@ void queue_endpoint_list(struct queue *queue, struct str owner,
     LATER(give_endpoint, done, ctx);
 }
 
-void queue_endpoint_get(struct queue *queue, struct str owner,
+void queue_endpoint_get(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_endpoints_fn done, void *ctx)
 {
     (void)queue;
@@ -338,7 +338,7 @@ void queue_endpoint_get(struct queue *queue, struct str owner,
     LATER(give_endpoint, done, ctx);
 }
 
-void queue_endpoint_update(struct queue *queue, struct str owner,
+void queue_endpoint_update(struct queue *queue, struct queue_owner owner,
                            const struct id *id,
                            const struct endpoint_change *change,
                            queue_answer_fn done, void *ctx)
@@ -352,7 +352,7 @@ void queue_endpoint_update(struct queue *queue, struct str owner,
     LATER(give_answer, done, ctx);
 }
 
-void queue_endpoint_delete(struct queue *queue, struct str owner,
+void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
                            const struct id *id, queue_answer_fn done, void *ctx)
 {
     (void)queue;
@@ -380,7 +380,7 @@ void queue_key_create(struct queue *queue, const struct api_key *key,
     LATER(give_answer, done, ctx);
 }
 
-void queue_key_list(struct queue *queue, struct str owner,
+void queue_key_list(struct queue *queue, struct queue_owner owner,
                     const struct queue_page *page, queue_keys_fn done,
                     void *ctx)
 {
@@ -390,7 +390,7 @@ void queue_key_list(struct queue *queue, struct str owner,
     LATER(give_key, done, ctx);
 }
 
-void queue_key_delete(struct queue *queue, struct str owner,
+void queue_key_delete(struct queue *queue, struct queue_owner owner,
                       const struct id *id, queue_answer_fn done, void *ctx)
 {
     (void)queue;
@@ -701,6 +701,7 @@ static const struct {
     {QUEUE_NOT_READY, 503, "Retry-After: 1\r\n"},
     {QUEUE_FULL, 503, "\"code\":\"service_unavailable\""},
     {QUEUE_FROZEN, 503, "\"name\":\"application_error\""},
+    {QUEUE_MOVED, 503, "\"name\":\"application_error\""}, /* and again */
     {QUEUE_NO_KEYRING, 503, "posthaste keyring create"},
     {QUEUE_OWNER_FULL, 429, "\"name\":\"rate_limit_exceeded\""},
     {QUEUE_CONFLICT, 409, "\"name\":\"invalid_idempotent_request\""},

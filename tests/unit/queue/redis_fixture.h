@@ -180,6 +180,12 @@ static inline const char *redis_text(redisReply *reply)
 
 #define redis_do(...) freeReplyObject(redis_raw(__VA_ARGS__))
 
+/* Of the partition that there always is. */
+static inline struct queue_owner owner_of(const char *name)
+{
+    return (struct queue_owner){.name = str_of(name)};
+}
+
 /* --- the loop --- */
 
 static inline int64_t real_ms(void)

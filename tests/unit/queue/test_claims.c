@@ -245,8 +245,8 @@ static void an_earlier_time_by_hand_wakes(void **state)
     worker_start(&worker, world->queue, 8);
     until(world->loop, is_blocked("1"));
     soon_ms = clock_wall_ms() + 50;
-    queue_email_reschedule(world->queue, S("default"), &mail.id, plan_soon,
-                           on_moved, &soon_ms);
+    queue_email_reschedule(world->queue, owner_of("default"), &mail.id,
+                           plan_soon, on_moved, &soon_ms);
     until(world->loop, worker.count == 1);
     assert_true(clock_wall_ms() >= soon_ms);
 }
@@ -421,16 +421,16 @@ static void cancel_wins_until_the_mark(void **state)
     mail_store(world, &mails[0]);
     mail_store(world, &mails[1]);
     until(world->loop, worker.count == 2);
-    queue_email_cancel(world->queue, S("default"), &mails[0].id, on_canceled,
-                       NULL);
+    queue_email_cancel(world->queue, owner_of("default"), &mails[0].id,
+                       on_canceled, NULL);
     queue_mark(world->queue, worker.claims[0], on_marked, &marked[0]);
     queue_mark(world->queue, worker.claims[1], on_marked, &marked[1]);
     until(world->loop, marked[1].count > 0);
     assert_false(marked[0].may_go);
     assert_true(marked[1].may_go);
     canceled = QUEUE_OK;
-    queue_email_cancel(world->queue, S("default"), &mails[1].id, on_canceled,
-                       NULL);
+    queue_email_cancel(world->queue, owner_of("default"), &mails[1].id,
+                       on_canceled, NULL);
     until(world->loop, canceled == QUEUE_REFUSED);
     assert_string_equal(state_of(&mails[1]), "x");
 }

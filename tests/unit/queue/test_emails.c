@@ -57,7 +57,7 @@ static void look_as(struct world *world, const char *owner,
                     const struct id *email)
 {
     got.count = 0;
-    queue_email_get(world->queue, str_of(owner), email, on_email, NULL);
+    queue_email_get(world->queue, owner_of(owner), email, on_email, NULL);
     assert_int_equal(got.count, 0);
     until(world->loop, got.count == 1);
 }
@@ -72,7 +72,7 @@ static void cancel(struct world *world, const char *owner,
                    const struct id *email)
 {
     got.count = 0;
-    queue_email_cancel(world->queue, str_of(owner), email, on_email, NULL);
+    queue_email_cancel(world->queue, owner_of(owner), email, on_email, NULL);
     until(world->loop, got.count == 1);
 }
 
@@ -218,7 +218,8 @@ static void retry(struct world *world, const char *owner,
                   const struct id *email)
 {
     got.count = 0;
-    queue_email_retry(world->queue, str_of(owner), email, plan, on_email, NULL);
+    queue_email_retry(world->queue, owner_of(owner), email, plan, on_email,
+                      NULL);
     assert_int_equal(got.count, 0);
     until(world->loop, got.count == 1);
 }
@@ -378,7 +379,7 @@ static enum queue_status reschedule(struct world *world, const char *owner,
         .expires_ms = has_deadline ? due_ms + 60000 : 0,
     };
     got.count = 0;
-    queue_email_reschedule(world->queue, str_of(owner), email, plan_new_time,
+    queue_email_reschedule(world->queue, owner_of(owner), email, plan_new_time,
                            on_email, NULL);
     until(world->loop, got.count == 1);
     return got.status;
@@ -525,12 +526,14 @@ static void the_timeline_is_its_owners(void **state)
              "\"o\":1,\"s\":1,\"at\":1}",
              "not one of ours");
     got.count = 0;
-    queue_email_events(world->queue, S("default"), &mail.id, on_timeline, NULL);
+    queue_email_events(world->queue, owner_of("default"), &mail.id, on_timeline,
+                       NULL);
     until(world->loop, got.count == 1);
     assert_int_equal(got.status, QUEUE_OK);
     assert_string_equal(got.types, "email.queued ");
     got.count = 0;
-    queue_email_events(world->queue, S("other"), &mail.id, on_timeline, NULL);
+    queue_email_events(world->queue, owner_of("other"), &mail.id, on_timeline,
+                       NULL);
     until(world->loop, got.count == 1);
     assert_int_equal(got.status, QUEUE_NOT_FOUND);
 }

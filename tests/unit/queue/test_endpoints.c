@@ -121,7 +121,7 @@ static struct id create(const char *owner, const char *url, struct str *events,
 
 static const char *all_of(const char *owner)
 {
-    queue_endpoint_list(queue, str_of(owner),
+    queue_endpoint_list(queue, owner_of(owner),
                         &(struct queue_page){.limit = 100}, on_list, NULL);
     return answered();
 }
@@ -207,16 +207,16 @@ static void another_owners_endpoint_is_not_found(void **state)
 
     (void)state;
     answered();
-    queue_endpoint_get(queue, S("a"), &id, on_list, NULL);
+    queue_endpoint_get(queue, owner_of("a"), &id, on_list, NULL);
     assert_string_equal(answered(), "0: https://one.example on;");
-    queue_endpoint_get(queue, S("b"), &id, on_list, NULL);
+    queue_endpoint_get(queue, owner_of("b"), &id, on_list, NULL);
     assert_int_equal(status_of(answered()), QUEUE_NOT_FOUND);
-    queue_endpoint_get(queue, S("a"), &unknown, on_list, NULL);
+    queue_endpoint_get(queue, owner_of("a"), &unknown, on_list, NULL);
     assert_int_equal(status_of(answered()), QUEUE_NOT_FOUND);
-    queue_endpoint_delete(queue, S("b"), &id, on_answer, NULL);
+    queue_endpoint_delete(queue, owner_of("b"), &id, on_answer, NULL);
     assert_int_equal(status_of(answered()), QUEUE_NOT_FOUND);
-    queue_endpoint_update(queue, S("b"), &id, &(struct endpoint_change){0},
-                          on_answer, NULL);
+    queue_endpoint_update(queue, owner_of("b"), &id,
+                          &(struct endpoint_change){0}, on_answer, NULL);
     assert_int_equal(status_of(answered()), QUEUE_NOT_FOUND);
 }
 
@@ -229,12 +229,12 @@ static void a_change_changes_what_it_names(void **state)
 
     (void)state;
     answered();
-    queue_endpoint_update(queue, S("a"), &id,
+    queue_endpoint_update(queue, owner_of("a"), &id,
                           &(struct endpoint_change){.url = &url}, on_answer,
                           NULL);
     assert_string_equal(answered(), "0 0 ;");
     assert_string_equal(all_of("a"), "0: https://new.example on;");
-    queue_endpoint_update(queue, S("a"), &id,
+    queue_endpoint_update(queue, owner_of("a"), &id,
                           &(struct endpoint_change){.events = events,
                                                     .event_count = 1,
                                                     .enabled = &enabled},
@@ -246,7 +246,7 @@ static void a_change_changes_what_it_names(void **state)
     assert_string_equal(all_of("a"), "0: https://new.example offgone "
                                      "email.bounced;");
     enabled = true;
-    queue_endpoint_update(queue, S("a"), &id,
+    queue_endpoint_update(queue, owner_of("a"), &id,
                           &(struct endpoint_change){.enabled = &enabled},
                           on_answer, NULL);
     answered();
@@ -261,11 +261,11 @@ static void a_deleted_endpoint_leaves_nothing(void **state)
     (void)state;
     answered();
     redis_do("RPUSH ph:{0}:w:%s 1-1 1-2", id.text);
-    queue_endpoint_delete(queue, S("a"), &id, on_answer, NULL);
+    queue_endpoint_delete(queue, owner_of("a"), &id, on_answer, NULL);
     assert_string_equal(answered(), "0 0 ;");
     assert_string_equal(redis_ask("KEYS ph:{0}:w*"), "");
     assert_string_equal(redis_ask("KEYS ph:{0}:r:*"), "");
-    queue_endpoint_delete(queue, S("a"), &id, on_answer, NULL);
+    queue_endpoint_delete(queue, owner_of("a"), &id, on_answer, NULL);
     assert_int_equal(status_of(answered()), QUEUE_NOT_FOUND);
 }
 
@@ -280,22 +280,22 @@ static void pages_follow_each_other(void **state)
         ids[i] = create("a", urls[i], NULL, 0, "", "");
         answered();
     }
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0+: u5 on u4 on;");
     page.after = id_str(&ids[3]);
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0+: u3 on u2 on;");
     page.after = id_str(&ids[1]);
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0: u1 on;");
     page.after = id_str(&ids[0]);
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0:;");
     page = (struct queue_page){.limit = 2, .before = id_str(&ids[0])};
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0+: u3 on u2 on;");
     page.before = id_str(&ids[3]);
-    queue_endpoint_list(queue, S("a"), &page, on_list, NULL);
+    queue_endpoint_list(queue, owner_of("a"), &page, on_list, NULL);
     assert_string_equal(answered(), "0: u5 on;");
 }
 

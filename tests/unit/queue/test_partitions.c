@@ -184,6 +184,113 @@ static void an_outage_begins_anew_everywhere(void **state)
     until(world->loop, are_workers_in_all());
 }
 
+/* --- owners --- */
+
+static void on_key(void *ctx, const struct queue_answer *answer)
+{
+    *(int *)ctx = answer->status == QUEUE_OK ? 1 : -1;
+}
+
+static void make_key(struct world *world, const char *owner, unsigned number)
+{
+    struct api_key key = {
+        .id = id_new(0),
+        .owner = str_of(owner),
+        .name = S("shop"),
+        .prefix = S("ph_live_abcd"),
+        .created_ms = clock_wall_ms(),
+    };
+    char hash[SHA256_HEX_SIZE];
+    int made = 0;
+
+    snprintf(hash, sizeof hash, "%064u", number);
+    queue_key_create(world->queue, &key, str_of(hash), NULL, S("{}"), on_key,
+                     &made);
+    until(world->loop, made != 0);
+    assert_int_equal(made, 1);
+}
+
+static void owners_are_spread(void **state)
+{
+    struct world *world = *state;
+    char partition[16];
+
+    for (unsigned i = 0; i < 2 * PARTITIONS; i++) {
+        char owner[] = {(char)('a' + i), '\0'};
+
+        make_key(world, owner, i);
+        snprintf(partition, sizeof partition, "%u", i % PARTITIONS);
+        assert_string_equal(redis_ask("HGET ph:o:%s partition", owner),
+                            partition);
+        assert_string_equal(redis_ask("HGET ph:k:%064u partition", i),
+                            partition);
+        assert_string_equal(
+            redis_ask("ZCARD ph:{%s}:keys:%s", partition, owner), "1");
+    }
+    make_key(world, "b", 100); /* lives where it did */
+    assert_string_equal(redis_ask("HGET ph:k:%064u partition", 100), "1");
+    assert_string_equal(redis_ask("HMGET ph:meta owners:0 owners:1 owners:2"),
+                        "2 2 2");
+}
+
+static void on_email(void *ctx, const struct queue_email *email)
+{
+    *(enum queue_status *)ctx = email->status;
+}
+
+static enum queue_status status_of(struct world *world, const struct id *email)
+{
+    enum queue_status status = QUEUE_RUNNING;
+
+    queue_email_get(world->queue, owner_of("default"), email, on_email,
+                    &status);
+    until(world->loop, status != QUEUE_RUNNING);
+    return status;
+}
+
+static enum queue_status status_of_post(struct world *world)
+{
+    struct answered answered = {0};
+    struct mail mail = {0};
+
+    mail_send(world->queue, &mail, &answered);
+    until(world->loop, answered.count > 0);
+    return answered.status;
+}
+
+static void frozen_and_moved_owners_are_told_apart(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    redis_do("HSET ph:{0}:o:default frozen 1");
+    assert_int_equal(status_of(world, &mail.id), QUEUE_OK);
+    assert_int_equal(status_of_post(world), QUEUE_FROZEN);
+    redis_do("HSET ph:{0}:o:default frozen moved");
+    assert_int_equal(status_of(world, &mail.id), QUEUE_MOVED);
+    assert_int_equal(status_of_post(world), QUEUE_MOVED);
+}
+
+static void on_stats(void *ctx, const struct queue_stats *stats)
+{
+    *(struct queue_stats *)ctx = *stats;
+}
+
+static void stats_are_of_all_partitions(void **state)
+{
+    struct world *world = *state;
+    struct queue_stats stats = {.status = QUEUE_RUNNING};
+
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        store_in(world, i, i + 1);
+    queue_stats_get(world->queue, on_stats, &stats);
+    until(world->loop, stats.status != QUEUE_RUNNING);
+    assert_int_equal(stats.status, QUEUE_OK);
+    assert_int_equal(stats.accepted, 6);
+    assert_int_equal(stats.lanes[0].queued, 6);
+}
+
 #define PARTITION_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -196,6 +303,9 @@ int main(void)
         PARTITION_TEST(a_dead_childs_claims_go_back_everywhere),
         PARTITION_TEST(a_drained_child_leaves_all),
         PARTITION_TEST(an_outage_begins_anew_everywhere),
+        PARTITION_TEST(owners_are_spread),
+        PARTITION_TEST(frozen_and_moved_owners_are_told_apart),
+        PARTITION_TEST(stats_are_of_all_partitions),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");

@@ -106,7 +106,7 @@ static void list(unsigned limit, const char *after, const char *before)
     const struct queue_page page = {limit, str_of(after), str_of(before)};
 
     got.count = 0;
-    queue_key_list(queue, S("acme"), &page, on_keys, NULL);
+    queue_key_list(queue, owner_of("acme"), &page, on_keys, NULL);
     until(loop, got.count == 1);
     assert_int_equal(got.status, QUEUE_OK);
 }
@@ -117,7 +117,7 @@ static void drop(unsigned number)
     struct api_key key = key_of(number, hash);
 
     got.count = 0;
-    queue_key_delete(queue, S("acme"), &key.id, on_answer, NULL);
+    queue_key_delete(queue, owner_of("acme"), &key.id, on_answer, NULL);
     until(loop, got.count == 1);
 }
 
@@ -148,7 +148,7 @@ static void another_owners_key_cannot_be_revoked(void **state)
     (void)state;
     create(1, NULL);
     got.count = 0;
-    queue_key_delete(queue, S("other"), &key.id, on_answer, NULL);
+    queue_key_delete(queue, owner_of("other"), &key.id, on_answer, NULL);
     until(loop, got.count == 1);
     assert_int_equal(got.status, QUEUE_NOT_FOUND);
     find(1);
@@ -218,7 +218,8 @@ static void a_creation_is_replayed_not_repeated(void **state)
 static void begin(const struct idempotency *idempotency)
 {
     got.count = 0;
-    queue_idempotency_begin(queue, S("acme"), idempotency, on_answer, NULL);
+    queue_idempotency_begin(queue, owner_of("acme"), idempotency, on_answer,
+                            NULL);
     until(loop, got.count == 1);
 }
 
@@ -231,7 +232,7 @@ static void a_post_of_two_steps_runs_once(void **state)
     assert_int_equal(got.status, QUEUE_RUNNING);
     begin(&OTHER_BODY);
     assert_int_equal(got.status, QUEUE_CONFLICT);
-    queue_idempotency_finish(queue, S("acme"), &FIRST, 200,
+    queue_idempotency_finish(queue, owner_of("acme"), &FIRST, 200,
                              S("{\"a\":\"with \\n blanks\"}"));
     begin(&FIRST);
     assert_int_equal(got.status, QUEUE_REPLAY);

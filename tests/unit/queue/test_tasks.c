@@ -586,7 +586,7 @@ static void a_deleted_endpoint_does_not_come_back(void **state)
     until(one.loop, one.held == 8);
     report(&one, TASK_AGAIN, clock_wall_ms() + 30);
     until(one.loop, one.claims == 9);
-    queue_endpoint_delete(one.queue, S("a"), &id, on_answer, &deleted);
+    queue_endpoint_delete(one.queue, owner_of("a"), &id, on_answer, &deleted);
     until(one.loop, deleted);
     while (one.held > 0)
         report(&one, TASK_AGAIN, clock_wall_ms() + 30);
