@@ -32,6 +32,9 @@ local touched = {} -- owners with new events
 local raised = {}  -- kind of event -> how many
 local gone = {}    -- epoch -> ids that it holds no longer
 local final = 0
+local closed = {}  -- emails that ended here: their deliveries are no more,
+local unlinks = {} -- though their keys go at the end,
+local ended = {}   -- when they get their lines in ended, too
 
 local PIECES = 6
 local PIECE = 60
@@ -40,12 +43,12 @@ local LIFE_MAX = 2592000000 -- ms: of what waits for an operator
 -- One pass over the hash costs half of asking for its fields by name, each
 -- of which searches the listpack.
 local function load(id)
-    local key = P .. 'd:' .. id
-    local fields = call('HGETALL', key)
+    local key, email = P .. 'd:' .. id, string.sub(id, 1, 36)
+    local fields = closed[email] and {} or call('HGETALL', key)
     if #fields == 0 then
         return nil
     end
-    local d = { id = id, key = key, email = string.sub(id, 1, 36) }
+    local d = { id = id, key = key, email = email }
     for i = 1, #fields, 2 do
         d[fields[i]] = fields[i + 1]
     end
@@ -61,7 +64,8 @@ local function load(id)
     end
     d.g = d.g or '1'
     d.a = tonumber(d.a) or 0
-    d.x = tonumber(d.x) or 0
+    d.ends = d.x or '0' -- as text
+    d.x = tonumber(d.ends)
     d.t = d.t or ''
     return d
 end
@@ -95,7 +99,7 @@ end
 
 -- What stands behind an event's time: attempt, flag, what the worker told.
 local function attempt_fields(d, fields)
-    local text = d.a > 0 and ',"a":' .. int(d.a) or ''
+    local text = d.a > 0 and ',"a":' .. d.a or ''
     if d.dup then
         text = text .. ',"dup":1'
     end
@@ -106,19 +110,25 @@ end
 -- no counter any more.
 local function next_sequence(d, is_last)
     if d.m == '1' then
-        d.sq = d.sq + 1
+        d.sq = int(d.sq + 1)
         if not is_last then
-            call('HSET', d.key, 'sq', int(d.sq))
+            call('HSET', d.key, 'sq', d.sq)
         end
         return d.sq
     end
     return call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
 end
 
+local texts = {} -- of numbers that the ends of many mails share
+local function shared_int(number)
+    texts[number] = texts[number] or int(number)
+    return texts[number]
+end
+
 local function raise(d, kind, ordinal, fields, is_last)
     local sequence = next_sequence(d, is_last)
-    local record = event(d.o, kind, d.email, d.n, d.g, ordinal, sequence, now,
-        fields)
+    local record = event(d.o, kind, d.email, d.n, d.g, ordinal, sequence,
+        shared_int(now), fields)
     charged = charged + #record + EVENT_BYTES
     touched[d.o] = true
     raised[kind] = (raised[kind] or 0) + 1
@@ -148,7 +158,8 @@ local function outcome_text(n, s, g, a, ended, outcome)
     if outcome == '' then
         outcome = '0,"",""'
     end
-    return string.format('[%d,"%s",%d,%d,%d,%s]', n, s, g, a, ended, outcome)
+    return '[' .. n .. ',"' .. s .. '",' .. g .. ',' .. a .. ',' .. ended ..
+        ',' .. outcome .. ']'
 end
 
 -- And whether it may have been delivered besides.
@@ -158,8 +169,8 @@ local function outcome_stored(email, n)
     if not v[1] then
         return nil -- the mailbox came before: no delivery
     end
-    return outcome_text(n, v[1], v[2] or 1, v[3] or 0, v[4] or now,
-        join_pieces(v, 5)), v[11]
+    return outcome_text(n, v[1], v[2] or 1, v[3] or 0,
+        v[4] or shared_int(now), join_pieces(v, 5)), v[11]
 end
 
 local function content_keys(email, chunks)
@@ -179,45 +190,78 @@ local function body_bytes(keys, size)
     return bytes
 end
 
--- dups: numbers of those that may have been delivered besides, which a retry
--- by hand must not forget (retry.lua).
-local function close_email(first, outcomes, dups, sequence)
-    local summary, is_sensitive, size = summary_of(first.email)
-    local chunks = tonumber(first.b) or 0
-    local head = '{"q":' .. int(sequence)
-    if first.b then
-        head = head .. ',"b":' .. first.b .. ',"bj":' .. first.bj
+-- Many keys in one call cost a third of as many calls.
+local BATCH_MAX = 1000
+
+local function flush_unlinks()
+    if #unlinks > 0 then
+        call('UNLINK', unpack(unlinks))
+        unlinks = {}
     end
-    if #dups > 0 then
-        head = head .. ',"dup":[' .. table.concat(dups, ',') .. ']'
+end
+
+local function flush_ended()
+    if #ended > 0 then
+        call('RPUSH', P .. 'ended', unpack(ended))
+        ended = {}
     end
-    local history = head .. ',"d":[' .. table.concat(outcomes, ',') .. ']}\n' ..
-        summary
-    local history_bytes = #history + KEY_BYTES + LINE_BYTES
-    local kept_bytes = 0
-    local keys = content_keys(first.email, chunks)
+end
+
+local function unlink(key)
+    unlinks[#unlinks + 1] = key
+    if #unlinks == BATCH_MAX then
+        flush_unlinks()
+    end
+end
+
+-- Returns how many bytes of it are kept.
+local function end_content(first, is_sensitive, chunks, size)
+    local keys = content_keys(first.email, tonumber(chunks))
     if not is_sensitive and keep_bodies > 0 then
-        kept_bytes = body_bytes(keys, size)
         for _, key in ipairs(keys) do
-            call('PEXPIRE', key, int(keep_bodies))
+            call('PEXPIRE', key, shared_int(keep_bodies))
         end
-        keys = {}
+        return body_bytes(keys, size)
     end
-    call('SET', P .. 'h:' .. first.email, history)
-    call('RPUSH', P .. 'ended', string.format('%d %d %d %d %d %s %s', now,
-        history_bytes, kept_bytes, chunks, sequence, first.email, first.o))
+    for _, key in ipairs(keys) do
+        unlink(key)
+    end
+    return 0
+end
+
+-- outcomes, dups: joined by commas; dups: numbers of those that may have been
+-- delivered besides, which a retry by hand must not forget (retry.lua).
+local function close_email(first, outcomes, dups, sequence)
+    local email = first.email
+    local summary, is_sensitive, size = summary_of(email)
+    local chunks = first.b or '0'
+    local about = first.b and ',"b":' .. first.b .. ',"bj":' .. first.bj or ''
+    if dups ~= '' then
+        about = about .. ',"dup":[' .. dups .. ']'
+    end
+    local history = '{"q":' .. sequence .. about .. ',"d":[' .. outcomes ..
+        ']}\n' .. summary
+    local history_bytes = #history + KEY_BYTES + LINE_BYTES
+    local kept_bytes = end_content(first, is_sensitive, chunks, size)
+    call('SET', P .. 'h:' .. email, history)
+    ended[#ended + 1] = shared_int(now) .. ' ' .. history_bytes .. ' ' ..
+        kept_bytes .. ' ' .. chunks .. ' ' .. sequence .. ' ' .. email ..
+        ' ' .. first.o
     charged = charged + history_bytes + kept_bytes + ACCEPTED_BYTES
-    for n = 0, first.m - 1 do
-        table.insert(keys, P .. 'd:' .. first.email .. ':' .. n)
+    if #ended == BATCH_MAX then
+        flush_ended()
     end
-    call('UNLINK', unpack(keys))
+    for n = 0, first.m - 1 do
+        unlink(P .. 'd:' .. email .. ':' .. n)
+    end
+    closed[email] = true
 end
 
 local function close_single(d, outcome, sequence)
     outcome = outcome or join_pieces(call('HMGET', d.key, 'p1', 'p2', 'p3',
         'p4', 'p5', 'p6'), 1)
-    close_email(d, { outcome_text(0, d.s, d.g, d.a, now, outcome) },
-        d.dup and { 0 } or {}, sequence)
+    close_email(d, outcome_text('0', d.s, d.g, d.a, shared_int(now), outcome),
+        d.dup and '0' or '', sequence)
 end
 
 local function close_all(email, sequence)
@@ -232,7 +276,8 @@ local function close_all(email, sequence)
             table.insert(dups, n)
         end
     end
-    close_email(first, outcomes, dups, sequence)
+    close_email(first, table.concat(outcomes, ','), table.concat(dups, ','),
+        sequence)
 end
 
 -- Makes it final. outcome: the worker's code,"enhanced","reply"; nil: the
@@ -244,9 +289,9 @@ local function finish(d, state, kind, outcome, fields, second)
     end
     fields = attempt_fields(d, fields)
     local is_single = d.m == '1'
-    local sequence = raise(d, kind, 1, fields, is_single)
+    local sequence = raise(d, kind, '1', fields, is_single)
     if second then
-        sequence = raise(d, second, 1, fields, is_single)
+        sequence = raise(d, second, '1', fields, is_single)
     end
     final = final + 1
     d.s = state
@@ -254,7 +299,7 @@ local function finish(d, state, kind, outcome, fields, second)
         close_single(d, outcome, sequence)
         return
     end
-    local args = { 's', state, 'a', d.a, 'e', now }
+    local args = { 's', state, 'a', d.a, 'e', shared_int(now) }
     if outcome then
         add_pieces(args, outcome)
     end
@@ -371,6 +416,8 @@ local function settle()
     for owner in pairs(touched) do
         announce(owner, call('HGET', P .. 'o:' .. owner, 'ev'))
     end
+    flush_unlinks()
+    flush_ended()
     if final > 0 then
         call('HINCRBY', P .. 'n', 'final', final)
     end

@@ -13,6 +13,7 @@
 --
 -- Lean: see the count of calls in test_enqueue.c before adding one.
 local now = clock()
+local now_text = int(now)
 local accepted = 0
 
 local owners = {} -- owner -> flags
@@ -101,7 +102,7 @@ local function store(at)
     if ends == '0' and age > 0 then
         ends = int(due + age)
     end
-    due = int(due)
+    due = is_scheduled and ARGV[at + 3] or now_text
     call('SET', P .. 'c:' .. email, ARGV[at + 10])
     for _, key in ipairs(keys) do
         call('PERSIST', key)
@@ -109,8 +110,8 @@ local function store(at)
     for i = at + 15, at + 13 + 2 * ARGV[at + 14], 2 do
         add_delivery(at, ARGV[i], ARGV[i + 1], is_scheduled, due, ends)
     end
-    event(owner, is_scheduled and 'scheduled' or 'queued', email, -1, 1, 1, 1,
-        now, is_scheduled and ',"next":' .. due or '')
+    event(owner, is_scheduled and 'scheduled' or 'queued', email, '-1', '1',
+        '1', '1', now_text, is_scheduled and ',"next":' .. due or '')
     announce(owner, flags[2])
     flags[2] = '1'
     accepted = accepted + ARGV[at + 14]

@@ -59,18 +59,19 @@ local function flow_push(lane, owner, route, id, front)
 end
 
 -- A whole number as text. Left to itself Lua writes it as a float, which
--- costs as much as a command.
+-- costs as much as a command. Text that is made of pieces is joined by ".."
+-- in one expression, at half of what string.format takes.
 local function int(number)
     return string.format('%d', number)
 end
 
 -- Events as events.h reads them. fields: what stands behind the time, as
--- ',"a":1'; number -1: the whole email. Returns the record.
+-- ',"a":1'; number -1: the whole email. All are text. Returns the record.
 local function event(owner, kind, email, number, generation, ordinal,
                      sequence, at, fields)
-    local record = string.format(
-        '{"t":"email.%s","e":"%s","n":%d,"g":%d,"o":%d,"s":%d,"at":%d%s}',
-        kind, email, number, generation, ordinal, sequence, at, fields)
+    local record = '{"t":"email.' .. kind .. '","e":"' .. email .. '","n":' ..
+        number .. ',"g":' .. generation .. ',"o":' .. ordinal .. ',"s":' ..
+        sequence .. ',"at":' .. at .. fields .. '}'
     call('XADD', P .. 'ev:' .. owner, '*', 'e', record)
     return record
 end
