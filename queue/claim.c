@@ -182,12 +182,11 @@ static void on_content(void *ctx)
         claims->worker->claimed(claims->worker->ctx, &claim->pub);
 }
 
-/* The fields of turn.lua's claim. */
+/* The fields of turn.lua's claim, one text with a space between them. */
 enum {
     CLAIM_ID,
     CLAIM_TOKEN,
     CLAIM_LANE,
-    CLAIM_ROUTE,
     CLAIM_ATTEMPT,
     CLAIM_GENERATION,
     CLAIM_DUP,
@@ -197,6 +196,7 @@ enum {
     CLAIM_HAS_DEADLINE,
     CLAIM_CHUNKS,
     CLAIM_JOB_CHUNKS,
+    CLAIM_ROUTE, /* last, since it may hold spaces */
     CLAIM_FIELDS
 };
 
@@ -216,32 +216,46 @@ static bool put_text(char *out, size_t size, struct str text)
     return true;
 }
 
-static bool claim_read(struct claim *claim, const struct reply *entry)
+static bool claim_split(struct str text, struct str fields[CLAIM_FIELDS])
 {
-    struct queue_claim *pub = &claim->pub;
-    struct str id = reply_str(reply_at(entry, CLAIM_ID));
-    struct str route = reply_str(reply_at(entry, CLAIM_ROUTE));
+    for (unsigned i = 0; i < CLAIM_ROUTE; i++)
+        if (!str_cut(&text, ' ', &fields[i]))
+            return false;
+    fields[CLAIM_ROUTE] = text;
+    return text.len > 0;
+}
+
+static uint64_t number_of(struct str field)
+{
     uint64_t number;
 
-    if (reply_count(entry) != CLAIM_FIELDS ||
-        !put_text(claim->id, sizeof claim->id, id) ||
-        !put_text(claim->token, sizeof claim->token,
-                  reply_str(reply_at(entry, CLAIM_TOKEN))) ||
+    return str_to_u64(field, &number) ? number : 0;
+}
+
+static bool claim_read(struct claim *claim,
+                       const struct str fields[CLAIM_FIELDS])
+{
+    struct queue_claim *pub = &claim->pub;
+    struct str id = fields[CLAIM_ID];
+    struct str route = fields[CLAIM_ROUTE];
+    uint64_t number;
+
+    if (!put_text(claim->id, sizeof claim->id, id) ||
+        !put_text(claim->token, sizeof claim->token, fields[CLAIM_TOKEN]) ||
         !id_parse(str_slice(id, 0, ID_LEN), &pub->email) ||
         !str_to_u64(str_from(id, ID_LEN + 1), &number) || number > UINT16_MAX)
         return false;
     pub->number = (unsigned)number;
-    pub->lane = (unsigned)reply_int(reply_at(entry, CLAIM_LANE)) % LANE_COUNT;
+    pub->lane = (unsigned)number_of(fields[CLAIM_LANE]) % LANE_COUNT;
     claim->route = xmemdup0(route.ptr, route.len);
     pub->route = str_make(claim->route, route.len);
-    pub->attempt = (unsigned)reply_int(reply_at(entry, CLAIM_ATTEMPT));
-    pub->generation = (unsigned)reply_int(reply_at(entry, CLAIM_GENERATION));
-    pub->possible_duplicate = reply_int(reply_at(entry, CLAIM_DUP)) != 0;
-    pub->on_unknown =
-        on_unknown_of(reply_str(reply_at(entry, CLAIM_ON_UNKNOWN)));
-    pub->accepted_ms = reply_int(reply_at(entry, CLAIM_FIRST));
-    pub->expires_ms = reply_int(reply_at(entry, CLAIM_EXPIRES));
-    if (reply_int(reply_at(entry, CLAIM_HAS_DEADLINE)) != 0)
+    pub->attempt = (unsigned)number_of(fields[CLAIM_ATTEMPT]);
+    pub->generation = (unsigned)number_of(fields[CLAIM_GENERATION]);
+    pub->possible_duplicate = number_of(fields[CLAIM_DUP]) != 0;
+    pub->on_unknown = on_unknown_of(fields[CLAIM_ON_UNKNOWN]);
+    pub->accepted_ms = (int64_t)number_of(fields[CLAIM_FIRST]);
+    pub->expires_ms = (int64_t)number_of(fields[CLAIM_EXPIRES]);
+    if (number_of(fields[CLAIM_HAS_DEADLINE]) != 0)
         pub->deadline_ms = pub->expires_ms;
     return true;
 }
@@ -260,9 +274,11 @@ void claim_take(struct claims *claims, const struct reply *entry,
                 const struct reply *contents)
 {
     struct claim *claim = xcalloc(1, sizeof *claim);
+    struct str fields[CLAIM_FIELDS];
 
     claim->claims = claims;
-    CHECK(claim_read(claim, entry)); /* our own script wrote it */
+    CHECK(claim_split(reply_str(entry), fields) &&
+          claim_read(claim, fields)); /* our own script wrote it */
     list_add_last(&claims->held, &claim->link);
     claim->slot = claims_slot(claims, claim->pub.route, claim->pub.lane);
     if (claim->slot != NO_SLOT)
@@ -271,8 +287,8 @@ void claim_take(struct claims *claims, const struct reply *entry,
     claim->content.ctx = claim;
     if (content_join(&claims->contents, &claim->pub.email,
                      find_content(contents, &claim->pub.email),
-                     (unsigned)reply_int(reply_at(entry, CLAIM_CHUNKS)),
-                     (unsigned)reply_int(reply_at(entry, CLAIM_JOB_CHUNKS)),
+                     (unsigned)number_of(fields[CLAIM_CHUNKS]),
+                     (unsigned)number_of(fields[CLAIM_JOB_CHUNKS]),
                      &claim->content))
         on_content(claim);
 }

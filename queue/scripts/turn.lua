@@ -12,8 +12,8 @@
 --
 -- Answers {'unregistered'}, or {'ok', time, next time something is due (0:
 -- nothing), results refused, claims, contents, routes, event counts}.
--- A claim: id, token, lane, route, attempt, generation, dup, on_unknown,
--- first due, x, dl, chunks, chunks of the job. A content: email, record;
+-- A claim is one text, "id token lane attempt generation dup on_unknown
+-- first-due x dl chunks chunks-of-the-job route". A content: email, record;
 -- left out where the answer would be too large.
 local epoch, lease = ARGV[1], tonumber(ARGV[2])
 keep_bodies = tonumber(ARGV[3])
@@ -37,9 +37,14 @@ end
 -- ---- time -----------------------------------------------------------------
 
 now = clock()
-if not call('ZSCORE', P .. 'workers', epoch) then
+local expiry = tonumber(call('ZSCORE', P .. 'workers', epoch) or nil)
+if not expiry then
     return { 'unregistered' }
 end
+
+-- What is written anew only when it has changed by so much: a write costs as
+-- much as two reads.
+local STEP = lease / 50
 
 -- After an outage, or a step of the clock, living children could not renew
 -- their leases: until they had the time to, no dotted delivery is taken from
@@ -47,6 +52,7 @@ end
 local function keep_beat()
     local beat, grace = string.match(call('GET', P .. 'beat') or '',
         '^(%d+) (%d+)$')
+    local is_first = not beat
     beat, grace = tonumber(beat) or now, tonumber(grace) or 0
     if beat > now and beat - now <= 1000 then
         now = beat
@@ -57,13 +63,17 @@ local function keep_beat()
         for _, other in ipairs(ahead) do
             call('ZADD', P .. 'workers', now + lease, other)
         end
+    elseif now - beat < STEP and not is_first then
+        return grace
     end
     call('SET', P .. 'beat', now .. ' ' .. grace)
     return grace
 end
 
 local grace = keep_beat()
-call('ZADD', P .. 'workers', now + lease, epoch)
+if expiry < now + lease - STEP or expiry > now + lease then
+    call('ZADD', P .. 'workers', now + lease, epoch)
+end
 
 -- ---- results --------------------------------------------------------------
 
@@ -215,12 +225,21 @@ local function take_back(dead)
     end
 end
 
-for lane = 0, 3 do
-    promote(lane)
+-- Often none of them is there: one look instead of seven.
+local function move_by_time()
+    if call('EXISTS', P .. 'due:0', P .. 'due:1', P .. 'due:2', P .. 'due:3',
+        P .. 'exp', P .. 'held', P .. 'dead') == 0 then
+        return
+    end
+    for lane = 0, 3 do
+        promote(lane)
+    end
+    end_lives(P .. 'exp', EXPIRE_MAX)
+    end_lives(P .. 'held', EXPIRE_MAX)
+    end_lives(P .. 'dead', EXPIRE_MAX)
 end
-end_lives(P .. 'exp', EXPIRE_MAX)
-end_lives(P .. 'held', EXPIRE_MAX)
-end_lives(P .. 'dead', EXPIRE_MAX)
+
+move_by_time()
 for _, dead in ipairs(call('ZRANGEBYSCORE', P .. 'workers', '-inf', now,
     'LIMIT', 0, 4)) do
     take_back(dead)
@@ -241,9 +260,18 @@ local function add_content(email)
     local record = call('GET', P .. 'c:' .. email)
     if record then
         content_bytes = content_bytes + #record
-        table.insert(contents, email)
-        table.insert(contents, record)
+        contents[#contents + 1] = email
+        contents[#contents + 1] = record
     end
+end
+
+-- The chunks stand in the first delivery.
+local function chunks_of(d)
+    if d.n == 0 then
+        return d.b and d.b .. ' ' .. d.bj or '0 0'
+    end
+    local v = call('HMGET', P .. 'd:' .. d.email .. ':0', 'b', 'bj')
+    return v[1] and v[1] .. ' ' .. v[2] or '0 0'
 end
 
 -- False: the entry is a leftover.
@@ -261,18 +289,13 @@ local function claim(id, lane, owner, route)
     if d.w then
         call('HDEL', d.key, 'w')
     end
-    table.insert(held, id)
-    table.insert(claims, { id, token, lane, route, d.a + 1, d.g, d.dup or '0',
-        d.k or 'r', d.f, d.x, d.dl or '0', d.b or '0', d.bj or '0' })
+    held[#held + 1] = id
+    claims[#claims + 1] = id .. ' ' .. token .. ' ' .. lane .. ' ' ..
+        (d.a == 0 and '1' or d.a + 1) .. ' ' .. d.g .. ' ' .. (d.dup or '0') ..
+        ' ' .. (d.k or 'r') .. ' ' .. d.f .. ' ' .. d.ends .. ' ' ..
+        (d.dl or '0') .. ' ' .. chunks_of(d) .. ' ' .. route
     add_content(d.email)
     return true
-end
-
--- The chunks stand in the first delivery.
-local function add_chunks(entry)
-    local email = string.sub(entry[1], 1, 36)
-    local v = call('HMGET', P .. 'd:' .. email .. ':0', 'b', 'bj')
-    entry[12], entry[13] = v[1] or 0, v[2] or 0
 end
 
 -- A quantum from the flow at the head of the ring, which then goes to its
@@ -303,13 +326,10 @@ local function claim_quantum(lane, route, ring, flows, want)
     return taken, flows - 1
 end
 
-local function claim_lane(lane, route, want)
+-- flows: how many there are in the ring.
+local function claim_lane(lane, route, want, flows)
     local ring = P .. 'ring:' .. lane .. ':' .. route
     local taken = 0
-    if want <= 0 then
-        return 0, nil
-    end
-    local flows = call('LLEN', ring)
     while taken < want and flows > 0 and looks < LOOKS_MAX do
         local more_taken
         more_taken, flows = claim_quantum(lane, route, ring, flows,
@@ -319,8 +339,14 @@ local function claim_lane(lane, route, want)
     return taken, flows
 end
 
+local function has_work(route)
+    local ring = P .. 'ring:'
+    return call('EXISTS', ring .. '0:' .. route, ring .. '1:' .. route,
+        ring .. '2:' .. route, ring .. '3:' .. route) > 0
+end
+
 -- Strictly by lane, but for the small share that lower lanes are sure of.
--- Returns what is known of each lane: 0, nothing was left.
+-- Returns how many flows are left of each lane; nil: nobody looked.
 local function claim_route(route, share, room)
     local left = {}
     local function take(lane, want)
@@ -328,11 +354,19 @@ local function claim_route(route, share, room)
         for above = 0, lane do
             want = math.min(want, room[above])
         end
-        local taken, flows = claim_lane(tostring(lane), route, want)
+        if want <= 0 or left[lane] == 0 then
+            return
+        end
+        left[lane] = left[lane] or
+            call('LLEN', P .. 'ring:' .. lane .. ':' .. route)
+        local taken, flows = claim_lane(tostring(lane), route, want, left[lane])
         for above = 0, lane do
             room[above] = room[above] - taken
         end
-        left[lane] = flows or left[lane]
+        left[lane] = flows
+    end
+    if not has_work(route) then
+        return { [0] = 0, 0, 0, 0 }
     end
     if share > 0 then
         for lane = 3, 1, -1 do
@@ -373,11 +407,6 @@ for _ = 1, tonumber(arg()) do
 end
 for _, token in ipairs(unused) do
     pass_on(token[1], token[2])
-end
-for _, entry in ipairs(claims) do
-    if string.sub(entry[1], 37) ~= ':0' then
-        add_chunks(entry)
-    end
 end
 if #held > 0 then
     call('SADD', P .. 'own:' .. epoch, unpack(held))

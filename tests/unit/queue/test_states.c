@@ -513,7 +513,7 @@ static void attempts_count_what_was_tried(void **state)
     assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dup", id), "1 1");
     /* The next one to have it is told. */
     do_claim(world, "e1", "main", 1);
-    assert_non_null(strstr(script_answer.parts[T_CLAIMS], " 2 main 2 1 1 r "));
+    assert_non_null(strstr(script_answer.parts[T_CLAIMS], " 2 2 1 1 r "));
 }
 
 static void given_back_goes_to_the_head(void **state)
