@@ -47,6 +47,7 @@ static struct result *result_create(struct claim *claim, char kind,
     memcpy(result->token, claim->token, sizeof result->token);
     result->kind = kind;
     result->due_ms = due_ms;
+    result->journal_file = NO_JOURNAL;
     buf_init(&result->outcome, FIELDS_MAX);
     buf_init(&result->fields, FIELDS_MAX);
     list_add_last(&claim->claims->results, &result->link);
@@ -55,8 +56,7 @@ static struct result *result_create(struct claim *claim, char kind,
     return result;
 }
 
-/* What the history keeps of the reply, as the inside of a JSON list. */
-static void write_outcome(const struct event_detail *detail, struct buf *out)
+void claim_outcome_write(const struct event_detail *detail, struct buf *out)
 {
     struct str reply = detail->response;
     struct json_out json;
@@ -79,9 +79,30 @@ static void result_tell(struct result *result,
 {
     if (detail == NULL)
         return;
-    write_outcome(detail, &result->outcome);
+    claim_outcome_write(detail, &result->outcome);
     event_detail_write(detail, &result->fields);
     CHECK(!result->outcome.full && !result->fields.full);
+}
+
+/* Before its turn leaves: a 250 that nobody was told of is what it is for. */
+static void result_note(struct claims *claims, struct result *result,
+                        const struct event_detail *detail)
+{
+    const struct journal_entry entry = {
+        .id = str_of(result->id),
+        .token = str_of(result->token),
+        .final_route = result->final_route,
+        .detail = *detail,
+    };
+
+    result->journal_file = journal_append(claims->claimer->journal, &entry);
+}
+
+void result_taken(struct claims *claims, struct result *result)
+{
+    if (result->journal_file != NO_JOURNAL)
+        journal_taken(claims->claimer->journal, result->journal_file);
+    result_destroy(result);
 }
 
 static char outcome_kind(enum outcome outcome)
@@ -102,11 +123,15 @@ void queue_report(struct queue *queue, struct queue_claim *pub,
                   const struct event_detail *detail)
 {
     struct claim *claim = CONTAINER_OF(pub, struct claim, pub);
+    struct claims *claims = claim->claims;
     struct result *result;
 
     CHECK(claim->claims->queue == queue && claim->is_told);
     result = result_create(claim, outcome_kind(outcome), retry_at_ms);
     result->final_route = final_route;
+    if (outcome == OUTCOME_SENT && claims->claimer->journal != NULL &&
+        detail != NULL)
+        result_note(claims, result, detail);
     result_tell(result, detail);
 }
 

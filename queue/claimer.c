@@ -89,6 +89,7 @@ static void claimer_close(void *ctx)
     list_each_safe (at, &claimer->claims)
         claims_close(LIST_MEMBER(at, struct claims, link));
     wake_close(&claimer->wake);
+    journal_close(&claimer->journal);
     timer_clear(claimer->queue->loop, &claimer->drain);
     free(claimer->untold);
     loop_free_later(claimer->queue->loop, free, claimer);
@@ -127,6 +128,12 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     };
     queue_part_add(queue, &claimer->part);
     sweep_start(queue);
+}
+
+void queue_worker_journal(struct queue *queue, struct journal *journal)
+{
+    CHECK(queue->claimer != NULL && queue->claimer->journal == NULL);
+    queue->claimer->journal = journal;
 }
 
 static bool is_alone(const struct claims *claims)

@@ -9,6 +9,7 @@
 #define QUEUE_CLAIMS_H
 
 #include "queue/events.h"
+#include "queue/journal.h"
 #include "queue/record.h"
 #include "server/io/loop.h"
 
@@ -51,6 +52,10 @@ struct queue_worker {
 
 /* worker must outlive the queue. */
 void queue_worker_start(struct queue *queue, const struct queue_worker *worker);
+
+/* Writes 250s down until Redis has taken them. The queue takes it over, right
+ * behind queue_worker_start. */
+void queue_worker_journal(struct queue *queue, struct journal *journal);
 
 /* There is room again: claim if there was none before. */
 void queue_worker_hungry(struct queue *queue);
@@ -97,5 +102,14 @@ void queue_worker_stop(struct queue *queue, void (*drained)(void *ctx),
 struct str queue_worker_epoch(const struct queue *queue);
 void queue_release(struct queue *queue, struct str epoch,
                    void (*done)(void *ctx, bool ok), void *ctx);
+
+/* Tells Redis what dead workers wrote into the journal of that folder, and
+ * removes it: before their epochs are released, and at start. ok false: it is
+ * still there. A look into the folder may block for a moment, so this is for
+ * a supervisor. */
+void queue_journal_replay(struct queue *queue, const char *dir,
+                          void (*done)(void *ctx, bool ok), void *ctx);
+/* Whether there is anything to replay. */
+bool queue_journal_is_due(const char *dir);
 
 #endif

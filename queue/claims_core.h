@@ -15,7 +15,10 @@
 #define QUEUE_CLAIMS_CORE_H
 
 #include "queue/content.h"
+#include "queue/journal.h"
 #include "queue/wake.h"
+
+#include <limits.h>
 
 enum {
     CLAIM_TOKEN_SIZE = 48,
@@ -26,7 +29,8 @@ enum {
 };
 
 /* A slot is a route and a lane: route * LANE_COUNT + lane. */
-#define NO_SLOT SIZE_MAX
+#define NO_SLOT    SIZE_MAX
+#define NO_JOURNAL UINT_MAX
 
 struct mark;
 
@@ -59,8 +63,9 @@ struct result {
     char kind; /* of turn.lua */
     bool final_route;
     int64_t due_ms;
-    struct buf outcome; /* code,"enhanced","reply"; or the new route */
-    struct buf fields;  /* of the event */
+    unsigned journal_file; /* NO_JOURNAL: it stands in none */
+    struct buf outcome;    /* code,"enhanced","reply"; or the new route */
+    struct buf fields;     /* of the event */
 };
 
 enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };
@@ -74,7 +79,8 @@ struct claimer {
     struct list claims; /* of claims.link, by partition */
     size_t *untold;     /* by slot: claimed, but the worker cannot know yet */
     char name[CHILD_NAME_LEN + 1];
-    unsigned epochs; /* that it had so far */
+    unsigned epochs;         /* that it had so far */
+    struct journal *journal; /* owned; NULL: none */
     /* Stopping. */
     bool is_stopping;
     struct timer drain;
@@ -138,6 +144,10 @@ void claim_take(struct claims *claims, const struct reply *entry,
                 const struct reply *contents);
 void claim_destroy(struct claim *claim);
 void result_destroy(struct result *result);
+/* The same, when Redis has it. */
+void result_taken(struct claims *claims, struct result *result);
+/* What the history keeps of the reply, as the inside of a JSON list. */
+void claim_outcome_write(const struct event_detail *detail, struct buf *out);
 
 /* room.c */
 /* May be claimed of that lane and those behind it, by whoever comes first. */

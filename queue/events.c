@@ -63,7 +63,7 @@ static void add_number(struct json_out *out, const char *name, int64_t number)
         json_add_int(out, name, number);
 }
 
-static void add_detail(struct json_out *out, const struct event_detail *detail)
+void event_detail_add(const struct event_detail *detail, struct json_out *out)
 {
     struct str response = detail->response;
 
@@ -90,7 +90,7 @@ void event_detail_write(const struct event_detail *detail, struct buf *out)
 
     json_out_init(&json, out);
     json_open_map(&json);
-    add_detail(&json, detail);
+    event_detail_add(detail, &json);
     json_close_map(&json);
     if (out->full)
         return;
@@ -117,7 +117,7 @@ void event_write(const struct event *event, struct buf *out)
     add_number(&json, "a", event->attempt);
     add_number(&json, "dup", event->possible_duplicate);
     add_number(&json, "next", event->next_attempt_ms);
-    add_detail(&json, &event->detail);
+    event_detail_add(&event->detail, &json);
     json_close_map(&json);
 }
 
@@ -131,8 +131,8 @@ static struct str copy_text(const struct json *map, const char *name,
     return arena_copy(arena, text);
 }
 
-static void read_detail(const struct json *map, struct arena *arena,
-                        struct event_detail *detail)
+void event_detail_read(const struct json *map, struct arena *arena,
+                       struct event_detail *detail)
 {
     *detail = (struct event_detail){
         .code = (int)json_get_int(map, "c"),
@@ -177,7 +177,7 @@ static bool read_map(const struct json *map, struct arena *arena,
     event->attempt = (unsigned)attempt;
     event->possible_duplicate = json_get_int(map, "dup") != 0;
     event->next_attempt_ms = json_get_int(map, "next");
-    read_detail(map, arena, &event->detail);
+    event_detail_read(map, arena, &event->detail);
     return true;
 }
 

@@ -85,6 +85,10 @@ struct event {
 /* Texts must be valid UTF-8 (utf8_clean_add); response is cut to what is
  * kept. */
 void event_detail_write(const struct event_detail *detail, struct buf *out);
+/* The members alone, into a map that is open; and back, texts in arena. */
+void event_detail_add(const struct event_detail *detail, struct json_out *out);
+void event_detail_read(const struct json *map, struct arena *arena,
+                       struct event_detail *detail);
 void event_write(const struct event *event, struct buf *out);
 /* False: not one of ours. The texts of event are copies in arena. */
 MUST_USE bool event_read(struct str bytes, struct arena *arena,

@@ -17,6 +17,7 @@
 
 #include "queue/claims.h"
 #include "queue/events.h"
+#include "queue/journal.h"
 #include "queue/levels.h"
 #include "queue/mail.h"
 #include "queue/parked.h"

@@ -188,7 +188,7 @@ void claims_put_back_results(struct claims *claims)
 static void drop_sent_results(struct claims *claims)
 {
     list_each_safe (at, &claims->sent)
-        result_destroy(LIST_MEMBER(at, struct result, link));
+        result_taken(claims, LIST_MEMBER(at, struct result, link));
 }
 
 /* The fields of turn.lua's answer. */

@@ -83,6 +83,7 @@ struct config_worker {
     int64_t message_ttl_ms;
     int64_t stop_timeout_ms; /* 0: the dot timeout */
     int64_t lease_ms;
+    const char *state_dir;             /* "": none */
     struct config_duration_list retry; /* empty: each class's own plan */
 };
 

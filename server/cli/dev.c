@@ -158,8 +158,8 @@ static void write_config(const struct dev *dev, struct buf *out)
              host_of(place->api_url), host_of(place->admin_urls[0]));
     buf_addf(out, "[redis]\nurl = \"unix:%s\"\n", dev->redis.socket_path);
     buf_addf(out, "[secrets]\nkeyring_file = \"%s/keyring\"\n", place->dir);
-    buf_addf(out, "[worker]\nadmin_listen = \"%s\"\n",
-             host_of(place->admin_urls[1]));
+    buf_addf(out, "[worker]\nadmin_listen = \"%s\"\nstate_dir = \"%s/state\"\n",
+             host_of(place->admin_urls[1]), place->dir);
     buf_addf(out, "[hooks]\nadmin_listen = \"%s\"\n",
              host_of(place->admin_urls[2]));
     buf_addf(out,

@@ -209,8 +209,8 @@ static int64_t drain_max_api(const struct config *config)
            DRAIN_SLACK_MS;
 }
 
-const struct role ROLE_API = {"api", listen_api, admin_api, drain_max_api,
-                              run_api};
+const struct role ROLE_API = {"api",         listen_api, admin_api,
+                              drain_max_api, NULL,       run_api};
 
 /* --- worker --- */
 
@@ -266,8 +266,14 @@ static int64_t drain_max_worker(const struct config *config)
     return max_ms + DRAIN_SLACK_MS;
 }
 
-const struct role ROLE_WORKER = {"worker", NULL, admin_worker, drain_max_worker,
-                                 run_worker};
+static const char *state_dir_worker(const struct config *config)
+{
+    return config->worker.state_dir;
+}
+
+const struct role ROLE_WORKER = {"worker",         NULL,
+                                 admin_worker,     drain_max_worker,
+                                 state_dir_worker, run_worker};
 
 /* --- hooks --- */
 
@@ -307,8 +313,8 @@ static int64_t drain_max_hooks(const struct config *config)
     return config->webhook.timeout_ms + DRAIN_SLACK_MS;
 }
 
-const struct role ROLE_HOOKS = {"hooks", NULL, admin_hooks, drain_max_hooks,
-                                run_hooks};
+const struct role ROLE_HOOKS = {"hooks",         NULL, admin_hooks,
+                                drain_max_hooks, NULL, run_hooks};
 
 /* --- the verbs --- */
 

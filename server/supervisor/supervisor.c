@@ -9,6 +9,7 @@
 #include "server/base/metrics.h"
 #include "server/io/loop.h"
 #include "server/supervisor/admin.h"
+#include "server/supervisor/give_back.h"
 #include "server/supervisor/listeners.h"
 #include "server/supervisor/notify.h"
 #include "server/supervisor/usage.h"
@@ -66,13 +67,6 @@ struct place {
     struct timer restart;
 };
 
-/* An epoch whose claims are being given back. */
-struct release {
-    struct list link; /* of supervisor.releases */
-    struct supervisor *supervisor;
-    char epoch[EPOCH_SIZE];
-};
-
 struct supervisor {
     const struct role *role;
     const char *config_path;
@@ -88,8 +82,7 @@ struct supervisor {
     unsigned generation;
     struct place *places; /* one per index */
     struct list processes;
-    struct list releases;
-    struct queue *queue; /* only while there is something to give back */
+    struct give_back *give_back;
     struct admin *admin;
     bool is_stopping;
 };
@@ -113,58 +106,14 @@ void child_owns(const struct child *child, struct str epoch)
     atomic_fetch_add(&shared->epoch_version, 1);
 }
 
-/* Giving back ------------------------------------------------------------ */
-
-static void releases_go(struct supervisor *supervisor);
-
-static void on_queue_ready(void *ctx)
-{
-    releases_go(ctx);
-}
-
-static void on_released(void *ctx, bool ok)
-{
-    struct release *release = ctx;
-    struct supervisor *supervisor = release->supervisor;
-
-    log_write(ok ? LOG_INFO : LOG_WARN, LOG_WORK_RELEASED,
-              log_cstr("epoch", release->epoch),
-              log_cstr("outcome", ok ? "ok" : "left to the lease"));
-    list_remove(&release->link);
-    free(release);
-    releases_go(supervisor);
-}
-
-static void releases_go(struct supervisor *supervisor)
-{
-    struct release *release =
-        LIST_FIRST(&supervisor->releases, struct release, link);
-
-    if (release == NULL || !queue_is_ready(supervisor->queue, NULL))
-        return;
-    queue_release(supervisor->queue, str_of(release->epoch), on_released,
-                  release);
-}
-
+/* What it held goes back; died while writing its epoch: the lease tells. */
 static void release_epoch(struct supervisor *supervisor, unsigned slot)
 {
     struct child_shared *shared = &supervisor->shared[slot];
-    bool was_idle = list_is_empty(&supervisor->releases);
-    struct release *release;
+    bool is_whole = atomic_load(&shared->epoch_version) % 2 == 0;
 
-    if (shared->epoch[0] == '\0' || atomic_load(&shared->epoch_version) % 2)
-        return; /* it held nothing, or died while writing: the lease tells */
-    release = xcalloc(1, sizeof *release);
-    release->supervisor = supervisor;
-    memcpy(release->epoch, shared->epoch, EPOCH_SIZE);
-    list_add_last(&supervisor->releases, &release->link);
-    if (supervisor->queue == NULL) {
-        supervisor->queue =
-            queue_open(supervisor->loop, supervisor->config, NULL);
-        queue_watch_ready(supervisor->queue, on_queue_ready, supervisor);
-    } else if (was_idle) {
-        releases_go(supervisor);
-    }
+    give_back_died(supervisor->give_back,
+                   str_of(is_whole ? shared->epoch : ""));
 }
 
 /* Forking ----------------------------------------------------------------- */
@@ -457,6 +406,20 @@ static const struct config_list *role_listen(const struct role *role,
     return role->listen == NULL ? &none : role->listen(config);
 }
 
+static const char *state_dir_of(const struct role *role,
+                                const struct config *config)
+{
+    return role->state_dir == NULL ? "" : role->state_dir(config);
+}
+
+static bool state_dir_is_fit(const struct role *role,
+                             const struct config *config, struct error *err)
+{
+    const char *dir = state_dir_of(role, config);
+
+    return dir[0] == '\0' || journal_check_dir(dir, err);
+}
+
 static void on_scrape(void *ctx)
 {
     struct supervisor *supervisor = ctx;
@@ -495,12 +458,14 @@ static struct admin *admin_of(struct supervisor *supervisor,
 static void config_replace(struct supervisor *supervisor, struct config *config,
                            struct admin *admin)
 {
-    queue_close(&supervisor->queue);
+    give_back_close(&supervisor->give_back);
     if (admin != supervisor->admin)
         admin_close(&supervisor->admin);
     supervisor->admin = admin;
     config_destroy(&supervisor->config);
     supervisor->config = config;
+    supervisor->give_back = give_back_open(
+        supervisor->loop, config, state_dir_of(supervisor->role, config));
     log_setup((enum log_level)config->log.level,
               (enum log_format)config->log.format, supervisor->role->name);
 }
@@ -515,10 +480,12 @@ static bool config_take(struct supervisor *supervisor, struct error *err)
         error_set(err, ERR_CONFIG, "the new configuration has errors");
         return false;
     }
-    if (!list_is_empty(&supervisor->releases)) {
+    if (give_back_is_busy(supervisor->give_back)) {
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
         goto refused;
     }
+    if (!state_dir_is_fit(supervisor->role, config, err))
+        goto refused;
     admin = admin_of(supervisor, config, err);
     if (admin == NULL ||
         !listeners_set(supervisor->listeners,
@@ -598,16 +565,13 @@ supervisor_create(const struct supervisor_options *options)
         timer_init(&place->restart, on_restart, place);
     }
     list_init(&supervisor->processes);
-    list_init(&supervisor->releases);
     return supervisor;
 }
 
 static void supervisor_destroy(struct supervisor *supervisor)
 {
     admin_close(&supervisor->admin);
-    queue_close(&supervisor->queue);
-    list_each_safe (link, &supervisor->releases)
-        free(LIST_MEMBER(link, struct release, link));
+    give_back_close(&supervisor->give_back);
     for (size_t i = 0; i < COUNT_OF(supervisor->signals); i++)
         signal_watch_close(&supervisor->signals[i]);
     for (unsigned i = 0; i < supervisor->children; i++)
@@ -643,7 +607,8 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 {
     const struct role *role = supervisor->role;
 
-    if (!listeners_set(supervisor->listeners,
+    if (!state_dir_is_fit(role, supervisor->config, err) ||
+        !listeners_set(supervisor->listeners,
                        role_listen(role, supervisor->config), err))
         return false;
     supervisor->admin = admin_of(supervisor, supervisor->config, err);
@@ -654,6 +619,9 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
                1);
     on_scrape(supervisor);
     watch_signals(supervisor);
+    supervisor->give_back =
+        give_back_open(supervisor->loop, supervisor->config,
+                       state_dir_of(role, supervisor->config));
     generation_start(supervisor);
     return true;
 }

@@ -40,6 +40,9 @@ struct role {
     const char *(*admin_listen)(const struct config *config);
     /* How long a child may drain before it is killed. */
     int64_t (*drain_max_ms)(const struct config *config);
+    /* Folder of the journal that children leave (queue/journal.h), "" for
+     * none; NULL: this role has none. */
+    const char *(*state_dir)(const struct config *config);
     /* The whole life of a child; what it returns is its exit code. It ends
      * after SIGTERM, having drained. */
     int (*run)(const struct child *child);

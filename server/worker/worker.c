@@ -332,11 +332,22 @@ static void name_routes(struct worker *worker)
     };
 }
 
+/* NULL and true: the configuration wants none. */
+static bool open_journal(const struct config *config, struct journal **journal,
+                         struct error *err)
+{
+    if (config->worker.state_dir[0] == '\0')
+        return true;
+    *journal = journal_open(config->worker.state_dir, err);
+    return *journal != NULL;
+}
+
 struct worker *worker_open(struct loop *loop,
                            const struct worker_options *options,
                            struct error *err)
 {
     struct worker *worker = xcalloc(1, sizeof *worker);
+    struct journal *journal = NULL;
     const struct smtp_settings settings = {
         .child = options->child,
         .child_count = options->count,
@@ -351,14 +362,21 @@ struct worker *worker_open(struct loop *loop,
     list_init(&worker->refused);
     list_init(&worker->mails);
     task_init(&worker->refuse_task, on_refuse, worker);
+    if (!open_journal(worker->config, &journal, err)) {
+        free(worker);
+        return NULL;
+    }
     worker->smtp =
         smtp_open(loop, options->dns, options->config, &settings, err);
     if (worker->smtp == NULL) {
+        journal_close(&journal);
         free(worker);
         return NULL;
     }
     name_routes(worker);
     queue_worker_start(worker->queue, &worker->side);
+    if (journal != NULL)
+        queue_worker_journal(worker->queue, journal);
     depth_start(&worker->depth, loop, worker->queue);
     return worker;
 }

@@ -126,7 +126,8 @@ static void every_kind_of_value_is_read(void **state)
         "trusted_proxies = [\"10.0.0.0/8\", \"::1\", \"192.0.2.1\"]\n"
         "[redis]\nurl = \"unix:/run/redis.sock?db=3\"\nprefix = \"a.b-c_1:\"\n"
         "allow_volatile = true\nwait_replicas = 0\n"
-        "[worker]\nstop_timeout = \"0s\"\nretry = [\"1s\", \"2s\", \"5m\"]\n"
+        "[worker]\nstate_dir = \"/var/lib/x\"\nstop_timeout = \"0s\"\nretry = "
+        "[\"1s\", \"2s\", \"5m\"]\n"
         "message_ttl = \"30d\"\n" UPSTREAM
         "tls = \"implicit\"\nauth = \"none\"\nrate = []\n"
         "pipeline_next = false\n"
@@ -147,6 +148,7 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(c->api.trusted_proxies.count, 3);
     assert_string_equal(c->redis.url, "unix:/run/redis.sock?db=3");
     assert_true(c->redis.allow_volatile);
+    assert_string_equal(c->worker.state_dir, "/var/lib/x");
     assert_int_equal(c->worker.retry.count, 3);
     assert_int_equal(c->worker.retry.items_ms[2], 300000);
     assert_int_equal(c->worker.message_ttl_ms, 30LL * 86400 * 1000);
@@ -301,8 +303,6 @@ static const struct broken_case {
 
     {"[secrets]\nworker_key_file = \"/x\"\n",
      "2:19: worker_key_file: not supported yet; leave it out"},
-    {"[worker]\nstate_dir = \"/x\"\n",
-     "2:13: state_dir: not supported yet; leave it out"},
     {"[worker]\nretry = [\"1s\", 2]\n",
      "2:16: retry: must be text in quotes, not an integer"},
     {"[worker]\nretry = [\"1s\", \"8d\"]\n",

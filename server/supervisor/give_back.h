@@ -1,0 +1,30 @@
+/* give_back.h - what dead children held goes back to the queue.
+ *
+ * First what the journal knows (250s that nobody reported), then their
+ * epochs. It needs Redis only while there is something to tell, and waits
+ * for it; what it cannot tell is left to the lease.
+ */
+#ifndef SUPERVISOR_GIVE_BACK_H
+#define SUPERVISOR_GIVE_BACK_H
+
+#include "server/base/config.h"
+#include "server/base/str.h"
+#include "server/io/loop.h"
+
+#include <stdbool.h>
+
+struct give_back;
+
+/* config outlives it. state_dir: of the journal, as config has it; "": none.
+ * What lies there already is told at once. */
+struct give_back *give_back_open(struct loop *loop, const struct config *config,
+                                 const char *state_dir);
+void give_back_close(struct give_back **give_back);
+
+/* A child died; epoch: under which it held work, empty if under none. */
+void give_back_died(struct give_back *give_back, struct str epoch);
+
+/* Something is still to be told. */
+bool give_back_is_busy(const struct give_back *give_back);
+
+#endif
