@@ -21,6 +21,7 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"GET", "/emails/{id}/events", NEED_READ, false, false, emails_events},
     {"POST", "/emails/{id}/cancel", NEED_FULL, true, false, emails_cancel},
     {"POST", "/emails/{id}/retry", NEED_FULL, true, false, emails_retry},
+    {"GET", "/events", NEED_READ, false, false, events_list},
     {"POST", "/webhooks", NEED_FULL, true, false, webhooks_create},
     {"GET", "/webhooks", NEED_READ, false, false, webhooks_list},
     {"GET", "/webhooks/{id}", NEED_READ, false, false, webhooks_get},

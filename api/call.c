@@ -345,18 +345,25 @@ static bool page_cursor(struct call *call, const char *name, struct str *cursor)
     return !http_query(call->request, name, cursor) || id_parse(*cursor, &id);
 }
 
-bool call_page(struct call *call, struct queue_page *page)
+bool call_limit(struct call *call, unsigned *limit)
 {
-    struct str limit;
+    struct str text;
     uint64_t count = PAGE_DEFAULT;
 
-    if (http_query(call->request, "limit", &limit) &&
-        (!str_to_u64(limit, &count) || count < 1 || count > PAGE_MAX)) {
+    if (http_query(call->request, "limit", &text) &&
+        (!str_to_u64(text, &count) || count < 1 || count > PAGE_MAX)) {
         call_fail(call, PROBLEM_INVALID_PARAMETER,
                   "limit must be a number from 1 to 100.");
         return false;
     }
-    page->limit = (unsigned)count;
+    *limit = (unsigned)count;
+    return true;
+}
+
+bool call_page(struct call *call, struct queue_page *page)
+{
+    if (!call_limit(call, &page->limit))
+        return false;
     if (!page_cursor(call, "after", &page->after) ||
         !page_cursor(call, "before", &page->before)) {
         call_fail(call, PROBLEM_INVALID_PARAMETER,

@@ -91,6 +91,8 @@ void call_fingerprint(struct call *call);
 
 /* The {id} of the path. False: replied, since it is no UUID. */
 MUST_USE bool call_id(struct call *call, struct id *id);
+/* limit of the query: 1..100, 20 without. False: replied. */
+MUST_USE bool call_limit(struct call *call, unsigned *limit);
 /* limit, after, before of the query. False: replied. */
 MUST_USE bool call_page(struct call *call, struct queue_page *page);
 /* The body against a table; the caller destroys it. NULL: replied. */
@@ -116,6 +118,7 @@ void emails_events(struct call *call);
 void emails_reschedule(struct call *call);
 void emails_cancel(struct call *call);
 void emails_retry(struct call *call);
+void events_list(struct call *call);
 void webhooks_create(struct call *call);
 void webhooks_list(struct call *call);
 void webhooks_get(struct call *call);

@@ -203,11 +203,11 @@ void changed_view(struct arena *arena, const struct queue_email *email,
     json_close_map(&out);
 }
 
-/* The payload that a webhook gets, and when it was since acceptance. */
-static void put_event(struct json_out *out, const struct event *event,
-                      const struct summary *summary)
+/* The payload that a webhook gets, behind a member of ours. */
+static void put_payload(struct json_out *out, const struct buf *member,
+                        const struct event *event,
+                        const struct summary *summary)
 {
-    int64_t since_ms = event->at_ms - summary->created_ms;
     struct buf payload;
     struct buf item;
 
@@ -215,11 +215,26 @@ static void put_event(struct json_out *out, const struct event *event,
     buf_init(&item, EVENT_MAX + 64);
     event_payload(event, summary, &payload);
     CHECK(!payload.full && payload.len > 2 && payload.data[0] == '{');
-    buf_addf(&item, "{\"ms\":%lld,", (long long)(since_ms > 0 ? since_ms : 0));
+    buf_add_char(&item, '{');
+    buf_add(&item, buf_str(member));
+    buf_add_char(&item, ',');
     buf_add(&item, str_from(buf_str(&payload), 1));
     json_put_raw(out, buf_str(&item));
     buf_finish(&item);
     buf_finish(&payload);
+}
+
+/* When it was since acceptance. */
+static void put_event(struct json_out *out, const struct event *event,
+                      const struct summary *summary)
+{
+    int64_t since_ms = event->at_ms - summary->created_ms;
+    struct buf member;
+
+    buf_init(&member, 64);
+    buf_addf(&member, "\"ms\":%lld", (long long)(since_ms > 0 ? since_ms : 0));
+    put_payload(out, &member, event, summary);
+    buf_finish(&member);
 }
 
 void timeline_view(const struct queue_timeline *timeline, struct buf *body)
@@ -231,4 +246,30 @@ void timeline_view(const struct queue_timeline *timeline, struct buf *body)
     for (size_t i = 0; i < timeline->count; i++)
         put_event(&out, &timeline->events[i], &timeline->record->summary);
     page_close(&out);
+}
+
+/* The id under which a webhook tells it. */
+static void put_pulled(struct json_out *out, const struct queue_pulled *pulled)
+{
+    struct buf member;
+
+    buf_init(&member, 64);
+    buf_add_cstr(&member, "\"id\":\"");
+    event_webhook_id(&pulled->event, &member);
+    buf_add_char(&member, '"');
+    put_payload(out, &member, &pulled->event, pulled->summary);
+    buf_finish(&member);
+}
+
+void events_view(const struct queue_pull *pull, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    page_open(&out, pull->has_more);
+    for (size_t i = 0; i < pull->count; i++)
+        put_pulled(&out, &pull->events[i]);
+    json_close_list(&out);
+    json_add_str(&out, "next", pull->next);
+    json_close_map(&out);
 }

@@ -17,6 +17,8 @@ const char *email_status(const struct queue_email *email);
 void email_view(struct arena *arena, const struct queue_email *email,
                 struct buf *out);
 void timeline_view(const struct queue_timeline *timeline, struct buf *out);
+/* Each payload with its webhook id; next is where the next page begins. */
+void events_view(const struct queue_pull *pull, struct buf *out);
 /* What a cancel and a retry answer. */
 void changed_view(struct arena *arena, const struct queue_email *email,
                   const struct id *id, struct buf *out);

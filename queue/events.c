@@ -383,7 +383,8 @@ static void put_extra(struct json_out *out, const struct event *event,
         put_reason(out, "expired", text_or(detail->reason, "deadline"));
         break;
     case EVENT_SCHEDULED:
-        json_add_time(out, "scheduled_at", summary->scheduled_ms);
+        if (summary != NULL)
+            json_add_time(out, "scheduled_at", summary->scheduled_ms);
         break;
     case EVENT_DELIVERY_DELAYED:
         json_add_time(out, "next_attempt_at", event->next_attempt_ms);
@@ -420,13 +421,12 @@ static void put_delivery(struct json_out *out, const struct event *event)
     json_close_map(out);
 }
 
-static void put_additions(struct json_out *out, const struct event *event,
-                          const struct summary *summary)
+/* What every event of the email says, in two parts around the extra. */
+static void put_class(struct json_out *out, const struct event *event,
+                      const struct summary *summary)
 {
     struct str mailbox;
 
-    json_add_time(out, "timestamp", event->at_ms);
-    json_add_int(out, "sequence", event->sequence);
     json_add_cstr(out, "class", mail_class_name(summary->mail_class));
     if (recipient_of(event, summary, &mailbox))
         json_add_str(out, "recipient", bare_address(mailbox));
@@ -434,15 +434,11 @@ static void put_additions(struct json_out *out, const struct event *event,
         json_name(out, "metadata");
         json_put_raw(out, summary->metadata_json);
     }
-    if (event->possible_duplicate)
-        json_add_bool(out, "possible_duplicate", true);
-    put_delivery(out, event);
 }
 
-static void put_email(struct json_out *out, const struct event *event,
-                      const struct summary *summary)
+static void put_envelope(struct json_out *out, const struct event *event,
+                         const struct summary *summary)
 {
-    json_add_str(out, "email_id", id_str(&event->email));
     json_add_time(out, "created_at", summary->created_ms);
     json_add_str(out, "from", summary->from);
     put_to(out, event, summary);
@@ -450,8 +446,22 @@ static void put_email(struct json_out *out, const struct event *event,
     json_add_str(out, "message_id", summary->message_id);
     if (summary->tags_json.len > 0)
         put_tags(out, summary->tags_json);
+}
+
+static void put_email(struct json_out *out, const struct event *event,
+                      const struct summary *summary)
+{
+    json_add_str(out, "email_id", id_str(&event->email));
+    if (summary != NULL)
+        put_envelope(out, event, summary);
     put_extra(out, event, summary);
-    put_additions(out, event, summary);
+    json_add_time(out, "timestamp", event->at_ms);
+    json_add_int(out, "sequence", event->sequence);
+    if (summary != NULL)
+        put_class(out, event, summary);
+    if (event->possible_duplicate)
+        json_add_bool(out, "possible_duplicate", true);
+    put_delivery(out, event);
 }
 
 static void put_webhook(struct json_out *out, const struct event *event)
@@ -474,12 +484,10 @@ void event_payload(const struct event *event, const struct summary *summary,
     json_add_time(&json, "created_at", event->at_ms);
     json_name(&json, "data");
     json_open_map(&json);
-    if (event->type == EVENT_WEBHOOK_DISABLED) {
+    if (event->type == EVENT_WEBHOOK_DISABLED)
         put_webhook(&json, event);
-    } else {
-        CHECK(summary != NULL);
+    else
         put_email(&json, event, summary);
-    }
     json_close_map(&json);
     json_close_map(&json);
 }

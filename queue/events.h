@@ -100,7 +100,8 @@ enum { EVENT_WEBHOOK_ID_LEN = 4 + 32 };
 void event_webhook_id(const struct event *event, struct buf *out);
 
 /* {"type","created_at","data"} in Resend's shape with our additions inside
- * of data. summary may be NULL for webhook.disabled only. */
+ * of data. summary NULL: of webhook.disabled, or of an email of which nothing
+ * else is known any more; then what it would tell is left out. */
 void event_payload(const struct event *event, const struct summary *summary,
                    struct buf *out);
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude history
+-- needs: prelude history streams
 -- project OWNER COUNT KEEP_MS
 -- Takes up to COUNT new events of the owner to what is made from them, in one
 -- step with the cursor: the timelines of their emails, and the index of the
@@ -37,7 +37,7 @@ end
 
 for _, entry in ipairs(entries) do
     local record = entry[2][2]
-    local email = string.match(record, '^{"t":"email%.[%w_]+","e":"([%x-]+)"')
+    local email = email_of(record)
     cursor = entry[1]
     if email then
         add_to_timeline(email, record)

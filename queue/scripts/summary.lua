@@ -16,3 +16,13 @@ local function summary_of(email)
     end
     return string.sub(head, 1, total), flag == 's', size
 end
+
+-- As long as anything is known of the email; else "". A history is one line of
+-- outcomes and the summary (deliveries.lua, close_email).
+local function kept_summary(email)
+    local summary = summary_of(email)
+    if summary ~= '' then
+        return summary
+    end
+    return string.match(call('GET', P .. 'h:' .. email) or '', '\n(.*)$') or ''
+end

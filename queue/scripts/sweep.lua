@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude history tasks
+-- needs: prelude history streams tasks
 -- Takes away what was kept long enough, and above the limit what is oldest:
 -- bodies first, then events and the histories of their emails.
 -- ARGV: 1 keep_bodies, 2 keep_events (ms), 3 limit of history_bytes (0: none).
@@ -79,15 +79,6 @@ local function sweep_bodies()
 end
 
 -- ---- events ---------------------------------------------------------------
-
-local function is_behind(id, other)
-    local ms, number = string.match(id, '^(%d+)-(%d+)$')
-    local other_ms, other_number = string.match(other, '^(%d+)-(%d+)$')
-    if ms ~= other_ms then
-        return tonumber(ms) > tonumber(other_ms)
-    end
-    return tonumber(number) > tonumber(other_number)
-end
 
 -- What of an owner's events is still to be told, but for the tasks that were
 -- claimed before: those say so themselves.

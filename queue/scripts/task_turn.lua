@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary tasks
+-- needs: prelude summary streams tasks
 -- task_turn EPOCH LEASE_MS WANT RESULTS
 --   then per result: ENDPOINT EVENT TOKEN OUTCOME DELAY_MS ATTEMPT
 -- One turn of a hooks child: heartbeat, results, what became due, what dead
@@ -107,21 +107,6 @@ local function promote()
     end
 end
 
--- The summary of an event's email; "" when there is none. A history is one
--- line of outcomes and the summary (deliveries.lua, close_email).
-local function summary_for(record)
-    local email = string.match(record,
-        '^{"t":"email%.[%w_]+","e":"([%x-]+)"')
-    if not email then
-        return ''
-    end
-    local summary = summary_of(email)
-    if summary ~= '' then
-        return summary
-    end
-    return string.match(call('GET', P .. 'h:' .. email) or '', '\n(.*)$') or ''
-end
-
 local reply = {}
 local reply_bytes = 0
 
@@ -135,7 +120,8 @@ local function claim_task(endpoint, id, about)
     local token = epoch .. ':' .. call('HINCRBY', task, 'claims', 1)
     local attempt = call('HINCRBY', task, 'attempt', 1)
     local record = entry[2][2]
-    local summary = summary_for(record)
+    local email = email_of(record)
+    local summary = email and kept_summary(email) or ''
     call('HSET', task, 'state', 'flying', 'token', token)
     call('PEXPIRE', task, OPEN_TTL_MS)
     call('SADD', own, endpoint .. ' ' .. id)

@@ -319,6 +319,39 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
     LATER(give_answer, done, ctx);
 }
 
+static void give_events(struct later *later)
+{
+    struct event event = {.type = EVENT_SENT,
+                          .generation = 1,
+                          .ordinal = 1,
+                          .sequence = 2,
+                          .at_ms = WALL_MS};
+    struct queue_pulled pulled = {.event = event};
+    struct queue_pull pull = {.status = fake.status,
+                              .events = &pulled,
+                              .count = 1,
+                              .next = S("the-next")};
+
+    CHECK(id_parse(S(ID), &pulled.event.email));
+    ((queue_pull_fn)later->done)(later->ctx, &pull);
+}
+
+bool queue_cursor_is_good(struct str owner, struct str cursor)
+{
+    return str_eq(owner, fake.key.owner) && str_eq(cursor, S("good"));
+}
+
+void queue_events_pull(struct queue *queue, struct queue_owner owner,
+                       struct str after, unsigned limit, queue_pull_fn done,
+                       void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)after;
+    (void)limit;
+    LATER(give_events, done, ctx);
+}
+
 void queue_endpoint_list(struct queue *queue, struct queue_owner owner,
                          const struct queue_page *page, queue_endpoints_fn done,
                          void *ctx)
@@ -812,6 +845,7 @@ static void permissions_open_their_doors_only(void **state)
         {"POST /emails/" ID "/cancel", NULL, false, false},
         {"POST /emails/" ID "/retry", NULL, false, false},
         {"GET /webhooks", NULL, false, true},
+        {"GET /events", NULL, false, true},
         {"DELETE /webhooks/" ID, NULL, false, false},
         {"POST /api-keys", "{\"name\":\"x\"}", false, false},
     };
@@ -1112,6 +1146,27 @@ static void what_cannot_be_sent_again_is_refused(void **state)
 
 /* --- webhooks and keys --- */
 
+static void events_are_what_webhooks_get(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /events?after=good&limit=100", NULL), 200);
+    expect(world, "{\"object\":\"list\",\"has_more\":false,\"data\":[{\"id\":"
+                  "\"msg_");
+    expect(world, "\"type\":\"email.sent\",\"created_at\":"
+                  "\"2026-11-24T12:00:00.000Z\",\"data\":{\"email_id\":\"" ID
+                  "\",\"timestamp\":\"2026-11-24T12:00:00.000Z\","
+                  "\"sequence\":2}}],\"next\":\"the-next\"}");
+    assert_int_equal(ask(world, "GET /events?limit=101", NULL), 422);
+    assert_int_equal(ask(world, "GET /events?after=bad", NULL), 422);
+    expect(world, "\"pointer\":\"/after\",\"code\":\"invalid_cursor\"");
+    fake.status = QUEUE_NOT_FOUND;
+    assert_int_equal(ask(world, "GET /events?after=good", NULL), 422);
+    expect(world, "Go on with after=the-next.");
+    fake.status = QUEUE_NO_KEYRING;
+    assert_int_equal(ask(world, "GET /events", NULL), 503);
+}
+
 static void webhooks_are_made_shown_and_changed(void **state)
 {
     struct world *world = *state;
@@ -1273,6 +1328,7 @@ int main(void)
         TEST(a_new_time_moves_what_counts_from_it),
         TEST(what_may_have_no_new_time_is_refused),
         TEST(what_cannot_be_sent_again_is_refused),
+        TEST(events_are_what_webhooks_get),
         TEST(webhooks_are_made_shown_and_changed),
         TEST(bad_webhooks_are_refused),
         TEST(keys_are_made_listed_and_deleted),

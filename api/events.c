@@ -1,0 +1,62 @@
+/* GET /events: the owner's events in their order, for a reader that asks. */
+#include "api/call.h"
+#include "api/email_view.h"
+
+enum { PAGE_SPARE = 64 * 1024, ONE_EVENT_MAX = 1024 * 1024 };
+
+static void refuse_cursor(struct call *call, const char *code, const char *why)
+{
+    struct faults faults;
+
+    faults_init(&faults, call->arena);
+    faults_add(&faults, PROBLEM_INVALID_PARAMETER, S("/after"), code, "%s",
+               why);
+    call_fail_faults(call, &faults);
+}
+
+static void refuse_old(struct call *call, struct str oldest)
+{
+    struct str why = arena_printf(
+        call->arena,
+        "lies before the oldest event that is kept: some are gone. Go on with "
+        "after=%.*s",
+        STR_ARG(oldest));
+
+    refuse_cursor(call, "cursor_too_old", why.ptr);
+}
+
+static void on_pulled(void *ctx, const struct queue_pull *pull)
+{
+    struct call *call = ctx;
+    struct buf body;
+
+    if (pull->status == QUEUE_NOT_FOUND) {
+        refuse_old(call, pull->next);
+        return;
+    }
+    if (pull->status != QUEUE_OK) {
+        call_fail_queue(call, pull->status, &pull->why, NULL);
+        return;
+    }
+    buf_init(&body, PAGE_SPARE + pull->count * ONE_EVENT_MAX);
+    events_view(pull, &body);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+void events_list(struct call *call)
+{
+    struct str after = S("");
+    unsigned limit;
+
+    if (!call_limit(call, &limit))
+        return;
+    if (http_query(call->request, "after", &after) &&
+        !queue_cursor_is_good(call->key.owner, after)) {
+        refuse_cursor(call, "invalid_cursor",
+                      "must be the `next` of an earlier page");
+        return;
+    }
+    queue_events_pull(call->api->queue, call_owner(call), after, limit,
+                      on_pulled, call);
+}
