@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEARTBEATS_PER_LEASE = 5 };
+enum { HEARTBEATS_PER_LEASE = 5, TRY_AGAIN_MS = 500 };
 
 int64_t claims_lease_ms(const struct claims *claims)
 {
@@ -40,6 +40,16 @@ void claims_count_events(const struct reply *counts)
     }
 }
 
+/* Redis said no to a turn: sooner than the next heartbeat would, so that
+ * results do not wait long when that is over. */
+void claims_try_again(struct claims *claims)
+{
+    int64_t beat_ms = claims_lease_ms(claims) / HEARTBEATS_PER_LEASE;
+
+    timer_set(claims->queue->loop, &claims->heartbeat,
+              beat_ms < TRY_AGAIN_MS ? beat_ms : (int64_t)TRY_AGAIN_MS);
+}
+
 /* --- registering --- */
 
 static void on_registered(void *ctx, const struct reply *reply,
@@ -55,7 +65,8 @@ static void on_registered(void *ctx, const struct reply *reply,
     if (!str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
         (void)reply_status(reply, why, &err);
         log_write(LOG_ERROR, LOG_QUEUE_TURN_FAILED, log_error(&err));
-        return; /* the heartbeat tries again */
+        claims_try_again(claims);
+        return;
     }
     claims->state = CLAIMS_WORKING;
     claims->old_epoch[0] = '\0';

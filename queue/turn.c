@@ -323,6 +323,7 @@ static void on_turn(void *ctx, const struct reply *reply,
     }
     (void)reply_status(reply, why, &err);
     log_write(LOG_WARN, LOG_QUEUE_TURN_FAILED, log_error(&err));
+    claims_try_again(claims);
 }
 
 static void send_turn(struct claims *claims)

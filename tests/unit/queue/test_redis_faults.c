@@ -1,0 +1,478 @@
+/* What each fault of Redis means to who sends a mail, and to a worker: for
+ * both the same table of faults, as docs/queue.md tells it. */
+#include "redis_proxy.h"
+#include "worker_fixture.h"
+
+enum {
+    ANSWER_MS = 1000,  /* a caller hears of it */
+    RECOVER_MS = 2000, /* all goes on */
+};
+
+struct fault {
+    const char *name;
+    struct spoil spoil;
+    enum queue_status status; /* to who sends */
+    const char *why;
+    bool drops; /* the connection */
+};
+
+#define ANSWERS(bytes)                                                         \
+    {                                                                          \
+        .word = "EVALSHA", .answer = bytes                                     \
+    }
+
+static const struct fault FAULTS[] = {
+    {
+        .name = "MISCONF: it cannot write its file",
+        .spoil = ANSWERS("-MISCONF Errors writing to the AOF file: No space "
+                         "left on device\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: MISCONF Errors writing to the AOF file: No space left "
+               "on device",
+    },
+    {
+        .name = "OOM: maxmemory is reached",
+        .spoil = ANSWERS("-OOM command not allowed when used memory > "
+                         "'maxmemory'.\r\n"),
+        .status = QUEUE_FULL,
+        .why = "redis: OOM command not allowed when used memory > "
+               "'maxmemory'.",
+    },
+    {
+        .name = "LOADING: it reads its file",
+        .spoil = ANSWERS("-LOADING Redis is loading the dataset in memory\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: LOADING Redis is loading the dataset in memory",
+    },
+    {
+        .name = "READONLY: a failover made it a replica",
+        .spoil = ANSWERS("-READONLY You can't write against a read only "
+                         "replica.\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: READONLY You can't write against a read only replica.",
+        .drops = true,
+    },
+    {
+        .name = "BUSY: a script runs too long",
+        .spoil = ANSWERS("-BUSY Redis is busy running a script.\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: BUSY Redis is busy running a script.",
+    },
+    {
+        .name = "NOREPLICAS: min-replicas-to-write",
+        .spoil = ANSWERS("-NOREPLICAS Not enough good replicas to write.\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: NOREPLICAS Not enough good replicas to write.",
+    },
+    {
+        .name = "NOPERM: the ACL lacks a command",
+        .spoil = ANSWERS("-NOPERM this user has no permissions\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: NOPERM this user has no permissions",
+    },
+    {
+        .name = "an error in the script",
+        .spoil = ANSWERS("-ERR user_script:7: it is broken\r\n"),
+        .status = QUEUE_NOT_READY,
+        .why = "redis: ERR user_script:7: it is broken",
+    },
+    {
+        .name = "an answer that no script gives",
+        .spoil = ANSWERS("*1\r\n*1\r\n$4\r\nwhat\r\n"),
+        .status = QUEUE_AWAY,
+        .why = "redis: an answer that no script gives",
+    },
+    {
+        .name = "an answer that is too short",
+        .spoil = ANSWERS("*0\r\n"),
+        .status = QUEUE_AWAY,
+        .why = "redis: an answer that no script gives",
+    },
+    {
+        .name = "cut off in the middle of an answer",
+        .spoil = {.word = "EVALSHA",
+                  .answer = "*1\r\n*1\r\n$2\r\no",
+                  .closes = true},
+        .status = QUEUE_AWAY,
+        .why = "redis: Server closed the connection",
+        .drops = true,
+    },
+    {
+        .name = "cut off before the answer",
+        .spoil = {.word = "EVALSHA", .closes = true},
+        .status = QUEUE_AWAY,
+        .why = "redis: Server closed the connection",
+        .drops = true,
+    },
+    {
+        .name = "no protocol at all",
+        .spoil = ANSWERS("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        .status = QUEUE_AWAY,
+        .why = "redis: Protocol error, got \"H\" as reply type byte",
+        .drops = true,
+    },
+    {
+        .name = "half-open: nothing comes any more",
+        .spoil = {.word = "EVALSHA"},
+        .status = QUEUE_AWAY,
+        .why = "redis: no answer in time",
+        .drops = true,
+    },
+    {
+        .name = "half-open behind the command, which was executed",
+        .spoil = {.word = "EVALSHA", .passes = true},
+        .status = QUEUE_AWAY,
+        .why = "redis: no answer in time",
+        .drops = true,
+    },
+    {
+        .name = "cut off behind the command, which was executed",
+        .spoil = {.word = "EVALSHA", .passes = true, .closes = true},
+        .status = QUEUE_AWAY,
+        .why = "redis: Server closed the connection",
+        .drops = true,
+    },
+};
+
+static struct config config;
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    redis_do("FLUSHALL");
+    config = fixture.config;
+    config.redis.url = proxy.url;
+    config.worker.lease_ms = 2400; /* a third of it bounds a script's call */
+    world->loop = loop_create();
+    world->queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    *state = world;
+    return 0;
+}
+
+/* What goes wrong is a script's answer, not the INFO of every second. */
+static unsigned begin(struct world *world, const struct fault *fault)
+{
+    timer_clear(world->loop, &world->queue->health.timer);
+    loop_turn(world->loop, 0);
+    until(world->loop, redis_link_in_flight(world->queue->main) == 0);
+    proxy_set(&fault->spoil);
+    return proxy.connections;
+}
+
+static void end(struct world *world, const struct fault *fault, unsigned before)
+{
+    bool dropped;
+    int64_t start = real_ms();
+
+    proxy_set(NULL);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    if (real_ms() - start > RECOVER_MS)
+        fail_msg("%s: back after %lld ms", fault->name,
+                 (long long)(real_ms() - start));
+    dropped = proxy.connections > before;
+    if (dropped != fault->drops)
+        fail_msg("%s: the connection was %s", fault->name,
+                 dropped ? "dropped" : "kept");
+}
+
+static void to_who_sends(struct world *world, const struct fault *fault,
+                         const char *key)
+{
+    unsigned before = begin(world, fault);
+    struct mail mail = {.key = key};
+    struct answered answered = {0};
+    struct answered again = {0};
+    int64_t start = real_ms();
+
+    mail_send(world->queue, &mail, &answered);
+    until(world->loop, answered.count > 0);
+    if (real_ms() - start > ANSWER_MS)
+        fail_msg("%s: an answer after %lld ms", fault->name,
+                 (long long)(real_ms() - start));
+    if (answered.status != fault->status)
+        fail_msg("%s: status %d, %s", fault->name, answered.status,
+                 answered.why.text);
+    assert_string_equal(answered.why.text, fault->why);
+    end(world, fault, before);
+    /* One mail, whether or not the first call was executed. */
+    mail.id.text[0] = '\0';
+    mail_send(world->queue, &mail, &again);
+    until(world->loop, again.count > 0);
+    if (again.status != (fault->spoil.passes ? QUEUE_REPLAY : QUEUE_OK))
+        fail_msg("%s: then status %d, %s", fault->name, again.status,
+                 again.why.text);
+}
+
+static void who_sends_hears_in_time(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(FAULTS); i++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "key %zu", i);
+        to_who_sends(*state, &FAULTS[i], key);
+    }
+    assert_string_equal(redis_ask("HGET ph:{0}:n accepted"), "16");
+}
+
+/* A mail is claimed, marked and sent while Redis fails to take its result. */
+static void to_a_worker(struct world *world, struct worker *worker,
+                        const struct fault *fault)
+{
+    struct mail mail = {.max_age_ms = 60000};
+    size_t last = worker->count;
+    unsigned before;
+    int64_t start;
+
+    mail_store(world, &mail);
+    until(world->loop, worker->count > last);
+    assert_true(worker_mark(world, worker, last));
+    before = begin(world, fault);
+    proxy.spoiled = 0;
+    worker_report(worker, last, OUTCOME_SENT, 0);
+    until(world->loop, proxy.spoiled > 0);
+    if (fault->drops)
+        until(world->loop, !redis_link_is_up(world->queue->main));
+    else
+        until(world->loop, redis_link_in_flight(world->queue->main) == 0);
+    start = real_ms();
+    end(world, fault, before);
+    until(world->loop,
+          strcmp(redis_ask("EXISTS ph:{0}:h:%s", mail.id.text), "1") == 0);
+    if (real_ms() - start > RECOVER_MS)
+        fail_msg("%s: the result came after %lld ms", fault->name,
+                 (long long)(real_ms() - start));
+    if (worker->count != last + 1)
+        fail_msg("%s: claimed once more", fault->name);
+    assert_non_null(strstr(redis_ask("GET ph:{0}:h:%s", mail.id.text),
+                           "\"d\":[[0,\"S\",1,1,"));
+}
+
+static void a_worker_tells_its_results_once(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 4);
+    for (size_t i = 0; i < COUNT_OF(FAULTS); i++)
+        to_a_worker(world, &worker, &FAULTS[i]);
+    assert_int_equal(worker.count, COUNT_OF(FAULTS));
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:default"),
+                        "32"); /* queued and sent, of each */
+}
+
+/* No dot without an answer to the mark. */
+static void a_mark_that_fails_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 1);
+    for (size_t i = 0; i < COUNT_OF(FAULTS); i++) {
+        struct mail mail = {.max_age_ms = 60000};
+        unsigned before;
+
+        mail_store(world, &mail);
+        until(world->loop, worker.held == 1);
+        before = begin(world, &FAULTS[i]);
+        if (worker_mark(world, &worker, worker.count - 1))
+            fail_msg("%s: it may go", FAULTS[i].name);
+        end(world, &FAULTS[i], before);
+        worker_report(&worker, worker.count - 1, OUTCOME_UNSENT, 0);
+        until(world->loop, worker.held == 1);
+        /* Given back and claimed again: no attempt, no word of a duplicate. */
+        assert_int_equal(worker.claims[worker.count - 1]->attempt, 1);
+        assert_false(worker.claims[worker.count - 1]->possible_duplicate);
+        assert_true(worker_mark(world, &worker, worker.count - 1));
+        worker_report(&worker, worker.count - 1, OUTCOME_SENT, 0);
+        until(world->loop,
+              strcmp(redis_ask("EXISTS ph:{0}:h:%s", mail.id.text), "1") == 0);
+    }
+}
+
+/* --- faults that a connection begins with, or that hold on --- */
+
+static void back_in_time(struct world *world, const char *what)
+{
+    int64_t start = real_ms();
+
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    if (real_ms() - start > RECOVER_MS)
+        fail_msg("%s: back after %lld ms", what,
+                 (long long)(real_ms() - start));
+    mail_store(world, &(struct mail){0});
+}
+
+static void it_is_loading_when_we_come(void **state)
+{
+    static const struct spoil loading = {
+        .word = "SCRIPT",
+        .answer = "-LOADING Redis is loading the dataset in memory\r\n",
+    };
+    struct world *world = *state;
+    struct error why;
+
+    proxy_set(&loading);
+    redis_link_reset(world->queue->main, "test");
+    until(world->loop, strstr(redis_link_trouble(world->queue->main)->text,
+                              "LOADING") != NULL);
+    assert_false(queue_is_ready(world->queue, &why));
+    proxy_set(NULL);
+    back_in_time(world, "LOADING");
+}
+
+/* A connection that comes to nothing must not be made anew at once, for ever:
+ * each loads all scripts. */
+static void a_replica_is_not_besieged(void **state)
+{
+    struct world *world = *state;
+    struct answered answered;
+    unsigned before = proxy.connections;
+    int64_t start = real_ms();
+
+    redis_do("REPLICAOF 127.0.0.1 1");
+    do {
+        answered = (struct answered){0};
+        mail_send(world->queue, &(struct mail){0}, &answered);
+        until(world->loop, answered.count > 0);
+        assert_int_not_equal(answered.status, QUEUE_OK);
+    } while (real_ms() - start < 2000);
+    assert_in_range(proxy.connections - before, 2, 20);
+    redis_do("REPLICAOF NO ONE");
+    back_in_time(world, "READONLY");
+}
+
+/* For the first while Redis is silent, then it says BUSY. */
+static void a_script_of_somebody_else_runs_too_long(void **state)
+{
+    struct world *world = *state;
+    redisContext *other = redisConnectUnix(fixture.socket);
+    struct answered answered = {0};
+    void *killed;
+    int64_t start;
+
+    assert_non_null(other);
+    redis_do("CONFIG SET busy-reply-threshold 100");
+    redisAppendCommand(other, "EVAL %s 0", "while true do end");
+    for (int done = 0; done == 0;)
+        assert_int_equal(redisBufferWrite(other, &done), REDIS_OK);
+    start = real_ms();
+    mail_send(world->queue, &(struct mail){0}, &answered);
+    until(world->loop, answered.count > 0);
+    assert_true(real_ms() - start < ANSWER_MS);
+    assert_in_range(answered.status, QUEUE_AWAY, QUEUE_NOT_READY);
+    redis_do("SCRIPT KILL");
+    assert_int_equal(redisGetReply(other, &killed), REDIS_OK);
+    freeReplyObject(killed);
+    redisFree(other);
+    back_in_time(world, "BUSY");
+}
+
+/* --- NOSCRIPT --- */
+
+static void on_stats(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    (void)why;
+    assert_int_equal(reply_type(reply), REPLY_LIST);
+    ++*(unsigned *)ctx;
+}
+
+static void forgotten_scripts_are_loaded_once_for_all(void **state)
+{
+    struct world *world = *state;
+    struct redis_command command;
+    unsigned answers = 0;
+
+    redis_do("CONFIG RESETSTAT");
+    redis_do("SCRIPT FLUSH");
+    for (int i = 0; i < 100; i++) {
+        command_init_partition(&command, world->queue, SCRIPT_STATS, 0);
+        redis_send(world->queue->main, &command, 1000, on_stats, &answers);
+    }
+    until(world->loop, answers == 100);
+    assert_non_null(
+        strstr(redis_ask("INFO commandstats"), "cmdstat_script|load:calls=1,"));
+}
+
+/* --- bounds --- */
+
+struct count {
+    unsigned refused;
+    unsigned unknown;
+};
+
+static void on_counted(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct count *count = ctx;
+
+    assert_null(reply);
+    count->refused += why->kind == ERR_BUSY;
+    count->unknown += why->kind != ERR_BUSY;
+}
+
+/* With a frozen Redis nothing piles up: the cap holds, what is beyond it is
+ * refused at once, and all else in time. */
+static void a_frozen_redis_piles_up_nothing(void **state)
+{
+    struct world *world = *state;
+    struct redis_command command;
+    struct count count = {0};
+    size_t before;
+
+    timer_clear(world->loop, &world->queue->health.timer);
+    until(world->loop, redis_link_in_flight(world->queue->main) == 0);
+    before = redis_link_in_flight(world->queue->main);
+    kill(fixture.pid, SIGSTOP);
+    for (int i = 0; i < 5000; i++) {
+        command_init(&command, "PING");
+        redis_send(world->queue->main, &command, REDIS_BUDGET_MS, on_counted,
+                   &count);
+    }
+    assert_int_equal(redis_link_in_flight(world->queue->main) - before, 4096);
+    until(world->loop, count.refused > 0);
+    assert_int_equal(count.refused, 5000 - 4096);
+    assert_int_equal(count.unknown, 0);
+    until(world->loop, count.unknown > 0);
+    assert_int_equal(count.unknown, 4096);
+    assert_int_equal(redis_link_in_flight(world->queue->main), 0);
+    kill(fixture.pid, SIGCONT);
+    back_in_time(world, "frozen");
+}
+
+static int group_setup(void **state)
+{
+    int failed = fixture_group_setup(state);
+
+    if (failed == 0)
+        proxy_start();
+    return failed;
+}
+
+static int group_teardown(void **state)
+{
+    proxy_stop();
+    return fixture_group_teardown(state);
+}
+
+#define FAULT_TEST(fn)                                                         \
+    cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(who_sends_hears_in_time),
+        FAULT_TEST(a_worker_tells_its_results_once),
+        FAULT_TEST(a_mark_that_fails_is_refused),
+        FAULT_TEST(it_is_loading_when_we_come),
+        FAULT_TEST(a_replica_is_not_besieged),
+        FAULT_TEST(a_script_of_somebody_else_runs_too_long),
+        FAULT_TEST(forgotten_scripts_are_loaded_once_for_all),
+        FAULT_TEST(a_frozen_redis_piles_up_nothing),
+    };
+
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
