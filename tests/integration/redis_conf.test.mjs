@@ -14,6 +14,7 @@ test('the shipped redis.conf: ready, and mail goes through', async () => {
     const redis = new Program('redis-server', 'redis-server', [
         path.join(ROOT, 'deploy/redis/posthaste.conf'),
         '--dir', dir, '--unixsocket', socket,
+        '--aclfile', path.join(ROOT, 'deploy/redis/users.acl'),
     ]);
     await redis.says(/accept connections at/);
     const sink = await startSink();

@@ -1,6 +1,15 @@
-// redis.mjs - a private redis-server, as durable as Posthaste demands.
+// redis.mjs - a private redis-server, as durable as Posthaste demands. The
+// service logs in as the user of deploy/redis/users.acl, so that every test
+// shows that it needs no other command; the tests are the default user.
+import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
+import { ROOT } from './npm.mjs';
 import { Program, folder, freePort, must } from './scope.mjs';
+
+const USERS = fs
+    .readFileSync(path.join(ROOT, 'deploy/redis/users.acl'), 'utf8')
+    .replace('user default off', 'user default on nopass ~* &* +@all');
 
 export async function startRedis({ appendfsync = 'everysec', args = [] } = {}) {
     const redis = new Redis(folder('redis'), await freePort(),
@@ -15,12 +24,15 @@ class Redis {
         this.port = port;
         this.args = args;
         this.url = `redis://127.0.0.1:${port}/0`;
+        this.username = 'posthaste';
     }
 
     async start() {
+        fs.writeFileSync(path.join(this.dir, 'users.acl'), USERS);
         this.program = new Program('redis-server', 'redis-server', [
             '--port', String(this.port), '--bind', '127.0.0.1',
-            '--dir', this.dir, '--appendonly', 'yes', '--save', '',
+            '--dir', this.dir, '--aclfile', path.join(this.dir, 'users.acl'),
+            '--appendonly', 'yes', '--save', '',
             '--maxmemory', '512mb', '--maxmemory-policy', 'noeviction',
             '--auto-aof-rewrite-min-size', '2gb', '--daemonize', 'no',
             ...this.args,

@@ -47,6 +47,7 @@ async function startSentinel(masterPort, password) {
 class Replicated {
     constructor(servers, sentinels, password) {
         this.password = password;
+        this.username = servers[0].username;
         this.servers = servers;
         this.sentinels = sentinels;
         this.url = 'sentinel://' + sentinels.map(({ port }) =>

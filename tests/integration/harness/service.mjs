@@ -54,7 +54,8 @@ class Service {
         this.tables = {
             api: { listen: [`127.0.0.1:${port}`],
                    admin_listen: this.admin.api },
-            redis: { url: this.redis.url },
+            redis: { url: this.redis.url,
+                     username: this.redis.username ?? '' },
             secrets: { keyring_file: keyring },
             worker: { admin_listen: this.admin.worker, lease: '1s' },
             hooks: { admin_listen: this.admin.hooks },
