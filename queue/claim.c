@@ -295,6 +295,14 @@ static struct str find_content(const struct reply *contents,
     return S("");
 }
 
+/* It takes of the room of its lane and of those before it. */
+static void use_room(struct claims *claims, size_t slot)
+{
+    for (size_t at = slot - slot % LANE_COUNT; at <= slot; at++)
+        if (claims->asked[at] > 0)
+            claims->asked[at]--;
+}
+
 void claim_take(struct claims *claims, const struct reply *entry,
                 const struct reply *contents)
 {
@@ -306,8 +314,10 @@ void claim_take(struct claims *claims, const struct reply *entry,
           claim_read(claim, fields)); /* our own script wrote it */
     list_add_last(&claims->held, &claim->link);
     claim->slot = claims_slot(claims, claim->pub.route, claim->pub.lane);
-    if (claim->slot != NO_SLOT)
+    if (claim->slot != NO_SLOT) {
         claims->claimer->untold[claim->slot]++;
+        use_room(claims, claim->slot);
+    }
     claim->content.ready = on_content;
     claim->content.ctx = claim;
     if (content_join(&claims->contents, &claim->pub.email,

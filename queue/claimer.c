@@ -136,13 +136,9 @@ void queue_worker_journal(struct queue *queue, struct journal *journal)
     queue->claimer->journal = journal;
 }
 
-static bool is_alone(const struct claims *claims)
-{
-    return claims->link.next == claims->link.prev;
-}
-
-/* A partition that had no work left waits for its token instead, so that a
- * child of many partitions does not ask them all after each mail. */
+/* A partition that had no work left waits for its token instead: room that
+ * was there before brings nothing, and a child of many partitions does not
+ * ask them all after each mail. */
 void queue_worker_hungry(struct queue *queue)
 {
     struct claimer *claimer = queue->claimer;
@@ -152,7 +148,7 @@ void queue_worker_hungry(struct queue *queue)
     list_each (at, &claimer->claims) {
         struct claims *claims = LIST_MEMBER(at, struct claims, link);
 
-        if (claims->left_work || is_alone(claims))
+        if (claims->left_work)
             claims_ask(claims);
         else
             claims_wait_for_work(claims);

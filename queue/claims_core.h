@@ -102,7 +102,7 @@ struct claims {
     char old_epoch[EPOCH_SIZE]; /* given up, not yet told to Redis; "" none */
     uint64_t next_token;
     struct list held;
-    size_t *asked;       /* by slot: what the turn under way may claim */
+    size_t *asked;       /* by slot: what the turn under way may claim yet */
     struct list results; /* to be sent */
     struct list sent;    /* with the turn under way */
     struct list marks;   /* to be sent */
@@ -114,7 +114,7 @@ struct claims {
     bool turn_is_under_way;
     bool registering_is_under_way;
     bool ask;       /* there may be work */
-    bool left_work; /* the last turn took all that it had room for */
+    bool left_work; /* the last turn may have had too little room */
     bool heartbeat_is_due;
     unsigned turns;
     char **unknown_routes; /* in Redis, but not in the configuration */

@@ -18,6 +18,7 @@
 
 enum {
     RESULTS_MAX = 256,
+    CLAIMS_MAX = 256, /* of turn.lua */
     SHARE_EVERY = 16, /* turns, where rooms are small */
 };
 
@@ -242,20 +243,14 @@ static void pass_done(const struct claims *claims, size_t claimed)
         FAULT_POINT("result.done");
 }
 
-/* As many as it had room for: there may be more. Without room it may have
- * seen nothing. */
-static bool may_have_left_work(const struct claims *claims, size_t claimed)
+/* What the turn asked for and did not get (claim_take): nothing left of it, or
+ * no room at all, and there may be more. */
+static bool may_have_left_work(const struct claims *claims)
 {
-    bool had_room = false;
-
-    for (size_t route = 0; route < claims->worker->route_count; route++) {
-        size_t asked = claims->asked[route * LANE_COUNT];
-
-        had_room = had_room || asked > 0;
-        if (asked > 0 && claimed >= asked)
+    for (size_t i = 0; i < claims->worker->route_count * LANE_COUNT; i++)
+        if (claims->asked[i] == 0)
             return true;
-    }
-    return !had_room;
+    return false;
 }
 
 /* why: too few replicas have it. Its claims are good all the same, since
@@ -271,7 +266,6 @@ static void take_turn(struct claims *claims, const struct reply *reply,
         drop_sent_results(claims);
     else
         claims_put_back_results(claims);
-    claims->left_work = may_have_left_work(claims, reply_count(entries));
     if (refused > 0)
         log_write(LOG_WARN, LOG_QUEUE_RESULT_REFUSED,
                   log_int("results", refused));
@@ -281,6 +275,8 @@ static void take_turn(struct claims *claims, const struct reply *reply,
     for (size_t i = 0; i < reply_count(entries); i++)
         claim_take(claims, reply_at(entries, i),
                    reply_at(reply, TURN_CONTENTS));
+    claims->left_work =
+        reply_count(entries) == CLAIMS_MAX || may_have_left_work(claims);
     if (reply_count(reply_at(reply, TURN_ROUTES)) > 0 ||
         claims->unknown_count > 0)
         note_routes(claims, reply_at(reply, TURN_ROUTES));

@@ -3,6 +3,7 @@
 #include "worker_fixture.h"
 
 #include "queue/chunks.h"
+#include "queue/claims_core.h"
 
 static enum queue_status canceled;
 
@@ -140,6 +141,49 @@ static void room_again_asks_by_itself(void **state)
         until(world->loop, worker.count == i + 2);
     }
     assert_string_equal(redis_ask("LLEN ph:{0}:q:0:default:main"), "0");
+}
+
+static unsigned turn_count(const struct world *world)
+{
+    return LIST_FIRST(&world->queue->claimer->claims, struct claims, link)
+        ->turns;
+}
+
+/* At a low rate that would be a turn or two of each mail. */
+static void room_that_was_there_asks_nothing(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mail = {0};
+    unsigned turns;
+
+    worker_start(&worker, world->queue, 8);
+    mail_store(world, &mail);
+    until(world->loop, worker.count == 1 && is_blocked("1"));
+    turns = turn_count(world);
+    queue_worker_hungry(world->queue);
+    for (unsigned i = 0; i < 5; i++)
+        loop_turn(world->loop, 1);
+    assert_int_equal(turn_count(world), turns);
+}
+
+/* Too little room for one lane is asked for again, whatever others have. */
+static void room_of_one_lane_asks_again(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mails[2] = {{.mail_class = CLASS_BULK},
+                            {.mail_class = CLASS_BULK}};
+
+    mail_store(world, &mails[0]);
+    mail_store(world, &mails[1]);
+    worker_init(&worker, world->queue, 8);
+    worker.room[3] = 1;
+    queue_worker_start(world->queue, &worker.side);
+    until(world->loop, worker.count == 1 && is_blocked("1"));
+    worker.room[3] = 8;
+    queue_worker_hungry(world->queue);
+    until(world->loop, worker.count == 2);
 }
 
 /* A child takes what it can, and passes a token on for the rest. */
@@ -629,8 +673,8 @@ static void without_any_route_the_mail_waits(void **state)
     mail_store(world, &mail);
     worker_start(&worker, world->queue, 2);
     until(world->loop, strcmp(state_of(&mail), "u") == 0);
-    redis_do("ZADD ph:{0}:exp 1 %s:0", mail.id.text); /* its end */
-    queue_worker_hungry(world->queue);
+    redis_do("ZADD ph:{0}:exp 1 %s:0", mail.id.text); /* its end, */
+    redis_do("RPUSH ph:{0}:wake:0:main 1");           /* seen by a turn */
     until(world->loop, strcmp(redis_ask("HGET ph:{0}:n final"), "1") == 0);
     assert_non_null(strstr(redis_ask("XREVRANGE ph:{0}:ev:default + - COUNT 1"),
                            "\"why\":\"no_route\""));
@@ -778,6 +822,8 @@ int main(void)
         SLOW_TEST(a_mail_wakes_an_idle_child),
         SLOW_TEST(a_wake_during_a_turn_is_not_lost),
         SLOW_TEST(room_again_asks_by_itself),
+        SLOW_TEST(room_that_was_there_asks_nothing),
+        SLOW_TEST(room_of_one_lane_asks_again),
         SLOW_TEST(what_is_left_wakes_the_next_child),
         SLOW_TEST(a_token_without_room_is_handed_back),
         SLOW_TEST(new_room_widens_the_wait),
