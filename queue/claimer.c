@@ -1,12 +1,9 @@
 #include "queue/claims_core.h"
 
 #include "server/base/arena.h"
-#include "server/base/codec.h"
 #include "server/base/mem.h"
-#include "server/base/secret.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { DRAIN_MS = 10000 }; /* Redis away while stopping: that is all we wait */
 
@@ -37,6 +34,8 @@ static void on_partition_changed(void *ctx, unsigned partition, bool up)
 
 struct str queue_worker_epoch(const struct queue *queue)
 {
+    if (queue->dispatcher != NULL)
+        return dispatcher_child(queue->dispatcher);
     if (queue->claimer == NULL)
         return S("");
     list_each (at, &queue->claimer->claims) {
@@ -95,18 +94,6 @@ static void claimer_close(void *ctx)
     loop_free_later(claimer->queue->loop, free, claimer);
 }
 
-static void name_child(struct claimer *claimer)
-{
-    unsigned char random[CHILD_NAME_LEN / 2];
-    struct buf hex;
-
-    secret_random(random, sizeof random);
-    buf_init(&hex, sizeof claimer->name);
-    codec_hex_add(&hex, str_make((const char *)random, sizeof random));
-    memcpy(claimer->name, hex.data, CHILD_NAME_LEN);
-    buf_finish(&hex);
-}
-
 void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
 {
     struct claimer *claimer = xcalloc(1, sizeof *claimer);
@@ -117,7 +104,7 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     claimer->worker = worker;
     claimer->untold =
         xcalloc(worker->route_count * LANE_COUNT + 1, sizeof *claimer->untold);
-    name_child(claimer);
+    child_name_make(&claimer->name);
     list_init(&claimer->claims);
     timer_init(&claimer->drain, on_drain_timer, claimer);
     claimer->wake = open_wake(queue, worker);

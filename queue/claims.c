@@ -114,11 +114,8 @@ void claims_register(struct claims *claims)
  * us: hence a new epoch for each connection. */
 static void new_epoch(struct claims *claims)
 {
-    struct claimer *claimer = claims->claimer;
-
     memcpy(claims->old_epoch, claims->epoch, sizeof claims->old_epoch);
-    snprintf(claims->epoch, sizeof claims->epoch, "%s%04x", claimer->name,
-             claimer->epochs++ & 0xffff);
+    child_name_epoch(&claims->claimer->name, claims->epoch);
 }
 
 void claims_change(struct claims *claims, bool up)

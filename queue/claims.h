@@ -97,8 +97,8 @@ void queue_worker_stop(struct queue *queue, void (*drained)(void *ctx),
                        void *ctx);
 
 /* By the supervisor when a child died: gives back what the child's epochs
- * owned, in all partitions; any one of them tells which child it was. The
- * child tells it through the shared region. */
+ * owned, mails or webhook tasks, in all partitions; any one of them tells
+ * which child it was. The child tells it through the shared region. */
 struct str queue_worker_epoch(const struct queue *queue);
 void queue_release(struct queue *queue, struct str epoch,
                    void (*done)(void *ctx, bool ok), void *ctx);

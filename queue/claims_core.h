@@ -23,9 +23,6 @@
 enum {
     CLAIM_TOKEN_SIZE = 48,
     CLAIM_ID_SIZE = ID_SIZE + 12,
-    /* An epoch is the child's name and the number of its connection. */
-    CHILD_NAME_LEN = 12,
-    EPOCH_SIZE = CHILD_NAME_LEN + 4 + 1,
 };
 
 /* A slot is a route and a lane: route * LANE_COUNT + lane. */
@@ -78,8 +75,7 @@ struct claimer {
     struct wake *wake;
     struct list claims; /* of claims.link, by partition */
     size_t *untold;     /* by slot: claimed, but the worker cannot know yet */
-    char name[CHILD_NAME_LEN + 1];
-    unsigned epochs;         /* that it had so far */
+    struct child_name name;
     struct journal *journal; /* owned; NULL: none */
     /* Stopping. */
     bool is_stopping;

@@ -62,6 +62,19 @@ struct queue {
     size_t upload_bytes;      /* big values on their way to Redis */
 };
 
+/* A child that claims has a name of its own; each of its connections begins
+ * a new epoch, which is the name and a number. */
+enum { CHILD_NAME_LEN = 12, EPOCH_SIZE = CHILD_NAME_LEN + 4 + 1 };
+struct child_name {
+    char text[CHILD_NAME_LEN + 1];
+    unsigned epochs; /* that it had so far */
+};
+void child_name_make(struct child_name *name);
+void child_name_epoch(struct child_name *name, char epoch[EPOCH_SIZE]);
+
+/* tasks.c: of this hooks child. */
+struct str dispatcher_child(const struct dispatcher *dispatcher);
+
 /* A caller who waits for an answer. The struct that begins with it lives in
  * its arena, so that queue_close can drop it without knowing what it is. */
 struct queue_call {

@@ -1,10 +1,13 @@
 #include "queue/core.h"
 
+#include "server/base/codec.h"
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { IN_FLIGHT_MAX = 4096 };
 
@@ -127,6 +130,24 @@ void *queue_call_new(struct queue *queue, size_t size)
     task_init(&call->later, NULL, NULL);
     list_add_last(&queue->calls, &call->link);
     return call;
+}
+
+void child_name_make(struct child_name *name)
+{
+    unsigned char random[CHILD_NAME_LEN / 2];
+    struct buf hex;
+
+    secret_random(random, sizeof random);
+    buf_init(&hex, sizeof name->text);
+    codec_hex_add(&hex, str_make(random, sizeof random));
+    *name = (struct child_name){0};
+    memcpy(name->text, hex.data, CHILD_NAME_LEN);
+    buf_finish(&hex);
+}
+
+void child_name_epoch(struct child_name *name, char epoch[EPOCH_SIZE])
+{
+    snprintf(epoch, EPOCH_SIZE, "%s%04x", name->text, name->epochs++ & 0xffff);
 }
 
 void queue_call_end(struct queue_call *call)

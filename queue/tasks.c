@@ -3,7 +3,6 @@
 #include "queue/wake.h"
 
 #include "server/base/clock.h"
-#include "server/base/codec.h"
 #include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -35,7 +34,6 @@ enum {
     BEATS_A_LEASE = 5,
     CALL_BUDGET_MS = 5000,
     KEY_PAUSE_MS = 5000, /* before a task without its key is tried again */
-    EPOCH_SIZE = 17,
 };
 
 /* Projections of mail that waits longer than any may be scheduled ahead go by
@@ -47,6 +45,7 @@ struct dispatcher {
     struct queue *queue;
     struct queue_part part;
     const struct queue_hooks *hooks;
+    struct child_name name;
     struct list tasks; /* of tasks.link */
     struct wake *wake;
     struct buf defaults; /* events for endpoints that name none */
@@ -553,18 +552,12 @@ static void add_names(const struct list *list, struct redis_command *command)
 static void begin(struct tasks *tasks)
 {
     struct redis_command command;
-    unsigned char random[8];
-    struct buf hex;
 
     if (tasks->registering)
         return;
     tasks->registered = false;
     tasks->registering = true;
-    secret_random(random, sizeof random);
-    buf_init(&hex, EPOCH_SIZE);
-    codec_hex_add(&hex, str_make(random, sizeof random));
-    memcpy(tasks->next_epoch, hex.data, EPOCH_SIZE);
-    buf_finish(&hex);
+    child_name_epoch(&tasks->dispatcher->name, tasks->next_epoch);
     command_init_partition(&command, tasks->queue, SCRIPT_TASK_REGISTER,
                            tasks->partition);
     command_add_cstr(&command, tasks->next_epoch);
@@ -694,6 +687,7 @@ void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
     queue->dispatcher = dispatcher;
     dispatcher->queue = queue;
     dispatcher->hooks = hooks;
+    child_name_make(&dispatcher->name);
     dispatcher->key_told_ms = clock_now_ms() - KEY_PAUSE_MS;
     list_init(&dispatcher->tasks);
     list_defaults(&dispatcher->defaults);
@@ -706,6 +700,11 @@ void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
     };
     queue_part_add(queue, &dispatcher->part);
     sweep_start(queue);
+}
+
+struct str dispatcher_child(const struct dispatcher *dispatcher)
+{
+    return str_of(dispatcher->name.text);
 }
 
 void queue_hooks_hungry(struct queue *queue)

@@ -316,6 +316,35 @@ static void what_a_dead_child_held_is_given_back(void **state)
     child_open(&one, keyring);
 }
 
+static void on_released(void *ctx, bool ok)
+{
+    *(bool *)ctx = ok;
+}
+
+/* The supervisor tells: nobody waits for the lease, which is long. */
+static void what_a_dead_child_held_is_released(void **state)
+{
+    char dead[32];
+    bool ok = false;
+
+    (void)state;
+    child_close(&one);
+    redis_ask("DEL ph:{0}:whooks");
+    config.worker.lease_ms = 1000 * FIXTURE_PATIENCE_MS;
+    child_open(&one, keyring);
+    until(one.loop, is_registered());
+    endpoint("email.sent");
+    raise_events(EVENT_SENT, 3);
+    until(one.loop, one.held == 3);
+    snprintf(dead, sizeof dead, "%.*s", STR_ARG(queue_worker_epoch(one.queue)));
+    child_close(&one);
+    child_open(&two, keyring);
+    queue_release(two.queue, str_of(dead), on_released, &ok);
+    until(two.loop, two.held == 3);
+    assert_true(ok);
+    assert_int_equal(two.hand[0]->attempt, 1); /* none was made */
+}
+
 /* A child that slept through its lease: its late report changes nothing. */
 static void a_report_after_the_lease_is_refused(void **state)
 {
@@ -741,6 +770,7 @@ int main(void)
         TEST(endpoints_get_what_they_name),
         TEST(a_race_hands_out_each_event_once),
         TEST(what_a_dead_child_held_is_given_back),
+        TEST(what_a_dead_child_held_is_released),
         TEST(a_report_after_the_lease_is_refused),
         TEST(a_lost_connection_loses_nothing),
         TEST(a_claim_whose_answer_was_lost_comes_again),
