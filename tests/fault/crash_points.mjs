@@ -125,7 +125,15 @@ class Lane {
         this.program = service.launch(role);
         delete service.env.POSTHASTE_FAULT_POINT;
         this.role = role;
+        for (const stream of [this.program.child.stdout,
+                              this.program.child.stderr])
+            stream.on('data', (bytes) => {
+                if (bytes.includes('"child.died"'))
+                    this.atDeath();
+            });
     }
+
+    atDeath = () => {};
 
     // How often the armed point fired. No child may end otherwise.
     fired() {
@@ -173,27 +181,33 @@ class Lane {
     async sendAlone(kills, shape) {
         const mails = [];
         const end = Date.now() + 20_000 + 4000 * kills;
-        while (this.fired() < kills) {
+        while (this.fired() < kills && Date.now() < end) {
+            let mail;
+            let canceled;
             const before = this.fired();
-            if (Date.now() > end)
-                break;
-            const mail = await this.ledger.sendOne(this.shaped(shape));
+            const cancelDead = () => {
+                if (mail && this.fired() > before && this.fired() % 2 === 0)
+                    canceled ??= this.ledger.cancel(mail);
+            };
+            this.atDeath = cancelDead;
+            mail = await this.ledger.sendOne(this.shaped(shape));
             mails.push(mail);
             if (shape === 'canceled')
-                await this.ledger.cancel(mail);
-            await until(`an end of mail ${mail.n}`, () =>
-                this.hasEnded(mail) || this.fired() > before, 30_000);
-            if (this.fired() > before && this.fired() % 2 === 0)
-                await this.ledger.cancel(mail);
+                canceled = this.ledger.cancel(mail);
+            cancelDead(); // it may have come before the answer
             await until(`an end of mail ${mail.n}`, () => this.hasEnded(mail),
                         30_000);
+            this.atDeath = () => {};
+            await canceled;
         }
         return mails;
     }
 
+    // Crowds, each when the one before is almost through, until it fired often
+    // enough. Who dies at every third report needs his time for them.
     async sendCrowds(kills, shape) {
         const mails = [];
-        const end = Date.now() + 20_000 + 1000 * kills;
+        const end = Date.now() + 20_000 + 2000 * kills;
         do {
             const sends = await this.ledger.send(CROWD, {
                 rate: 100,
@@ -205,6 +219,10 @@ class Lane {
                 .filter(({ n }) => n % 5 === 0 ||
                                    (shape === 'canceled' && n % 2))
                 .map((mail) => this.ledger.cancel(mail)));
+            await until('the crowd thins out', async () => {
+                const { open, webhooks } = await this.ledger.left();
+                return open + webhooks < CROWD || this.fired() >= kills;
+            }, 60_000);
         } while (this.fired() < kills && Date.now() < end);
         return mails;
     }
