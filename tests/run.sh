@@ -25,12 +25,12 @@ count() {
     failed=$((failed + $2))
 }
 
-# The figures of the last ctest or node run in log $1, as "passed failed".
+# The figures of the ctest or node runs in log $1, as "passed failed".
 figures() {
     awk '/^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+/ {
              bad = $4; good = $NF - $4 }
-         /^# pass [0-9]+/ { good = $3 }
-         /^# fail [0-9]+/ { bad = $3 }
+         /^# pass [0-9]+/ { good += $3 }
+         /^# fail [0-9]+/ { bad += $3 }
          /^# cancelled [0-9]+/ { bad += $3 }
          END { print good + 0, bad + 0 }' "$1"
 }
@@ -153,11 +153,17 @@ do_integration() {
         tests/integration/*.test.mjs
 }
 
-# Three deaths at each crash point, alone and in a crowd, of the ASan binary.
-do_fault() {
+crash_points() {
     POSTHASTE_BIN=${POSTHASTE_BIN:-$PWD/build/asan/posthaste} \
         POSTHASTE_NPM=$npm_dir \
-        node tests/fault/crash_points.mjs --kills 3 --lanes 3
+        node tests/fault/crash_points.mjs --kills 3 --lanes 3 "$@"
+}
+
+# Three deaths at each crash point, alone and in a crowd, of the ASan binary;
+# and what a journal changes.
+do_fault() {
+    crash_points &&
+        crash_points --journal smtp.dot_answered worker.reported result.sent
 }
 
 # Each benchmark once, tiny: that it works, not how fast it is.

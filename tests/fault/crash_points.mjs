@@ -1,5 +1,5 @@
-// crash_points.mjs [--kills N] [--lanes N] [POINT]... - dies at every step of
-// a mail's life, again and again, and accounts for each mail.
+// crash_points.mjs [--kills N] [--lanes N] [--journal] [POINT]... - dies at
+// every step of a mail's life, again and again, and accounts for each mail.
 //
 //   POSTHASTE_BIN=build/debug/posthaste node tests/fault/crash_points.mjs
 //
@@ -10,7 +10,8 @@
 //   alone   N deaths with one mail in the system at a time. What comes twice
 //           then has but one explanation: its process died between the final
 //           dot and the record of its outcome (WINDOW). Every other mail is
-//           canceled at the moment of the death.
+//           canceled at the moment of the death. --journal: workers have a
+//           worker.state_dir, and the window ends with its line (JOURNALED).
 //   crowd   N deaths at 100 mails a second over sessions side by side: large
 //           ones, deferred ones, canceled ones, several recipients,
 //           on_unknown fail. Whoever dies takes others along that may be in
@@ -27,7 +28,7 @@ import { parseArgs } from 'node:util';
 import { after, test } from 'node:test';
 import { startMoody } from '../integration/harness/moody.mjs';
 import { startRedis } from '../integration/harness/redis.mjs';
-import { Final, must, until } from '../integration/harness/scope.mjs';
+import { Final, folder, must, until } from '../integration/harness/scope.mjs';
 import { BIN, startService } from '../integration/harness/service.mjs';
 import { TERMINAL, faultsOf, openLedger } from './lib/ledger.mjs';
 
@@ -43,6 +44,8 @@ const ROLES = {
 // After the final dot, before its outcome is known to be recorded. A
 // heartbeat is no step of a mail: it comes when it comes, then as well.
 const WINDOW = /^(smtp\.dot_.*|worker\.reported|heartbeat\..*)$/;
+
+const JOURNALED = 'worker.reported';
 
 // What a mail must be like for the point to be reached.
 const SHAPES = {
@@ -66,12 +69,16 @@ const LARGE = { attachments: [{
 const { values: options, positionals } = parseArgs({
     allowPositionals: true,
     options: { kills: { type: 'string', default: '3' },
-               lanes: { type: 'string', default: '2' } },
+               lanes: { type: 'string', default: '2' },
+               journal: { type: 'boolean', default: false } },
 });
 const KILLS = Number(options.kills);
 
 const forPoint = (table, point) => Object.entries(table)
     .find(([start]) => point.startsWith(start))?.[1];
+
+const mayDuplicate = (point) => WINDOW.test(point) &&
+    !(options.journal && point === JOURNALED);
 
 function roleOf(point) {
     const word = point.split('.')[0];
@@ -97,7 +104,8 @@ class Lane {
                 block_timeout: '2s', dot_timeout: '2s',
             })],
             config: {
-                worker: { lease: '1s', retry: ['200ms'] },
+                worker: { lease: '1s', retry: ['200ms'],
+                          state_dir: options.journal ? folder('state') : '' },
                 webhook: { allow_private: true, ports: [], timeout: '2s',
                            retry: ['0s', ...Array(20).fill('200ms')] },
                 log: { level: 'info', format: 'json' },
@@ -242,7 +250,7 @@ class Lane {
     judge(point, alone, crowd) {
         const fired = this.fired();
         const faults = [
-            ...faultsOf(alone, { mayDuplicate: WINDOW.test(point) })
+            ...faultsOf(alone, { mayDuplicate: mayDuplicate(point) })
                 .map((fault) => `alone: ${fault}`),
             ...faultsOf(crowd, { mayDuplicate: this.role === 'worker' })
                 .map((fault) => `crowd: ${fault}`),
