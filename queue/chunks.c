@@ -132,6 +132,7 @@ static void put_chunk(struct chunks_put *put)
         command_add(&command, bytes);
     command_add_cstr(&command, "EX");
     command_add_int(&command, CHUNK_LIFE_S);
+    COMMAND_SENT_POINT(&command, "chunks.sent");
     redis_send(put->call.queue->bulk, &command, BULK_BUDGET_MS, on_put, put);
     put->offset += bytes.len;
     put->next++;

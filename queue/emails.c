@@ -307,6 +307,7 @@ static void on_moved(void *ctx, const struct reply *reply,
 {
     struct look *look = ctx;
 
+    FAULT_POINT("reschedule.done");
     look->status = reply_status(reply, why, &look->why);
     look->changed = reply_int(reply);
     if (look->status != QUEUE_OK) {
@@ -380,6 +381,7 @@ static void send_reschedule(struct look *look,
     command_add_int(&command, to->ends_ms);
     command_add(&command, buf_str(&record));
     buf_finish(&record);
+    COMMAND_SENT_POINT(&command, "reschedule.sent");
     redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_moved,
                look);
 }

@@ -34,7 +34,7 @@ import { TERMINAL, faultsOf, openLedger } from './lib/ledger.mjs';
 
 // Who passes a point, by the first word of its name.
 const ROLES = {
-    api: ['api', 'cancel', 'chunks', 'enqueue', 'http'],
+    api: ['api', 'cancel', 'chunks', 'enqueue', 'http', 'reschedule'],
     worker: ['claim', 'heartbeat', 'mark', 'register', 'result', 'retry',
              'smtp', 'worker'],
     hooks: ['ack', 'fanout', 'project', 'task_claim', 'task_heartbeat',
@@ -51,6 +51,7 @@ const JOURNALED = 'worker.reported';
 const SHAPES = {
     'cancel.': 'canceled',
     'chunks.': 'large',
+    'reschedule.': 'rescheduled',
     'retry.': 'deferred',
     'smtp.body_half_sent': 'large',
 };
@@ -164,7 +165,17 @@ class Lane {
     shaped(shape) {
         if (shape === 'large')
             return LARGE;
+        if (shape === 'rescheduled')
+            return { scheduled_at: 'in 1 hour' };
         return shape === 'deferred' ? this.mailTo('later') : {};
+    }
+
+    // What such a mail needs once it was accepted.
+    async attend(mail, shape) {
+        if (shape === 'canceled')
+            await this.ledger.cancel(mail);
+        else if (shape === 'rescheduled')
+            await this.ledger.reschedule(mail, new Date(Date.now() + 100));
     }
 
     crowded(n) {
@@ -200,9 +211,8 @@ class Lane {
             this.atDeath = cancelDead;
             mail = await this.ledger.sendOne(this.shaped(shape));
             mails.push(mail);
-            if (shape === 'canceled')
-                canceled = this.ledger.cancel(mail);
             cancelDead(); // it may have come before the answer
+            await this.attend(mail, shape);
             await until(`an end of mail ${mail.n}`, () => this.hasEnded(mail),
                         30_000);
             this.atDeath = () => {};
@@ -223,10 +233,12 @@ class Lane {
                                              : this.crowded(n)),
             });
             mails.push(...sends);
-            await Promise.all(sends
-                .filter(({ n }) => n % 5 === 0 ||
-                                   (shape === 'canceled' && n % 2))
-                .map((mail) => this.ledger.cancel(mail)));
+            await Promise.all(sends.map(async (mail) => {
+                if (mail.n % 5 === 0)
+                    await this.ledger.cancel(mail);
+                if (mail.n % 2)
+                    await this.attend(mail, shape);
+            }));
             await until('the crowd thins out', async () => {
                 const { open, webhooks } = await this.ledger.left();
                 return open + webhooks < CROWD || this.fired() >= kills;

@@ -130,6 +130,18 @@ export class Ledger {
         return `This is mail ${n} of ${this.name}.`;
     }
 
+    // Gives a scheduled mail another time. 409: too late for that, or an
+    // unheard request has done it before.
+    async reschedule(mail, time, { patience = PATIENCE_MS } = {}) {
+        const answer = await this.post(
+            `/v1/emails/${mail.id}`,
+            { n: mail.n, owner: mail.owner, keyless: true, method: 'PATCH',
+              body: { scheduled_at: time.toISOString() } }, patience);
+        if (answer.status !== 200 && answer.status !== 409)
+            throw new Error(`PATCH ${mail.n}: ${answer.status} ` +
+                            answer.text);
+    }
+
     // Asks until there is an answer other than 503.
     async post(target, mail, patience) {
         const end = Date.now() + patience;
@@ -148,7 +160,8 @@ export class Ledger {
         const begin = Date.now();
         let answer;
         try {
-            answer = await this.service.call('POST', target, mail.body, {
+            const { method = 'POST' } = mail;
+            answer = await this.service.call(method, target, mail.body, {
                 key: this.keys[mail.owner],
                 headers: mail.keyless
                     ? {} : { 'idempotency-key': `${this.name}-${mail.n}` },
