@@ -16,6 +16,7 @@ enum {
 
 static const struct endpoint_row ENDPOINTS[] = {
     {"POST", "/emails", NEED_SEND, true, true, emails_send},
+    {"GET", "/emails", NEED_READ, false, false, emails_list},
     {"GET", "/emails/{id}", NEED_READ, false, false, emails_get},
     {"PATCH", "/emails/{id}", NEED_FULL, true, false, emails_reschedule},
     {"GET", "/emails/{id}/events", NEED_READ, false, false, emails_events},

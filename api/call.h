@@ -113,6 +113,7 @@ void api_key_copy(struct arena *arena, const struct api_key *from,
 
 /* Endpoints. */
 void emails_send(struct call *call);
+void emails_list(struct call *call);
 void emails_get(struct call *call);
 void emails_events(struct call *call);
 void emails_reschedule(struct call *call);

@@ -62,6 +62,19 @@ const char *email_status(const struct queue_email *email)
     return first;
 }
 
+bool email_status_is_one(struct str word)
+{
+    static const char *const OTHERS[] = {"deferred", "delivered", "partial"};
+
+    for (size_t i = 0; i < DELIVERY_STATE_COUNT; i++)
+        if (str_eq(word, str_of(STATES[i].status)))
+            return true;
+    for (size_t i = 0; i < COUNT_OF(OTHERS); i++)
+        if (str_eq(word, str_of(OTHERS[i])))
+            return true;
+    return false;
+}
+
 /* Of the recipient whose fate was decided last; as long as none is, of the
  * first. */
 static const char *last_event(const struct queue_email *email)
@@ -153,6 +166,34 @@ static void add_recipients(struct json_out *out, struct arena *arena,
     json_close_list(out);
 }
 
+/* What a mail shows in the list, too, in two parts around its bodies. */
+static void add_head(struct json_out *out, const struct summary *summary)
+{
+    json_add_str(out, "id", id_str(&summary->email));
+    json_add_str(out, "message_id", summary->message_id);
+    add_texts(out, "to", summary->to, summary->to_count, false);
+    json_add_str(out, "from", summary->from);
+    json_add_time(out, "created_at", summary->created_ms);
+    json_add_str(out, "subject", summary->subject);
+}
+
+static void add_rest(struct json_out *out, const struct queue_email *email)
+{
+    const struct summary *summary = &email->record->summary;
+
+    add_texts(out, "cc", summary->cc, summary->cc_count, true);
+    add_texts(out, "bcc", summary->bcc, summary->bcc_count, true);
+    add_texts(out, "reply_to", summary->reply_to, summary->reply_to_count,
+              true);
+    json_add_cstr(out, "last_event", last_event(email));
+    add_time(out, "scheduled_at", summary->scheduled_ms);
+    json_name(out, "tags");
+    json_put_raw(out,
+                 summary->tags_json.len > 0 ? summary->tags_json : S("[]"));
+    json_add_cstr(out, "status", email_status(email));
+    json_add_cstr(out, "class", mail_class_name(summary->mail_class));
+}
+
 void email_view(struct arena *arena, const struct queue_email *email,
                 struct buf *body)
 {
@@ -162,31 +203,34 @@ void email_view(struct arena *arena, const struct queue_email *email,
     json_out_init(&out, body);
     json_open_map(&out);
     json_add_cstr(&out, "object", "email");
-    json_add_str(&out, "id", id_str(&summary->email));
-    json_add_str(&out, "message_id", summary->message_id);
-    add_texts(&out, "to", summary->to, summary->to_count, false);
-    json_add_str(&out, "from", summary->from);
-    json_add_time(&out, "created_at", summary->created_ms);
-    json_add_str(&out, "subject", summary->subject);
+    add_head(&out, summary);
     add_body(&out, "html", email->record);
     add_body(&out, "text", email->record);
-    add_texts(&out, "cc", summary->cc, summary->cc_count, true);
-    add_texts(&out, "bcc", summary->bcc, summary->bcc_count, true);
-    add_texts(&out, "reply_to", summary->reply_to, summary->reply_to_count,
-              true);
-    json_add_cstr(&out, "last_event", last_event(email));
-    add_time(&out, "scheduled_at", summary->scheduled_ms);
-    json_name(&out, "tags");
-    json_put_raw(&out,
-                 summary->tags_json.len > 0 ? summary->tags_json : S("[]"));
-    json_add_cstr(&out, "status", email_status(email));
-    json_add_cstr(&out, "class", mail_class_name(summary->mail_class));
+    add_rest(&out, email);
     json_add_bool(&out, "sensitive", summary->sensitive);
     add_time(&out, "expires_at", summary->expires_ms);
     json_name(&out, "metadata");
     json_put_raw(&out, summary->metadata_json.len > 0 ? summary->metadata_json
                                                       : S("{}"));
     add_recipients(&out, arena, email);
+    json_close_map(&out);
+}
+
+void emails_view(const struct queue_list *list, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    page_open(&out, list->has_more);
+    for (size_t i = 0; i < list->count; i++) {
+        json_open_map(&out);
+        add_head(&out, &list->emails[i].record->summary);
+        add_rest(&out, &list->emails[i]);
+        json_close_map(&out);
+    }
+    json_close_list(&out);
+    if (list->has_more)
+        json_add_str(&out, "next", list->next);
     json_close_map(&out);
 }
 

@@ -13,9 +13,13 @@
 /* The state of the whole in one word: that of all recipients if it is the
  * same, else of the first that is not final, else "partial". */
 const char *email_status(const struct queue_email *email);
+/* Whether that may ever be what email_status answers. */
+bool email_status_is_one(struct str word);
 
 void email_view(struct arena *arena, const struct queue_email *email,
                 struct buf *out);
+/* A page: next, where there are more, is the id to go on from. */
+void emails_view(const struct queue_list *list, struct buf *out);
 void timeline_view(const struct queue_timeline *timeline, struct buf *out);
 /* Each payload with its webhook id; next is where the next page begins. */
 void events_view(const struct queue_pull *pull, struct buf *out);

@@ -14,7 +14,7 @@ static const struct {
     [DELIVERY_EXPIRED] = {'E', true},  [DELIVERY_SUPERSEDED] = {'U', true},
     [DELIVERY_CANCELED] = {'C', true},
 };
-enum { SENT_AND_DELIVERED = 'D' };
+enum { SENT_AND_DELIVERED = 'D', DELIVERIES_MAX = 500 };
 
 bool delivery_is_final(enum delivery_state state)
 {
@@ -120,15 +120,10 @@ bool delivery_read(const struct reply *fields, unsigned number,
     return true;
 }
 
-unsigned delivery_job_chunks(const struct reply *fields)
-{
-    return (unsigned)number_of(fields, "bj");
-}
-
 enum { NUMBER, STATE, GENERATION, ATTEMPTS, ENDED, OUTCOME_FIELDS = 8 };
 
-bool delivery_read_outcome(const struct json *outcome, struct arena *arena,
-                           struct queue_delivery *delivery)
+static bool read_final(const struct json *outcome, struct arena *arena,
+                       struct queue_delivery *delivery)
 {
     *delivery = (struct queue_delivery){0};
     if (json_count(outcome) != OUTCOME_FIELDS ||
@@ -140,4 +135,51 @@ bool delivery_read_outcome(const struct json *outcome, struct arena *arena,
     delivery->ended_ms = json_int(json_at(outcome, ENDED));
     read_outcome(outcome, arena, delivery);
     return true;
+}
+
+/* --- all of an email --- */
+
+bool deliveries_of_fields(const struct reply *list, struct arena *arena,
+                          struct deliveries *deliveries)
+{
+    size_t count = reply_count(list) / 2;
+
+    *deliveries = (struct deliveries){.count = count};
+    if (count > DELIVERIES_MAX)
+        return false;
+    deliveries->items = ARENA_ARRAY(arena, struct queue_delivery, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct reply *fields = reply_at(list, 2 * i + 1);
+        int64_t number = reply_int(reply_at(list, 2 * i));
+
+        if (number == 0)
+            deliveries->job_chunks = (unsigned)number_of(fields, "bj");
+        if (!delivery_read(fields, (unsigned)number, arena,
+                           &deliveries->items[i]))
+            return false;
+    }
+    return true;
+}
+
+bool deliveries_of_history(struct str history, struct arena *arena,
+                           struct deliveries *deliveries)
+{
+    ptrdiff_t end = str_index(history, '\n', 0);
+    struct json *root =
+        end < 0 ? NULL : json_parse(str_slice(history, 0, (size_t)end), NULL);
+    const struct json *list = json_get(root, "d");
+    size_t count = json_count(list);
+    bool good = root != NULL && count > 0 && count <= DELIVERIES_MAX;
+
+    *deliveries = (struct deliveries){0};
+    if (good) {
+        deliveries->items = ARENA_ARRAY(arena, struct queue_delivery, count);
+        deliveries->job_chunks = (unsigned)json_get_int(root, "bj");
+        deliveries->summary = str_from(history, (size_t)end + 1);
+    }
+    for (size_t i = 0; good && i < count; i++)
+        good = read_final(json_at(list, i), arena,
+                          &deliveries->items[deliveries->count++]);
+    json_destroy(&root);
+    return good;
 }

@@ -12,7 +12,6 @@
 
 enum {
     RECORD_MAX = 128 << 20,
-    DELIVERIES_MAX = 500,
     TIMELINE_MAX = 1000,
 };
 
@@ -24,7 +23,7 @@ struct look {
     struct queue_owner owner;
     struct buf bytes; /* the record, or its summary */
     struct record *record;
-    struct queue_delivery *deliveries;
+    const struct queue_delivery *deliveries;
     size_t count;
     unsigned job_chunks;
     size_t inline_len; /* of bytes: what is no chunk */
@@ -209,53 +208,6 @@ static void look_record(struct look *look)
 
 /* --- what email.lua answers --- */
 
-/* {number, fields, ...} of an email that is not final. */
-static bool read_deliveries(struct look *look, const struct reply *list)
-{
-    size_t count = reply_count(list) / 2;
-
-    if (count > DELIVERIES_MAX)
-        return false;
-    look->deliveries =
-        ARENA_ARRAY(look->call.arena, struct queue_delivery, count);
-    for (size_t i = 0; i < count; i++) {
-        const struct reply *fields = reply_at(list, 2 * i + 1);
-        int64_t number = reply_int(reply_at(list, 2 * i));
-
-        if (number == 0)
-            look->job_chunks = delivery_job_chunks(fields);
-        if (!delivery_read(fields, (unsigned)number, look->call.arena,
-                           &look->deliveries[i]))
-            return false;
-    }
-    look->count = count;
-    return true;
-}
-
-/* "{...}\n" and the summary: deliveries.lua, close_email. */
-static bool read_history(struct look *look, struct str history)
-{
-    ptrdiff_t end = str_index(history, '\n', 0);
-    struct json *root =
-        end < 0 ? NULL : json_parse(str_slice(history, 0, (size_t)end), NULL);
-    const struct json *list = json_get(root, "d");
-    size_t count = json_count(list);
-    bool good = root != NULL && count > 0 && count <= DELIVERIES_MAX;
-
-    look->deliveries =
-        ARENA_ARRAY(look->call.arena, struct queue_delivery, good ? count : 0);
-    for (size_t i = 0; good && i < count; i++)
-        good = delivery_read_outcome(json_at(list, i), look->call.arena,
-                                     &look->deliveries[look->count++]);
-    if (good) {
-        look->job_chunks = (unsigned)json_get_int(root, "bj");
-        if (!look->has_content)
-            buf_add(&look->bytes, str_from(history, (size_t)end + 1));
-    }
-    json_destroy(&root);
-    return good;
-}
-
 enum { RECORD, HISTORY, DELIVERIES };
 
 static void on_email(void *ctx, const struct reply *reply,
@@ -265,6 +217,7 @@ static void on_email(void *ctx, const struct reply *reply,
     struct str record = reply_str(reply_at(reply, RECORD));
     struct str history = reply_str(reply_at(reply, HISTORY));
     const struct reply *list = reply_at(reply, DELIVERIES);
+    struct deliveries deliveries;
     bool good;
 
     look->status = reply_status(reply, why, &look->why);
@@ -279,12 +232,19 @@ static void on_email(void *ctx, const struct reply *reply,
     look->has_content = record.len > 0;
     look->inline_len = record.len;
     buf_add(&look->bytes, record);
-    good = history.len > 0 ? read_history(look, history)
-                           : read_deliveries(look, list);
-    if (good)
-        look_record(look);
-    else
+    good = history.len > 0
+               ? deliveries_of_history(history, look->call.arena, &deliveries)
+               : deliveries_of_fields(list, look->call.arena, &deliveries);
+    if (!good) {
         look_fail(look, QUEUE_NOT_READY, "the stored mail is broken");
+        return;
+    }
+    look->deliveries = deliveries.items;
+    look->count = deliveries.count;
+    look->job_chunks = deliveries.job_chunks;
+    if (!look->has_content)
+        buf_add(&look->bytes, deliveries.summary);
+    look_record(look);
 }
 
 static void look_ask(struct look *look)

@@ -209,25 +209,6 @@ void event_webhook_id(const struct event *event, struct buf *out)
 
 /* --- the payload --- */
 
-/* The address in "Name <address>", quoted strings skipped: what the API
- * stored is well formed. */
-static struct str bare_address(struct str mailbox)
-{
-    bool quoted = false;
-
-    for (size_t i = 0; i < mailbox.len; i++) {
-        char c = mailbox.ptr[i];
-
-        if (quoted && c == '\\')
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && c == '<')
-            return str_slice(mailbox, i + 1, mailbox.len - i - 2);
-    }
-    return mailbox;
-}
-
 /* False for events of the whole email. */
 static bool recipient_of(const struct event *event,
                          const struct summary *summary, struct str *mailbox)
@@ -429,7 +410,7 @@ static void put_class(struct json_out *out, const struct event *event,
 
     json_add_cstr(out, "class", mail_class_name(summary->mail_class));
     if (recipient_of(event, summary, &mailbox))
-        json_add_str(out, "recipient", bare_address(mailbox));
+        json_add_str(out, "recipient", mailbox_address(mailbox));
     if (summary->metadata_json.len > 0) {
         json_name(out, "metadata");
         json_put_raw(out, summary->metadata_json);

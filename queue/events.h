@@ -15,6 +15,7 @@
  *   ,"a":1              attempt
  *   ,"dup":1            possible duplicate
  *   ,"next":1764..      next attempt, Unix ms: delivery_delayed
+ *   ,"x":"r...g..."     marks for the index (index.h): queued, scheduled
  *   DETAIL}
  *
  * DETAIL is what event_detail_write made of an event_detail: members that

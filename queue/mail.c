@@ -1,4 +1,5 @@
 #include "queue/chunks.h"
+#include "queue/index.h"
 
 #include "server/base/clock.h"
 #include "server/base/fault.h"
@@ -7,6 +8,7 @@
 enum {
     RECORD_MAX = 128 << 20,
     RECIPIENTS_MAX = 500,
+    MARKS_MAX = 1024, /* of recipients and tags */
     ATTACHMENTS_MAX = 1000,
     BATCH_MAX = 64,              /* mails; others wait while they are stored */
     BATCH_BYTES_MAX = 256 << 10, /* but for the last one's */
@@ -201,6 +203,16 @@ const char *on_unknown_letter(enum on_unknown on_unknown)
     return letters[on_unknown];
 }
 
+static void add_marks(struct redis_command *args, const struct summary *summary)
+{
+    struct buf marks;
+
+    buf_init(&marks, MARKS_MAX * INDEX_MARK_LEN);
+    index_add_marks(summary, &marks);
+    command_add(args, buf_str(&marks));
+    buf_finish(&marks);
+}
+
 static void build_args(struct enqueue *enqueue, const struct queue_mail *mail)
 {
     const struct summary *summary = mail->summary;
@@ -220,6 +232,7 @@ static void build_args(struct enqueue *enqueue, const struct queue_mail *mail)
     command_add_int(args, (int64_t)enqueue->chunks);
     command_add_int(args, (int64_t)enqueue->job_chunks);
     command_add_int(args, (int64_t)summary_recipient_count(summary));
+    add_marks(args, summary);
     command_add_int(args, (int64_t)mail->recipient_count);
     for (size_t i = 0; i < mail->recipient_count; i++) {
         command_add_int(args, mail->recipients[i].number);

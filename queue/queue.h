@@ -19,6 +19,7 @@
 #include "queue/events.h"
 #include "queue/journal.h"
 #include "queue/levels.h"
+#include "queue/list.h"
 #include "queue/mail.h"
 #include "queue/parked.h"
 #include "queue/pull.h"

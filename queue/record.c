@@ -383,6 +383,24 @@ size_t summary_recipient_count(const struct summary *summary)
     return summary->to_count + summary->cc_count + summary->bcc_count;
 }
 
+/* Quoted strings are skipped: what the API stored is well formed. */
+struct str mailbox_address(struct str mailbox)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < mailbox.len; i++) {
+        char c = mailbox.ptr[i];
+
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && c == '<')
+            return str_slice(mailbox, i + 1, mailbox.len - i - 2);
+    }
+    return mailbox;
+}
+
 bool summary_recipient(const struct summary *summary, unsigned number,
                        struct str *mailbox, const char **kind)
 {

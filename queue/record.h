@@ -119,5 +119,7 @@ size_t record_summary_end(struct str bytes);
 bool summary_recipient(const struct summary *summary, unsigned number,
                        struct str *mailbox, const char **kind);
 size_t summary_recipient_count(const struct summary *summary);
+/* The address in "Name <address>"; a slice of mailbox. */
+struct str mailbox_address(struct str mailbox);
 
 #endif

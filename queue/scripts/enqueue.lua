@@ -5,8 +5,8 @@
 -- ARGV, for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
 -- age in ms, 6 deadline (0: none), 7 on_unknown (r, h, f), 8 hash of the
 -- idempotency key ('' none), 9 fingerprint, 10 answer, 11 record, 12 chunks,
--- 13 of them the job's, 14 mailboxes, 15 deliveries; of each of these number
--- and route.
+-- 13 of them the job's, 14 mailboxes, 15 marks for the index (history.lua),
+-- 16 deliveries; of each of these number and route.
 -- Answers a list for each: {'ok'}, {'frozen'}, {'moved'} (its owner lives in
 -- another partition), {'missing'} (chunks are not there), or as
 -- idempotency.lua does.
@@ -34,7 +34,7 @@ end
 -- Its delivery number n; ends: of its life.
 local function add_delivery(at, n, route, is_scheduled, due, ends)
     local owner, email, lane = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    local mailboxes, count = ARGV[at + 13], ARGV[at + 14]
+    local mailboxes, count = ARGV[at + 13], ARGV[at + 15]
     local id = email .. ':' .. n
     local args = { 's', is_scheduled and 'u' or 'q',
         'i', ends .. ' ' .. due .. ' ' .. lane .. ' ' .. owner .. ' ' .. route }
@@ -107,14 +107,15 @@ local function store(at)
     for _, key in ipairs(keys) do
         call('PERSIST', key)
     end
-    for i = at + 15, at + 13 + 2 * ARGV[at + 14], 2 do
+    for i = at + 16, at + 14 + 2 * ARGV[at + 15], 2 do
         add_delivery(at, ARGV[i], ARGV[i + 1], is_scheduled, due, ends)
     end
     event(owner, is_scheduled and 'scheduled' or 'queued', email, '-1', '1',
-        '1', '1', now_text, is_scheduled and ',"next":' .. due or '')
+        '1', '1', now_text, (is_scheduled and ',"next":' .. due or '') ..
+        ',"x":"' .. ARGV[at + 14] .. '"')
     announce(owner, flags[2])
     flags[2] = '1'
-    accepted = accepted + ARGV[at + 14]
+    accepted = accepted + ARGV[at + 15]
     return { 'ok' }
 end
 
@@ -122,7 +123,7 @@ local answers = {}
 local at = 1
 while at <= #ARGV do
     answers[#answers + 1] = store(at)
-    at = at + 15 + 2 * ARGV[at + 14]
+    at = at + 16 + 2 * ARGV[at + 15]
 end
 if accepted > 0 then
     call('HINCRBY', P .. 'n', 'accepted', int(accepted))

@@ -189,6 +189,7 @@ describe('the service', () => {
         await call('getEmail', 200, { id: scheduled.id });
         await call('listEmailEvents', 200, { id: sent.id });
         await call('listEvents', 200, { query: '?limit=5' });
+        await call('listEmails', 200, { query: '?limit=1' });
         await call('updateEmail', 200, { id: scheduled.id,
                                          body: { scheduled_at: 'in 2 hours' } });
         await call('updateEmail', 409, { id: sent.id,
@@ -256,6 +257,7 @@ describe('the service', () => {
         await call('createWebhook', 422, { body: { events: [] } });
         await call('listWebhooks', 422, { query: '?limit=0' });
         await call('listEvents', 422, { query: '?after=17' });
+        await call('listEmails', 422, { query: '?status=lost' });
         await call('updateWebhook', 404, { id: UNKNOWN_ID, body: {} });
         await call('deleteWebhook', 404, { id: UNKNOWN_ID });
         await call('createApiKey', 422, { body: { name: '' } });

@@ -33,6 +33,7 @@ static struct fake {
     struct queue_delivery deliveries[3];
     size_t delivery_count;
     struct record record;
+    bool (*wants)(void *ctx, const struct queue_email *email); /* of the list */
 } fake;
 
 struct later {
@@ -317,6 +318,41 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
     assert_true(str_starts(endpoint->secret, S("whsec_")));
     assert_false(str_contains(answer, endpoint->secret));
     LATER(give_answer, done, ctx);
+}
+
+/* The one email there is, if it is wanted. */
+static void give_list(struct later *later)
+{
+    struct queue_email email = {.status = QUEUE_OK,
+                                .record = &fake.record,
+                                .deliveries = fake.deliveries,
+                                .delivery_count = fake.delivery_count};
+    struct queue_list list = {.status = fake.status,
+                              .emails = &email,
+                              .count = 1,
+                              .has_more = true,
+                              .next = S(ID)};
+
+    if (fake.wants != NULL && !fake.wants(later->ctx, &email))
+        list.count = 0;
+    ((queue_list_fn)later->done)(later->ctx, &list);
+}
+
+void queue_email_list(struct queue *queue, struct queue_owner owner,
+                      const struct queue_list_query *query, queue_list_fn done,
+                      void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    fake.wants = query->wants;
+    buf_clear(&fake.seen);
+    buf_addf(&fake.seen, "%u %.*s %.*s %.*s %.*s %.*s %lld %lld %d",
+             query->page.limit, STR_ARG(query->page.after),
+             STR_ARG(query->page.before), STR_ARG(query->recipient),
+             STR_ARG(query->tag_name), STR_ARG(query->tag_value),
+             (long long)query->since_ms, (long long)query->until_ms,
+             query->wants != NULL);
+    LATER(give_list, done, ctx);
 }
 
 static void give_events(struct later *later)
@@ -846,6 +882,7 @@ static void permissions_open_their_doors_only(void **state)
         {"POST /emails/" ID "/retry", NULL, false, false},
         {"GET /webhooks", NULL, false, true},
         {"GET /events", NULL, false, true},
+        {"GET /emails", NULL, false, true},
         {"DELETE /webhooks/" ID, NULL, false, false},
         {"POST /api-keys", "{\"name\":\"x\"}", false, false},
     };
@@ -994,7 +1031,7 @@ static void what_is_not_there_is_404_and_what_is_no_id_422(void **state)
         expect(world, "\"name\":\"invalid_parameter\"");
     }
     assert_int_equal(ask(world, "DELETE /emails", NULL), 405);
-    expect(world, "Allow: POST\r\n");
+    expect(world, "Allow: POST, GET, HEAD\r\n");
     expect(world, "\"name\":\"method_not_allowed\"");
 }
 
@@ -1145,6 +1182,44 @@ static void what_cannot_be_sent_again_is_refused(void **state)
 }
 
 /* --- webhooks and keys --- */
+
+static void emails_are_listed_by_what_they_are(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /emails?limit=7&after=" ID, NULL), 200);
+    assert_string_equal(fake.seen.data, "7 " ID "     0 0 0");
+    expect(world, "{\"object\":\"list\",\"has_more\":true,\"data\":[{\"id\":");
+    expect(world, "\"last_event\":\"");
+    expect(world, "}],\"next\":\"" ID "\"}");
+    assert_false(has(world->client, "\"html\""));
+    assert_int_equal(
+        ask(world,
+            "GET /emails?to=Ann%20%3cann%40example.com%3e&tag=kind:order"
+            "&since=2026-11-24T12:00:00Z&until=2026-11-24T13:00:00%2b01:00",
+            NULL),
+        200);
+    assert_string_equal(fake.seen.data,
+                        "20   ann@example.com kind order 1795521600000 "
+                        "1795521600000 0");
+    assert_int_equal(ask(world, "GET /emails?status=queued", NULL), 200);
+    expect(world, "\"data\":[{");
+    assert_int_equal(ask(world, "GET /emails?status=sent", NULL), 200);
+    expect(world, "\"data\":[]");
+    assert_int_equal(ask(world, "GET /emails?class=bulk", NULL), 200);
+    expect(world, "\"data\":[]");
+    assert_int_equal(ask(world,
+                         "GET /emails?status=x&class=x&to=x&tag=:&since=x"
+                         "&until=x",
+                         NULL),
+                     422);
+    expect(world, "\"pointer\":\"/status\"");
+    expect(world, "\"pointer\":\"/class\"");
+    expect(world, "\"pointer\":\"/to\"");
+    expect(world, "\"pointer\":\"/tag\"");
+    expect(world, "\"pointer\":\"/since\"");
+    expect(world, "\"pointer\":\"/until\"");
+}
 
 static void events_are_what_webhooks_get(void **state)
 {
@@ -1328,6 +1403,7 @@ int main(void)
         TEST(a_new_time_moves_what_counts_from_it),
         TEST(what_may_have_no_new_time_is_refused),
         TEST(what_cannot_be_sent_again_is_refused),
+        TEST(emails_are_listed_by_what_they_are),
         TEST(events_are_what_webhooks_get),
         TEST(webhooks_are_made_shown_and_changed),
         TEST(bad_webhooks_are_refused),

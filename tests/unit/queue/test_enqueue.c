@@ -303,6 +303,7 @@ static void missing_chunks_store_nothing(void **state)
                                        "2",
                                        "0",
                                        "1",
+                                       "",
                                        "1",
                                        "0",
                                        "main"};
