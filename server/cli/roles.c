@@ -279,8 +279,8 @@ const struct role ROLE_WORKER = {"worker",         NULL,
 
 static void *open_hooks(struct life *life, struct error *err)
 {
-    (void)err; /* it cannot fail */
-    return hooks_open(life->loop, life->child->config, life->queue, life->dns);
+    return hooks_open(life->loop, life->child->config, life->queue, life->dns,
+                      err);
 }
 
 static void drain_hooks(void *work, void (*done)(void *ctx), void *ctx)

@@ -204,14 +204,19 @@ void hooks_drain(struct hooks *hooks, void (*done)(void *ctx), void *ctx)
 }
 
 struct hooks *hooks_open(struct loop *loop, const struct config *config,
-                         struct queue *queue, struct dns *dns)
+                         struct queue *queue, struct dns *dns,
+                         struct error *err)
 {
-    struct hooks *hooks = xcalloc(1, sizeof *hooks);
+    struct sender *sender = sender_open(loop, dns, &config->webhook, err);
+    struct hooks *hooks;
 
+    if (sender == NULL)
+        return NULL;
+    hooks = xcalloc(1, sizeof *hooks);
     hooks->loop = loop;
     hooks->config = config;
     hooks->queue = queue;
-    hooks->sender = sender_open(loop, dns, &config->webhook);
+    hooks->sender = sender;
     list_init(&hooks->posts);
     timer_init(&hooks->drain_limit, on_drain_limit, hooks);
     hooks->role = (struct queue_hooks){

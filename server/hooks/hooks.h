@@ -19,10 +19,12 @@
 
 struct hooks;
 
-/* Starts at once. loop, config, queue and dns outlive it. */
+/* Starts at once. loop, config, queue and dns outlive it. NULL: there is no
+ * libcurl. */
 MUST_USE struct hooks *hooks_open(struct loop *loop,
                                   const struct config *config,
-                                  struct queue *queue, struct dns *dns);
+                                  struct queue *queue, struct dns *dns,
+                                  struct error *err);
 
 /* Claims no more. Requests under way get some seconds to end, what is left
  * then is given back. done is called once, later, when all is reported. */

@@ -6,9 +6,9 @@
 #include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/mem.h"
+#include "server/hooks/libcurl.h"
 #include "server/io/guard.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,10 +456,14 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx,
 }
 
 struct sender *sender_open(struct loop *loop, struct dns *dns,
-                           const struct config_webhook *policy)
+                           const struct config_webhook *policy,
+                           struct error *err)
 {
-    struct sender *sender = xcalloc(1, sizeof *sender);
+    struct sender *sender;
 
+    if (!libcurl_load(err))
+        return NULL;
+    sender = xcalloc(1, sizeof *sender);
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     sender->loop = loop;
     sender->dns = dns;

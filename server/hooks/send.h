@@ -26,9 +26,10 @@
 
 struct sender;
 
-/* loop, dns and policy outlive it. */
-struct sender *sender_open(struct loop *loop, struct dns *dns,
-                           const struct config_webhook *policy);
+/* loop, dns and policy outlive it. NULL: there is no libcurl. */
+MUST_USE struct sender *sender_open(struct loop *loop, struct dns *dns,
+                                    const struct config_webhook *policy,
+                                    struct error *err);
 /* Requests under way end without a callback; their handles are dead then. */
 void sender_close(struct sender **sender);
 

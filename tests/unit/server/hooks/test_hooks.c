@@ -18,8 +18,10 @@ static bool drained;
 
 static void open_child(void)
 {
+    struct error err;
+
     queue = queue_open(loop, &config, keyring);
-    hooks = hooks_open(loop, &config, queue, dns);
+    hooks = hooks_open(loop, &config, queue, dns, &err);
 }
 
 static int setup(void **state)

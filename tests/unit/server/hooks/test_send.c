@@ -53,7 +53,8 @@ static int setup(void **state)
     receiver.answer = OK;
     policy =
         (struct config_webhook){.timeout_ms = 10000, .allow_private = true};
-    sender = sender_open(loop, dns, &policy);
+    sender = sender_open(loop, dns, &policy, &err);
+    assert_non_null(sender);
     return 0;
 }
 
