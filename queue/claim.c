@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/codec.h"
+#include "server/base/hand.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 
@@ -182,9 +183,8 @@ static void unreadable(struct claim *claim)
         result_create(claim, 'n', clock_wall_ms() + LATER_MS);
 }
 
-static void on_content(void *ctx)
+static void tell_worker(struct claim *claim)
 {
-    struct claim *claim = ctx;
     struct claims *claims = claim->claims;
     const struct content *content = claim->content.content;
 
@@ -205,6 +205,15 @@ static void on_content(void *ctx)
                      NULL);
     else
         claims->worker->claimed(claims->worker->ctx, &claim->pub);
+}
+
+static void on_content(void *ctx)
+{
+    struct claim *claim = ctx;
+
+    hand_take(str_of(claim->id));
+    tell_worker(claim);
+    hand_drop();
 }
 
 /* The fields of turn.lua's claim, one text with a space between them. */
@@ -320,10 +329,12 @@ void claim_take(struct claims *claims, const struct reply *entry,
     }
     claim->content.ready = on_content;
     claim->content.ctx = claim;
+    hand_take(str_of(claim->id));
     if (content_join(&claims->contents, &claim->pub.email,
                      find_content(contents, &claim->pub.email),
                      (unsigned)number_of(fields[CLAIM_CHUNKS]),
                      (unsigned)number_of(fields[CLAIM_JOB_CHUNKS]),
                      &claim->content))
         on_content(claim);
+    hand_drop();
 }

@@ -1,7 +1,9 @@
 #include "queue/claims_core.h"
 
 #include "server/base/arena.h"
+#include "server/base/log.h"
 #include "server/base/mem.h"
+#include "server/base/metrics.h"
 
 #include <stdlib.h>
 
@@ -189,6 +191,22 @@ struct release {
     void *ctx;
 };
 
+enum { RELEASE_SUSPECTS = 3, RELEASE_DEAD = 4 };
+
+static void tell_suspects(const struct reply *reply)
+{
+    const struct reply *suspects = reply_at(reply, RELEASE_SUSPECTS);
+    const struct reply *dead = reply_at(reply, RELEASE_DEAD);
+
+    for (size_t i = 0; i < reply_count(suspects); i++)
+        log_write(LOG_WARN, LOG_QUEUE_SUSPECT,
+                  log_str("job", reply_str(reply_at(suspects, i))));
+    for (size_t i = 0; i < reply_count(dead); i++)
+        log_write(LOG_ERROR, LOG_QUEUE_POISON,
+                  log_str("job", reply_str(reply_at(dead, i))));
+    series_add(metrics_series(METRIC_QUEUE_POISON, NULL), reply_count(dead));
+}
+
 static void on_released(void *ctx, const struct reply *reply,
                         const struct error *why)
 {
@@ -196,13 +214,14 @@ static void on_released(void *ctx, const struct reply *reply,
 
     (void)why;
     release->ok = release->ok && str_eq(reply_str(reply_at(reply, 0)), S("ok"));
+    tell_suspects(reply);
     if (--release->under_way > 0)
         return;
     release->done(release->ctx, release->ok);
     queue_call_end(&release->call);
 }
 
-void queue_release(struct queue *queue, struct str epoch,
+void queue_release(struct queue *queue, struct str epoch, struct str suspect,
                    void (*done)(void *ctx, bool ok), void *ctx)
 {
     struct release *release = queue_call_new(queue, sizeof *release);
@@ -216,6 +235,7 @@ void queue_release(struct queue *queue, struct str epoch,
 
         command_init_partition(&command, queue, SCRIPT_RELEASE, i);
         command_add(&command, str_slice(epoch, 0, CHILD_NAME_LEN));
+        command_add(&command, suspect);
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_released,
                    release);
     }

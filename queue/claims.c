@@ -141,6 +141,7 @@ static void on_heartbeat(void *ctx)
         claims_register(claims); /* it was refused */
     claims->heartbeat_is_due = true;
     claims_ask(claims);
+    alone_look(claims);
 }
 
 /* --- life --- */
@@ -189,6 +190,10 @@ void claims_close(struct claims *claims)
     timer_clear(loop, &claims->heartbeat);
     timer_clear(loop, &claims->due);
     claims_forget_routes(claims);
+    if (claims->claimer->alone == claims) {
+        claims->claimer->alone = NULL;
+        claims->claimer->alone_state = ALONE_NOT;
+    }
     list_remove(&claims->link);
     free(claims->asked);
     loop_free_later(loop, free, claims);
@@ -227,6 +232,7 @@ void claims_leave_if_done(struct claims *claims)
         command_init_partition(&command, claims->queue, SCRIPT_RELEASE,
                                claims->partition);
         command_add_cstr(&command, claims->epoch);
+        command_add_cstr(&command, ""); /* it lives: nothing is suspect */
         redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                    on_left, claims);
     } else if (claims->epoch[0] == '\0' ||

@@ -100,7 +100,10 @@ void queue_worker_stop(struct queue *queue, void (*drained)(void *ctx),
  * owned, mails or webhook tasks, in all partitions; any one of them tells
  * which child it was. The child tells it through the shared region. */
 struct str queue_worker_epoch(const struct queue *queue);
-void queue_release(struct queue *queue, struct str epoch,
+/* suspect: what it had its hands on (server/base/hand.h), empty if nothing:
+ * that is claimed alone from now on, and is dead when it has crashed its child
+ * five times so. */
+void queue_release(struct queue *queue, struct str epoch, struct str suspect,
                    void (*done)(void *ctx, bool ok), void *ctx);
 
 /* Tells Redis what dead workers wrote into the journal of that folder, and

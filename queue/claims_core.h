@@ -8,6 +8,7 @@
  * turn.c       a child's turn: when it is sent, what goes in, what comes out
  * room.c       who may claim how much
  * marks.c      the write-ahead marks
+ * alone.c      suspects, claimed one by one
  * claims.c     life in one partition: registering, leaving
  * claimer.c    life of the child; release by the supervisor
  */
@@ -67,6 +68,13 @@ struct result {
 
 enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };
 
+/* On the way to a suspect (alone.c). */
+enum alone_state {
+    ALONE_NOT,
+    ALONE_QUIET, /* claims nothing, and waits until all it held is reported */
+    ALONE_BUSY,  /* has the suspect, and nothing else */
+};
+
 /* A child: what its partitions share. */
 struct claimer {
     struct queue *queue;
@@ -77,6 +85,11 @@ struct claimer {
     size_t *untold;     /* by slot: claimed, but the worker cannot know yet */
     struct child_name name;
     struct journal *journal; /* owned; NULL: none */
+    enum alone_state alone_state;
+    struct claims *alone; /* whose suspect it is; NULL: ALONE_NOT */
+    bool alone_asks;      /* a call is under way */
+    int64_t alone_since_ms;
+    int64_t alone_rest_until_ms;
     /* Stopping. */
     bool is_stopping;
     struct timer drain;
@@ -145,6 +158,10 @@ void result_destroy(struct result *result);
 void result_taken(struct claims *claims, struct result *result);
 /* What the history keeps of the reply, as the inside of a JSON list. */
 void claim_outcome_write(const struct event_detail *detail, struct buf *out);
+
+/* alone.c */
+void alone_look(struct claims *claims);   /* by each heartbeat */
+void alone_step(struct claimer *claimer); /* it may have nothing in hand now */
 
 /* room.c */
 /* May be claimed of that lane and those behind it, by whoever comes first. */

@@ -1,6 +1,7 @@
 #include "queue/content.h"
 
 #include "queue/chunks.h"
+#include "server/base/hand.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -173,8 +174,10 @@ static void on_job(void *ctx, enum queue_status status, const struct error *err,
         return;
     }
     buf_add(&content->bytes, buf_str(bytes));
+    hand_take(id_str(&content->email)); /* all its deliveries here */
     if (have_job(content, &state))
         loaded(content, state);
+    hand_drop();
 }
 
 static bool have_head(struct content *content, enum content_state *state)

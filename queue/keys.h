@@ -30,6 +30,8 @@
  *     {N}:due:<lane>          zset    deliveries by due time
  *     {N}:exp                 zset    deliveries by deadline
  *     {N}:held  {N}:dead      zset    by the end of their life
+ *     {N}:suspect             list    deliveries that may have crashed a child
+ *     {N}:alone               string  epoch of the child that claims one
  *     {N}:workers             zset    epochs by expiry of their lease
  *     {N}:own:<epoch>         set     what a child holds
  *     {N}:beat                string  "last-turn grace-until"

@@ -10,7 +10,8 @@ size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane)
     size_t untold = 0;
 
     /* Without enough replicas no mark is given (redis.wait_replicas). */
-    if (claimer->is_stopping || redis_link_lacks_replicas(claimer->queue->main))
+    if (claimer->is_stopping || claimer->alone_state != ALONE_NOT ||
+        redis_link_lacks_replicas(claimer->queue->main))
         return 0;
     room = worker->room(worker->ctx, worker->routes[route], lane);
     for (unsigned l = lane; l < LANE_COUNT; l++)

@@ -124,7 +124,9 @@ static void add_wants(struct claims *claims, struct redis_command *command)
     const struct queue_worker *worker = claims->worker;
     size_t(*room)[LANE_COUNT] = xcalloc(worker->route_count + 1, sizeof *room);
     size_t count = 0;
-    size_t unknown = claims->claimer->is_stopping ? 0 : claims->unknown_count;
+    bool is_closed = claims->claimer->is_stopping ||
+                     claims->claimer->alone_state != ALONE_NOT;
+    size_t unknown = is_closed ? 0 : claims->unknown_count;
 
     for (size_t i = 0; i < worker->route_count; i++) {
         for (unsigned lane = 0; lane < LANE_COUNT; lane++)
@@ -310,6 +312,7 @@ static void on_turn(void *ctx, const struct reply *reply,
     end_asking(claims);
     if (str_eq(word, S("ok"))) {
         claims_plan_turn(claims);
+        alone_step(claims->claimer);
         return;
     }
     claims_put_back_results(claims);

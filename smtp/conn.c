@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/fault.h"
+#include "server/base/hand.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -362,15 +363,11 @@ static void take_reply(struct smtp_session *session,
         pump(session);
 }
 
-static void on_readable(void *ctx, struct buf *input)
+static void read_replies(struct smtp_session *session, struct buf *input)
 {
-    struct smtp_session *session = ctx;
     enum reply_status status = REPLY_WHOLE;
     struct smtp_reply reply;
 
-    /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
-    if (session_is_dotted(session))
-        FAULT_POINT("smtp.dot_reply_unread");
     while (!session->is_closed && status == REPLY_WHOLE && input->len > 0) {
         struct str rest = buf_str(input);
 
@@ -398,6 +395,19 @@ static void pass_sent(const struct txn *txn)
         FAULT_POINT("smtp.body_sent");
     else
         FAULT_POINT("smtp.envelope_sent");
+}
+
+static void on_readable(void *ctx, struct buf *input)
+{
+    struct smtp_session *session = ctx;
+
+    /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
+    if (session_is_dotted(session))
+        FAULT_POINT("smtp.dot_reply_unread");
+    if (session->is_carrying && !session->is_told)
+        hand_take(session->txn.envelope.id);
+    read_replies(session, input);
+    hand_drop();
 }
 
 static void on_drained(void *ctx)

@@ -172,6 +172,7 @@ static size_t startable(const struct smtp_upstream *upstream)
 static void carry(struct smtp_session *session, struct smtp_delivery *delivery)
 {
     const struct txn_envelope envelope = {
+        .id = delivery->id,
         .mail_from = delivery->mail_from,
         .rcpt_to = delivery->rcpt_to,
         .needs_smtputf8 = delivery->needs_smtputf8,

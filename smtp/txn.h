@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 struct txn_envelope {
+    struct str id;        /* whose reply is read: server/base/hand.h */
     struct str mail_from; /* empty: <> */
     struct str rcpt_to;
     bool needs_smtputf8;

@@ -19,6 +19,8 @@
 --   nr   1: no route of the configuration fits it
 --   hs hw hu  held: since when; how its outcome was lost (r no reply, w with
 --        its worker), at which upstream
+--   sc   suspect: how often it crashed a child while it was alone there;
+--        al: the token of that claim
 --   e    when it became final
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
@@ -311,11 +313,25 @@ end
 
 -- ---- the moves between the states that are not final ----------------------
 
+-- Into its flow, or among the suspects, whom heartbeats look for (alone.lua).
+local function line_up(d, front)
+    if d.sc then
+        call('RPUSH', P .. 'suspect', d.id)
+    else
+        flow_push(d.l, d.o, d.r, d.id, front)
+    end
+end
+
+-- The dead begin anew, as suspects.
 local function requeue(d, front)
     leave(d)
+    if d.s == 'k' then
+        d.sc = '0'
+        call('HSET', d.key, 'sc', 0)
+    end
     d.s = 'q'
     call('HSET', d.key, 's', 'q')
-    flow_push(d.l, d.o, d.r, d.id, front)
+    line_up(d, front)
 end
 
 local function postpone(d, due)
@@ -327,6 +343,10 @@ end
 
 -- A planned retry, told to the owner.
 local function delay(d, due, outcome, fields)
+    if d.sc then -- its worker lived to tell of it
+        d.sc = nil
+        call('HDEL', d.key, 'sc', 'al')
+    end
     d.dd = (tonumber(d.dd) or 0) + 1
     local args = { 'a', d.a, 'dd', d.dd }
     add_pieces(args, outcome)

@@ -189,7 +189,7 @@ local function promote(lane)
         local d = load(id)
         if d and d.s == 'u' then
             call('HSET', d.key, 's', 'q')
-            flow_push(d.l, d.o, d.r, id, false)
+            line_up(d, false)
         end
     end
 end
@@ -277,7 +277,7 @@ end
 -- False: the entry is a leftover.
 local function claim(id, lane, owner, route)
     local d = load(id)
-    if not d or d.s ~= 'q' or d.l ~= lane or d.r ~= route then
+    if not d or d.s ~= 'q' or d.sc or d.l ~= lane or d.r ~= route then
         return false
     elseif d.x > 0 and d.x <= now then
         expire(d)

@@ -138,6 +138,14 @@ void fault_pass(void)
         _exit(FAULT_EXIT);
 }
 
+void fault_poison(struct str bytes)
+{
+    struct str poison = str_of(getenv("POSTHASTE_FAULT_POISON"));
+
+    if (poison.len > 0 && str_contains(bytes, poison))
+        abort();
+}
+
 bool fault_was_hit(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == FAULT_EXIT;

@@ -71,6 +71,9 @@ MUST_USE bool fault_prepare(struct error *err);
 void fault_arm(void);
 /* The armed point is passed. */
 void fault_pass(void);
+/* A mail that is poison: the process aborts when it meets the text of
+ * POSTHASTE_FAULT_POISON (empty: nothing is) in bytes. */
+void fault_poison(struct str bytes);
 /* Whether a child ended by its point, from what waitpid said of it. */
 bool fault_was_hit(int status);
 /* Adds all names, sorted, one a line. */
@@ -87,6 +90,10 @@ static inline bool fault_prepare(struct error *err)
 }
 static inline void fault_arm(void)
 {
+}
+static inline void fault_poison(struct str bytes)
+{
+    (void)bytes;
 }
 static inline bool fault_was_hit(int status)
 {

@@ -13,7 +13,8 @@ enum { AGAIN_MS = 1000 };
 struct release {
     struct list link; /* of give_back.releases */
     struct give_back *give_back;
-    char *epoch; /* owned */
+    char *epoch;   /* owned */
+    char *suspect; /* owned */
 };
 
 struct give_back {
@@ -46,6 +47,7 @@ static void release_free(struct release *release)
 {
     list_remove(&release->link);
     free(release->epoch);
+    free(release->suspect);
     free(release);
 }
 
@@ -88,8 +90,8 @@ static void go_on(struct give_back *give_back)
                              on_replayed, give_back);
     } else if (release != NULL) {
         give_back->is_under_way = true;
-        queue_release(give_back->queue, str_of(release->epoch), on_released,
-                      release);
+        queue_release(give_back->queue, str_of(release->epoch),
+                      str_of(release->suspect), on_released, release);
     }
 }
 
@@ -102,7 +104,8 @@ static void begin(struct give_back *give_back)
     go_on(give_back);
 }
 
-void give_back_died(struct give_back *give_back, struct str epoch)
+void give_back_died(struct give_back *give_back, struct str epoch,
+                    struct str in_hand)
 {
     struct release *release;
 
@@ -110,6 +113,7 @@ void give_back_died(struct give_back *give_back, struct str epoch)
         release = xcalloc(1, sizeof *release);
         release->give_back = give_back;
         release->epoch = xmemdup0(epoch.ptr, epoch.len);
+        release->suspect = xmemdup0(in_hand.ptr, in_hand.len);
         list_add_last(&give_back->releases, &release->link);
     }
     if (give_back->state_dir[0] != '\0')

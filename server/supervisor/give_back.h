@@ -21,8 +21,10 @@ struct give_back *give_back_open(struct loop *loop, const struct config *config,
                                  const char *state_dir);
 void give_back_close(struct give_back **give_back);
 
-/* A child died; epoch: under which it held work, empty if under none. */
-void give_back_died(struct give_back *give_back, struct str epoch);
+/* A child died; epoch: under which it held work, empty if under none; in_hand:
+ * what it had its hands on (server/base/hand.h), empty if nothing. */
+void give_back_died(struct give_back *give_back, struct str epoch,
+                    struct str in_hand);
 
 /* Something is still to be told. */
 bool give_back_is_busy(const struct give_back *give_back);

@@ -3,6 +3,7 @@
 #include "queue/queue.h"
 #include "server/base/clock.h"
 #include "server/base/fault.h"
+#include "server/base/hand.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -41,6 +42,7 @@ enum {
 struct child_shared {
     char epoch[EPOCH_SIZE];
     atomic_uint epoch_version; /* odd while it is being written */
+    char hand[HAND_SIZE];      /* server/base/hand.h */
 };
 
 /* One process. Lives from the fork until it was waited for. */
@@ -112,8 +114,9 @@ static void release_epoch(struct supervisor *supervisor, unsigned slot)
     struct child_shared *shared = &supervisor->shared[slot];
     bool is_whole = atomic_load(&shared->epoch_version) % 2 == 0;
 
-    give_back_died(supervisor->give_back,
-                   str_of(is_whole ? shared->epoch : ""));
+    shared->hand[HAND_SIZE - 1] = '\0'; /* whatever its end left there */
+    give_back_died(supervisor->give_back, str_of(is_whole ? shared->epoch : ""),
+                   str_of(shared->hand));
 }
 
 /* Forking ----------------------------------------------------------------- */
@@ -185,6 +188,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
               (enum log_format)child.config->log.format,
               supervisor->role->name);
     metrics_use(supervisor->region, process->slot);
+    hand_use(supervisor->shared[process->slot].hand);
     fault_arm();
     exit(supervisor->role->run(&child));
 }

@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/fault.h"
+#include "server/base/hand.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -90,6 +91,7 @@ static struct mail *mail_of(struct worker *worker,
     mail->is_good =
         compose(claim->record, claim->attachments, mail->arena, &mail->bytes,
                 &mail->from, &mail->needs_utf8, &mail->flaw);
+    fault_poison(buf_str(&mail->bytes));
     list_add_first(&worker->mails, &mail->link);
     return mail;
 }
@@ -179,12 +181,14 @@ static void on_done(void *ctx, const struct smtp_result *result)
     };
     struct report report;
 
+    hand_take(errand->delivery.id);
     secret_random(&times.random, sizeof times.random);
     report_make(errand->claim, result, &worker->config->worker, &times,
                 &report);
     count_sent(errand, &report);
     queue_report(worker->queue, errand->claim, report.outcome,
                  report.retry_at_ms, errand->final_route, &report.detail);
+    hand_drop();
     if (report.outcome == OUTCOME_SENT)
         FAULT_POINT("worker.reported");
     errand_free(errand);

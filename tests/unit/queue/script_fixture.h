@@ -160,13 +160,20 @@ static inline bool do_mark(struct world *world, const char *epoch,
     return strcmp(script_answer.parts[0], "1") == 0;
 }
 
-static inline void do_release(struct world *world, const char *epoch)
+static inline void do_release_suspect(struct world *world, const char *epoch,
+                                      const char *suspect)
 {
     struct redis_command command;
 
     command_init_partition(&command, world->queue, SCRIPT_RELEASE, 0);
     command_add_cstr(&command, epoch);
+    command_add_cstr(&command, suspect);
     script_send(world, &command);
+}
+
+static inline void do_release(struct world *world, const char *epoch)
+{
+    do_release_suspect(world, epoch, "");
 }
 
 /* How many deliveries were stopped. */

@@ -196,7 +196,7 @@ static void crash(struct chaos *chaos, struct child *child)
              STR_ARG(queue_worker_epoch(child->queue)));
     child_close(child);
     if (roll(chaos, 2) == 0 && other->queue != NULL)
-        queue_release(other->queue, str_of(epoch), on_released, NULL);
+        queue_release(other->queue, str_of(epoch), S(""), on_released, NULL);
     child_open(chaos, child);
     chaos->crashes++;
 }

@@ -764,7 +764,7 @@ static void a_dead_childs_claims_are_released(void **state)
     snprintf(epoch, sizeof epoch, "%.*s", STR_ARG(queue_worker_epoch(child)));
     queue_close(&child); /* as a crash: nothing is told to Redis */
     worker_start(&living, world->queue, 1);
-    queue_release(world->queue, str_of(epoch), on_release, &released);
+    queue_release(world->queue, str_of(epoch), S(""), on_release, &released);
     until(world->loop, released != 0);
     assert_int_equal(released, 1);
     until(world->loop, living.count == 1);

@@ -148,7 +148,7 @@ static void a_dead_childs_claims_go_back_everywhere(void **state)
     snprintf(epoch, sizeof epoch, "%.*s", STR_ARG(queue_worker_epoch(child)));
     queue_close(&child); /* as a crash */
     worker_start(&living, world->queue, PARTITIONS);
-    queue_release(world->queue, str_of(epoch), on_release, &released);
+    queue_release(world->queue, str_of(epoch), S(""), on_release, &released);
     until(world->loop, released == 1);
     until(world->loop, living.count == PARTITIONS);
 }

@@ -339,7 +339,7 @@ static void what_a_dead_child_held_is_released(void **state)
     snprintf(dead, sizeof dead, "%.*s", STR_ARG(queue_worker_epoch(one.queue)));
     child_close(&one);
     child_open(&two, keyring);
-    queue_release(two.queue, str_of(dead), on_released, &ok);
+    queue_release(two.queue, str_of(dead), S(""), on_released, &ok);
     until(two.loop, two.held == 3);
     assert_true(ok);
     assert_int_equal(two.hand[0]->attempt, 1); /* none was made */
