@@ -225,6 +225,7 @@ void queue_release(struct queue *queue, struct str epoch, struct str suspect,
                    void (*done)(void *ctx, bool ok), void *ctx)
 {
     struct release *release = queue_call_new(queue, sizeof *release);
+    char master[REDIS_NODE_TEXT_SIZE];
 
     release->done = done;
     release->ctx = ctx;
@@ -236,6 +237,7 @@ void queue_release(struct queue *queue, struct str epoch, struct str suspect,
         command_init_partition(&command, queue, SCRIPT_RELEASE, i);
         command_add(&command, str_slice(epoch, 0, CHILD_NAME_LEN));
         command_add(&command, suspect);
+        command_add(&command, redis_link_master(queue->main, master));
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_released,
                    release);
     }

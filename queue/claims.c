@@ -95,6 +95,7 @@ static void add_in_hand(struct claims *claims, struct redis_command *command)
 void claims_register(struct claims *claims)
 {
     struct redis_command command;
+    char master[REDIS_NODE_TEXT_SIZE];
 
     claims->state = CLAIMS_REGISTERING;
     claims->registering_is_under_way = true;
@@ -104,6 +105,7 @@ void claims_register(struct claims *claims)
     command_add_cstr(&command, claims->old_epoch);
     command_add_int(&command, claims_lease_ms(claims));
     command_add_int(&command, claims->queue->config->privacy.keep_bodies_ms);
+    command_add(&command, redis_link_master(claims->queue->main, master));
     add_in_hand(claims, &command);
     COMMAND_SENT_POINT(&command, "register.sent");
     redis_send(claims->queue->main, &command, claims_budget_ms(claims),
@@ -233,6 +235,7 @@ void claims_leave_if_done(struct claims *claims)
                                claims->partition);
         command_add_cstr(&command, claims->epoch);
         command_add_cstr(&command, ""); /* it lives: nothing is suspect */
+        command_add_cstr(&command, ""); /* register has told it */
         redis_send(claims->queue->main, &command, claims_budget_ms(claims),
                    on_left, claims);
     } else if (claims->epoch[0] == '\0' ||

@@ -34,6 +34,7 @@
  *     {N}:alone               string  epoch of the child that claims one
  *     {N}:workers             zset    epochs by expiry of their lease
  *     {N}:own:<epoch>         set     what a child holds
+ *     {N}:master  {N}:unsure  string, set  scripts/master.lua
  *     {N}:beat                string  "last-turn grace-until"
  *     {N}:n                   hash    counters
  *     {N}:ev:<owner>          stream  events, field e: events.h

@@ -5,6 +5,7 @@
 #include "server/base/mem.h"
 
 #include <hiredis/async.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,4 +291,15 @@ size_t redis_link_in_flight(const struct redis_link *link)
 const struct error *redis_link_trouble(const struct redis_link *link)
 {
     return &link->lost;
+}
+
+struct str redis_link_master(const struct redis_link *link, char *out)
+{
+    int len = 0;
+
+    if (link->address.sentinel_count > 0)
+        len = snprintf(out, REDIS_NODE_TEXT_SIZE, "%s:%u", link->node.host,
+                       (unsigned)link->node.port);
+    CHECK(len >= 0 && len < REDIS_NODE_TEXT_SIZE);
+    return str_make(out, (size_t)len);
 }

@@ -146,6 +146,11 @@ void redis_link_close(struct redis_link **link);
 bool redis_link_is_up(const struct redis_link *link);
 /* Why the last connection ended, or never came to be. */
 const struct error *redis_link_trouble(const struct redis_link *link);
+/* "host:port" of the master that the Sentinels named, REDIS_NODE_TEXT_SIZE
+ * bytes into out; empty without Sentinels. Another one than before: what the
+ * old one had not passed on to its replicas is lost. */
+enum { REDIS_NODE_TEXT_SIZE = sizeof(struct redis_node) + 8 };
+struct str redis_link_master(const struct redis_link *link, char *out);
 size_t redis_link_in_flight(const struct redis_link *link);
 /* The last answer that had to wait for replicas found too few of them. */
 bool redis_link_lacks_replicas(const struct redis_link *link);

@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries
+-- needs: prelude summary history deliveries master
 -- A child begins anew, after each connect or lost answer. What it has in
 -- hand goes over to the new epoch, tokens stay valid; the rest of the old
 -- epoch, claims whose answer was lost, is given back.
 -- ARGV: 1 new epoch, 2 old epoch ('' none), 3 lease in ms, 4 keep_bodies (ms),
--- then id, token of each in hand. Answers {'ok', event counts}.
+-- 5 master, then id, token of each in hand. Answers {'ok', event counts}.
 local new, old = ARGV[1], ARGV[2]
 keep_bodies = tonumber(ARGV[4])
 now = clock()
+note_master(ARGV[5])
 call('ZADD', P .. 'workers', now + ARGV[3], new)
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
     local d = load(ARGV[i])
     if d and (d.s == 'c' or d.s == 'x') and d.t == ARGV[i + 1] then
         call('SREM', P .. 'own:' .. holder(d), d.id)
@@ -29,6 +30,6 @@ if old ~= '' then
         end
     end
     call('DEL', P .. 'own:' .. old)
-    call('ZREM', P .. 'workers', old)
+    forget_worker(old)
 end
 return { 'ok', settle() }

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries
+-- needs: prelude summary history deliveries master
 -- A child is gone: what it had claimed goes back at once. What it had marked
 -- may have been sent, so it waits for the end of the lease. Webhook tasks
 -- need no such care: the lease of a hooks child ends, and the next turn of
@@ -7,7 +7,8 @@
 --
 -- The delivery that it had its hands on is suspect: from now on it is claimed
 -- alone (alone.lua), and what kills its child there CRASHES_MAX times is dead.
--- ARGV: 1 what its epochs begin with, 2 that delivery, or an email ('' none).
+-- ARGV: 1 what its epochs begin with, 2 that delivery, or an email ('' none),
+-- 3 master.
 -- Answers {'ok', given back, waiting, suspects, dead}.
 local CRASHES_MAX = 5
 local child, suspect = ARGV[1], ARGV[2]
@@ -15,6 +16,7 @@ local suspects, dead = {}, {}
 local back, waiting = 0, 0
 local let_free = {}
 now = clock()
+note_master(ARGV[3])
 
 -- False: it is dead.
 local function suspects_it(d)
@@ -45,14 +47,14 @@ end
 
 -- True: nothing that it holds waits.
 local function release(epoch)
-    local waits = false
+    local waits, unsure = false, is_unsure(epoch)
     for _, id in ipairs(call('SMEMBERS', P .. 'own:' .. epoch)) do
         local d = load(id)
         if not d or holder(d) ~= epoch or (d.s ~= 'c' and d.s ~= 'x') then
             call('SREM', P .. 'own:' .. epoch, id)
         elseif is_suspect(d) and not suspects_it(d) then
             back = back + 1
-        elseif d.s == 'c' then
+        elseif d.s == 'c' and not unsure then
             requeue(d, true)
             back = back + 1
         else
@@ -77,7 +79,7 @@ if is_of_child(call('GET', P .. 'alone') or '') then
 end
 settle()
 for _, epoch in ipairs(let_free) do
-    call('ZREM', P .. 'workers', epoch)
+    forget_worker(epoch)
 end
 for _, epoch in ipairs(call('ZRANGE', P .. 'whooks', 0, -1)) do
     if is_of_child(epoch) then

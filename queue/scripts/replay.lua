@@ -10,7 +10,7 @@ now = clock()
 local sent = 0
 for i = 2, #ARGV, 5 do
     local d = load(ARGV[i])
-    if d and not is_final(d) and d.s ~= 'c' and d.t == ARGV[i + 1] then
+    if d and not is_final(d) and d.t == ARGV[i + 1] then
         local outcome, fields = ARGV[i + 3], ARGV[i + 4]
         d.a = d.a + 1
         if ARGV[i + 2] == '1' then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries
+-- needs: prelude summary history deliveries master
 -- A child's heartbeat: takes its results, moves what time moves, gives it
 -- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies (ms), 4 number for the
 -- first token, 5 '1': also look after all routes, then
@@ -130,16 +130,14 @@ function apply.w(d, due)
     postpone(d, due)
 end
 
--- A 250 is believed even late, when it is that of the last claim.
+-- A 250 is believed even late, when it is that of the last claim. Without a
+-- mark no dot leaves: who tells of one all the same had a mark that Redis has
+-- lost (a failover, a power cut under everysec).
 local function fits(d, token, kind)
     if d.t ~= token then
         return false
-    elseif d.s == 'x' then
-        return true
-    elseif d.s == 'c' then
-        return kind ~= 's' and kind ~= 'u'
     end
-    return kind == 's'
+    return d.s == 'x' or d.s == 'c' or kind == 's'
 end
 
 local refused = 0
@@ -207,12 +205,12 @@ end
 
 local function take_back(dead)
     local ids = call('SRANDMEMBER', P .. 'own:' .. dead, TAKE_BACK_MAX)
-    local waiting = 0
+    local waiting, unsure = 0, is_unsure(dead)
     for _, id in ipairs(ids) do
         local d = load(id)
         if not d or (d.s ~= 'c' and d.s ~= 'x') or holder(d) ~= dead then
             call('SREM', P .. 'own:' .. dead, id)
-        elseif d.s == 'c' then
+        elseif d.s == 'c' and not unsure then
             requeue(d, true)
         elseif now >= grace then
             unknown(d, 0, '', '')
@@ -221,7 +219,7 @@ local function take_back(dead)
         end
     end
     if waiting == 0 and #ids < TAKE_BACK_MAX then
-        call('ZREM', P .. 'workers', dead)
+        forget_worker(dead)
     end
 end
 

@@ -52,6 +52,8 @@ static inline void script_send(struct world *world,
 
 enum { LEASE_MS = 10000, KEEP_BODIES_MS = 3600000 };
 
+static const char *script_master = ""; /* as the Sentinels say */
+
 static inline void do_register(struct world *world, const char *epoch,
                                const char *old, const char *id,
                                const char *token)
@@ -63,6 +65,7 @@ static inline void do_register(struct world *world, const char *epoch,
     command_add_cstr(&command, old);
     command_add_int(&command, LEASE_MS);
     command_add_int(&command, KEEP_BODIES_MS);
+    command_add_cstr(&command, script_master);
     if (id != NULL) {
         command_add_cstr(&command, id);
         command_add_cstr(&command, token);
@@ -168,6 +171,7 @@ static inline void do_release_suspect(struct world *world, const char *epoch,
     command_init_partition(&command, world->queue, SCRIPT_RELEASE, 0);
     command_add_cstr(&command, epoch);
     command_add_cstr(&command, suspect);
+    command_add_cstr(&command, script_master);
     script_send(world, &command);
 }
 

@@ -1,5 +1,6 @@
 /* Time in scripts, and the grace that living children get when Redis was away
- * or its clock stepped: a test for each sentence of docs/queue.md about it. */
+ * or its clock stepped: a test for each sentence of docs/queue.md about it.
+ * And what another master makes of claims. */
 #include "script_fixture.h"
 
 static char id[80]; /* of a delivery that e1 holds, and e1 is silent */
@@ -204,6 +205,78 @@ static void a_turn_of_nobody_is_refused(void **state)
     assert_string_equal(state_now(), "x");
 }
 
+/* --- another master --- */
+
+static void begin_on(struct world *world, const char *master)
+{
+    script_master = master;
+    begin(world, 'c');
+}
+
+static void fail_over(struct world *world)
+{
+    script_master = "b:6379";
+    do_register(world, "e3", "e2", NULL, NULL);
+}
+
+/* A claim of the dead without a mark: the old master may have had the mark. */
+static void a_failover_makes_claims_of_the_dead_unknown(void **state)
+{
+    struct world *world = *state;
+
+    begin_on(world, "a:6379");
+    fail_over(world);
+    for (int i = 0; i <= 5; i++) {
+        step(LEASE_MS / 5 + 1);
+        beat(world, "e3");
+    }
+    assert_string_equal(state_now(), "q");
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dup", id), "1 1");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:unsure"), "0");
+    script_master = "";
+}
+
+static void a_failover_lets_no_claim_go_at_once(void **state)
+{
+    struct world *world = *state;
+
+    begin_on(world, "a:6379");
+    fail_over(world);
+    do_release(world, "e1");
+    assert_string_equal(state_now(), "c");
+    script_master = "";
+}
+
+static void the_same_master_lets_claims_go(void **state)
+{
+    struct world *world = *state;
+
+    begin_on(world, "a:6379");
+    do_register(world, "e3", "e2", NULL, NULL);
+    do_release(world, "e1");
+    assert_string_equal(state_now(), "q");
+    assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "nil");
+    script_master = "";
+}
+
+/* Who lives knows what it did: its word counts, though the mark is lost. */
+static void who_lives_tells_what_became_of_it(void **state)
+{
+    struct world *world = *state;
+
+    begin_on(world, "a:6379");
+    fail_over(world);
+    do_register(world, "e4", "e1", id, token);
+    do_turn(world, &(struct turn){.epoch = "e4",
+                                  .id = id,
+                                  .token = token,
+                                  .kind = "s",
+                                  .outcome = "250,\"\",\"\""});
+    assert_string_equal(script_answer.parts[T_REFUSED], "0");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s", id), "0");
+    script_master = "";
+}
+
 /* "allow-oom on everything that finishes work, not on enqueue." */
 static void a_full_redis_runs_what_finishes_work(void **state)
 {
@@ -249,6 +322,10 @@ int main(void)
         WORLD_TEST(a_step_ahead_gives_grace),
         WORLD_TEST(a_third_of_a_lease_is_no_outage),
         WORLD_TEST(a_turn_of_nobody_is_refused),
+        WORLD_TEST(a_failover_makes_claims_of_the_dead_unknown),
+        WORLD_TEST(a_failover_lets_no_claim_go_at_once),
+        WORLD_TEST(the_same_master_lets_claims_go),
+        WORLD_TEST(who_lives_tells_what_became_of_it),
         WORLD_TEST(a_full_redis_runs_what_finishes_work),
     };
 
