@@ -119,7 +119,7 @@ static char outcome_kind(enum outcome outcome)
     return kinds[outcome];
 }
 
-void queue_report(struct queue *queue, struct queue_claim *pub,
+void queue_report(const struct queue *queue, struct queue_claim *pub,
                   enum outcome outcome, int64_t retry_at_ms, bool final_route,
                   const struct event_detail *detail)
 {

@@ -87,7 +87,7 @@ enum outcome {
  * (events.h) is what the event tells; its type, times and sequence are
  * filled in by the queue; NULL: nothing to tell. final_route: raise delivered
  * behind sent. A mark that is not answered yet gets no callback any more. */
-void queue_report(struct queue *queue, struct queue_claim *claim,
+void queue_report(const struct queue *queue, struct queue_claim *claim,
                   enum outcome outcome, int64_t retry_at_ms, bool final_route,
                   const struct event_detail *detail);
 

@@ -712,7 +712,7 @@ void queue_hooks_hungry(struct queue *queue)
     run_all(queue->dispatcher);
 }
 
-void queue_task_report(struct queue *queue, struct queue_task *task,
+void queue_task_report(const struct queue *queue, struct queue_task *task,
                        enum task_outcome outcome, int64_t retry_at_ms,
                        const struct task_detail *detail)
 {

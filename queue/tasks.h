@@ -54,7 +54,7 @@ struct task_detail {
 /* Ends the claim and frees the task. Times are wall clock; retry_at_ms counts
  * for TASK_AGAIN, TASK_BUSY and TASK_UNSENT (0: at once). detail may be NULL
  * for TASK_UNSENT. */
-void queue_task_report(struct queue *queue, struct queue_task *task,
+void queue_task_report(const struct queue *queue, struct queue_task *task,
                        enum task_outcome outcome, int64_t retry_at_ms,
                        const struct task_detail *detail);
 /* Claims nothing more. drained is called once, when every task in hand was

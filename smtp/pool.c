@@ -162,11 +162,11 @@ static size_t coming(const struct smtp_upstream *upstream)
 /* How many of those that wait could start if there were sessions. */
 static size_t startable(const struct smtp_upstream *upstream)
 {
-    size_t late = upstream->waiting_count[2] + upstream->waiting_count[3];
+    size_t others = upstream->waiting_count[2] + upstream->waiting_count[3];
     size_t room = late_room(upstream);
 
     return upstream->waiting_count[0] + upstream->waiting_count[1] +
-           (late < room ? late : room);
+           (others < room ? others : room);
 }
 
 static void carry(struct smtp_session *session, struct smtp_delivery *delivery)
