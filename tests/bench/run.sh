@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, memory, queue, bigbody, compose, smtp_engine or smtpsink.
+# NAME is accept, pipeline, lanes, memory, queue, bigbody, compose, smtp_engine or smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -230,6 +230,31 @@ run_pipeline() {
     bench pipeline --port "$peer_port" --path /emails --prefix pipeline_peer \
         --sink-port "$sink_port" --mails 5000 --seconds $seconds \
         --pids "${peer[worker]}"
+}
+
+# A verification mail alone, then with that many bulk mails before it (or
+# LANES_BULK). Says how much later it is.
+run_lanes() {
+    local bulk=${LANES_BULK:-1000000} seconds=20
+    ! $tiny || { bulk=2000 seconds=1; }
+    start_redis everysec
+    configure
+    start_role api
+    start_role worker
+    make_key
+    bench lanes mail --port "$port" --key "$key" --sink-port "$sink_port" \
+        --prefix lanes_idle --seconds $seconds | tee "$work/idle"
+    stop "${role[worker]}"
+    bench lanes fill --redis "$redis" --first $((seconds * 200)) \
+        --mails "$bulk"
+    start_role worker
+    bench lanes mail --port "$port" --key "$key" --sink-port "$sink_port" \
+        --prefix lanes_busy --seconds $seconds --bulk "$bulk" |
+        tee "$work/busy"
+    awk 'NR == FNR { idle[$1] = $2; next }
+         sub("^lanes_busy_p", "", $1) {
+             printf "lanes_ratio_p%s %.3f times\n", $1,
+                 $2 / idle["lanes_idle_p" $1] }' "$work/idle" "$work/busy"
 }
 
 run_memory() {
