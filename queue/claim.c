@@ -294,6 +294,14 @@ static bool claim_read(struct claim *claim,
     return true;
 }
 
+unsigned claim_lane(const struct reply *entry)
+{
+    struct str fields[CLAIM_FIELDS];
+
+    CHECK(claim_split(reply_str(entry), fields));
+    return (unsigned)number_of(fields[CLAIM_LANE]) % LANE_COUNT;
+}
+
 /* The record that the turn brought along; empty: none. */
 static struct str find_content(const struct reply *contents,
                                const struct id *email)

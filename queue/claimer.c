@@ -92,8 +92,34 @@ static void claimer_close(void *ctx)
     wake_close(&claimer->wake);
     journal_close(&claimer->journal);
     timer_clear(claimer->queue->loop, &claimer->drain);
+    timer_clear(claimer->queue->loop, &claimer->pace.pause);
     free(claimer->untold);
     loop_free_later(claimer->queue->loop, free, claimer);
+}
+
+/* A partition that had no work left waits for its token instead: room that
+ * was there before brings nothing, and a child of many partitions does not
+ * ask them all after each mail. */
+static void look_for_work(struct claimer *claimer)
+{
+    list_each (at, &claimer->claims) {
+        struct claims *claims = LIST_MEMBER(at, struct claims, link);
+
+        if (claims->left_work)
+            claims_ask(claims);
+        else
+            claims_wait_for_work(claims);
+    }
+}
+
+/* Results have waited, too. */
+static void on_pause_over(void *ctx)
+{
+    struct claimer *claimer = ctx;
+
+    list_each (at, &claimer->claims)
+        claims_plan_turn(LIST_MEMBER(at, struct claims, link));
+    look_for_work(claimer);
 }
 
 void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
@@ -109,6 +135,8 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     child_name_make(&claimer->name);
     list_init(&claimer->claims);
     timer_init(&claimer->drain, on_drain_timer, claimer);
+    claimer->pace.loop = queue->loop;
+    timer_init(&claimer->pace.pause, on_pause_over, claimer);
     claimer->wake = open_wake(queue, worker);
     claimer->part = (struct queue_part){
         .partition_changed = on_partition_changed,
@@ -125,23 +153,15 @@ void queue_worker_journal(struct queue *queue, struct journal *journal)
     queue->claimer->journal = journal;
 }
 
-/* A partition that had no work left waits for its token instead: room that
- * was there before brings nothing, and a child of many partitions does not
- * ask them all after each mail. */
 void queue_worker_hungry(struct queue *queue)
 {
     struct claimer *claimer = queue->claimer;
 
     if (claimer == NULL)
         return;
-    list_each (at, &claimer->claims) {
-        struct claims *claims = LIST_MEMBER(at, struct claims, link);
-
-        if (claims->left_work)
-            claims_ask(claims);
-        else
-            claims_wait_for_work(claims);
-    }
+    if (pace_rests(&claimer->pace) && !claimer->lacks_room)
+        return; /* the end of the pause asks */
+    look_for_work(claimer);
 }
 
 /* --- stopping --- */

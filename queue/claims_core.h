@@ -7,6 +7,7 @@
  * claim.c      claims and their results, as Redis tells and is told of them
  * turn.c       a child's turn: when it is sent, what goes in, what comes out
  * room.c       who may claim how much
+ * pace.c       how lower lanes make way for urgent mail
  * marks.c      the write-ahead marks
  * alone.c      suspects, claimed one by one
  * claims.c     life in one partition: registering, leaving
@@ -75,6 +76,13 @@ enum alone_state {
     ALONE_BUSY,  /* has the suspect, and nothing else */
 };
 
+/* How a child goes about lower lanes (pace.c). */
+struct pace {
+    struct loop *loop;
+    int64_t urgent_ms; /* when urgent mail was claimed last; 0: never */
+    struct timer pause;
+};
+
 /* A child: what its partitions share. */
 struct claimer {
     struct queue *queue;
@@ -90,6 +98,8 @@ struct claimer {
     bool alone_asks;      /* a call is under way */
     int64_t alone_since_ms;
     int64_t alone_rest_until_ms;
+    struct pace pace;
+    bool lacks_room; /* for urgent mail, on some route */
     /* Stopping. */
     bool is_stopping;
     struct timer drain;
@@ -121,11 +131,12 @@ struct claims {
     struct timer heartbeat;
     struct timer due;
     bool turn_is_under_way;
+    int64_t turn_sent_ms;
     bool registering_is_under_way;
     bool ask;       /* there may be work */
     bool left_work; /* the last turn may have had too little room */
     bool heartbeat_is_due;
-    unsigned turns;
+    unsigned turns;        /* that asked for lower lanes */
     char **unknown_routes; /* in Redis, but not in the configuration */
     size_t unknown_count;
     bool is_leaving; /* the last call is under way */
@@ -152,6 +163,7 @@ size_t claims_slot(const struct claims *claims, struct str route,
 /* One of turn.lua's claims; contents are those of the same answer. */
 void claim_take(struct claims *claims, const struct reply *entry,
                 const struct reply *contents);
+unsigned claim_lane(const struct reply *entry);
 void claim_destroy(struct claim *claim);
 void result_destroy(struct result *result);
 /* The same, when Redis has it. */
@@ -170,6 +182,16 @@ size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane);
 size_t claims_room(const struct claims *claims, size_t route, unsigned lane);
 /* There is room, but others are about to claim: their turn's end tells. */
 bool claims_must_wait(const struct claims *claims);
+
+/* pace.c */
+bool pace_is_urgent(unsigned lane);
+/* Lower lanes, and what is to be told, wait until the pause is over. */
+bool pace_rests(const struct pace *pace);
+/* What one turn may claim of a room. */
+size_t pace_room(const struct pace *pace, unsigned lane, size_t room);
+void pace_note_urgent(struct pace *pace);
+/* has_low: it brought mail of lower lanes. */
+void pace_turn_done(struct pace *pace, int64_t sent_ms, bool has_low);
 
 /* turn.c */
 void claims_on_turn_task(void *claims);

@@ -13,6 +13,8 @@ size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane)
     if (claimer->is_stopping || claimer->alone_state != ALONE_NOT ||
         redis_link_lacks_replicas(claimer->queue->main))
         return 0;
+    if (!pace_is_urgent(lane) && pace_rests(&claimer->pace))
+        return 0;
     room = worker->room(worker->ctx, worker->routes[route], lane);
     for (unsigned l = lane; l < LANE_COUNT; l++)
         untold += claimer->untold[route * LANE_COUNT + l];
@@ -54,7 +56,8 @@ size_t claims_room(const struct claims *claims, size_t route, unsigned lane)
 
     if (room <= asked)
         return 0;
-    return (room - asked + waiting - 1) / waiting;
+    return pace_room(&claims->claimer->pace, lane,
+                     (room - asked + waiting - 1) / waiting);
 }
 
 bool claims_must_wait(const struct claims *claims)

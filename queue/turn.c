@@ -1,5 +1,6 @@
 #include "queue/claims_core.h"
 
+#include "server/base/clock.h"
 #include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -17,7 +18,7 @@
  * more turn. */
 
 enum {
-    RESULTS_MAX = 256,
+    RESULTS_MAX = 64, /* with a turn's claims about two ms of Redis' time */
     CLAIMS_MAX = 256, /* of turn.lua */
     SHARE_EVERY = 16, /* turns, where rooms are small */
 };
@@ -31,11 +32,17 @@ static size_t wake_name(const struct claims *claims, size_t route,
 
 void claims_wait_for_work(struct claims *claims)
 {
-    for (size_t route = 0; route < claims->worker->route_count; route++)
-        for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+    claims->claimer->lacks_room = false;
+    for (size_t route = 0; route < claims->worker->route_count; route++) {
+        for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
+            bool has_room = claimer_room(claims->claimer, route, lane) > 0;
+
             wake_want(claims->wake, claims->wake_place,
-                      wake_name(claims, route, lane),
-                      claimer_room(claims->claimer, route, lane) > 0);
+                      wake_name(claims, route, lane), has_room);
+            if (lane == 0 && !has_room)
+                claims->claimer->lacks_room = true;
+        }
+    }
     wake_arm(claims->wake);
 }
 
@@ -118,6 +125,16 @@ static void add_want(const struct claims *claims, struct redis_command *command,
         command_add_int(command, (int64_t)room[lane]);
 }
 
+static bool asked_for_low(const struct claims *claims)
+{
+    size_t slots = claims->worker->route_count * LANE_COUNT;
+
+    for (size_t i = 0; i < slots; i++)
+        if (!pace_is_urgent(i % LANE_COUNT) && claims->asked[i] > 0)
+            return true;
+    return false;
+}
+
 static void add_wants(struct claims *claims, struct redis_command *command)
 {
     static const size_t some[LANE_COUNT] = {16, 16, 16, 16};
@@ -134,6 +151,7 @@ static void add_wants(struct claims *claims, struct redis_command *command)
         count += room[i][0] > 0;
     }
     memcpy(claims->asked, room, worker->route_count * sizeof *room);
+    claims->turns += asked_for_low(claims);
     command_add_int(command, (int64_t)(count + unknown));
     for (size_t i = 0; i < worker->route_count; i++)
         if (room[i][0] > 0)
@@ -255,6 +273,27 @@ static bool may_have_left_work(const struct claims *claims)
     return false;
 }
 
+/* Urgent ones first: composing is work, too. */
+static void take_claims(struct claims *claims, const struct reply *entries,
+                        const struct reply *contents)
+{
+    bool has_low = false;
+
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < reply_count(entries); i++) {
+            const struct reply *entry = reply_at(entries, i);
+
+            if (pace_is_urgent(claim_lane(entry)) != (pass == 0))
+                continue;
+            if (pass == 0)
+                pace_note_urgent(&claims->claimer->pace);
+            has_low = pass == 1;
+            claim_take(claims, entry, contents);
+        }
+    }
+    pace_turn_done(&claims->claimer->pace, claims->turn_sent_ms, has_low);
+}
+
 /* why: too few replicas have it. Its claims are good all the same, since
  * their marks have to wait; its results are told again. */
 static void take_turn(struct claims *claims, const struct reply *reply,
@@ -274,9 +313,7 @@ static void take_turn(struct claims *claims, const struct reply *reply,
     claims_count_events(reply_at(reply, TURN_COUNTS));
     note_due(claims, reply_int(reply_at(reply, TURN_NOW)),
              reply_int(reply_at(reply, TURN_NEXT)));
-    for (size_t i = 0; i < reply_count(entries); i++)
-        claim_take(claims, reply_at(entries, i),
-                   reply_at(reply, TURN_CONTENTS));
+    take_claims(claims, entries, reply_at(reply, TURN_CONTENTS));
     claims->left_work =
         reply_count(entries) == CLAIMS_MAX || may_have_left_work(claims);
     if (reply_count(reply_at(reply, TURN_ROUTES)) > 0 ||
@@ -329,7 +366,6 @@ static void send_turn(struct claims *claims)
 {
     struct redis_command command;
 
-    claims->turns++;
     command_init_partition(&command, claims->queue, SCRIPT_TURN,
                            claims->partition);
     command_add_cstr(&command, claims->epoch);
@@ -343,11 +379,19 @@ static void send_turn(struct claims *claims)
     add_unused_tokens(claims, &command);
     add_wants(claims, &command);
     name_sent_point(claims, &command);
-    claims->next_token += RESULTS_MAX;
+    claims->next_token += CLAIMS_MAX;
     claims->turn_is_under_way = true;
+    claims->turn_sent_ms = clock_now_ms();
     claims->heartbeat_is_due = false;
     redis_send(claims->queue->main, &command, claims_budget_ms(claims), on_turn,
                claims);
+}
+
+static bool has_results_to_tell(const struct claims *claims)
+{
+    return !list_is_empty(&claims->results) &&
+           (!pace_rests(&claims->claimer->pace) ||
+            claims->claimer->is_stopping);
 }
 
 void claims_on_turn_task(void *ctx)
@@ -358,7 +402,7 @@ void claims_on_turn_task(void *ctx)
         return;
     if (claims->state == CLAIMS_WORKING &&
         ((claims->ask && !claims_must_wait(claims)) ||
-         claims->heartbeat_is_due || !list_is_empty(&claims->results)))
+         claims->heartbeat_is_due || has_results_to_tell(claims)))
         send_turn(claims);
     else
         claims_leave_if_done(claims);

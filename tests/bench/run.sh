@@ -236,7 +236,7 @@ run_pipeline() {
 # LANES_BULK). Says how much later it is.
 run_lanes() {
     local bulk=${LANES_BULK:-1000000} seconds=20
-    ! $tiny || { bulk=2000 seconds=1; }
+    ! $tiny || { bulk=10000 seconds=1; }
     start_redis everysec
     configure
     start_role api
