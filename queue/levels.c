@@ -2,6 +2,7 @@
 
 #include "server/base/arena.h"
 #include "server/base/json.h"
+#include "server/base/metrics.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -67,6 +68,16 @@ static struct str processes_prefix(const struct queue *queue, char *out)
     return queue_global_key(queue, out, "{processes}:");
 }
 
+static void on_told(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    (void)ctx;
+    (void)why;
+    if (reply_count(reply) == 2)
+        series_set(metrics_series(METRIC_WORKERS_ALIVE, NULL),
+                   reply_int(reply_at(reply, 1)));
+}
+
 static void tell(struct queue *queue, int64_t alive_ms)
 {
     struct redis_command command;
@@ -79,7 +90,7 @@ static void tell(struct queue *queue, int64_t alive_ms)
                         processes_prefix(queue, prefix));
     command_add(&command, buf_str(&words));
     command_add_int(&command, alive_ms);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_told, NULL);
     buf_finish(&words);
 }
 

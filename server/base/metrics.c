@@ -429,6 +429,20 @@ static struct total *sum_metric(const struct metrics_region *region,
     return first;
 }
 
+void metrics_each_gauge(const struct metrics_region *region, enum metric metric,
+                        void (*fn)(void *ctx, const char *label, int64_t value),
+                        void *ctx)
+{
+    struct arena *arena = arena_create();
+
+    CHECK(is_gauge(metric));
+    for (const struct total *total = sum_metric(region, metric, arena);
+         total != NULL; total = total->next)
+        if (total->gauge != UNSET)
+            fn(ctx, total->series->key + 2, total->gauge);
+    arena_destroy(&arena);
+}
+
 static void put_label_value(struct buf *out, struct str value)
 {
     struct buf clean;

@@ -77,6 +77,12 @@ void metrics_set_ready(bool ready, const char *reason);
 bool metrics_ready(const struct metrics_region *region, unsigned slot,
                    char reason[METRICS_REASON_SIZE]);
 
+/* The gauges of a metric with one label or none, all slots together. label
+ * lives during the call; those that nobody has set are left out. */
+void metrics_each_gauge(const struct metrics_region *region, enum metric metric,
+                        void (*fn)(void *ctx, const char *label, int64_t value),
+                        void *ctx);
+
 /* All slots together, in Prometheus text. NULL: this process' own region. */
 void metrics_render(const struct metrics_region *region, struct buf *out);
 

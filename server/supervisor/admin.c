@@ -6,6 +6,7 @@
 #include "server/io/listen.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { ADMIN_CONNECTIONS = 64, METRICS_MAX = 4 << 20, ANSWER_MAX = 64 << 10 };
@@ -58,6 +59,38 @@ static unsigned add_children(const struct admin *admin, struct json_out *out)
     return ready_count;
 }
 
+static void add_workers(void *ctx, const char *label, int64_t count)
+{
+    (void)label;
+    json_add_int(ctx, "workers", count);
+}
+
+static void add_upstream(void *ctx, const char *name, int64_t is_up)
+{
+    struct json_out *out = ctx;
+
+    json_open_map(out);
+    json_add_cstr(out, "name", name);
+    json_add_bool(out, "up", is_up != 0);
+    json_close_map(out);
+}
+
+/* What its children have seen; without Redis they know no workers. */
+static void add_surroundings(const struct admin *admin, struct json_out *out,
+                             bool ready)
+{
+    const struct metrics_region *region = admin->options.region;
+
+    if (ready)
+        metrics_each_gauge(region, METRIC_WORKERS_ALIVE, add_workers, out);
+    if (strcmp(admin->options.role, "worker") != 0)
+        return;
+    json_name(out, "upstreams");
+    json_open_list(out);
+    metrics_each_gauge(region, METRIC_UPSTREAM_UP, add_upstream, out);
+    json_close_list(out);
+}
+
 static void on_readyz(void *ctx, struct http_request *request)
 {
     const struct admin *admin = ctx;
@@ -73,6 +106,7 @@ static void on_readyz(void *ctx, struct http_request *request)
     json_open_list(&out);
     ready = add_children(admin, &out) > 0;
     json_close_list(&out);
+    add_surroundings(admin, &out, ready);
     json_add_cstr(&out, "status", ready ? "ready" : "not_ready");
     json_close_map(&out);
     reply_json(request, ready ? 200 : 503, &body);

@@ -1,8 +1,10 @@
 /* admin.h - the admin listener of a supervisor: /livez, /readyz, /metrics.
  *
  * Live: the supervisor turns its loop. Ready: at least one child says that it
- * can do its work; the answer tells of each. It listens on loopback by
- * default and asks for no key.
+ * can do its work; the answer tells of each. It also tells, but does not
+ * demand, how many workers live (of all hosts) and, for the worker role,
+ * which upstreams are up. It listens on loopback by default and asks for no
+ * key.
  */
 #ifndef SUPERVISOR_ADMIN_H
 #define SUPERVISOR_ADMIN_H

@@ -79,6 +79,17 @@ test('/livez and /readyz of each role', async () => {
         }
 });
 
+test('/readyz tells of living workers and of upstreams', async () => {
+    const ready = async (role) =>
+        (await fetch(`http://${service.admin[role]}/readyz`)).json();
+    for (const role of ['api', 'worker'])
+        await until(`${role} has heard of both children`, async () =>
+            (await ready(role)).workers === 2);
+    const worker = await ready('worker');
+    assert.deepEqual(worker.upstreams, [{ name: 'sink', up: true }]);
+    assert.equal('upstreams' in await ready('api'), false);
+});
+
 test('/metrics of each role, summed over its children', async () => {
     const of = {};
     for (const role of ['api', 'worker', 'hooks'])
