@@ -26,6 +26,7 @@ struct give_back {
     bool journal_is_due;
     bool is_under_way; /* one call at a time */
     struct timer again;
+    struct task *done;
 };
 
 static void go_on(struct give_back *give_back);
@@ -92,6 +93,8 @@ static void go_on(struct give_back *give_back)
         give_back->is_under_way = true;
         queue_release(give_back->queue, str_of(release->epoch),
                       str_of(release->suspect), on_released, release);
+    } else {
+        task_run_soon(give_back->loop, give_back->done);
     }
 }
 
@@ -129,13 +132,14 @@ bool give_back_is_busy(const struct give_back *give_back)
 }
 
 struct give_back *give_back_open(struct loop *loop, const struct config *config,
-                                 const char *state_dir)
+                                 const char *state_dir, struct task *done)
 {
     struct give_back *give_back = xcalloc(1, sizeof *give_back);
 
     give_back->loop = loop;
     give_back->config = config;
     give_back->state_dir = state_dir;
+    give_back->done = done;
     list_init(&give_back->releases);
     timer_init(&give_back->again, on_again, give_back);
     if (state_dir[0] != '\0' && queue_journal_is_due(state_dir)) {

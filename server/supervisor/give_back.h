@@ -16,9 +16,10 @@
 struct give_back;
 
 /* config outlives it. state_dir: of the journal, as config has it; "": none.
- * What lies there already is told at once. */
+ * What lies there already is told at once. done runs as a task, whenever
+ * nothing is left to tell. */
 struct give_back *give_back_open(struct loop *loop, const struct config *config,
-                                 const char *state_dir);
+                                 const char *state_dir, struct task *done);
 void give_back_close(struct give_back **give_back);
 
 /* A child died; epoch: under which it held work, empty if under none; in_hand:

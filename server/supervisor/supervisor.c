@@ -86,6 +86,8 @@ struct supervisor {
     struct list processes;
     struct give_back *give_back;
     struct admin *admin;
+    struct task reload; /* whenever it may have become possible */
+    bool reload_waits;
     bool is_stopping;
 };
 
@@ -329,6 +331,7 @@ static void process_ended(struct process *process, int status)
     list_remove(&process->link);
     if (!expected && process->generation == supervisor->generation)
         place_refill(&supervisor->places[process->index], lived_ms, status);
+    task_run_soon(supervisor->loop, &supervisor->reload);
     free(process);
 }
 
@@ -469,7 +472,8 @@ static void config_replace(struct supervisor *supervisor, struct config *config,
     config_destroy(&supervisor->config);
     supervisor->config = config;
     supervisor->give_back = give_back_open(
-        supervisor->loop, config, state_dir_of(supervisor->role, config));
+        supervisor->loop, config, state_dir_of(supervisor->role, config),
+        &supervisor->reload);
     log_setup((enum log_level)config->log.level,
               (enum log_format)config->log.format, supervisor->role->name);
 }
@@ -514,25 +518,61 @@ static void generation_start(struct supervisor *supervisor)
     }
 }
 
-static void on_reload_signal(void *ctx, int number)
+/* Room for one more generation? */
+static bool generation_fits(const struct supervisor *supervisor,
+                            struct error *err)
 {
-    struct supervisor *supervisor = ctx;
+    unsigned alive = processes_alive(supervisor);
+
+    if (alive + supervisor->children <= supervisor->slots)
+        return true;
+    error_set(err, ERR_BUSY, "%u children are still draining",
+              alive - supervisor->children);
+    return false;
+}
+
+static void reload(struct supervisor *supervisor)
+{
     struct error err;
 
-    (void)number;
-    if (supervisor->is_stopping)
-        return;
     error_clear(&err);
-    if (processes_alive(supervisor) + supervisor->children > supervisor->slots)
-        error_set(&err, ERR_BUSY, "%u children are still draining",
-                  processes_alive(supervisor) - supervisor->children);
-    else if (config_take(supervisor, &err)) {
+    supervisor->reload_waits = false;
+    if (generation_fits(supervisor, &err) && config_take(supervisor, &err)) {
         log_write(LOG_INFO, LOG_CONFIG_RELOADED,
                   log_int("generation", supervisor->generation + 1));
         generation_start(supervisor);
-        return;
+    } else if (err.kind == ERR_BUSY) {
+        supervisor->reload_waits = true;
+        log_write(LOG_WARN, LOG_CONFIG_WAITS, log_error(&err));
+    } else {
+        log_write(LOG_ERROR, LOG_CONFIG_REFUSED, log_error(&err));
     }
-    log_write(LOG_ERROR, LOG_CONFIG_REFUSED, log_error(&err));
+}
+
+static bool may_reload(const struct supervisor *supervisor)
+{
+    struct error why;
+
+    return generation_fits(supervisor, &why) &&
+           !give_back_is_busy(supervisor->give_back);
+}
+
+static void on_reload_task(void *ctx)
+{
+    struct supervisor *supervisor = ctx;
+
+    if (supervisor->reload_waits && !supervisor->is_stopping &&
+        may_reload(supervisor))
+        reload(supervisor);
+}
+
+static void on_reload_signal(void *ctx, int number)
+{
+    struct supervisor *supervisor = ctx;
+
+    (void)number;
+    if (!supervisor->is_stopping)
+        reload(supervisor);
 }
 
 /* Life -------------------------------------------------------------------- */
@@ -569,6 +609,7 @@ supervisor_create(const struct supervisor_options *options)
         timer_init(&place->restart, on_restart, place);
     }
     list_init(&supervisor->processes);
+    task_init(&supervisor->reload, on_reload_task, supervisor);
     return supervisor;
 }
 
@@ -581,6 +622,7 @@ static void supervisor_destroy(struct supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->children; i++)
         timer_clear(supervisor->loop, &supervisor->places[i].restart);
     free(supervisor->places);
+    task_cancel(&supervisor->reload);
     loop_destroy(&supervisor->loop);
     listeners_destroy(&supervisor->listeners);
     munmap(supervisor->shared, supervisor->slots * sizeof(struct child_shared));
@@ -623,9 +665,9 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
                1);
     on_scrape(supervisor);
     watch_signals(supervisor);
-    supervisor->give_back =
-        give_back_open(supervisor->loop, supervisor->config,
-                       state_dir_of(role, supervisor->config));
+    supervisor->give_back = give_back_open(
+        supervisor->loop, supervisor->config,
+        state_dir_of(role, supervisor->config), &supervisor->reload);
     generation_start(supervisor);
     return true;
 }

@@ -6,7 +6,9 @@
  *
  *   a child dies      what it held is given back, a new one starts (back-off)
  *   SIGHUP            new children with the new configuration; once they have
- *                     started, the old ones are told to drain
+ *                     started, the old ones are told to drain. While too many
+ *                     drain, or a dead child's work is being given back, it
+ *                     waits
  *   SIGTERM, SIGINT   all children drain; the parent ends behind the last one
  *   the parent dies   its children get SIGTERM from the kernel and drain
  *

@@ -7,12 +7,14 @@
 
 #include "check_cmocka.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@ enum { CHILDREN = 2, PATIENCE_MS = 10000 };
 
 static char folder[] = "/tmp/posthaste-test-XXXXXX";
 static char config_path[64];
+static char hold_path[64];
 static struct address door;
 
 /* The role -------------------------------------------------------------- */
@@ -36,6 +39,12 @@ static void serve(int fd)
     close(fd);
 }
 
+/* While the pipe is there, until somebody opens its other end. */
+static void drain(void)
+{
+    (void)open(hold_path, O_RDONLY | O_CLOEXEC);
+}
+
 static int run_child(const struct child *child)
 {
     struct pollfd fds[2] = {{.events = POLLIN}, {.events = POLLIN}};
@@ -49,8 +58,10 @@ static int run_child(const struct child *child)
     child_started(child);
     for (;;) {
         poll(fds, 2, -1);
-        if (fds[0].revents != 0)
+        if (fds[0].revents != 0) {
+            drain();
             return 0;
+        }
         serve(accept4(fds[1].fd, NULL, NULL, SOCK_CLOEXEC));
     }
 }
@@ -207,6 +218,49 @@ static void a_wrong_configuration_changes_nothing(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
 }
 
+/* Until only children answer that are not among those seen; adds them. */
+static void see_next_generation(pid_t *seen, size_t *count)
+{
+    size_t from = *count;
+
+    for (unsigned fresh = 0; fresh < 20; fresh++) {
+        pid_t answer = ask('?');
+
+        assert_int_not_equal(answer, 0);
+        if (is_among(answer, seen, from)) {
+            fresh = 0;
+        } else if (!is_among(answer, seen, *count)) {
+            fresh = 0;
+            seen[(*count)++] = answer;
+        }
+    }
+}
+
+/* Four generations are alive, and nobody wants a fifth to be forgotten. */
+static void a_reload_waits_for_those_who_drain(void **state)
+{
+    pid_t supervisor = start();
+    pid_t seen[16] = {0};
+    size_t count = 0;
+    int fd;
+
+    (void)state;
+    assert_int_equal(mkfifo(hold_path, 0600), 0);
+    see_next_generation(seen, &count);
+    for (unsigned generation = 2; generation <= 4; generation++) {
+        kill(supervisor, SIGHUP);
+        see_next_generation(seen, &count);
+    }
+    kill(supervisor, SIGHUP);
+    assert_true(is_among(ask('?'), seen, count));
+    fd = open(hold_path, O_RDWR | O_CLOEXEC); /* they may end */
+    see_next_generation(seen, &count);
+    unlink(hold_path);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+    close(fd);
+}
+
 /* Waits until somebody answers at the admin listener's path. */
 static void knock(const char *name)
 {
@@ -260,6 +314,7 @@ static int make_folder(void **state)
     if (mkdtemp(folder) == NULL)
         return -1;
     snprintf(config_path, sizeof config_path, "%s/posthaste.toml", folder);
+    snprintf(hold_path, sizeof hold_path, "%s/hold", folder);
     return 0;
 }
 
@@ -279,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dead_child_is_replaced),
         cmocka_unit_test(a_reload_loses_no_connection),
+        cmocka_unit_test(a_reload_waits_for_those_who_drain),
         cmocka_unit_test(a_wrong_configuration_changes_nothing),
         cmocka_unit_test(the_admin_listener_moves_with_a_reload),
         cmocka_unit_test(children_of_a_dead_supervisor_drain),
