@@ -51,11 +51,13 @@ class Service {
             this.admin[role] = `127.0.0.1:${await freePort()}`;
         this.base = `http://127.0.0.1:${port}`;
         this.port = port;
+        // The user of users.acl has the keys under ph: alone.
+        const username = config.redis?.prefix === undefined
+            ? this.redis.username ?? '' : '';
         this.tables = {
             api: { listen: [`127.0.0.1:${port}`],
                    admin_listen: this.admin.api },
-            redis: { url: this.redis.url,
-                     username: this.redis.username ?? '' },
+            redis: { url: this.redis.url, username },
             secrets: { keyring_file: keyring },
             worker: { admin_listen: this.admin.worker, lease: '1s' },
             hooks: { admin_listen: this.admin.hooks },
