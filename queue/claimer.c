@@ -193,7 +193,8 @@ void queue_worker_stop(struct queue *queue, void (*fn)(void *ctx), void *ctx)
     claimer->is_stopping = true;
     claimer->drained = fn;
     claimer->drained_ctx = ctx;
-    timer_set(queue->loop, &claimer->drain, DRAIN_MS);
+    timer_set(queue->loop, &claimer->drain,
+              list_is_empty(&claimer->claims) ? 0 : DRAIN_MS);
     list_each (at, &claimer->claims)
         claims_wait_for_work(LIST_MEMBER(at, struct claims, link)); /* none */
     wake_rest(claimer->wake);
@@ -258,6 +259,7 @@ void queue_release(struct queue *queue, struct str epoch, struct str suspect,
         command_add(&command, str_slice(epoch, 0, CHILD_NAME_LEN));
         command_add(&command, suspect);
         command_add(&command, redis_link_master(queue->main, master));
+        COMMAND_SENT_POINT(&command, "supervisor.release_sent");
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_released,
                    release);
     }

@@ -779,6 +779,23 @@ static void a_stuck_route_expires_its_mail(void **state)
 
 /* --- the end of a child --- */
 
+/* A reload behind a start: nothing is in its hand, so nothing is waited for. */
+static void a_child_that_never_connected_stops_at_once(void **state)
+{
+    enum { AT_ONCE_MS = 2000 };
+    struct world *world = *state;
+    struct queue *child = queue_open(world->loop, &fixture.config, NULL);
+    int64_t begun_ms = real_ms();
+    struct worker worker;
+
+    worker_start(&worker, child, 1);
+    queue_worker_stop(child, on_drained, &worker);
+    assert_int_equal(worker.drained, 0); /* not from inside the call */
+    until(world->loop, worker.drained == 1);
+    assert_in_range(real_ms() - begun_ms, 0, AT_ONCE_MS);
+    queue_close(&child);
+}
+
 static void a_drained_child_is_gone(void **state)
 {
     struct world *world = *state;
@@ -932,6 +949,7 @@ int main(void)
         SLOW_TEST(an_unknown_route_is_matched_anew),
         SLOW_TEST(without_any_route_the_mail_waits),
         SLOW_TEST(a_stuck_route_expires_its_mail),
+        SLOW_TEST(a_child_that_never_connected_stops_at_once),
         SLOW_TEST(a_drained_child_is_gone),
         cmocka_unit_test_setup_teardown(a_refused_registration_is_tried_again,
                                         brisk_setup, slow_teardown),
