@@ -261,6 +261,7 @@ static void send_batch(struct replay *replay)
         add_entry(entry, &command);
         replay->done_count++;
     }
+    COMMAND_SENT_POINT(&command, "supervisor.replay_sent");
     redis_send(replay->call.queue->main, &command, REDIS_BUDGET_MS, on_batch,
                replay);
 }

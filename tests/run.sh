@@ -163,7 +163,8 @@ crash_points() {
 # and what a journal changes.
 do_fault() {
     crash_points &&
-        crash_points --journal smtp.dot_answered worker.reported result.sent
+        crash_points --journal smtp.dot_answered worker.reported result.sent \
+            supervisor.replay_sent supervisor.replayed
 }
 
 # Each benchmark once, tiny: that it works, not how fast it is.

@@ -97,6 +97,17 @@ static bool read_counts(struct str counts)
            (counts.ptr == NULL || is_count(counts, &wanted.times));
 }
 
+static void arm(bool is_supervisor)
+{
+    for (size_t i = 0; i < point_count(); i++) {
+        struct fault_point *point = &fault_points_begin[i];
+        struct str name = str_of(point->name);
+
+        point->is_armed = str_eq(name, wanted.name) &&
+                          str_starts(name, S("supervisor.")) == is_supervisor;
+    }
+}
+
 bool fault_prepare(struct error *err)
 {
     struct str rest = str_of(getenv(VARIABLE));
@@ -120,14 +131,13 @@ bool fault_prepare(struct error *err)
         mmap(NULL, sizeof *wanted.passages, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(wanted.passages != MAP_FAILED);
+    arm(true);
     return true;
 }
 
 void fault_arm(void)
 {
-    for (size_t i = 0; i < point_count(); i++)
-        fault_points_begin[i].is_armed =
-            str_eq(str_of(fault_points_begin[i].name), wanted.name);
+    arm(false);
 }
 
 void fault_pass(void)

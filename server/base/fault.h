@@ -11,8 +11,9 @@
  * Passages are counted over all children of a supervisor, those that it
  * starts again included, so the point fires once in the life of the role, or
  * `times` times: at the passages n, 2n, 3n and so on. A count in each child
- * would fire for ever: with n = 1 no mail would get past it. The supervisor
- * itself passes no point, since nobody would start it again.
+ * would fire for ever: with n = 1 no mail would get past it. Points named
+ * "supervisor.…" end the supervisor, which its test starts again, all others
+ * its children.
  *
  * The points find themselves: each stands in a section of its own of the
  * binary, so there is no list to keep. `posthaste version --fault-points`
@@ -67,7 +68,7 @@ struct fault_point {
 /* By a supervisor, before it forks: reads POSTHASTE_FAULT_POINT. False and
  * err: there is no such point, or n is no number. */
 MUST_USE bool fault_prepare(struct error *err);
-/* By its child: from here on the point fires. */
+/* By its child: from here on its points fire, and not its parent's. */
 void fault_arm(void);
 /* The armed point is passed. */
 void fault_pass(void);

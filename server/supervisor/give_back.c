@@ -1,6 +1,7 @@
 #include "server/supervisor/give_back.h"
 
 #include "queue/queue.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -57,6 +58,7 @@ static void on_released(void *ctx, bool ok)
     struct release *release = ctx;
     struct give_back *give_back = release->give_back;
 
+    FAULT_POINT("supervisor.released");
     log_write(ok ? LOG_INFO : LOG_WARN, LOG_WORK_RELEASED,
               log_cstr("epoch", release->epoch),
               log_cstr("outcome", ok ? "ok" : "left to the lease"));
@@ -71,6 +73,7 @@ static void on_replayed(void *ctx, bool ok)
 {
     struct give_back *give_back = ctx;
 
+    FAULT_POINT("supervisor.replayed");
     if (!ok)
         timer_set(give_back->loop, &give_back->again, AGAIN_MS);
     give_back->is_under_way = false;
@@ -91,6 +94,7 @@ static void go_on(struct give_back *give_back)
                              on_replayed, give_back);
     } else if (release != NULL) {
         give_back->is_under_way = true;
+        FAULT_POINT("supervisor.release_begun");
         queue_release(give_back->queue, str_of(release->epoch),
                       str_of(release->suspect), on_released, release);
     } else {

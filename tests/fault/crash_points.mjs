@@ -18,6 +18,9 @@
 //           the window, so a duplicate must be announced, if a worker died,
 //           and must not be, if another role did.
 //
+// A supervisor dies by a point of its own while it gives back what a dead
+// child held: N deaths in the crowd.
+//
 // Real redis-server (appendfsync always), api, worker and hooks with two
 // children each, an upstream that takes a mail as soon as it reads its dot, a
 // receiver; lanes of them side by side. The account is that of
@@ -37,6 +40,7 @@ const ROLES = {
     api: ['api', 'cancel', 'chunks', 'enqueue', 'http', 'reschedule'],
     worker: ['claim', 'heartbeat', 'mark', 'register', 'result', 'retry',
              'smtp', 'worker'],
+    supervisor: ['supervisor'],
     hooks: ['ack', 'fanout', 'project', 'task_claim', 'task_heartbeat',
             'task_register', 'webhook'],
 };
@@ -57,9 +61,16 @@ const SHAPES = {
 };
 
 // A child dies at every third passage, so that the mail that was hit gets
-// through afterwards; where it passes but once in its life, at each.
+// through afterwards; where a child passes but once in its life, at each.
 const EVERY = 3;
-const ONCE_A_LIFE = /register\./;
+const EVERY_OF = {
+    'register.': 1,
+    'task_register.': 1,
+    'smtp.body_sent': 2, // most marks are answered before the body is away
+};
+
+// Only a worker with a journal gets there.
+const NEEDS_JOURNAL = /^supervisor\.replay/;
 
 const CROWD = 20; // mails at a time
 const LARGE = { attachments: [{
@@ -74,6 +85,8 @@ const { values: options, positionals } = parseArgs({
                journal: { type: 'boolean', default: false } },
 });
 const KILLS = Number(options.kills);
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const forPoint = (table, point) => Object.entries(table)
     .find(([start]) => point.startsWith(start))?.[1];
@@ -131,6 +144,7 @@ class Lane {
 
         await service.stop(role);
         service.env.POSTHASTE_FAULT_POINT = `${point}:${every}:${2 * KILLS}`;
+        this.deaths = undefined;
         this.program = service.launch(role);
         delete service.env.POSTHASTE_FAULT_POINT;
         this.role = role;
@@ -247,9 +261,49 @@ class Lane {
         return mails;
     }
 
+    // The worker's supervisor dies while it gives back what a dead child held.
+    async runSupervisor(point) {
+        const { service } = this;
+        const mails = [];
+        this.role = 'worker';
+        await service.stop('worker');
+        for (this.deaths = 0; this.deaths < KILLS; this.deaths++) {
+            service.env.POSTHASTE_FAULT_POINT = `${point}:1`;
+            this.program = service.launch('worker');
+            delete service.env.POSTHASTE_FAULT_POINT;
+            const sends = this.ledger.send(CROWD, {
+                rate: 100, more: (n) => this.crowded(n) });
+            await this.killChildren();
+            mails.push(...await sends);
+        }
+        this.program = await service.start('worker');
+        await this.ledger.settled();
+        service.checkSanitizers();
+        return this.judge(point, this.ledger.account([]),
+                          this.ledger.account(mails), KILLS);
+    }
+
+    // One every 300 ms, until their supervisor is dead. A journal that it finds
+    // when it starts may be enough.
+    async killChildren() {
+        const { service, program } = this;
+        await until('its supervisor dies', async () => {
+            await Promise.race([program.ended, pause(300)]);
+            if (!program.running)
+                return true;
+            const [child] = service.childrenOf('worker');
+            if (child)
+                program.kill('SIGKILL', child);
+            return false;
+        }, 30_000);
+        assert.equal((await program.ended).code, 137);
+    }
+
     async run(point) {
+        if (roleOf(point) === 'supervisor')
+            return this.runSupervisor(point);
         const shape = forPoint(SHAPES, point);
-        await this.arm(point, ONCE_A_LIFE.test(point) ? 1 : EVERY);
+        await this.arm(point, forPoint(EVERY_OF, point) ?? EVERY);
         const alone = await this.sendAlone(KILLS, shape);
         await this.ledger.settled();
         const crowd = await this.sendCrowds(2 * KILLS, shape);
@@ -259,16 +313,16 @@ class Lane {
                           this.ledger.account(crowd));
     }
 
-    judge(point, alone, crowd) {
-        const fired = this.fired();
+    judge(point, alone, crowd, wanted = 2 * KILLS) {
+        const fired = this.deaths ?? this.fired();
         const faults = [
             ...faultsOf(alone, { mayDuplicate: mayDuplicate(point) })
                 .map((fault) => `alone: ${fault}`),
             ...faultsOf(crowd, { mayDuplicate: this.role === 'worker' })
                 .map((fault) => `crowd: ${fault}`),
         ];
-        if (fired !== 2 * KILLS)
-            faults.push(`it fired ${fired} times of ${2 * KILLS}`);
+        if (fired !== wanted)
+            faults.push(`it fired ${fired} times of ${wanted}`);
         return { point, fired, alone, crowd, faults };
     }
 }
@@ -303,8 +357,9 @@ for (const name of positionals)
     assert.ok(points.includes(name), `${name}: no such point`);
 
 // Lanes take the points from one list; each test waits for its own.
-const chosen = points.filter((point) =>
-    positionals.length === 0 || positionals.includes(point));
+const chosen = points.filter((point) => (positionals.length > 0
+    ? positionals.includes(point)
+    : options.journal || !NEEDS_JOURNAL.test(point)));
 const queue = chosen.map((point) => {
     const job = { point };
     job.done = new Promise((resolve, reject) =>

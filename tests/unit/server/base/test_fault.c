@@ -9,6 +9,7 @@
 
 static void pass_twice(void)
 {
+    FAULT_POINT("supervisor.test");
     FAULT_POINT("test.other");
     FAULT_POINT("test.step");
     FAULT_POINT("test.step");
@@ -77,6 +78,35 @@ static void it_fires_over_all_children(void **state)
     }
 }
 
+/* Its own points are no child's. */
+static void a_supervisor_has_its_own(void **state)
+{
+    int status;
+
+    (void)state;
+    if (fork() == 0) {
+        struct error err;
+
+        setenv("POSTHASTE_FAULT_POINT", "supervisor.test:2", 1);
+        if (!fault_prepare(&err))
+            _exit(1);
+        if (fork() == 0) {
+            fault_arm();
+            pass_twice();
+            pass_twice();
+            _exit(0);
+        }
+        wait(&status);
+        if (fault_was_hit(status))
+            _exit(2);
+        pass_twice();
+        pass_twice();
+        _exit(0);
+    }
+    wait(&status);
+    assert_true(fault_was_hit(status));
+}
+
 static void what_makes_no_sense_is_refused(void **state)
 {
     static const struct {
@@ -112,7 +142,7 @@ static void each_name_is_listed_once(void **state)
     (void)state;
     buf_init(&names, 1024);
     fault_list(&names);
-    assert_string_equal(names.data, "test.other\ntest.step\n");
+    assert_string_equal(names.data, "supervisor.test\ntest.other\ntest.step\n");
     buf_finish(&names);
 }
 
@@ -120,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_fires_over_all_children),
+        cmocka_unit_test(a_supervisor_has_its_own),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(each_name_is_listed_once),
     };
