@@ -146,13 +146,52 @@ static void on_made(void *ctx, const struct reply *reply,
     queue_call_end(&making->call);
 }
 
-static void send_record(struct queue *queue, const struct api_key *key,
-                        struct str record)
+static void making_fail(struct making *making, enum queue_status status,
+                        const struct error *why)
 {
+    struct queue_answer answer = {.status = status, .why = *why};
+
+    making->done(making->ctx, &answer);
+    queue_call_end(&making->call);
+}
+
+/* Behind the record. */
+static void list_key(struct making *making)
+{
+    struct queue *queue = making->call.queue;
+    const struct api_key *key = &making->key;
+    struct redis_command command;
+
+    command_init_partition(&command, queue, SCRIPT_KEY_CREATE, key->partition);
+    command_add(&command, key->owner);
+    command_add(&command, id_str(&key->id));
+    command_add(&command, making->hash);
+    idempotency_add(&command, &making->idempotency);
+    command_add_int(&command, 201);
+    command_add(&command, making->answer);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
+}
+
+static void on_record(void *ctx, const struct reply *reply,
+                      const struct error *why)
+{
+    struct making *making = ctx;
+    struct error err;
+    enum queue_status status = reply_status(reply, why, &err);
+
+    if (status == QUEUE_OK)
+        list_key(making);
+    else
+        making_fail(making, status, &err);
+}
+
+static void send_record(struct making *making)
+{
+    const struct api_key *key = &making->key;
     struct redis_command command;
 
     command_init(&command, "HSET");
-    command_add(&command, record);
+    command_add(&command, making->record);
     command_add_cstr(&command, "id");
     command_add(&command, id_str(&key->id));
     command_add_cstr(&command, "owner");
@@ -167,38 +206,20 @@ static void send_record(struct queue *queue, const struct api_key *key,
     command_add_int(&command, key->partition);
     command_add_cstr(&command, "created");
     command_add_int(&command, key->created_ms);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
-}
-
-static void store_key(struct making *making)
-{
-    struct queue *queue = making->call.queue;
-    const struct api_key *key = &making->key;
-    struct redis_command command;
-
-    send_record(queue, key, making->record);
-    command_init_partition(&command, queue, SCRIPT_KEY_CREATE, key->partition);
-    command_add(&command, key->owner);
-    command_add(&command, id_str(&key->id));
-    command_add(&command, making->hash);
-    idempotency_add(&command, &making->idempotency);
-    command_add_int(&command, 201);
-    command_add(&command, making->answer);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_made, making);
+    redis_send(making->call.queue->main, &command, REDIS_BUDGET_MS, on_record,
+               making);
 }
 
 static void on_home(void *ctx, const struct queue_home *home)
 {
     struct making *making = ctx;
-    struct queue_answer answer = {.status = home->status, .why = home->why};
 
     if (home->status == QUEUE_OK) {
         making->key.partition = home->owner.home;
-        store_key(making);
-        return;
+        send_record(making);
+    } else {
+        making_fail(making, home->status, &home->why);
     }
-    making->done(making->ctx, &answer);
-    queue_call_end(&making->call);
 }
 
 static void copy_key(struct making *making, const struct api_key *key)
@@ -211,8 +232,6 @@ static void copy_key(struct making *making, const struct api_key *key)
     making->key.prefix = arena_copy(arena, key->prefix);
 }
 
-/* Record and list leave in one write and in this order, and the last one's
- * answer counts: it cannot be good when the one before it was lost. */
 void queue_key_create(struct queue *queue, const struct api_key *key,
                       struct str hash, const struct idempotency *idempotency,
                       struct str answer, queue_answer_fn done, void *ctx)
@@ -245,6 +264,10 @@ struct listing {
     bool newest_first; /* of what Redis answers; else it is turned around */
     unsigned limit;
     struct api_key keys[LIST_MAX];
+    struct listed {
+        struct listing *listing;
+        bool found;
+    } listed[LIST_MAX]; /* one for each key; answers come in any order */
     size_t asked;
     size_t answered;
     size_t found;
@@ -288,19 +311,29 @@ static void ask_for_uses(struct listing *listing)
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_uses, listing);
 }
 
+/* Revoked, but still listed. */
+static void drop_missing(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->asked; i++)
+        if (listing->listed[i].found)
+            listing->keys[listing->found++] = listing->keys[i];
+}
+
 static void on_listed_key(void *ctx, const struct reply *reply,
                           const struct error *why)
 {
-    struct listing *listing = ctx;
+    struct listed *listed = ctx;
+    struct listing *listing = listed->listing;
     enum queue_status status = reply_status(reply, why, &listing->result.why);
 
     if (status != QUEUE_OK)
         listing->result.status = status;
-    else if (read_key(reply, listing->call.arena,
-                      &listing->keys[listing->found]))
-        listing->found++;
+    else
+        listed->found = read_key(reply, listing->call.arena,
+                                 &listing->keys[listed - listing->listed]);
     if (++listing->answered < listing->asked)
         return;
+    drop_missing(listing);
     if (listing->result.status != QUEUE_OK || listing->found == 0)
         listing_tell(listing);
     else
@@ -333,8 +366,9 @@ static void on_members(void *ctx, const struct reply *reply,
                     queue_global_key(queue, name, KEY_API_KEY "%.*s",
                                      STR_ARG(str_from(member, ID_LEN))));
         add_fields(&command);
+        listing->listed[i].listing = listing;
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_listed_key,
-                   listing);
+                   &listing->listed[i]);
     }
 }
 
@@ -386,6 +420,7 @@ void queue_key_list(struct queue *queue, struct queue_owner owner,
 struct deleting {
     struct queue_call call;
     struct queue_owner owner;
+    struct str member;
     queue_answer_fn done;
     void *ctx;
 };
@@ -406,6 +441,28 @@ static void on_deleted(void *ctx, const struct reply *reply,
     deleting_tell(ctx, &answer);
 }
 
+static void on_record_gone(void *ctx, const struct reply *reply,
+                           const struct error *why)
+{
+    struct deleting *deleting = ctx;
+    struct queue *queue = deleting->call.queue;
+    struct queue_answer answer = {0};
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    answer.status = reply_status(reply, why, &answer.why);
+    if (answer.status != QUEUE_OK) {
+        deleting_tell(deleting, &answer);
+        return;
+    }
+    command_init(&command, "ZREM");
+    command_add(&command,
+                queue_key(queue, deleting->owner.home, name, KEY_KEYS "%.*s",
+                          STR_ARG(deleting->owner.name)));
+    command_add(&command, deleting->member);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
+}
+
 /* The record first: from then on the key is dead, whatever comes. */
 static void on_member(void *ctx, const struct reply *reply,
                       const struct error *why)
@@ -415,7 +472,6 @@ static void on_member(void *ctx, const struct reply *reply,
     struct queue_answer answer = {0};
     struct redis_command command;
     char name[KEY_MAX];
-    struct str member;
 
     answer.status = reply_status(reply, why, &answer.why);
     if (answer.status == QUEUE_OK && reply_count(reply) == 0)
@@ -424,16 +480,14 @@ static void on_member(void *ctx, const struct reply *reply,
         deleting_tell(deleting, &answer);
         return;
     }
-    member = reply_str(reply_at(reply, 0));
-    unlink_record(queue, queue_global_key(queue, name, KEY_API_KEY "%.*s",
-                                          STR_ARG(str_from(member, ID_LEN))));
-    command_init(&command, "ZREM");
+    deleting->member =
+        arena_copy(deleting->call.arena, reply_str(reply_at(reply, 0)));
+    command_init(&command, "UNLINK");
     command_add(&command,
-                queue_key(queue, deleting->owner.home, name, KEY_KEYS "%.*s",
-                          STR_ARG(deleting->owner.name)));
-    command_add(&command, member);
-    command.lasts = true; /* a failover must not bring the key back */
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
+                queue_global_key(queue, name, KEY_API_KEY "%.*s",
+                                 STR_ARG(str_from(deleting->member, ID_LEN))));
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_record_gone,
+               deleting);
 }
 
 void queue_key_delete(struct queue *queue, struct queue_owner owner,

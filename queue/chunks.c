@@ -253,12 +253,18 @@ static void on_get(void *ctx, const struct reply *reply,
         get_done(get);
 }
 
+/* In a cluster one that is sent again may come behind the next one. */
+static size_t get_window(const struct chunks_get *get)
+{
+    return redis_link_is_cluster(get->call.queue->bulk) ? 1 : WINDOW;
+}
+
 static void get_more(struct chunks_get *get)
 {
     struct redis_command command;
     char key[KEY_MAX];
 
-    while (get->in_flight < WINDOW && get->next < get->end) {
+    while (get->in_flight < get_window(get) && get->next < get->end) {
         command_init(&command, "GET");
         command_add(&command,
                     queue_key(get->call.queue, get->partition, key,

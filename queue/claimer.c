@@ -57,9 +57,9 @@ static void on_token(void *ctx)
 }
 
 /* More urgent lanes first; turn.c, wake_name knows the order. */
-static struct wake *open_wake(struct queue *queue,
-                              const struct queue_worker *worker)
+struct wake *claimer_open_wake(struct claimer *claimer)
 {
+    const struct queue_worker *worker = claimer->worker;
     size_t count = worker->route_count * LANE_COUNT;
     struct arena *arena = arena_create();
     struct str *names = ARENA_ARRAY(arena, struct str, count + 1);
@@ -69,7 +69,7 @@ static struct wake *open_wake(struct queue *queue,
         names[i] = arena_printf(
             arena, KEY_WAKE "%u:%.*s", (unsigned)(i / worker->route_count),
             STR_ARG(worker->routes[i % worker->route_count]));
-    wake = wake_open(queue, names, count, on_token);
+    wake = wake_open(claimer->queue, names, count, on_token);
     arena_destroy(&arena);
     return wake;
 }
@@ -137,7 +137,8 @@ void queue_worker_start(struct queue *queue, const struct queue_worker *worker)
     timer_init(&claimer->drain, on_drain_timer, claimer);
     claimer->pace.loop = queue->loop;
     timer_init(&claimer->pace.pause, on_pause_over, claimer);
-    claimer->wake = open_wake(queue, worker);
+    if (!redis_link_is_cluster(queue->main))
+        claimer->wake = claimer_open_wake(claimer);
     claimer->part = (struct queue_part){
         .partition_changed = on_partition_changed,
         .close = claimer_close,
@@ -197,9 +198,12 @@ void queue_worker_stop(struct queue *queue, void (*fn)(void *ctx), void *ctx)
               list_is_empty(&claimer->claims) ? 0 : DRAIN_MS);
     list_each (at, &claimer->claims)
         claims_wait_for_work(LIST_MEMBER(at, struct claims, link)); /* none */
-    wake_rest(claimer->wake);
-    list_each (at, &claimer->claims)
-        claims_ask(LIST_MEMBER(at, struct claims, link)); /* tokens go back */
+    list_each (at, &claimer->claims) {
+        struct claims *claims = LIST_MEMBER(at, struct claims, link);
+
+        wake_rest(claims->wake);
+        claims_ask(claims); /* tokens go back */
+    }
 }
 
 /* --- release, by the supervisor --- */

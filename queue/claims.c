@@ -168,7 +168,9 @@ struct claims *claims_open(struct claimer *claimer, unsigned partition)
     task_init(&claims->mark_task, claims_on_mark_task, claims);
     timer_init(&claims->heartbeat, on_heartbeat, claims);
     timer_init(&claims->due, claims_ask, claims);
-    claims->wake = claimer->wake;
+    if (claimer->wake == NULL)
+        claims->own_wake = claimer_open_wake(claimer);
+    claims->wake = claims->own_wake != NULL ? claims->own_wake : claimer->wake;
     claims->wake_place = wake_join(claims->wake, partition, claims);
     timer_set(claims->queue->loop, &claims->heartbeat,
               claims_lease_ms(claims) / HEARTBEATS_PER_LEASE);
@@ -186,6 +188,7 @@ void claims_close(struct claims *claims)
     list_each_safe (at, &claims->results)
         result_destroy(LIST_MEMBER(at, struct result, link));
     marks_close(claims);
+    wake_close(&claims->own_wake);
     contents_finish(&claims->contents);
     task_cancel(&claims->turn_task);
     task_cancel(&claims->mark_task);

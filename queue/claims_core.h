@@ -88,7 +88,7 @@ struct claimer {
     struct queue *queue;
     struct queue_part part;
     const struct queue_worker *worker;
-    struct wake *wake;
+    struct wake *wake;  /* one for all; NULL in a cluster */
     struct list claims; /* of claims.link, by partition */
     size_t *untold;     /* by slot: claimed, but the worker cannot know yet */
     struct child_name name;
@@ -113,6 +113,7 @@ struct claims {
     struct queue *queue;
     unsigned partition;
     const struct queue_worker *worker;
+    struct wake *own_wake; /* in a cluster: keys of a BLPOP share a slot */
     struct wake *wake;
     size_t wake_place;
     struct contents contents;
@@ -145,6 +146,8 @@ struct claims {
 
 /* claimer.c */
 void claimer_look(struct claimer *claimer); /* tells when all have left */
+/* One more wait for tokens. */
+struct wake *claimer_open_wake(struct claimer *claimer);
 
 /* claims.c */
 struct claims *claims_open(struct claimer *claimer, unsigned partition);

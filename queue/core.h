@@ -95,9 +95,9 @@ void queue_call_later(struct queue_call *call, task_fn fn);
 void queue_part_add(struct queue *queue, struct queue_part *part);
 
 /* One more link, for BLPOP and the like. */
-struct redis_link *
-queue_link_open(struct queue *queue, const char *name, void (*on_up)(void *ctx),
-                void (*on_down)(void *ctx, const struct error *why), void *ctx);
+struct redis_link *queue_link_open(struct queue *queue, const char *name,
+                                   void (*on_up)(void *ctx),
+                                   void (*on_nodes)(void *ctx), void *ctx);
 
 /* "ph:{N}:", what scripts get as KEYS[1]. Into out, KEY_MAX bytes. */
 struct str queue_partition_prefix(const struct queue *queue, unsigned partition,

@@ -2,6 +2,7 @@
 
 #include "server/base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Can Redis be trusted with mail? Asked when the link comes up and once a
@@ -66,36 +67,77 @@ static int64_t info_number(struct str info, const char *name)
     return (int64_t)value;
 }
 
+/* Each server is asked, and the worst answer counts. */
+struct round {
+    struct queue_call call;
+    size_t under_way;
+    size_t answered; /* servers */
+    bool is_durable;
+    bool is_full;
+    int64_t maxmemory_bytes; /* of all together */
+    int64_t replicas;        /* of the one with the fewest */
+    struct error why;
+};
+
+static void round_blame(struct round *round, enum error_kind kind,
+                        const char *text)
+{
+    if (!round->is_durable || round->call.queue->config->redis.allow_volatile)
+        return;
+    round->is_durable = false;
+    error_set(&round->why, kind, "%s", text);
+}
+
+static void round_publish(const struct round *round)
+{
+    struct health *health = &round->call.queue->health;
+
+    health->is_durable = round->is_durable;
+    health->is_full = round->is_full;
+    health->maxmemory_bytes = round->maxmemory_bytes;
+    health->replicas = round->replicas;
+    if (!round->is_durable)
+        health->why = round->why;
+    health->known = true;
+    health_look(round->call.queue);
+}
+
+static void round_answered(struct round *round)
+{
+    if (--round->under_way > 0)
+        return;
+    if (round->answered > 0)
+        round_publish(round);
+    queue_call_end(&round->call);
+}
+
 static void on_memory(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
-    struct queue *queue = ctx;
-    struct health *health = &queue->health;
+    struct round *round = ctx;
     struct str info = reply_str(reply);
     int64_t used = info_number(info, "used_memory");
+    int64_t max = info_number(info, "maxmemory");
     struct str policy = info_value(info, "maxmemory_policy");
+    char text[128];
 
     (void)why;
-    if (reply_type(reply) != REPLY_TEXT)
-        return; /* the link's loss, or the next answer, tells */
-    health->maxmemory_bytes = info_number(info, "maxmemory");
-    health->is_full = health->maxmemory_bytes > 0 &&
-                      used >= health->maxmemory_bytes / 100 * FULL_PERCENT;
-    health->is_durable = true;
-    if (queue->config->redis.allow_volatile)
-        return;
-    if (!str_eq(policy, S("noeviction"))) {
-        health->is_durable = false;
-        error_set(&health->why, ERR_CONFIG,
-                  "redis may evict mail: maxmemory-policy is %.*s, set it to "
-                  "noeviction",
-                  STR_ARG(policy));
-    } else if (health->maxmemory_bytes == 0) {
-        health->is_durable = false;
-        error_set(&health->why, ERR_CONFIG,
-                  "redis has no maxmemory: set it, so that a full queue is "
-                  "refused before the machine is full");
-    }
+    if (reply_type(reply) == REPLY_TEXT) {
+        round->maxmemory_bytes += max;
+        round->is_full =
+            round->is_full || (max > 0 && used >= max / 100 * FULL_PERCENT);
+        snprintf(text, sizeof text,
+                 "redis may evict mail: maxmemory-policy is %.*s, set it to "
+                 "noeviction",
+                 STR_ARG(policy));
+        if (!str_eq(policy, S("noeviction")))
+            round_blame(round, ERR_CONFIG, text);
+        else if (max == 0)
+            round_blame(round, ERR_CONFIG,
+                        "redis has no maxmemory: set it, so that a full queue "
+                        "is refused before the machine is full");
+    } /* else the link's loss, or the next answer, tells */
+    round_answered(round);
 }
 
 /* "slave0:ip=127.0.0.1,port=6380,state=online,offset=42,lag=0" */
@@ -123,67 +165,76 @@ static bool is_good_replica(struct str line)
 static void on_replication(void *ctx, const struct reply *reply,
                            const struct error *why)
 {
-    struct queue *queue = ctx;
+    struct round *round = ctx;
     struct str info = reply_str(reply);
     struct str line;
+    int64_t replicas = 0;
 
     (void)why;
-    if (reply_type(reply) != REPLY_TEXT)
-        return;
-    queue->health.replicas = 0;
     while (str_cut(&info, '\n', &line)) {
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
-        queue->health.replicas += is_good_replica(line);
+        replicas += is_good_replica(line);
     }
+    if (reply_type(reply) == REPLY_TEXT && replicas < round->replicas)
+        round->replicas = replicas;
+    round_answered(round);
 }
 
 static void on_persistence(void *ctx, const struct reply *reply,
                            const struct error *why)
 {
-    struct queue *queue = ctx;
-    struct health *health = &queue->health;
+    struct round *round = ctx;
     struct str info = reply_str(reply);
 
     (void)why;
-    if (reply_type(reply) != REPLY_TEXT)
-        return;
-    if (!queue->config->redis.allow_volatile && health->is_durable) {
-        if (info_number(info, "aof_enabled") != 1) {
-            health->is_durable = false;
-            error_set(&health->why, ERR_CONFIG,
-                      "redis would lose mail in a crash: set appendonly yes "
-                      "(or redis.allow_volatile = true)");
-        } else if (str_eq(info_value(info, "aof_last_write_status"),
-                          S("err"))) {
-            health->is_durable = false;
-            error_set(&health->why, ERR_REMOTE,
-                      "redis cannot write its append-only file: is the disk "
-                      "full?");
-        }
+    if (reply_type(reply) == REPLY_TEXT) {
+        round->answered++;
+        if (info_number(info, "aof_enabled") != 1)
+            round_blame(round, ERR_CONFIG,
+                        "redis would lose mail in a crash: set appendonly yes "
+                        "(or redis.allow_volatile = true)");
+        else if (str_eq(info_value(info, "aof_last_write_status"), S("err")))
+            round_blame(round, ERR_REMOTE,
+                        "redis cannot write its append-only file: is the disk "
+                        "full?");
     }
-    health->known = true;
-    health_look(queue);
+    round_answered(round);
 }
 
-static void ask_info(struct queue *queue, const char *section, redis_fn fn)
+static void ask_info(struct round *round, struct redis_link *node,
+                     const char *section, redis_fn fn)
 {
     struct redis_command command;
 
+    round->under_way++;
     command_init(&command, "INFO");
     command_add_cstr(&command, section);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, fn, queue);
+    redis_send(node, &command, REDIS_BUDGET_MS, fn, round);
 }
+
+static void read_meta(struct queue *queue);
 
 static void ask(void *ctx)
 {
     struct queue *queue = ctx;
+    struct round *round = queue_call_new(queue, sizeof *round);
+    struct redis_link *node;
+    size_t at = 0;
 
     timer_set(queue->loop, &queue->health.timer, ASK_EVERY_MS);
-    ask_info(queue, "memory", on_memory);
-    if (queue->config->redis.wait_replicas > 0)
-        ask_info(queue, "replication", on_replication);
-    ask_info(queue, "persistence", on_persistence);
+    if (!queue->health.has_schema)
+        read_meta(queue);
+    round->is_durable = true;
+    round->replicas = INT64_MAX;
+    while ((node = redis_link_node(queue->main, &at)) != NULL) {
+        ask_info(round, node, "memory", on_memory);
+        if (queue->config->redis.wait_replicas > 0)
+            ask_info(round, node, "replication", on_replication);
+        ask_info(round, node, "persistence", on_persistence);
+    }
+    if (round->under_way == 0)
+        queue_call_end(&round->call);
 }
 
 /* --- meta: whose data is this? --- */
@@ -265,7 +316,6 @@ void health_close(struct queue *queue)
 
 void health_link_is_up(struct queue *queue)
 {
-    read_meta(queue);
     ask(queue);
 }
 

@@ -15,9 +15,12 @@ static void tell_all(struct queue *queue, unsigned partition, bool up)
 void partitions_look(struct queue *queue)
 {
     struct partitions *partitions = &queue->partitions;
+    char prefix[KEY_MAX];
 
     for (unsigned i = 0; i < partitions->count; i++) {
-        bool up = queue->health.has_schema;
+        bool up = queue->health.has_schema &&
+                  redis_link_serves(queue->main,
+                                    queue_partition_prefix(queue, i, prefix));
 
         if (up == partitions->is_up[i])
             continue;

@@ -32,6 +32,12 @@ static void on_bulk_down(void *ctx, const struct error *why)
     health_look(ctx);
 }
 
+static void on_main_nodes(void *ctx)
+{
+    partitions_look(ctx);
+    health_look(ctx);
+}
+
 /* Enough of them again: what waited for that may go on. */
 static void on_replicas(void *ctx)
 {
@@ -50,14 +56,14 @@ static struct redis_link *link_open(struct queue *queue,
     return redis_link_open(queue->loop, &settings);
 }
 
-struct redis_link *
-queue_link_open(struct queue *queue, const char *name, void (*on_up)(void *ctx),
-                void (*on_down)(void *ctx, const struct error *why), void *ctx)
+struct redis_link *queue_link_open(struct queue *queue, const char *name,
+                                   void (*on_up)(void *ctx),
+                                   void (*on_nodes)(void *ctx), void *ctx)
 {
     return link_open(queue, (struct redis_link_settings){
                                 .name = name,
                                 .on_up = on_up,
-                                .on_down = on_down,
+                                .on_nodes = on_nodes,
                                 .ctx = ctx,
                             });
 }
@@ -81,11 +87,16 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
                                        .loads_scripts = true,
                                        .on_up = on_main_up,
                                        .on_down = on_main_down,
+                                       .on_nodes = on_main_nodes,
                                        .on_replicas = on_replicas,
                                        .ctx = queue,
                                    });
-    queue->bulk =
-        queue_link_open(queue, "bulk", on_bulk_up, on_bulk_down, queue);
+    queue->bulk = link_open(queue, (struct redis_link_settings){
+                                       .name = "bulk",
+                                       .on_up = on_bulk_up,
+                                       .on_down = on_bulk_down,
+                                       .ctx = queue,
+                                   });
     return queue;
 }
 

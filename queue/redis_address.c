@@ -1,8 +1,8 @@
 #include "queue/redis_link.h"
 
-/* redis.url: "redis://host:port/db", "unix:/path?db=N" or
- * "sentinel://host:port,host,host/master/db". Names and passwords have keys of
- * their own, so that the URL may be shown. */
+/* redis.url: "redis://host:port/db", "unix:/path?db=N",
+ * "sentinel://host:port,host,host/master/db" or "cluster://host:port,host/".
+ * Names and passwords have keys of their own, so that the URL may be shown. */
 
 enum {
     PORT_DEFAULT = 6379,
@@ -101,6 +101,23 @@ static bool parse_sentinels(const char *url, struct str rest,
     return true;
 }
 
+static bool parse_cluster(const char *url, struct str rest,
+                          struct redis_address *out, struct error *err)
+{
+    struct str hosts;
+    struct str host;
+
+    if (!str_cut(&rest, '/', &hosts) || hosts.len == 0)
+        return bad(err, url, "must be cluster://host:port,host:port/");
+    while (str_cut(&hosts, ',', &host))
+        if (out->seed_count == REDIS_SEEDS_MAX ||
+            !parse_node(host, PORT_DEFAULT, &out->seeds[out->seed_count++]))
+            return bad(err, url, "must be cluster://host:port,host:port/");
+    if (!put_database(out, rest) || out->database != 0)
+        return bad(err, url, "a cluster has no other database than 0");
+    return true;
+}
+
 static bool parse_tcp(const char *url, struct str rest,
                       struct redis_address *out, struct error *err)
 {
@@ -125,6 +142,7 @@ bool redis_address_parse(const char *url, struct redis_address *out,
         {"unix:", parse_unix},
         {"redis://", parse_tcp},
         {"sentinel://", parse_sentinels},
+        {"cluster://", parse_cluster},
     };
     struct str text = str_of(url);
 
@@ -133,5 +151,7 @@ bool redis_address_parse(const char *url, struct redis_address *out,
         if (str_starts(text, str_of(schemes[i].scheme)))
             return schemes[i].parse(
                 url, str_from(text, strlen(schemes[i].scheme)), out, err);
-    return bad(err, url, "must begin with redis://, unix: or sentinel://");
+    return bad(err, url,
+               "must begin with redis://, unix:, sentinel:// or "
+               "cluster://");
 }

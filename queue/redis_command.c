@@ -13,7 +13,7 @@ enum {
 
 static void command_begin(struct redis_command *command)
 {
-    *command = (struct redis_command){.script = -1};
+    *command = (struct redis_command){.script = -1, .slot = -1};
     buf_init(&command->args, COMMAND_MAX);
     CHECK(buf_space(&command->args, HEAD_SIZE) != NULL);
     buf_grown(&command->args, HEAD_SIZE);
@@ -82,6 +82,36 @@ void command_addf(struct redis_command *command, const char *format, ...)
     va_end(args);
     CHECK(len >= 0 && (size_t)len < sizeof text);
     command_add(command, str_make(text, (size_t)len));
+}
+
+/* The next bulk string of what is left; empty: that was all. */
+static struct str next_arg(struct str *rest)
+{
+    struct str line;
+    struct str arg;
+    uint64_t len;
+
+    if (!str_cut(rest, '\n', &line) || line.len < 3 ||
+        !str_to_u64(str_slice(line, 1, line.len - 2), &len))
+        return S("");
+    arg = str_slice(*rest, 0, (size_t)len);
+    *rest = str_from(*rest, (size_t)len + 2);
+    return arg;
+}
+
+struct str command_key(const struct redis_command *command)
+{
+    struct str rest = str_from(buf_str(&command->args), HEAD_SIZE);
+
+    (void)next_arg(&rest); /* the name, or the number of keys */
+    return next_arg(&rest);
+}
+
+void command_copy(const struct redis_command *from, struct redis_command *to)
+{
+    *to = *from;
+    buf_init(&to->args, COMMAND_MAX);
+    buf_add(&to->args, buf_str(&from->args));
 }
 
 void command_finish(struct redis_command *command)

@@ -5,6 +5,7 @@
  * redis_request.c   commands under way
  * redis_wait.c      answers that wait for replicas (redis.wait_replicas)
  * redis_sentinel.c  where the master is
+ * redis_cluster.c   a link that is many: which node a command goes to
  * redis_glue.c      hiredis on our loop
  */
 #ifndef QUEUE_REDIS_CORE_H
@@ -58,7 +59,8 @@ struct redis_link {
     struct loop *loop;
     struct redis_link_settings settings;
     struct redis_address address;
-    bool is_misconfigured; /* redis.url makes no sense: never connects */
+    bool is_misconfigured;   /* redis.url makes no sense: never connects */
+    struct cluster *cluster; /* has the connections; NULL: this link has one */
     struct master_search *search;
     unsigned first_sentinel; /* the one that answered last */
     struct redis_node node;  /* where it leads: of the URL, or the master */
@@ -98,6 +100,9 @@ void link_greet(struct redis_link *link);
 /* Sent whatever the state of the link. */
 void link_send(struct redis_link *link, struct redis_command *command,
                int64_t budget_ms, redis_fn fn, void *ctx);
+/* For a command that is not sent: fn hears why at the end of the turn. */
+void link_refuse(struct redis_link *link, redis_fn fn, void *ctx,
+                 const struct error *why);
 void request_answer(struct request *request, const struct reply *reply,
                     const struct error *why);
 /* Answered at the end of the turn, without a reply: request->why tells. */
@@ -134,6 +139,19 @@ struct master_search *master_search_open(struct loop *loop,
                                          unsigned *first, master_found_fn done,
                                          void *ctx);
 void master_search_close(struct master_search **search); /* no callback */
+
+/* redis_cluster.c */
+/* owner's settings and address are used as long as it lives. */
+struct cluster *cluster_open(struct redis_link *owner);
+void cluster_close(struct cluster **cluster);
+void cluster_send(struct cluster *cluster, struct redis_command *command,
+                  int64_t budget_ms, redis_fn fn, void *ctx);
+unsigned cluster_slot(struct str key);
+bool cluster_serves(const struct cluster *cluster, struct str key);
+struct redis_link *cluster_node(const struct cluster *cluster, size_t *at);
+size_t cluster_in_flight(const struct cluster *cluster);
+bool cluster_lacks_replicas(const struct cluster *cluster);
+void cluster_reset(struct cluster *cluster, const char *why);
 
 /* redis_glue.c */
 void redis_glue_attach(struct loop *loop, struct redisAsyncContext *ac);

@@ -101,6 +101,8 @@ void redis_link_reset(struct redis_link *link, const char *why)
     redisAsyncContext *ac = link->ac;
     struct error err;
 
+    if (link->cluster != NULL)
+        cluster_reset(link->cluster, why);
     if (ac == NULL)
         return;
     error_set(&err, ERR_TIMEOUT, "redis: %s", why);
@@ -254,7 +256,10 @@ struct redis_link *redis_link_open(struct loop *loop,
         link->is_misconfigured = !redis_address_parse(
             settings->config->url, &link->address, &link->lost);
     link->node = link->address.node;
-    timer_set(loop, &link->timer, 0);
+    if (link->address.seed_count > 0)
+        link->cluster = cluster_open(link);
+    else
+        timer_set(loop, &link->timer, 0);
     return link;
 }
 
@@ -265,6 +270,7 @@ void redis_link_close(struct redis_link **link_ptr)
     if (link == NULL)
         return;
     *link_ptr = NULL;
+    cluster_close(&link->cluster);
     requests_close(link);
     wait_close(link);
     timer_clear(link->loop, &link->timer);
@@ -283,8 +289,28 @@ bool redis_link_is_up(const struct redis_link *link)
     return link->state == LINK_UP;
 }
 
+bool redis_link_serves(const struct redis_link *link, struct str key)
+{
+    return redis_link_is_up(link) &&
+           (link->cluster == NULL || cluster_serves(link->cluster, key));
+}
+
+bool redis_link_is_cluster(const struct redis_link *link)
+{
+    return link->cluster != NULL;
+}
+
+struct redis_link *redis_link_node(struct redis_link *link, size_t *at)
+{
+    if (link->cluster != NULL)
+        return cluster_node(link->cluster, at);
+    return (*at)++ == 0 ? link : NULL;
+}
+
 size_t redis_link_in_flight(const struct redis_link *link)
 {
+    if (link->cluster != NULL)
+        return cluster_in_flight(link->cluster);
     return link->in_flight;
 }
 

@@ -60,6 +60,7 @@ struct redis_command {
     struct buf args; /* as they go over the wire, behind room for a head */
     size_t count;
     int script; /* enum script; -1: a plain command */
+    int slot;   /* of a cluster: command_route; -1: that of the key */
     /* Its answer waits for redis.wait_replicas: all scripts that write, unless
      * the owner says no since nothing that is acknowledged hangs on it. */
     bool lasts;
@@ -82,6 +83,11 @@ void command_init_args(struct redis_command *args);
 void command_add_args(struct redis_command *command,
                       const struct redis_command *args);
 void command_finish(struct redis_command *command); /* one never sent */
+/* To the node of a cluster that holds that key, for one that has none. */
+void command_route(struct redis_command *command, struct str key);
+/* The first key; empty: it has no arguments. */
+struct str command_key(const struct redis_command *command);
+void command_copy(const struct redis_command *from, struct redis_command *to);
 /* Names its sent_point. */
 #ifdef FAULT_POINTS
 #define COMMAND_SENT_POINT(command, its_name)                                  \
@@ -101,16 +107,22 @@ struct redis_node {
     uint16_t port;
 };
 
-enum { REDIS_SENTINELS_MAX = 16, REDIS_MASTER_SIZE = 64 };
+enum {
+    REDIS_SENTINELS_MAX = 16,
+    REDIS_MASTER_SIZE = 64,
+    REDIS_SEEDS_MAX = 16, /* nodes of a cluster that tell of the others */
+};
 
 /* The parts of redis.url. */
 struct redis_address {
-    struct redis_node node; /* not with Sentinels */
+    struct redis_node node; /* not with Sentinels, or of a cluster */
     bool is_unix;
     unsigned database;
     struct redis_node sentinels[REDIS_SENTINELS_MAX];
     size_t sentinel_count; /* 0: none are asked */
     char master[REDIS_MASTER_SIZE];
+    struct redis_node seeds[REDIS_SEEDS_MAX];
+    size_t seed_count; /* 0: it is no cluster */
 };
 MUST_USE bool redis_address_parse(const char *url, struct redis_address *out,
                                   struct error *err);
@@ -132,12 +144,20 @@ struct redis_link_settings {
      * also after a failed attempt to connect. Not called by close. */
     void (*on_up)(void *ctx);
     void (*on_down)(void *ctx, const struct error *why);
+    /* redis_link_serves may say another thing: a node of the cluster came or
+     * went, or slots have moved; may be NULL. */
+    void (*on_nodes)(void *ctx);
     /* redis_link_lacks_replicas says another thing; may be NULL. */
     void (*on_replicas)(void *ctx);
     void *ctx;
 };
 
-/* Begins to connect with the next turn. settings->config and name must
+/* A link to a cluster is up once all masters are connected, and as long as one
+ * is; each command goes to the node that holds its key, and is sent again
+ * when that node has not executed it since the key is elsewhere, or on its
+ * way (redis_cluster.c). Replies of different keys come in any order then.
+ *
+ * Begins to connect with the next turn. settings->config and name must
  * outlive the link. */
 struct redis_link *redis_link_open(struct loop *loop,
                                    const struct redis_link_settings *settings);
@@ -154,6 +174,12 @@ struct str redis_link_master(const struct redis_link *link, char *out);
 size_t redis_link_in_flight(const struct redis_link *link);
 /* The last answer that had to wait for replicas found too few of them. */
 bool redis_link_lacks_replicas(const struct redis_link *link);
+/* Commands with that key are taken. */
+bool redis_link_serves(const struct redis_link *link, struct str key);
+bool redis_link_is_cluster(const struct redis_link *link);
+/* Each server that it leads to: the link to it, from *at = 0 on; NULL: that
+ * was all. */
+struct redis_link *redis_link_node(struct redis_link *link, size_t *at);
 /* Drops the connection and makes a new one: what is under way ends without
  * a reply. For an owner who got a reply that makes no sense. */
 void redis_link_reset(struct redis_link *link, const char *why);

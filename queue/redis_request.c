@@ -80,6 +80,21 @@ void request_refuse_later(struct request *request)
     task_run_soon(link->loop, &link->refuse);
 }
 
+static struct request *request_create(struct redis_link *link,
+                                      struct redis_command *command,
+                                      int64_t budget_ms, redis_fn fn,
+                                      void *ctx);
+
+void link_refuse(struct redis_link *link, redis_fn fn, void *ctx,
+                 const struct error *why)
+{
+    struct redis_command none = {.script = -1};
+    struct request *request = request_create(link, &none, 0, fn, ctx);
+
+    request->why = *why;
+    request_refuse_later(request);
+}
+
 static void request_refuse(struct request *request, const char *why)
 {
     error_set(&request->why, ERR_BUSY, "redis: %s", why);
@@ -237,8 +252,13 @@ void link_send(struct redis_link *link, struct redis_command *command,
 void redis_send(struct redis_link *link, struct redis_command *command,
                 int64_t budget_ms, redis_fn fn, void *ctx)
 {
-    struct request *request = request_create(link, command, budget_ms, fn, ctx);
+    struct request *request;
 
+    if (link->cluster != NULL) {
+        cluster_send(link->cluster, command, budget_ms, fn, ctx);
+        return;
+    }
+    request = request_create(link, command, budget_ms, fn, ctx);
     if (link->state != LINK_UP)
         request_refuse(request, "not connected");
     else if (link->in_flight >= link->settings.in_flight_max)

@@ -136,5 +136,7 @@ void wait_sent(struct redis_link *link, const struct request *request)
 
 bool redis_link_lacks_replicas(const struct redis_link *link)
 {
+    if (link->cluster != NULL)
+        return cluster_lacks_replicas(link->cluster);
     return link->wait.is_short;
 }

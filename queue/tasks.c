@@ -46,8 +46,8 @@ struct dispatcher {
     struct queue_part part;
     const struct queue_hooks *hooks;
     struct child_name name;
-    struct list tasks; /* of tasks.link */
-    struct wake *wake;
+    struct list tasks;   /* of tasks.link */
+    struct wake *wake;   /* one for all; NULL in a cluster */
     struct buf defaults; /* events for endpoints that name none */
     size_t calls;        /* under way on the main link */
     bool ended; /* by queue_hooks_end; their answers are still to come */
@@ -63,6 +63,8 @@ struct tasks {
     struct dispatcher *dispatcher;
     struct queue *queue;
     unsigned partition;
+    struct wake *own_wake; /* in a cluster: keys of a BLPOP share a slot */
+    struct wake *wake;
     size_t wake_place;
     char epoch[EPOCH_SIZE]; /* "" before the first register */
     char next_epoch[EPOCH_SIZE];
@@ -415,7 +417,7 @@ static void take_a_turn(struct tasks *tasks, bool leave)
 static void on_token(void *ctx)
 {
     struct tasks *tasks = ctx;
-    struct wake *wake = tasks->dispatcher->wake;
+    struct wake *wake = tasks->wake;
 
     if (wake_has_token(wake, tasks->wake_place, 0)) {
         wake_drop_token(wake, tasks->wake_place, 0);
@@ -426,9 +428,9 @@ static void on_token(void *ctx)
 
 static void wait_for_token(struct tasks *tasks, bool wanted)
 {
-    wake_want(tasks->dispatcher->wake, tasks->wake_place, 0, wanted);
+    wake_want(tasks->wake, tasks->wake_place, 0, wanted);
     if (wanted)
-        wake_arm(tasks->dispatcher->wake);
+        wake_arm(tasks->wake);
 }
 
 /* --- one step --- */
@@ -572,6 +574,13 @@ static void begin(struct tasks *tasks)
 
 /* --- partitions --- */
 
+static struct wake *open_wake(struct queue *queue)
+{
+    static const struct str name = STR(KEY_HOOKS_WAKE);
+
+    return wake_open(queue, &name, 1, on_token);
+}
+
 static struct tasks *tasks_open(struct dispatcher *dispatcher,
                                 unsigned partition)
 {
@@ -588,7 +597,10 @@ static struct tasks *tasks_open(struct dispatcher *dispatcher,
     timer_init(&tasks->beat, on_beat, tasks);
     timer_set(tasks->queue->loop, &tasks->beat,
               tasks->queue->config->worker.lease_ms / BEATS_A_LEASE);
-    tasks->wake_place = wake_join(dispatcher->wake, partition, tasks);
+    if (dispatcher->wake == NULL)
+        tasks->own_wake = open_wake(tasks->queue);
+    tasks->wake = tasks->own_wake != NULL ? tasks->own_wake : dispatcher->wake;
+    tasks->wake_place = wake_join(tasks->wake, partition, tasks);
     list_add_last(&dispatcher->tasks, &tasks->link);
     return tasks;
 }
@@ -632,6 +644,7 @@ static void tasks_end(struct tasks *tasks)
     task_cancel(&tasks->run);
     timer_clear(loop, &tasks->beat);
     timer_clear(loop, &tasks->due);
+    wake_close(&tasks->own_wake);
     drop_list(&tasks->held);
     drop_list(&tasks->reported);
     drop_list(&tasks->told);
@@ -680,7 +693,6 @@ static void list_defaults(struct buf *out)
 
 void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
 {
-    static const struct str name = STR(KEY_HOOKS_WAKE);
     struct dispatcher *dispatcher = xcalloc(1, sizeof *dispatcher);
 
     CHECK(queue->dispatcher == NULL);
@@ -692,7 +704,8 @@ void queue_hooks_start(struct queue *queue, const struct queue_hooks *hooks)
     list_init(&dispatcher->tasks);
     list_defaults(&dispatcher->defaults);
     task_init(&dispatcher->look, look, dispatcher);
-    dispatcher->wake = wake_open(queue, &name, 1, on_token);
+    if (!redis_link_is_cluster(queue->main))
+        dispatcher->wake = open_wake(queue);
     dispatcher->part = (struct queue_part){
         .partition_changed = on_partition_changed,
         .close = on_close,

@@ -93,6 +93,35 @@ static void on_popped(void *ctx, const struct reply *reply,
         tell_all(wake);
 }
 
+/* In a cluster all places are of one partition. */
+static struct str first_prefix(const struct wake *wake, char *out)
+{
+    CHECK(wake->place_count > 0);
+    return queue_partition_prefix(wake->queue, wake->places[0].partition, out);
+}
+
+static void on_client_id(void *ctx, const struct reply *reply,
+                         const struct error *why)
+{
+    struct wake *wake = ctx;
+
+    (void)why;
+    wake->client_id = reply_int(reply);
+}
+
+static void ask_client_id(struct wake *wake)
+{
+    struct redis_command command;
+    char prefix[KEY_MAX];
+
+    wake->client_id = 0;
+    command_init(&command, "CLIENT");
+    command_add_cstr(&command, "ID");
+    if (wake->place_count > 0)
+        command_route(&command, first_prefix(wake, prefix));
+    redis_send(wake->link, &command, REDIS_BUDGET_MS, on_client_id, wake);
+}
+
 static void wait_for_tokens(struct wake *wake)
 {
     struct redis_command command;
@@ -115,6 +144,8 @@ static void wait_for_tokens(struct wake *wake)
         return;
     }
     command_add_int(&command, BLOCK_S);
+    if (redis_link_is_cluster(wake->link))
+        ask_client_id(wake); /* the slot may have moved to another node */
     wake->is_waiting = true;
     redis_send(wake->link, &command, BLOCK_BUDGET_MS, on_popped, wake);
 }
@@ -146,6 +177,7 @@ static void on_unblocked(void *ctx, const struct reply *reply,
 static void unblock(struct wake *wake)
 {
     struct redis_command command;
+    char prefix[KEY_MAX];
 
     if (wake->is_unblocking || wake->client_id == 0)
         return;
@@ -153,13 +185,17 @@ static void unblock(struct wake *wake)
     command_init(&command, "CLIENT");
     command_add_cstr(&command, "UNBLOCK");
     command_add_int(&command, wake->client_id);
+    command_route(&command, first_prefix(wake, prefix));
     redis_send(wake->queue->main, &command, REDIS_BUDGET_MS, on_unblocked,
                wake);
 }
 
 void wake_arm(struct wake *wake)
 {
-    if (!redis_link_is_up(wake->link))
+    char prefix[KEY_MAX];
+
+    if (wake->place_count == 0 ||
+        !redis_link_serves(wake->link, first_prefix(wake, prefix)))
         return;
     if (!wake->is_waiting) {
         wait_for_tokens(wake);
@@ -184,25 +220,21 @@ bool wake_is_waiting(const struct wake *wake)
     return wake->is_waiting;
 }
 
-static void on_client_id(void *ctx, const struct reply *reply,
-                         const struct error *why)
-{
-    struct wake *wake = ctx;
-
-    (void)why;
-    wake->client_id = reply_int(reply);
-}
-
 static void on_link_up(void *ctx)
 {
     struct wake *wake = ctx;
-    struct redis_command command;
 
-    wake->client_id = 0;
-    command_init(&command, "CLIENT");
-    command_add_cstr(&command, "ID");
-    redis_send(wake->link, &command, REDIS_BUDGET_MS, on_client_id, wake);
+    if (!redis_link_is_cluster(wake->link))
+        ask_client_id(wake);
     wake_arm(wake);
+}
+
+static void on_nodes(void *ctx)
+{
+    struct wake *wake = ctx;
+
+    if (!wake->is_waiting)
+        wake_arm(wake);
 }
 
 struct wake *wake_open(struct queue *queue, const struct str *names,
@@ -217,7 +249,7 @@ struct wake *wake_open(struct queue *queue, const struct str *names,
     for (size_t i = 0; i < name_count; i++)
         wake->names[i] = arena_copy(wake->arena, names[i]);
     wake->on_token = on_token;
-    wake->link = queue_link_open(queue, "wake", on_link_up, NULL, wake);
+    wake->link = queue_link_open(queue, "wake", on_link_up, on_nodes, wake);
     return wake;
 }
 

@@ -61,8 +61,8 @@ struct config_part {
 };
 
 struct config_redis {
-    /* "redis://host:port/db", "unix:/path?db=N" or
-     * "sentinel://host:port,host/name/db" */
+    /* "redis://host:port/db", "unix:/path?db=N",
+     * "sentinel://host:port,host/name/db" or "cluster://host:port,host/" */
     const char *url;
     const char *username;
     const char *password; /* read from password_file */

@@ -349,21 +349,44 @@ static bool is_redis_unix(struct str path)
             (str_starts(rest, S("db=")) && is_database(str_from(rest, 3))));
 }
 
+static bool is_node(struct str host)
+{
+    return is_host_and_port(host, 1) ||
+           (host.len > 0 && host.len <= HOST_LEN_MAX && is_of(host, "-._"));
+}
+
 static bool is_redis_host(struct str rest)
 {
     struct str host;
 
     if (!str_cut(&rest, '/', &host))
         return false;
-    return is_database(rest) &&
-           (is_host_and_port(host, 1) ||
-            (host.len > 0 && host.len <= HOST_LEN_MAX && is_of(host, "-._")));
+    return is_database(rest) && is_node(host);
 }
 
 /* As Sentinel itself takes the name of a master. */
 static bool is_master_name(struct str name)
 {
     return name.len > 0 && name.len < 64 && is_of(name, "-._");
+}
+
+/* "host:port,host/": some of a cluster's nodes, which tell of the others. */
+static bool read_cluster(struct config_reading *r, struct str text, void *to)
+{
+    struct str rest = str_from(text, sizeof "cluster://" - 1);
+    struct str hosts;
+    struct str host;
+    size_t count = 0;
+    bool good = str_cut(&rest, '/', &hosts) && hosts.len > 0;
+
+    while (good && str_cut(&hosts, ',', &host))
+        good = is_node(host) && ++count <= 16;
+    if (!good)
+        return config_refuse(r, "must be \"cluster://host:port,host/\", with "
+                                "at most 16 nodes");
+    if (rest.len > 0 && !str_eq(rest, S("0")))
+        return config_refuse(r, "a cluster has no other database than 0");
+    return keep(r, text, to);
 }
 
 /* "host:port,host,host/name/db" */
@@ -377,8 +400,7 @@ static const char *sentinels_fault(struct str rest)
     if (!str_cut(&rest, '/', &hosts) || hosts.len == 0)
         return "lacks the Sentinels' addresses";
     while (str_cut(&hosts, ',', &host)) {
-        if (!is_host_and_port(host, 1) &&
-            (host.len == 0 || host.len > HOST_LEN_MAX || !is_of(host, "-._")))
+        if (!is_node(host))
             return "each Sentinel must be \"host\" or \"host:port\"";
         count++;
     }
@@ -403,7 +425,7 @@ static bool read_sentinels(struct config_reading *r, struct str text, void *to)
 
 bool config_read_redis_url(struct config_reading *r, struct str text, void *to)
 {
-    static const char *const later[] = {"cluster://", "rediss://"};
+    static const char *const later[] = {"rediss://"};
 
     for (size_t i = 0; i < COUNT_OF(later); i++)
         if (str_starts(text, str_of(later[i])))
@@ -414,12 +436,15 @@ bool config_read_redis_url(struct config_reading *r, struct str text, void *to)
                "and password_file");
     if (str_starts(text, S("sentinel://")))
         return read_sentinels(r, text, to);
+    if (str_starts(text, S("cluster://")))
+        return read_cluster(r, text, to);
     if (str_starts(text, S("redis://")) ? !is_redis_host(str_from(text, 8))
                                         : !str_starts(text, S("unix:/")) ||
                                               !is_redis_unix(str_from(text, 5)))
         return config_refuse(
-            r, "must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-               "\"sentinel://host:port,host,host/name/db\"");
+            r, "must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+               "\"sentinel://host:port,host,host/name/db\" or "
+               "\"cluster://host:port,host/\"");
     return keep(r, text, to);
 }
 

@@ -39,7 +39,7 @@ static struct fixture {
 /* Waits until the server says so itself. */
 static inline void fixture_await_ready(int out)
 {
-    static const char word[] = "ready to accept connections";
+    static const char word[] = "eady to accept connections";
     FILE *log = fdopen(out, "r");
     char line[512];
 

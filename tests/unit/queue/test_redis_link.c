@@ -250,6 +250,22 @@ static void sentinels(void **state)
     assert_int_equal(address.database, 7);
 }
 
+static void nodes_of_a_cluster(void **state)
+{
+    struct redis_address address;
+    struct error err;
+
+    (void)state;
+    assert_true(
+        redis_address_parse("cluster://a:7000,[::1]:7001,c/", &address, &err));
+    assert_int_equal(address.seed_count, 3);
+    assert_string_equal(address.seeds[0].host, "a");
+    assert_int_equal(address.seeds[1].port, 7001);
+    assert_int_equal(address.seeds[2].port, 6379);
+    assert_false(redis_address_parse("cluster://a/1", &address, &err));
+    assert_false(redis_address_parse("cluster:///", &address, &err));
+}
+
 /* A name has to be resolved, and a password to be given. */
 static void logs_in(void **state)
 {
@@ -326,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(sentinels),
+        cmocka_unit_test(nodes_of_a_cluster),
         LINK_TEST(becomes_ready),
         LINK_TEST(refuses_while_not_connected),
         LINK_TEST(replies_come_in_order),

@@ -250,20 +250,25 @@ static const struct broken_case {
      "\"10.0.0.0/8\""},
 
     {"[redis]\nurl = \"http://x\"\n",
-     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-     "\"sentinel://host:port,host,host/name/db\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+     "\"sentinel://host:port,host,host/name/db\" or "
+     "\"cluster://host:port,host/\""},
     {"[redis]\nurl = \"redis://\"\n",
-     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-     "\"sentinel://host:port,host,host/name/db\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+     "\"sentinel://host:port,host,host/name/db\" or "
+     "\"cluster://host:port,host/\""},
     {"[redis]\nurl = \"redis://h:6379/x\"\n",
-     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-     "\"sentinel://host:port,host,host/name/db\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+     "\"sentinel://host:port,host,host/name/db\" or "
+     "\"cluster://host:port,host/\""},
     {"[redis]\nurl = \"redis://h:0/\"\n",
-     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-     "\"sentinel://host:port,host,host/name/db\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+     "\"sentinel://host:port,host,host/name/db\" or "
+     "\"cluster://host:port,host/\""},
     {"[redis]\nurl = \"unix:/x?base=1\"\n",
-     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\" or "
-     "\"sentinel://host:port,host,host/name/db\""},
+     "2:7: url: must be \"redis://host:port/db\", \"unix:/path?db=N\", "
+     "\"sentinel://host:port,host,host/name/db\" or "
+     "\"cluster://host:port,host/\""},
     {"[redis]\nurl = \"sentinel://h\"\n",
      "2:7: url: lacks the master's name, which the Sentinels know it by: "
      "letters, digits and - . _; must be "
@@ -277,8 +282,14 @@ static const struct broken_case {
     {"[redis]\nurl = \"sentinel://a/m/x\"\n",
      "2:7: url: the database must be a number; must be "
      "\"sentinel://host:port,host,host/name/db\""},
-    {"[redis]\nurl = \"cluster://h\"\n",
-     "2:7: url: cluster:// is not supported yet"},
+    {"[redis]\nurl = \"cluster://\"\n",
+     "2:7: url: must be \"cluster://host:port,host/\", with at most 16 "
+     "nodes"},
+    {"[redis]\nurl = \"cluster://a,b:0/\"\n",
+     "2:7: url: must be \"cluster://host:port,host/\", with at most 16 "
+     "nodes"},
+    {"[redis]\nurl = \"cluster://a:1,b/1\"\n",
+     "2:7: url: a cluster has no other database than 0"},
     {"[redis]\nurl = \"rediss://h\"\n",
      "2:7: url: rediss:// is not supported yet"},
     {"[redis]\nprefix = \"{x}\"\n",
