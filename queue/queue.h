@@ -21,6 +21,7 @@
 #include "queue/levels.h"
 #include "queue/list.h"
 #include "queue/mail.h"
+#include "queue/owners.h"
 #include "queue/parked.h"
 #include "queue/pull.h"
 #include "queue/record.h"

@@ -541,6 +541,14 @@ void command_route(struct redis_command *command, struct str key)
     command->slot = (int)cluster_slot(key);
 }
 
+const struct redis_node *cluster_place(const struct cluster *cluster,
+                                       struct str key)
+{
+    const struct node *node = node_of_slot(cluster, cluster_slot(key));
+
+    return node == NULL ? NULL : &node->where;
+}
+
 bool cluster_serves(const struct cluster *cluster, struct str key)
 {
     return node_is_up(node_of_slot(cluster, cluster_slot(key)));

@@ -148,6 +148,8 @@ void cluster_send(struct cluster *cluster, struct redis_command *command,
                   int64_t budget_ms, redis_fn fn, void *ctx);
 unsigned cluster_slot(struct str key);
 bool cluster_serves(const struct cluster *cluster, struct str key);
+const struct redis_node *cluster_place(const struct cluster *cluster,
+                                       struct str key);
 struct redis_link *cluster_node(const struct cluster *cluster, size_t *at);
 size_t cluster_in_flight(const struct cluster *cluster);
 bool cluster_lacks_replicas(const struct cluster *cluster);

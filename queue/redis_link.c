@@ -300,6 +300,14 @@ bool redis_link_is_cluster(const struct redis_link *link)
     return link->cluster != NULL;
 }
 
+const struct redis_node *redis_link_place(const struct redis_link *link,
+                                          struct str key)
+{
+    if (link->cluster != NULL)
+        return cluster_place(link->cluster, key);
+    return &link->node;
+}
+
 struct redis_link *redis_link_node(struct redis_link *link, size_t *at)
 {
     if (link->cluster != NULL)

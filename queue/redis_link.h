@@ -177,6 +177,9 @@ bool redis_link_lacks_replicas(const struct redis_link *link);
 /* Commands with that key are taken. */
 bool redis_link_serves(const struct redis_link *link, struct str key);
 bool redis_link_is_cluster(const struct redis_link *link);
+/* The server that has that key; NULL: not known. */
+const struct redis_node *redis_link_place(const struct redis_link *link,
+                                          struct str key);
 /* Each server that it leads to: the link to it, from *at = 0 on; NULL: that
  * was all. */
 struct redis_link *redis_link_node(struct redis_link *link, size_t *at);

@@ -291,6 +291,74 @@ static void stats_are_of_all_partitions(void **state)
     assert_int_equal(stats.lanes[0].queued, 6);
 }
 
+/* --- for the operator --- */
+
+static struct listed {
+    enum queue_status status;
+    size_t count;
+    struct partition_info infos[PARTITIONS + 1];
+} listed;
+
+static void on_list(void *ctx, const struct queue_partitions *partitions)
+{
+    (void)ctx;
+    listed.status = partitions->status;
+    listed.count = partitions->count;
+    assert_in_range(listed.count, 0, PARTITIONS + 1);
+    memcpy(listed.infos, partitions->partitions,
+           listed.count * sizeof *listed.infos);
+}
+
+static void partitions_are_listed_and_added(void **state)
+{
+    struct world *world = *state;
+    struct answered answered = {0};
+
+    make_key(world, "a", 0);
+    store_in(world, 1, 2);
+    listed.status = QUEUE_RUNNING;
+    queue_partition_list(world->queue, on_list, NULL);
+    until(world->loop, listed.status != QUEUE_RUNNING);
+    assert_int_equal(listed.status, QUEUE_OK);
+    assert_int_equal(listed.count, PARTITIONS);
+    assert_int_equal(listed.infos[0].owners, 1);
+    assert_int_equal(listed.infos[1].open, 2);
+    assert_true(listed.infos[2].is_up);
+    assert_string_equal(listed.infos[2].host, fixture.socket);
+    queue_partition_add(world->queue, on_answered, &answered);
+    until(world->loop, answered.count == 1);
+    assert_int_equal(answered.status, QUEUE_OK);
+    until(world->loop, world->queue->partitions.count == PARTITIONS + 1);
+}
+
+static enum queue_status freeze(struct world *world, const char *owner,
+                                bool frozen)
+{
+    struct answered answered = {0};
+
+    queue_owner_freeze(world->queue, str_of(owner), frozen, on_answered,
+                       &answered);
+    until(world->loop, answered.count == 1);
+    return answered.status;
+}
+
+static void an_owner_is_frozen_and_thawed(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+    struct worker worker;
+
+    make_key(world, "default", 0);
+    mail_store(world, &mail);
+    assert_int_equal(freeze(world, "default", true), QUEUE_OK);
+    assert_int_equal(status_of_post(world), QUEUE_FROZEN);
+    worker_start(&worker, world->queue, 1);
+    until(world->loop, worker.count == 1); /* what is stored goes on */
+    assert_int_equal(freeze(world, "default", false), QUEUE_OK);
+    assert_int_equal(status_of_post(world), QUEUE_OK);
+    assert_int_equal(freeze(world, "nobody", true), QUEUE_NOT_FOUND);
+}
+
 #define PARTITION_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -306,6 +374,8 @@ int main(void)
         PARTITION_TEST(owners_are_spread),
         PARTITION_TEST(frozen_and_moved_owners_are_told_apart),
         PARTITION_TEST(stats_are_of_all_partitions),
+        PARTITION_TEST(partitions_are_listed_and_added),
+        PARTITION_TEST(an_owner_is_frozen_and_thawed),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");

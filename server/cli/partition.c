@@ -1,0 +1,195 @@
+#include "server/base/json.h"
+#include "server/cli/tool.h"
+#include "server/cli/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { OUTPUT_MAX = 1 << 20 };
+
+struct asking {
+    struct tool *tool;
+    const struct cli_args *args;
+    const char *word; /* what is printed when it is done */
+};
+
+/* --- partition list --- */
+
+static void print_text(const struct queue_partitions *partitions)
+{
+    printf("%-10s %10s %10s  %s\n", "partition", "owners", "open", "node");
+    for (size_t i = 0; i < partitions->count; i++) {
+        const struct partition_info *info = &partitions->partitions[i];
+        char node[300] = "away";
+
+        if (info->is_up && info->port == 0)
+            snprintf(node, sizeof node, "%s", info->host);
+        else if (info->is_up)
+            snprintf(node, sizeof node, "%s:%u", info->host, info->port);
+        printf("%-10u %10" PRIu64 " %10" PRIu64 "  %s\n", info->number,
+               info->owners, info->open, node);
+    }
+}
+
+static void put_partition(struct json_out *out,
+                          const struct partition_info *info)
+{
+    json_open_map(out);
+    json_add_int(out, "partition", info->number);
+    json_add_int(out, "owners", (int64_t)info->owners);
+    json_add_bool(out, "up", info->is_up);
+    if (info->is_up)
+        json_add_int(out, "open", (int64_t)info->open);
+    json_add_cstr(out, "host", info->host);
+    json_add_int(out, "port", info->port);
+    json_close_map(out);
+}
+
+static void print_json(const struct queue_partitions *partitions)
+{
+    struct json_out out;
+    struct buf text;
+
+    buf_init(&text, OUTPUT_MAX);
+    json_out_init(&out, &text);
+    json_open_list(&out);
+    for (size_t i = 0; i < partitions->count; i++)
+        put_partition(&out, &partitions->partitions[i]);
+    json_close_list(&out);
+    printf("%.*s\n", STR_ARG(buf_str(&text)));
+    buf_finish(&text);
+}
+
+static void on_list(void *ctx, const struct queue_partitions *partitions)
+{
+    struct asking *asking = ctx;
+
+    if (partitions->status != QUEUE_OK) {
+        tool_done(asking->tool, tool_fail(asking->args, partitions->status,
+                                          &partitions->why));
+        return;
+    }
+    if (cli_wants_json(asking->args))
+        print_json(partitions);
+    else
+        print_text(partitions);
+    tool_done(asking->tool, EXIT_OK);
+}
+
+static int run_list(const struct cli_args *args)
+{
+    struct asking asking = {.args = args};
+    struct tool tool;
+    int code = tool_open(&tool, args);
+
+    if (code != EXIT_OK)
+        return code;
+    asking.tool = &tool;
+    queue_partition_list(tool.queue, on_list, &asking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
+/* --- changes --- */
+
+static void on_changed(void *ctx, const struct queue_answer *answer)
+{
+    struct asking *asking = ctx;
+
+    if (answer->status == QUEUE_OK)
+        puts(asking->word);
+    tool_done(asking->tool,
+              answer->status == QUEUE_OK
+                  ? EXIT_OK
+                  : tool_fail(asking->args, answer->status, &answer->why));
+}
+
+static int run_add(const struct cli_args *args)
+{
+    struct asking asking = {.args = args, .word = "added"};
+    struct tool tool;
+    int code = tool_open(&tool, args);
+
+    if (code != EXIT_OK)
+        return code;
+    asking.tool = &tool;
+    queue_partition_add(tool.queue, on_changed, &asking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
+static int freeze(const struct cli_args *args, bool frozen)
+{
+    struct asking asking = {.args = args, .word = frozen ? "frozen" : "thawed"};
+    const char *owner = cli_operand(args, 0);
+    struct tool tool;
+    int code;
+
+    if (owner == NULL)
+        return cli_fail(args, EXIT_USAGE, "give the name of an owner");
+    code = tool_open(&tool, args);
+    if (code != EXIT_OK)
+        return code;
+    asking.tool = &tool;
+    queue_owner_freeze(tool.queue, str_of(owner), frozen, on_changed, &asking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
+static int run_freeze(const struct cli_args *args)
+{
+    return freeze(args, true);
+}
+
+static int run_thaw(const struct cli_args *args)
+{
+    return freeze(args, false);
+}
+
+/* --- the verbs --- */
+
+static const struct cli_option LIST[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
+static const struct cli_option CHANGE[] = {CLI_OPTION_CONFIG};
+
+static const struct verb VERBS[] = {
+    {
+        .name = "partition list",
+        .purpose = "Says what partitions there are, who lives in them, where.",
+        .examples = {"posthaste partition list",
+                     "posthaste partition list --json"},
+        .options = LIST,
+        .option_count = COUNT_OF(LIST),
+        .run = run_list,
+    },
+    {
+        .name = "partition add",
+        .purpose = "Adds a partition, which new owners go to first.",
+        .examples = {"posthaste partition add"},
+        .options = CHANGE,
+        .option_count = COUNT_OF(CHANGE),
+        .run = run_add,
+    },
+    {
+        .name = "partition freeze",
+        .operands = "OWNER",
+        .purpose = "Refuses what is new from an owner; what is stored goes on.",
+        .examples = {"posthaste partition freeze acme"},
+        .options = CHANGE,
+        .option_count = COUNT_OF(CHANGE),
+        .run = run_freeze,
+    },
+    {
+        .name = "partition thaw",
+        .operands = "OWNER",
+        .purpose = "Takes mail from a frozen owner again.",
+        .examples = {"posthaste partition thaw acme"},
+        .options = CHANGE,
+        .option_count = COUNT_OF(CHANGE),
+        .run = run_thaw,
+    },
+};
+
+const struct verb_group VERBS_PARTITION = {VERBS, COUNT_OF(VERBS)};
