@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, lanes, memory, queue, bigbody, compose, smtp_engine or smtpsink.
+# NAME is accept, pipeline, lanes, memory, queue, partitions, bigbody, compose, smtp_engine or smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -283,6 +283,62 @@ run_queue() {
     ! $tiny || mails=1000
     start_redis everysec
     bench queue --redis "$redis" --mails $mails
+}
+
+# One of the two masters of a cluster; its port in $redis.
+start_master() {
+    redis=$(free_cluster_port)
+    mkdir "$work/node$redis"
+    start "node$redis" redis-server --port "$redis" --bind 127.0.0.1 \
+        --dir "$work/node$redis" --save '' --appendonly yes \
+        --appendfsync everysec --maxmemory 1gb --maxmemory-policy noeviction \
+        --cluster-enabled yes
+    await "redis-server" redis-cli -p "$redis" ping
+}
+
+# The bus listens 10000 above.
+free_cluster_port() {
+    local port
+    while :; do
+        port=$((12000 + RANDOM % 8000))
+        silent $port && silent $((port + 10000)) && break
+    done
+    echo $port
+}
+
+cluster_is_whole() { redis-cli -p "$1" cluster info | grep -q state:ok; }
+
+# Two masters; the slots of partitions 0 and 1 are in the upper half, those
+# of 2 and 3 in the lower one.
+run_partitions() {
+    local mails=20000 rounds=3 one two round count line
+    if $tiny; then
+        mails=400
+        rounds=1
+    fi
+    start_master
+    one=$redis
+    start_master
+    two=$redis
+    redis-cli -p "$one" cluster addslotsrange 0 8191 >/dev/null
+    redis-cli -p "$two" cluster addslotsrange 8192 16383 >/dev/null
+    redis-cli -p "$two" cluster set-config-epoch 2 >/dev/null
+    redis-cli -p "$one" cluster meet 127.0.0.1 "$two" >/dev/null
+    await "the cluster" cluster_is_whole "$one"
+    await "the cluster" cluster_is_whole "$two"
+    for ((round = 0; round < rounds; round++)); do
+        for count in 1 4; do
+            redis-cli -p "$one" flushall >/dev/null
+            redis-cli -p "$two" flushall >/dev/null
+            redis-cli -c -p "$one" hset ph:meta partitions $count >/dev/null
+            line=$(bench partitions --url "cluster://127.0.0.1:$one/" \
+                --partitions $count --mails $mails)
+            echo "$line"
+            [ $count = 1 ] && first=${line#* } || fourth=${line#* }
+        done
+        awk -v a="${fourth% *}" -v b="${first% *}" \
+            'BEGIN { printf "partitions_ratio %.2f x\n", a / b }'
+    done
 }
 
 run_bigbody() {
