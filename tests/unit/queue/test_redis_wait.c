@@ -1,0 +1,253 @@
+/* redis.wait_replicas, on a master with a replica that stops and goes on. */
+#include "worker_fixture.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+enum { ANSWER_MS = 1000, RECOVER_MS = 2000 };
+
+static struct config config;
+static pid_t replica;
+
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void replica_start(void)
+{
+    char port[8];
+    char log[128];
+    char path[128];
+    int number = free_port();
+
+    redis_do("CONFIG SET port %d", number);
+    redis_do("CONFIG SET repl-diskless-sync-delay 0");
+    snprintf(port, sizeof port, "%d", number);
+    snprintf(log, sizeof log, "%s/replica.log", fixture.dir);
+    snprintf(path, sizeof path, "%s/replica.sock", fixture.dir);
+    replica = fork();
+    assert_true(replica >= 0);
+    if (replica == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket",
+               path, "--save", "", "--dir", fixture.dir, "--logfile", log,
+               "--replicaof", "127.0.0.1", port, (char *)NULL);
+        _exit(127);
+    }
+    while (strstr(redis_ask("INFO replication"), "state=online") == NULL)
+        assert_int_equal(waitpid(replica, NULL, WNOHANG), 0);
+}
+
+static int group_setup(void **state)
+{
+    int failed = fixture_group_setup(state);
+
+    if (failed == 0)
+        replica_start();
+    return failed;
+}
+
+static int group_teardown(void **state)
+{
+    kill(replica, SIGKILL);
+    waitpid(replica, NULL, 0);
+    return fixture_group_teardown(state);
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    redis_do("FLUSHALL");
+    config = fixture.config;
+    config.redis.wait_replicas = 1;
+    config.worker.lease_ms = 2400;
+    world->loop = loop_create();
+    world->queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kill(replica, SIGCONT);
+    return world_teardown(state);
+}
+
+static void send_in_time(struct world *world, const char *key,
+                         struct answered *answered)
+{
+    int64_t start = real_ms();
+
+    *answered = (struct answered){0};
+    mail_send(world->queue, &(struct mail){.key = key}, answered);
+    until(world->loop, answered->count > 0);
+    assert_in_range(real_ms() - start, 0, ANSWER_MS);
+}
+
+static void replica_goes_on(struct world *world)
+{
+    int64_t start = real_ms();
+
+    kill(replica, SIGCONT);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    assert_in_range(real_ms() - start, 0, RECOVER_MS);
+}
+
+static void a_mail_is_stored_when_the_replica_has_it(void **state)
+{
+    struct world *world = *state;
+    struct answered answered;
+
+    send_in_time(world, "one", &answered);
+    assert_int_equal(answered.status, QUEUE_OK);
+    send_in_time(world, "one", &answered);
+    assert_int_equal(answered.status, QUEUE_REPLAY);
+    assert_string_equal(answered.answer, "{\"id\":\"first\"}");
+}
+
+/* First unknown, then refused at once, then one mail. */
+static void without_the_replica_nothing_is_acknowledged(void **state)
+{
+    struct world *world = *state;
+    struct answered answered;
+    struct error why;
+
+    kill(replica, SIGSTOP);
+    send_in_time(world, "two", &answered);
+    assert_int_equal(answered.status, QUEUE_AWAY);
+    assert_string_equal(answered.why.text,
+                        "redis: 0 of the 1 replicas that redis.wait_replicas "
+                        "asks for have it");
+    assert_false(queue_is_ready(world->queue, &why));
+    assert_non_null(strstr(why.text, "redis.wait_replicas"));
+    send_in_time(world, "three", &answered);
+    assert_int_equal(answered.status, QUEUE_NOT_READY);
+    assert_true(redis_link_is_up(world->queue->main)); /* never dropped */
+    replica_goes_on(world);
+    send_in_time(world, "two", &answered);
+    assert_int_equal(answered.status, QUEUE_REPLAY);
+    send_in_time(world, "three", &answered);
+    assert_int_equal(answered.status, QUEUE_OK);
+    assert_string_equal(redis_ask("HGET ph:{0}:n accepted"), "2");
+}
+
+/* A script's answer is there, but the connection goes before the replica's
+ * word: unknown, too, and its memory is freed. */
+static void what_waits_when_the_link_goes_is_unknown(void **state)
+{
+    struct world *world = *state;
+    struct answered answered = {0};
+    struct redis_link *link = world->queue->main;
+    size_t before = redis_link_in_flight(link);
+
+    kill(replica, SIGSTOP);
+    mail_send(world->queue, &(struct mail){.key = "four"}, &answered);
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n accepted"), "1") == 0);
+    loop_turn(world->loop, 0);
+    assert_true(redis_link_in_flight(link) > before);
+    redis_link_reset(link, "test");
+    until(world->loop, answered.count > 0);
+    assert_int_equal(answered.status, QUEUE_AWAY);
+    assert_string_equal(answered.why.text, "redis: test");
+    assert_int_equal(redis_link_in_flight(link), 0);
+}
+
+static void what_waits_when_the_queue_closes_is_dropped(void **state)
+{
+    struct world *world = *state;
+    struct answered answered = {0};
+
+    kill(replica, SIGSTOP);
+    mail_send(world->queue, &(struct mail){.key = "five"}, &answered);
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n accepted"), "1") == 0);
+    loop_turn(world->loop, 0);
+    queue_close(&world->queue);
+    loop_turn(world->loop, 20);
+    assert_int_equal(answered.count, 0);
+}
+
+static long wait_calls(void)
+{
+    const char *stats =
+        strstr(redis_ask("INFO commandstats"), "cmdstat_wait:calls=");
+
+    return stats == NULL ? 0 : strtol(strchr(stats, '=') + 1, NULL, 10);
+}
+
+/* No dot, and the mail goes back without an attempt. */
+static void a_mark_waits_for_the_replica(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mail = {.max_age_ms = 60000};
+    long waits;
+
+    worker_start(&worker, world->queue, 1);
+    mail_store(world, &mail);
+    until(world->loop, worker.count == 1);
+    kill(replica, SIGSTOP);
+    assert_false(worker_mark(world, &worker, 0));
+    worker_report(&worker, 0, OUTCOME_UNSENT, 0);
+    waits = wait_calls();
+    until(world->loop, wait_calls() >= waits + 3); /* it looks, in vain */
+    assert_int_equal(worker.count, 1);             /* and claims nothing */
+    replica_goes_on(world);
+    until(world->loop, worker.count == 2);
+    assert_int_equal(worker.claims[1]->attempt, 1);
+    assert_false(worker.claims[1]->possible_duplicate);
+    assert_true(worker_mark(world, &worker, 1));
+    worker_report(&worker, 1, OUTCOME_SENT, 0);
+    until(world->loop,
+          strcmp(redis_ask("EXISTS ph:{0}:h:%s", mail.id.text), "1") == 0);
+}
+
+/* A result is told until the replica has it, and counts once. */
+static void a_result_waits_for_the_replica(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+    struct mail mail = {.max_age_ms = 60000};
+    struct mail next = {.max_age_ms = 60000};
+
+    worker_start(&worker, world->queue, 1);
+    mail_store(world, &mail);
+    until(world->loop, worker.count == 1);
+    assert_true(worker_mark(world, &worker, 0));
+    kill(replica, SIGSTOP);
+    worker_report(&worker, 0, OUTCOME_SENT, 0);
+    until(world->loop, redis_link_lacks_replicas(world->queue->main));
+    assert_string_equal(redis_ask("EXISTS ph:{0}:h:%s", mail.id.text), "1");
+    replica_goes_on(world);
+    mail_store(world, &next);
+    until(world->loop, worker.count == 2);
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:default"), "3");
+    assert_string_equal(redis_ask("HGET ph:{0}:n final"), "1");
+}
+
+#define WAIT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WAIT_TEST(a_mail_is_stored_when_the_replica_has_it),
+        WAIT_TEST(without_the_replica_nothing_is_acknowledged),
+        WAIT_TEST(what_waits_when_the_link_goes_is_unknown),
+        WAIT_TEST(what_waits_when_the_queue_closes_is_dropped),
+        WAIT_TEST(a_mark_waits_for_the_replica),
+        WAIT_TEST(a_result_waits_for_the_replica),
+    };
+
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
