@@ -2,9 +2,9 @@
 #include "api/email_request.h"
 #include "api/email_retry.h"
 #include "api/email_view.h"
-#include "api/mask.h"
 #include "server/base/clock.h"
 #include "server/base/fault.h"
+#include "server/base/mask.h"
 #include "server/base/metrics.h"
 
 #include <string.h>

@@ -1,11 +1,18 @@
 #include "smtp/engine.h"
 
 #include "server/base/clock.h"
+#include "server/base/codec.h"
 #include "server/base/log.h"
+#include "server/base/mask.h"
 
-/* What waits longer than this for a session goes elsewhere: the upstream has
- * come to a halt. */
-enum { PATIENCE_MS = 1000 };
+#include <string.h>
+
+enum {
+    /* What waits longer than this for a session goes elsewhere: the upstream
+     * has come to a halt. */
+    PATIENCE_MS = 1000,
+    MASKED_MAX = 8 * REPLY_TEXT_MAX, /* six dots may stand for 4 bytes */
+};
 
 static const struct session_events EVENTS;
 
@@ -472,9 +479,28 @@ static void data_sent(struct smtp_session *session)
         ask_mark(session->delivery); /* else it was on a session before */
 }
 
-static void settled(struct smtp_session *session,
-                    const struct smtp_finding *finding)
+/* Servers quote what they refuse. */
+static void hide_codes(const struct smtp_delivery *delivery,
+                       struct smtp_finding *finding)
 {
+    struct buf text;
+
+    if (delivery->secret_subject.len == 0)
+        return;
+    buf_init(&text, MASKED_MAX);
+    mask_quotes(str_of(finding->text), delivery->secret_subject, &text);
+    buf_truncate(&text, utf8_cut(buf_str(&text), REPLY_TEXT_MAX));
+    if (text.len > 0)
+        memcpy(finding->text, text.data, text.len);
+    finding->text[text.len] = '\0';
+    buf_finish(&text);
+}
+
+static void settled(struct smtp_session *session,
+                    const struct smtp_finding *told)
+{
+    struct smtp_finding shown = *told;
+    const struct smtp_finding *finding = &shown;
     struct smtp_delivery *delivery = session->delivery;
     struct smtp_upstream *upstream = session->upstream;
     int64_t took_ms = clock_now_ms() - session->carry_since_ms;
@@ -484,6 +510,7 @@ static void settled(struct smtp_session *session,
         series_observe(upstream->phase_series[PHASE_COUNT],
                        (double)took_ms / 1000);
     }
+    hide_codes(delivery, &shown);
     suffer(upstream, finding);
     detach(delivery);
     delivery_take(delivery, upstream, session, finding);

@@ -191,9 +191,11 @@ size_t smtp_room(struct smtp *smtp, const struct smtp_route *route,
  * and keeps it and all it points at until on_done has been called (it may be
  * freed or used again inside on_done). */
 struct smtp_delivery {
-    struct str id;        /* for logs */
-    struct str mail_from; /* empty: <> */
-    struct str rcpt_to;   /* A-label domains; local part may be UTF-8 */
+    struct str id;             /* for logs */
+    struct str mail_from;      /* empty: <> */
+    struct str rcpt_to;        /* A-label domains; local part may be UTF-8 */
+    struct str secret_subject; /* its codes are hidden in the server's replies
+                                  (base/mask.h); empty: nothing is secret */
     bool needs_smtputf8;
     struct str message; /* headers and body, lines end in CRLF; this engine
                            stuffs the dots */

@@ -223,6 +223,9 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
                            claim->number),
         .mail_from = errand->mail->from,
         .rcpt_to = to->address,
+        .secret_subject = claim->record->summary.sensitive
+                              ? json_get_str(claim->record->job.mail, "subject")
+                              : S(""),
         .needs_smtputf8 = to->needs_utf8 || errand->mail->needs_utf8,
         .message = buf_str(&errand->mail->bytes),
         .route = smtp_route_named(errand->worker->smtp, claim->route),

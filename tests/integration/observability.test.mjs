@@ -10,13 +10,14 @@ import { reply, startSink } from './harness/sink.mjs';
 
 let service;
 let receiver;
+let bounced;
 
 before(async () => {
     const redis = await startRedis();
     const sink = await startSink({
         onRcpt(address) {
             if (address.startsWith('refused@'))
-                throw reply(550, '5.1.1 no such mailbox');
+                throw reply(550, '5.1.1 nobody wants a code like 481902');
         },
     });
     service = await startService({ redis, upstreams: [sink.upstream()],
@@ -27,9 +28,11 @@ before(async () => {
                                     to: 'secretive@inbox.test',
                                     subject: 'Your code is 481902',
                                     text: 'It is 481902, says the body.' });
-    const other = await service.send({ to: 'refused@inbox.test' });
+    const other = await service.send({ to: 'refused@inbox.test',
+                                       sensitive: true,
+                                       subject: 'Your code is 481902' });
     await receiver.event(id, 'email.sent');
-    await receiver.event(other, 'email.bounced');
+    bounced = await receiver.event(other, 'email.bounced');
     await service.call('GET', '/v1/emails/none');
 });
 
@@ -108,6 +111,12 @@ test('/metrics of each role, summed over its children', async () => {
     assert.equal(sum(of.worker, 'posthaste_time_to_delivery_seconds_count'),
                  1);
     assert.ok(sum(of.hooks, 'posthaste_webhook_attempts_total') >= 2);
+});
+
+test('a code that the server quotes is told to nobody', () => {
+    const text = JSON.stringify(bounced);
+    assert.match(text, /nobody wants a code like ••••••/);
+    assert.equal(text.includes('481902'), false);
 });
 
 test('logs are JSON lines without secrets', async () => {

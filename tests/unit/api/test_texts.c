@@ -1,6 +1,5 @@
 /* The small pure ones: times, masks, tokens. */
 #include "api/api.h"
-#include "api/mask.h"
 #include "api/when.h"
 
 #include "check_cmocka.h"
@@ -50,44 +49,6 @@ static void times_are_read(void **state)
     }
 }
 
-#define DOTS                                                                   \
-    "\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2"
-
-static const struct {
-    const char *subject;
-    const char *masked;
-} SUBJECTS[] = {
-    {"Your code is 483921", "Your code is " DOTS},
-    {"483921 is your code", DOTS " is your code"},
-    {"G-483921 is your code", DOTS " is your code"},
-    {"483 921 is your code", DOTS " is your code"},
-    {"Code: AB12-CD34.", "Code: " DOTS},
-    {"\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81"
-     "483921", /* Chinese, no blank */
-     "\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81" DOTS},
-    {"\xef\xbc\x94\xef\xbc\x98\xef\xbc\x93\xef\xbc\x99", DOTS}, /* wide */
-    {"Reset your password", "Reset your password"},
-    {"2FA for v2", "2FA for v2"},
-    {"In 10 minutes", "In 10 minutes"},
-    {"12 34", DOTS},
-    {"12  34", "12  34"},
-    {"", ""},
-};
-
-static void codes_are_masked_in_subjects(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(SUBJECTS); i++) {
-        struct buf out;
-
-        buf_init(&out, 4096);
-        mask_subject(str_of(SUBJECTS[i].subject), &out);
-        if (!str_eq(buf_str(&out), str_of(SUBJECTS[i].masked)))
-            fail_msg("%s: %.*s", SUBJECTS[i].subject, STR_ARG(buf_str(&out)));
-        buf_finish(&out);
-    }
-}
-
 static void a_token_holds_its_own_proof(void **state)
 {
     char token[API_TOKEN_SIZE];
@@ -114,7 +75,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_read),
-        cmocka_unit_test(codes_are_masked_in_subjects),
         cmocka_unit_test(a_token_holds_its_own_proof),
     };
 
