@@ -155,7 +155,7 @@ void problem_reply(struct http_request *request, const struct problem *problem)
     int64_t retry_after_s = problem->retry_after_s;
     struct buf body;
 
-    if (status == 503 && retry_after_s == 0)
+    if ((status == 503 || status == 429) && retry_after_s == 0)
         retry_after_s = RETRY_AFTER_S;
     if (retry_after_s > 0)
         http_add_field(request, "Retry-After",

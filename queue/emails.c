@@ -336,6 +336,7 @@ static void send_reschedule(struct look *look,
     CHECK(!record.full);
     command_init_partition(&command, look->call.queue, SCRIPT_RESCHEDULE,
                            look->owner.home);
+    command_add(&command, look->owner.name);
     command_add(&command, id_str(&look->email));
     command_add_int(&command, to->due_ms);
     command_add_int(&command, to->ends_ms);

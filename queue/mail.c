@@ -63,6 +63,14 @@ static void read_answer(const struct reply *reply, const struct error *why,
     } else if (str_eq(word, S("moved"))) {
         answer->status = QUEUE_MOVED;
         error_set(&answer->why, ERR_BUSY, "the owner has moved");
+    } else if (str_eq(word, S("full"))) {
+        answer->status = QUEUE_FULL;
+        error_set(&answer->why, ERR_BUSY, "%lld mails wait, which is the limit",
+                  (long long)reply_int(reply_at(reply, 1)));
+    } else if (str_eq(word, S("owner_full"))) {
+        answer->status = QUEUE_OWNER_FULL;
+        error_set(&answer->why, ERR_BUSY, "%lld mails wait, which is the limit",
+                  (long long)reply_int(reply_at(reply, 1)));
     } else if (str_eq(word, S("missing"))) {
         answer->status = QUEUE_AWAY;
         error_set(&answer->why, ERR_TIMEOUT,
@@ -141,6 +149,14 @@ static void batch_send(void *ctx)
     redis_send(queue->main, &batch->script, REDIS_BUDGET_MS, on_stored, batch);
 }
 
+/* Each partition has its part of the service's limit. */
+static int64_t partition_limit(const struct queue *queue)
+{
+    int64_t count = queue->partitions.count > 0 ? queue->partitions.count : 1;
+
+    return (queue->config->limits.queue + count - 1) / count;
+}
+
 static struct mail_batch *batch_new(struct queue *queue, unsigned partition)
 {
     struct mail_batch *batch = queue_call_new(queue, sizeof *batch);
@@ -151,6 +167,8 @@ static struct mail_batch *batch_new(struct queue *queue, unsigned partition)
     list_init(&batch->mails);
     list_add_last(&queue->mail_batches, &batch->link);
     command_init_partition(&batch->script, queue, SCRIPT_ENQUEUE, partition);
+    command_add_int(&batch->script, partition_limit(queue));
+    command_add_int(&batch->script, queue->config->limits.owner_queue);
     queue_call_later(&batch->call, batch_send);
     return batch;
 }

@@ -17,6 +17,7 @@
 --   du   due, for state u
 --   dd   delivery_delayed events of this generation
 --   nr   1: no route of the configuration fits it
+--   oc   1: counted in its owner's open, since it came under a limit
 --   hs hw hu  held: since when; how its outcome was lost (r no reply, w with
 --        its worker), at which upstream
 --   sc   suspect: how often it crashed a child while it was alone there;
@@ -34,6 +35,7 @@ local touched = {} -- owners with new events
 local raised = {}  -- kind of event -> how many
 local gone = {}    -- epoch -> ids that it holds no longer
 local final = 0
+local uncounted = {} -- owner -> how many of his that were counted have ended
 local closed = {}  -- emails that ended here: their deliveries are no more,
 local unlinks = {} -- though their keys go at the end,
 local ended = {}   -- when they get their lines in ended, too
@@ -296,6 +298,9 @@ local function finish(d, state, kind, outcome, fields, second)
         sequence = raise(d, second, '1', fields, is_single)
     end
     final = final + 1
+    if d.oc then
+        uncounted[d.o] = (uncounted[d.o] or 0) + 1
+    end
     d.s = state
     if is_single then
         close_single(d, outcome, sequence)
@@ -440,6 +445,9 @@ local function settle()
     flush_ended()
     if final > 0 then
         call('HINCRBY', P .. 'n', 'final', final)
+    end
+    for owner, count in pairs(uncounted) do
+        call('HINCRBY', P .. 'o:' .. owner, 'open', -count)
     end
     book()
     local counts = {}

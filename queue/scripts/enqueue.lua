@@ -2,24 +2,26 @@
 -- needs: prelude idempotency
 -- Stores emails, or answers as the first request of each was answered.
 --
--- ARGV, for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
+-- ARGV: how many deliveries may be open in this partition, and how many of one
+-- owner (0: any number); then for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
 -- age in ms, 6 deadline (0: none), 7 on_unknown (r, h, f), 8 hash of the
 -- idempotency key ('' none), 9 fingerprint, 10 answer, 11 record, 12 chunks,
 -- 13 of them the job's, 14 mailboxes, 15 marks for the index (history.lua),
 -- 16 deliveries; of each of these number and route.
 -- Answers a list for each: {'ok'}, {'frozen'}, {'moved'} (its owner lives in
--- another partition), {'missing'} (chunks are not there), or as
--- idempotency.lua does.
+-- another partition), {'missing'} (chunks are not there), {'full', open} and
+-- {'owner_full', open} (a limit), or as idempotency.lua does.
 --
 -- Lean: see the count of calls in test_enqueue.c before adding one.
 local now = clock()
 local now_text = int(now)
 local accepted = 0
+local open_max, owner_open_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local owners = {} -- owner -> flags
 local function flags_of(owner)
     owners[owner] = owners[owner] or
-        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev')
+        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev', 'open')
     return owners[owner]
 end
 
@@ -29,6 +31,28 @@ local function chunk_keys(email, chunks)
         keys[i + 1] = P .. 'b:' .. email .. ':' .. i
     end
     return keys
+end
+
+-- Counted only where a limit asks: what was accepted and is not final, and of
+-- an owner what came under his limit (deliveries.lua, oc). nil: there is room.
+local open
+local opened = {} -- owner -> how many by this call
+local function full(owner, flags, count)
+    if open_max > 0 then
+        if not open then
+            local n = call('HMGET', P .. 'n', 'accepted', 'final')
+            open = (tonumber(n[1]) or 0) - (tonumber(n[2]) or 0)
+        end
+        if open + accepted + count > open_max then
+            return { 'full', int(open + accepted) }
+        end
+    end
+    if owner_open_max > 0 then
+        local his = (tonumber(flags[3]) or 0) + (opened[owner] or 0)
+        if his + count > owner_open_max then
+            return { 'owner_full', int(his) }
+        end
+    end
 end
 
 -- Its delivery number n; ends: of its life.
@@ -61,6 +85,9 @@ local function add_delivery(at, n, route, is_scheduled, due, ends)
     if is_scheduled then
         add('du', due)
     end
+    if owner_open_max > 0 then
+        add('oc', 1)
+    end
     call('HSET', P .. 'd:' .. id, unpack(args))
     if is_scheduled then
         local key = P .. 'due:' .. lane
@@ -87,6 +114,10 @@ local function store(at)
     local keys = chunk_keys(email, chunks)
     if chunks > 0 and call('EXISTS', unpack(keys)) < chunks then
         return { 'missing' }
+    end
+    local refusal = full(owner, flags, tonumber(ARGV[at + 15]))
+    if refusal then -- but for those who ask again
+        return idempotency_look(owner, ARGV[at + 7], ARGV[at + 8]) or refusal
     end
     local replay = idempotency_claim(owner, ARGV[at + 7], ARGV[at + 8], '200',
         ARGV[at + 9])
@@ -116,16 +147,22 @@ local function store(at)
     announce(owner, flags[2])
     flags[2] = '1'
     accepted = accepted + ARGV[at + 15]
+    opened[owner] = (opened[owner] or 0) + ARGV[at + 15]
     return { 'ok' }
 end
 
 local answers = {}
-local at = 1
+local at = 3
 while at <= #ARGV do
     answers[#answers + 1] = store(at)
     at = at + 16 + 2 * ARGV[at + 15]
 end
 if accepted > 0 then
     call('HINCRBY', P .. 'n', 'accepted', int(accepted))
+end
+if owner_open_max > 0 then
+    for owner, count in pairs(opened) do
+        call('HINCRBY', P .. 'o:' .. owner, 'open', int(count))
+    end
 end
 return answers

@@ -2,11 +2,12 @@
 -- needs: prelude history deliveries
 -- Gives a mail that nobody has tried yet another time: all of its deliveries
 -- or none, since they share the record that says when.
--- ARGV: 1 email, 2 due (ms; not ahead: at once), 3 end of its life then,
--- 4 record.
+-- ARGV: 1 owner, 2 email, 3 due (ms; not ahead: at once), 4 end of its life
+-- then, 5 record.
 -- The caller has seen whose email it is. Answers how many deliveries it moved;
 -- 0: something of it was tried, is queued, or has ended.
-local email, due, ends = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local owner, email = ARGV[1], ARGV[2]
+local due, ends = tonumber(ARGV[3]), ARGV[4]
 
 -- Nothing of it ever left, and nothing will before it is due.
 local function is_untouched(d)
@@ -15,6 +16,10 @@ end
 
 -- Read first.
 now = clock()
+local refusal = no_change(owner)
+if refusal then
+    return refusal
+end
 local first = load(email .. ':0')
 if not first then
     return 0
@@ -52,6 +57,6 @@ if is_ahead and call('ZSCORE', key, call('ZRANGE', key, 0, 0)[1]) == due then
     wake(first.l, first.r) -- the earliest: whoever waits must know
 end
 if #waiting > 0 then
-    call('SET', P .. 'c:' .. email, ARGV[4])
+    call('SET', P .. 'c:' .. email, ARGV[5])
 end
 return #waiting

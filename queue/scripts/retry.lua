@@ -77,6 +77,8 @@ end
 
 -- ---- what becomes of it ---------------------------------------------------
 
+local is_counted -- its owner's open mails are
+
 -- The next generation: as enqueue.lua makes the first.
 local function reopen(d)
     local route = route_of[d.n]
@@ -95,6 +97,9 @@ local function reopen(d)
     end
     if d.dup then
         add('dup', 1)
+    end
+    if is_counted then
+        add('oc', 1)
     end
     call('DEL', d.key)
     call('HSET', d.key, unpack(args))
@@ -171,8 +176,12 @@ if #again > 0 then
             end
         end
     end
+    is_counted = call('HGET', P .. 'o:' .. owner, 'open')
     for _, d in ipairs(again) do
         reopen(d)
+    end
+    if is_counted then
+        call('HINCRBY', P .. 'o:' .. owner, 'open', #again)
     end
     keep_first(first, first.left + #again)
     call('HINCRBY', P .. 'n', 'final', -#again)

@@ -135,6 +135,8 @@ struct config_webhook {
 struct config_limits {
     int64_t rate;        /* requests per window and key; 0: none */
     int64_t rate_per_ms; /* the window */
+    int64_t queue;       /* open deliveries; 0: no limit; so is the next */
+    int64_t owner_queue;
 };
 
 struct config_privacy {

@@ -199,6 +199,7 @@ static inline void do_reschedule(struct world *world, const char *email,
     struct redis_command command;
 
     command_init_partition(&command, world->queue, SCRIPT_RESCHEDULE, 0);
+    command_add_cstr(&command, "default");
     command_add_cstr(&command, email);
     command_add_int(&command, due_ms);
     command_add_int(&command, due_ms + 3600000);

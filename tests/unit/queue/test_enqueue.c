@@ -312,6 +312,8 @@ static void missing_chunks_store_nothing(void **state)
     struct answered answered = {0};
 
     command_init_partition(&command, world->queue, SCRIPT_ENQUEUE, 0);
+    command_add_cstr(&command, "0"); /* no limits */
+    command_add_cstr(&command, "0");
     for (size_t i = 0; i < COUNT_OF(args); i++)
         command_add_cstr(&command, args[i]);
     redis_send(world->queue->main, &command, 1000, on_raw, &answered);
