@@ -1,21 +1,21 @@
 /* queue - what the scripts cost Redis, without HTTP and SMTP around them.
  *
  *   bench_queue --redis PORT [--mails 50000] [--flight 64] [--room 64]
+ *               [--queued 0] [--prefix queue]
  *
- * Stores mails of 1 KiB in a closed loop, then claims, marks and reports
- * them all as one child would. CPU is that of Redis' main thread, protocol
- * and append-only file included.
+ * Stores mails of 1 KiB in a closed loop, then claims, marks and reports as
+ * many as one child would; --queued: behind that many others. CPU is that of
+ * Redis' main thread, protocol and append-only file included.
  */
 #include "queue/core.h"
 #include "server/base/clock.h"
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/report.h"
+#include "tests/bench/lib/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BODY_SIZE = 700 };
 
 static struct bench {
     struct loop *loop;
@@ -24,8 +24,6 @@ static struct bench {
     size_t mails;
     size_t flight; /* enqueues at once */
     size_t room;   /* claims at once */
-    size_t sent;
-    size_t stored;
     size_t held;
     size_t done;
 } bench;
@@ -94,68 +92,16 @@ static struct figures look(void)
     return figures;
 }
 
-/* --- storing --- */
-
-static void on_stored(void *ctx, const struct queue_answer *answer)
+static void store(size_t first, size_t mails)
 {
-    (void)ctx;
-    if (answer->status != QUEUE_OK) {
-        fprintf(stderr, "queue: %s\n", answer->why.text);
-        CHECK(!"stored");
-    }
-    bench.stored++;
-}
-
-static void store_one(void)
-{
-    static struct str to[] = {STR("somebody@example.net")};
-    static const struct queue_recipient recipient = {0, STR("main")};
-    static char body[BODY_SIZE + 1];
-    char key[SHA256_HEX_SIZE];
-    char json[BODY_SIZE + 300];
-    char number[32];
-    struct summary summary = {
-        .email = id_new(0),
-        .owner = S("default"),
-        .from = S("Shop <shop@example.com>"),
-        .to = to,
-        .to_count = 1,
-        .subject = S("Your order has been shipped"),
-        .mail_class = CLASS_TRANSACTIONAL,
-        .message_id = S("<0189c000-0000-7000-8000-000000000001@example.com>"),
-        .created_ms = clock_wall_ms(),
-    };
-    struct queue_mail mail = {
-        .summary = &summary,
-        .recipients = &recipient,
-        .recipient_count = 1,
-        .date_ms = summary.created_ms,
-        .max_age_ms = 259200000,
-        .answer = S("{\"id\":\"0189c000-0000-7000-8000-000000000001\","
-                    "\"status\":\"queued\"}"),
-    };
-
-    memset(body, 'x', BODY_SIZE);
-    snprintf(number, sizeof number, "%zu", bench.sent++);
-    secret_sha256_hex(str_of(number), key);
-    mail.idempotency.key_hash = mail.idempotency.fingerprint = str_of(key);
-    snprintf(json, sizeof json,
-             "{\"from\":\"Shop <shop@example.com>\",\"to\":\"somebody@"
-             "example.net\",\"subject\":\"Your order has been shipped\","
-             "\"html\":\"%s\"}",
-             body);
-    mail.mail_json = str_of(json);
-    queue_enqueue(bench.queue, &mail, on_stored, NULL);
-}
-
-static void store_all(void)
-{
-    while (bench.stored < bench.mails) {
-        while (bench.sent < bench.mails &&
-               bench.sent - bench.stored < bench.flight)
-            store_one();
-        loop_turn(bench.loop, 100);
-    }
+    store_mails(&(struct store_plan){.loop = bench.loop,
+                                     .queue = bench.queue,
+                                     .owner = "default",
+                                     .route = "main",
+                                     .mail_class = CLASS_TRANSACTIONAL,
+                                     .first = first,
+                                     .mails = mails,
+                                     .flight = bench.flight});
 }
 
 /* --- draining --- */
@@ -231,11 +177,15 @@ static void drain_all(void)
 
 /* --- all of it --- */
 
-static void report_part(const char *part, const struct figures *before,
+static void report_part(const char *prefix, const char *name,
+                        const struct figures *before,
                         const struct figures *after, uint64_t took_ns)
 {
     double mails = (double)bench.mails;
     double scripts = (double)(after->scripts - before->scripts);
+    char part[64];
+
+    snprintf(part, sizeof part, "%s_%s", prefix, name);
 
     report(part, "redis_cpu", (after->cpu_us - before->cpu_us) / mails, "us");
     report(part, "mails_per_call", mails / scripts, "mails");
@@ -244,34 +194,29 @@ static void report_part(const char *part, const struct figures *before,
 
 int main(int argc, char **argv)
 {
-    char url[64];
-    struct config config = {
-        .redis = {.url = url, .username = "", .password = "", .prefix = "ph:"},
-        .worker = {.lease_ms = 10000},
-        .privacy = {.keep_bodies_ms = 0, .keep_events_ms = 2592000000},
-    };
+    const char *prefix = arg_text(argc, argv, "--prefix", "queue");
+    size_t queued = (size_t)arg_number(argc, argv, "--queued", 0);
+    struct config config;
     struct figures empty;
     struct figures full;
     struct figures drained;
     uint64_t start;
     uint64_t stored;
 
-    snprintf(url, sizeof url, "redis://127.0.0.1:%ld/0",
-             arg_number(argc, argv, "--redis", -1));
     bench.mails = (size_t)arg_number(argc, argv, "--mails", 50000);
     bench.flight = (size_t)arg_number(argc, argv, "--flight", 64);
     bench.room = (size_t)arg_number(argc, argv, "--room", 64);
     bench.loop = loop_create();
-    bench.queue = queue_open(bench.loop, &config, NULL);
-    while (!queue_is_ready(bench.queue, NULL))
-        loop_turn(bench.loop, 100);
+    bench.queue =
+        store_open(bench.loop, arg_number(argc, argv, "--redis", -1), &config);
+    store(0, queued);
     empty = look();
     start = now_ns();
-    store_all();
+    store(queued, bench.mails);
     stored = now_ns();
     full = look();
-    report_part("queue_enqueue", &empty, &full, stored - start);
-    report("queue", "bytes_per_mail",
+    report_part(prefix, "enqueue", &empty, &full, stored - start);
+    report(prefix, "bytes_per_mail",
            (double)(full.memory_bytes - empty.memory_bytes) /
                (double)bench.mails,
            "bytes");
@@ -279,8 +224,8 @@ int main(int argc, char **argv)
     drain_all();
     stored = now_ns();
     drained = look();
-    report_part("queue_drain", &full, &drained, stored - start);
-    report("queue", "bytes_per_history",
+    report_part(prefix, "drain", &full, &drained, stored - start);
+    report(prefix, "bytes_per_history",
            (double)(drained.memory_bytes - empty.memory_bytes) /
                (double)bench.mails,
            "bytes");

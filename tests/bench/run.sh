@@ -279,10 +279,18 @@ run_memory() {
 
 # The scripts alone: no HTTP, no SMTP.
 run_queue() {
-    local mails=50000
+    local mails=50000 queued
     ! $tiny || mails=1000
     start_redis everysec
     bench queue --redis "$redis" --mails $mails
+    stop "$redis_pid"
+    ! $tiny || return 0
+    for queued in 1000 100000 1000000; do # the cost of each must be the same
+        start_redis everysec
+        bench queue --redis "$redis" --mails $mails --queued $queued \
+            --prefix "queue_behind_$queued"
+        stop "$redis_pid"
+    done
 }
 
 # One of the two masters of a cluster; its port in $redis.
