@@ -23,6 +23,7 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"POST", "/emails/{id}/cancel", NEED_FULL, true, false, emails_cancel},
     {"POST", "/emails/{id}/retry", NEED_FULL, true, false, emails_retry},
     {"GET", "/events", NEED_READ, false, false, events_list},
+    {"GET", "/queue", NEED_READ, false, false, queue_show},
     {"POST", "/webhooks", NEED_FULL, true, false, webhooks_create},
     {"GET", "/webhooks", NEED_READ, false, false, webhooks_list},
     {"GET", "/webhooks/{id}", NEED_READ, false, false, webhooks_get},

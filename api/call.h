@@ -120,6 +120,7 @@ void emails_reschedule(struct call *call);
 void emails_cancel(struct call *call);
 void emails_retry(struct call *call);
 void events_list(struct call *call);
+void queue_show(struct call *call);
 void webhooks_create(struct call *call);
 void webhooks_list(struct call *call);
 void webhooks_get(struct call *call);

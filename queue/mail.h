@@ -201,5 +201,8 @@ struct queue_stats {
 };
 typedef void (*queue_stats_fn)(void *ctx, const struct queue_stats *stats);
 void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx);
+/* Of one owner: queued and oldest_ms of the lanes alone, by one look. */
+void queue_stats_of(struct queue *queue, struct queue_owner owner,
+                    queue_stats_fn done, void *ctx);
 
 #endif

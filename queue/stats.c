@@ -72,3 +72,42 @@ void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx)
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_stats, asking);
     }
 }
+
+/* --- of one owner --- */
+
+enum { OWNER_LANES, OWNER_NOW };
+enum { OWNER_QUEUED, OWNER_OLDEST };
+
+static void on_owner_stats(void *ctx, const struct reply *reply,
+                           const struct error *why)
+{
+    struct asking *asking = ctx;
+    struct queue_stats *stats = &asking->stats;
+    int64_t now_ms = reply_int(reply_at(reply, OWNER_NOW));
+
+    stats->status = reply_status(reply, why, &stats->why);
+    for (size_t i = 0; i < LANE_COUNT && stats->status == QUEUE_OK; i++) {
+        const struct reply *lane = reply_at(reply_at(reply, OWNER_LANES), i);
+        int64_t oldest_ms = reply_int(reply_at(lane, OWNER_OLDEST));
+
+        stats->lanes[i].queued =
+            (uint64_t)reply_int(reply_at(lane, OWNER_QUEUED));
+        if (oldest_ms > 0 && oldest_ms < now_ms)
+            stats->lanes[i].oldest_ms = now_ms - oldest_ms;
+    }
+    asking->done(asking->ctx, stats);
+    queue_call_end(&asking->call);
+}
+
+void queue_stats_of(struct queue *queue, struct queue_owner owner,
+                    queue_stats_fn done, void *ctx)
+{
+    struct asking *asking = queue_call_new(queue, sizeof *asking);
+    struct redis_command command;
+
+    asking->done = done;
+    asking->ctx = ctx;
+    command_init_partition(&command, queue, SCRIPT_OWNER_STATS, owner.home);
+    command_add(&command, owner.name);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_owner_stats, asking);
+}

@@ -190,6 +190,7 @@ describe('the service', () => {
         await call('listEmailEvents', 200, { id: sent.id });
         await call('listEvents', 200, { query: '?limit=5' });
         await call('listEmails', 200, { query: '?limit=1' });
+        await call('getQueue', 200);
         await call('updateEmail', 200, { id: scheduled.id,
                                          body: { scheduled_at: 'in 2 hours' } });
         await call('updateEmail', 409, { id: sent.id,

@@ -213,6 +213,23 @@ void queue_email_get(struct queue *queue, struct queue_owner owner,
     LATER(give_email, done, ctx);
 }
 
+static void give_stats(struct later *later)
+{
+    const struct queue_stats stats = {
+        .status = fake.status,
+        .lanes = {{.queued = 1, .oldest_ms = 20}, {0}, {0}, {.queued = 4}}};
+
+    ((queue_stats_fn)later->done)(later->ctx, &stats);
+}
+
+void queue_stats_of(struct queue *queue, struct queue_owner owner,
+                    queue_stats_fn done, void *ctx)
+{
+    (void)queue;
+    assert_true(str_eq(owner.name, S("acme")));
+    LATER(give_stats, done, ctx);
+}
+
 void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_timeline_fn done, void *ctx)
 {
@@ -880,6 +897,7 @@ static void permissions_open_their_doors_only(void **state)
         {"PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}", false, false},
         {"POST /emails/" ID "/cancel", NULL, false, false},
         {"POST /emails/" ID "/retry", NULL, false, false},
+        {"GET /queue", NULL, false, true},
         {"GET /webhooks", NULL, false, true},
         {"GET /events", NULL, false, true},
         {"GET /emails", NULL, false, true},
@@ -998,6 +1016,17 @@ static void the_state_of_many_is_told_in_one_word(void **state)
                  CASES[i].status);
         expect(world, text);
     }
+}
+
+static void what_waits_is_shown_by_lane(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /v1/queue", NULL), 200);
+    expect(world, "{\"object\":\"queue\",\"queued\":5,\"lanes\":["
+                  "{\"lane\":\"verification\",\"queued\":1,\"oldest_ms\":20},");
+    fake.status = QUEUE_AWAY;
+    assert_int_equal(ask(world, "GET /queue", NULL), 503);
 }
 
 static void a_timeline_is_shown(void **state)
@@ -1396,6 +1425,7 @@ int main(void)
         TEST(rates_are_told_and_kept),
         TEST(an_email_is_shown),
         TEST(the_state_of_many_is_told_in_one_word),
+        TEST(what_waits_is_shown_by_lane),
         TEST(a_timeline_is_shown),
         TEST(what_is_not_there_is_404_and_what_is_no_id_422),
         TEST(cancel_says_what_was_stopped),

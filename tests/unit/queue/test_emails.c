@@ -577,6 +577,15 @@ static void what_waits_is_counted_by_lane(void **state)
     assert_in_range(stats.lanes[0].oldest_ms, 50000, 55000);
 #endif
     assert_int_equal(stats.lanes[3].oldest_ms, 0);
+    got.count = 0;
+    queue_stats_of(world->queue, owner_of("acme"), on_stats, NULL);
+    until(world->loop, got.count == 1);
+    assert_int_equal(stats.status, QUEUE_OK);
+    assert_int_equal(stats.lanes[0].queued, 0);
+    assert_int_equal(stats.lanes[2].queued, 1);
+#ifdef FAULT_POINTS
+    assert_in_range(stats.lanes[2].oldest_ms, 50000, 55000);
+#endif
 }
 
 static void without_redis_a_look_ends_as_away(void **state)
