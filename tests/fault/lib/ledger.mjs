@@ -41,6 +41,7 @@ export const TERMINAL = ['sent', 'bounced', 'failed', 'expired', 'suppressed',
 const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
 const AGAIN_MS = 20;
+const LEFT_EVERY_MS = 200;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -213,8 +214,10 @@ export class Ledger {
         }, patience);
     }
 
-    // What Redis still has to do.
+    // What Redis still has to do. Not asked more often than is good for those
+    // who do it: each question starts two programs.
     async left() {
+        await pause(LEFT_EVERY_MS);
         const { redis, tables } = this.service;
         const prefix = `${tables.redis.prefix ?? 'ph:'}{0}:`;
         const counters = (await redis.cli(
