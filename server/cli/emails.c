@@ -199,7 +199,7 @@ static int run_send(const struct cli_args *args)
     return code;
 }
 
-/* --- emails show, events, cancel, reschedule --- */
+/* --- emails show, events, cancel, retry, reschedule --- */
 
 /* The path of the mail whose id is the first operand. */
 static int email_path(const struct cli_args *args, const char *behind,
@@ -281,6 +281,11 @@ static int run_events(const struct cli_args *args)
 static int run_cancel(const struct cli_args *args)
 {
     return ask_email(args, "POST", "/cancel", show_value);
+}
+
+static int run_retry(const struct cli_args *args)
+{
+    return ask_email(args, "POST", "/retry", show_value);
 }
 
 static int run_reschedule(const struct cli_args *args)
@@ -381,6 +386,17 @@ static const struct verb VERBS[] = {
         .options = ID_OPTIONS,
         .option_count = COUNT_OF(ID_OPTIONS),
         .run = run_cancel,
+    },
+    {
+        .name = "emails retry",
+        .operands = "ID",
+        .purpose = "Sends again what waits, or ended without being sent.",
+        .examples = {"posthaste emails retry "
+                     "019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11",
+                     "posthaste emails retry ID --json"},
+        .options = ID_OPTIONS,
+        .option_count = COUNT_OF(ID_OPTIONS),
+        .run = run_retry,
     },
     {
         .name = "emails reschedule",

@@ -14,6 +14,7 @@ extern const struct verb_group VERBS_ROLES;     /* api worker hooks */
 extern const struct verb_group VERBS_SETUP;     /* init config keyring */
 extern const struct verb_group VERBS_KEYS;      /* keys create|list|revoke */
 extern const struct verb_group VERBS_EMAILS;    /* send, emails ... */
+extern const struct verb_group VERBS_LISTS;     /* emails list, events */
 extern const struct verb_group VERBS_WEBHOOKS;  /* webhooks ... */
 extern const struct verb_group VERBS_INBOX;     /* inbox ... */
 extern const struct verb_group VERBS_QUEUE;     /* queue stats */

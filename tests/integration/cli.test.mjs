@@ -33,7 +33,8 @@ describe('every verb', () => {
     test('of this issue is there', () => {
         for (const verb of ['config check', 'config show', 'keyring create',
                             'init', 'send', 'emails show', 'emails events',
-                            'emails cancel', 'webhooks create',
+                            'emails cancel', 'emails retry', 'emails list',
+                            'events', 'webhooks create',
                             'webhooks list', 'webhooks delete', 'inbox list',
                             'inbox show', 'inbox wait', 'inbox clear', 'live',
                             'ready', 'version'])
@@ -255,12 +256,13 @@ describe('verbs that ask a server', () => {
                      'Bearer ph_live_file');
     });
 
-    test('emails show, events and cancel', async () => {
+    test('emails show, events, cancel and retry', async () => {
         server.next({ object: 'email', id: ID });
         for (const [verb, method, url] of [
                  ['show', 'GET', `/v1/emails/${ID}`],
                  ['events', 'GET', `/v1/emails/${ID}/events`],
-                 ['cancel', 'POST', `/v1/emails/${ID}/cancel`]]) {
+                 ['cancel', 'POST', `/v1/emails/${ID}/cancel`],
+                 ['retry', 'POST', `/v1/emails/${ID}/retry`]]) {
             server.asked.length = 0;
             const { code, stdout } =
                 await posthaste(['emails', verb, ID], { env });
@@ -282,6 +284,68 @@ describe('verbs that ask a server', () => {
                          { scheduled_at: 'in 10 minutes' });
         const none = await posthaste(['emails', 'reschedule', ID], { env });
         assert.equal(none.code, 2);
+    });
+
+    test('emails list passes its filters on', async () => {
+        const page = { object: 'list', has_more: false, data: [] };
+        server.next(page);
+        const { code, stdout } = await posthaste(
+            ['emails', 'list', '--status', 'sent', '--to', 'a+b@example.net',
+             '--tag', 'kind:order', '--since', '2026-11-24T12:00:00Z',
+             '--limit', '5'], { env });
+        assert.equal(code, 0);
+        assert.deepEqual(JSON.parse(stdout), page);
+        assert.equal(server.asked[0].method, 'GET');
+        const { pathname, searchParams } =
+            new URL(server.asked[0].url, 'http://x');
+        assert.equal(pathname, '/v1/emails');
+        assert.deepEqual(Object.fromEntries(searchParams), {
+            limit: '5', status: 'sent', to: 'a+b@example.net',
+            tag: 'kind:order', since: '2026-11-24T12:00:00Z',
+        });
+        const bad = await posthaste(['emails', 'list', 'x'], { env });
+        assert.equal(bad.code, 2);
+    });
+
+    test('events shows one page', async () => {
+        const page = { object: 'list', has_more: true, data: [{ id: 'msg_1' }],
+                       next: 'behind' };
+        server.next(page);
+        const { code, stdout } = await posthaste(
+            ['events', '--after', 'here', '--limit', '1'], { env });
+        assert.equal(code, 0);
+        assert.deepEqual(JSON.parse(stdout), page);
+        assert.equal(server.asked[0].url, '/v1/events?limit=1&after=here');
+    });
+
+    test('events --follow goes on, an event a line, and says where it ended',
+         async () => {
+        const pages = [
+            { has_more: true, data: [{ id: 'msg_1' }, { id: 'msg_2' }],
+              next: 'two' },
+            { has_more: false, data: [{ id: 'msg_3' }], next: 'three' },
+        ];
+        const asked = [];
+        const stub = http.createServer((request, response) => {
+            asked.push(request.url);
+            const page = pages.shift();
+            response.writeHead(page ? 200 : 503,
+                               { 'content-type': 'application/json' });
+            response.end(JSON.stringify(page ?? { message: 'away' }));
+        });
+        await new Promise((done) => stub.listen(0, '127.0.0.1', done));
+        const { code, stdout, stderr } = await posthaste(
+            ['events', '--follow', '--url',
+             `http://127.0.0.1:${stub.address().port}`],
+            { env: { POSTHASTE_API_KEY: 'ph_live_x' } });
+        stub.close();
+        assert.equal(code, 1);
+        assert.deepEqual(stdout.trim().split('\n').map((line) =>
+            JSON.parse(line).id), ['msg_1', 'msg_2', 'msg_3']);
+        assert.deepEqual(asked, ['/v1/events',
+                                 '/v1/events?limit=100&after=two',
+                                 '/v1/events?limit=100&after=three']);
+        assert.match(stderr, /go on with --after three/);
     });
 
     test('webhooks create and delete', async () => {
