@@ -51,6 +51,20 @@ static void put_number(struct json_out *json, const char *name, int64_t value)
         json_add_int(json, name, value);
 }
 
+/* What an ordinary mail says anyway is left out, since its history is kept
+ * for long: the class, the time that its id tells, and the id in its
+ * Message-ID, of which "@domain" is left. */
+static void put_message_id(struct json_out *json, const struct summary *summary)
+{
+    struct str text = summary->message_id;
+
+    if (text.len > ID_LEN + 2 && text.ptr[0] == '<' &&
+        str_eq(str_slice(text, 1, ID_LEN), id_str(&summary->email)) &&
+        text.ptr[1 + ID_LEN] == '@' && text.ptr[text.len - 1] == '>')
+        text = str_slice(text, 1 + ID_LEN, text.len - ID_LEN - 2);
+    put_text(json, "m", text);
+}
+
 static void write_summary(const struct summary *summary, struct buf *out)
 {
     struct json_out json;
@@ -64,11 +78,13 @@ static void write_summary(const struct summary *summary, struct buf *out)
     put_list(&json, "b", summary->bcc, summary->bcc_count);
     put_list(&json, "r", summary->reply_to, summary->reply_to_count);
     put_text(&json, "s", summary->subject);
-    json_add_cstr(&json, "k", mail_class_name(summary->mail_class));
+    if (summary->mail_class != CLASS_TRANSACTIONAL)
+        json_add_cstr(&json, "k", mail_class_name(summary->mail_class));
     put_raw(&json, "tg", summary->tags_json);
     put_raw(&json, "md", summary->metadata_json);
-    put_text(&json, "m", summary->message_id);
-    put_number(&json, "at", summary->created_ms);
+    put_message_id(&json, summary);
+    if (summary->created_ms != id_time_ms(&summary->email))
+        json_add_int(&json, "at", summary->created_ms);
     put_number(&json, "sc", summary->scheduled_ms);
     put_number(&json, "ex", summary->expires_ms);
     json_close_map(&json);
@@ -253,6 +269,32 @@ static bool copy_list(struct record *record, const struct json *map,
     return true;
 }
 
+static struct str read_message_id(struct record *record, const struct json *map,
+                                  const struct id *email)
+{
+    struct str text = copy_text(record, map, "m");
+
+    if (text.len == 0 || text.ptr[0] != '@')
+        return text;
+    return arena_printf(record->arena, "<%s%.*s>", email->text, STR_ARG(text));
+}
+
+static int64_t read_created(const struct json *map, const struct id *email)
+{
+    const struct json *at = json_get(map, "at");
+
+    return json_type_of(at) == JSON_MISSING ? id_time_ms(email) : json_int(at);
+}
+
+static bool read_class(const struct json *map, enum mail_class *mail_class)
+{
+    const struct json *name = json_get(map, "k");
+
+    *mail_class = CLASS_TRANSACTIONAL;
+    return json_type_of(name) == JSON_MISSING ||
+           mail_class_parse(json_str(name), mail_class);
+}
+
 static bool read_summary(struct record *record, const struct json *map,
                          const struct id *email, bool sealed)
 {
@@ -263,14 +305,14 @@ static bool read_summary(struct record *record, const struct json *map,
     to->owner = copy_text(record, map, "o");
     to->from = copy_text(record, map, "f");
     to->subject = copy_text(record, map, "s");
-    to->message_id = copy_text(record, map, "m");
+    to->message_id = read_message_id(record, map, email);
     to->tags_json = copy_raw(record, map, "tg");
     to->metadata_json = copy_raw(record, map, "md");
-    to->created_ms = json_get_int(map, "at");
+    to->created_ms = read_created(map, email);
     to->scheduled_ms = json_get_int(map, "sc");
     to->expires_ms = json_get_int(map, "ex");
-    return json_type_of(map) == JSON_MAP &&
-           mail_class_parse(json_get_str(map, "k"), &to->mail_class) &&
+    return json_type_of(map) == JSON_MAP && to->owner.len > 0 &&
+           read_class(map, &to->mail_class) &&
            copy_list(record, map, "t", &to->to, &to->to_count) &&
            copy_list(record, map, "c", &to->cc, &to->cc_count) &&
            copy_list(record, map, "b", &to->bcc, &to->bcc_count) &&

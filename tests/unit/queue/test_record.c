@@ -174,15 +174,16 @@ static void what_is_no_record(void **state)
         {"1 - 3\n{}", RECORD_BROKEN},
         {"1 - 18446744073709551615\n{}", RECORD_BROKEN},
         {"1 z 2\n{}", RECORD_BROKEN},
-        {"1 - 2\n{}", RECORD_BROKEN}, /* no class */
+        {"1 - 2\n{}", RECORD_BROKEN}, /* nobody's */
+        {"1 - 9\n{\"o\":\"a\"}", RECORD_OK},
         {"1 - 2\n[]", RECORD_BROKEN},
-        {"1 - 14\n{\"k\":\"urgent\"}", RECORD_BROKEN},
-        {"1 - 12\n{\"k\":\"bulk\"}", RECORD_OK},
-        {"1 - 12\n{\"k\":\"bulk\"}[]", RECORD_BROKEN},
-        {"1 - 12\n{\"k\":\"bulk\"}{\"mail\":{}}", RECORD_OK},
-        {"1 - 12\n{\"k\":\"bulk\"}{\"mail\":{},\"a\":[{\"z\":-1}]}",
+        {"1 - 22\n{\"o\":\"a\",\"k\":\"urgent\"}", RECORD_BROKEN},
+        {"1 - 20\n{\"o\":\"a\",\"k\":\"bulk\"}", RECORD_OK},
+        {"1 - 20\n{\"o\":\"a\",\"k\":\"bulk\"}[]", RECORD_BROKEN},
+        {"1 - 20\n{\"o\":\"a\",\"k\":\"bulk\"}{\"mail\":{}}", RECORD_OK},
+        {"1 - 20\n{\"o\":\"a\",\"k\":\"bulk\"}{\"mail\":{},\"a\":[{\"z\":-1}]}",
          RECORD_BROKEN},
-        {"1 - 18\n{\"k\":\"bulk\",\"t\":1}", RECORD_BROKEN},
+        {"1 - 26\n{\"o\":\"a\",\"k\":\"bulk\",\"t\":1}", RECORD_BROKEN},
         {"1 s 3\nabc", RECORD_NO_KEY},
     };
     struct id email = summary_of(false).email;
@@ -198,6 +199,32 @@ static void what_is_no_record(void **state)
             fail_msg("%s: %d", cases[i].bytes, result);
         record_destroy(&record);
     }
+}
+
+/* What the id of an ordinary mail tells is not stored again. */
+static void what_is_ordinary_takes_no_room(void **state)
+{
+    struct summary summary = summary_of(false);
+    struct buf bytes;
+    enum record_result result;
+    struct record *record;
+
+    (void)state;
+    summary.mail_class = CLASS_TRANSACTIONAL;
+    summary.created_ms = id_time_ms(&summary.email);
+    summary.message_id =
+        S("<0189c000-0000-7000-8000-000000000001@example.com>");
+    bytes = written(&summary, NULL);
+    assert_true(str_contains(buf_str(&bytes), S("\"m\":\"@example.com\"")));
+    assert_false(str_contains(buf_str(&bytes), S("\"k\":")));
+    assert_false(str_contains(buf_str(&bytes), S("0189c000")));
+    record = record_read(buf_str(&bytes), &summary.email, NULL, &result);
+    assert_int_equal(result, RECORD_OK);
+    assert_true(str_eq(record->summary.message_id, summary.message_id));
+    assert_int_equal(record->summary.created_ms, summary.created_ms);
+    assert_int_equal(record->summary.mail_class, CLASS_TRANSACTIONAL);
+    record_destroy(&record);
+    buf_finish(&bytes);
 }
 
 static void recipients_are_numbered_over_the_lists(void **state)
@@ -226,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_summary_may_stand_alone),
         cmocka_unit_test(sensitive_mail_is_sealed),
         cmocka_unit_test(what_is_no_record),
+        cmocka_unit_test(what_is_ordinary_takes_no_room),
         cmocka_unit_test(recipients_are_numbered_over_the_lists),
     };
 
