@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, lanes, memory, queue, partitions, bigbody, compose, smtp_engine or smtpsink.
+# NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
+# compose, smtp_engine or smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -362,6 +363,14 @@ run_partitions() {
             -v d="${cpus[1]}" 'BEGIN { printf "partitions_ratio %.2f x\n" \
                 "partitions_busiest_cpu_ratio %.2f x\n", a / b, c / d }'
     done
+}
+
+# MAILS=200000 for a shorter run.
+run_retention() {
+    local mails=${MAILS:-1000000}
+    ! $tiny || mails=2000
+    start_redis everysec
+    bench retention --redis "$redis" --mails "$mails"
 }
 
 run_bigbody() {
