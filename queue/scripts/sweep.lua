@@ -166,10 +166,12 @@ end
 local function sweep_events_by_time(up_to)
     local owners = call('ZCOUNT', P .. 'evold', '-inf', up_to)
     local from = owners > OWNERS_MAX and now % owners or 0
+    local before = charged
     for _, owner in ipairs(call('ZRANGEBYSCORE', P .. 'evold', '-inf', up_to,
         'LIMIT', from, OWNERS_MAX)) do
         again = not sweep_events(owner, up_to, false) or again
     end
+    again = again or (owners > OWNERS_MAX and charged < before)
 end
 
 -- ---- histories ------------------------------------------------------------

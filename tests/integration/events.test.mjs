@@ -140,7 +140,9 @@ test('one that is older than the stream is told the oldest there is',
      async () => {
     const key = await owner('late');
     const { next } = await pageOk({ key });
-    await service.send({}, { key });
+    const old = await service.send({}, { key });
+    await until('it is sent', async () => (await service.call(
+        'GET', `/v1/emails/${old}`, undefined, { key })).json.status === 'sent');
     await redis.cli('HSET', 'ph:meta', 'test_offset_ms',
                     String(31 * 86_400_000));
     const answer = await until('the events are swept', async () => {
@@ -154,4 +156,9 @@ test('one that is older than the stream is told the oldest there is',
     const id = await service.send({}, { key });
     const { data } = await pageOk({ key, after: oldest });
     assert.ok(data.some((event) => event.data.email_id === id));
+    await until('all of the old mail is gone', async () => {
+        const gone = [`/v1/emails/${old}`, `/v1/emails/${old}/events`].map(
+            (place) => service.call('GET', place, undefined, { key }));
+        return (await Promise.all(gone)).every(({ status }) => status === 404);
+    });
 });

@@ -225,6 +225,33 @@ static void a_full_call_asks_for_the_next(void **state)
     assert_int_equal(history_bytes(), 0);
 }
 
+/* A call looks at a few owners; those that are stuck are not always the same
+ * few, so all others come up. */
+static void every_owner_comes_up(void **state)
+{
+    struct world *world = *state;
+    unsigned calls = 0;
+    char owner[16];
+
+    for (unsigned i = 0; i < 40; i++) {
+        struct mail mail = {.owner = owner};
+
+        snprintf(owner, sizeof owner, "o%u", i);
+        mail_store(world, &mail);
+        redis_do("ZADD ph:{0}:evold 1 %s", owner);
+        redis_do("SET ph:{0}:fan:%s 9999999999999-0", owner);
+        if (i >= 9) /* the others are not projected */
+            redis_do("SET ph:{0}:prj:%s 9999999999999-0", owner);
+    }
+    clock_ahead(7201000);
+    while (strcmp(redis_ask("ZCARD ph:{0}:evold"), "9") != 0) {
+        do_sweep(world, 0);
+        assert_true(++calls < 1000);
+    }
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:o8"), "1");
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:o9"), "0");
+}
+
 /* --- above the limit --- */
 
 static void sweep_down(struct world *world, long long limit)
@@ -375,6 +402,7 @@ int main(void)
         WORLD_TEST(an_event_stays_while_it_is_needed),
         WORLD_TEST(the_last_one_cut_off_is_told),
         WORLD_TEST(a_full_call_asks_for_the_next),
+        WORLD_TEST(every_owner_comes_up),
         WORLD_TEST(bodies_go_first_then_the_oldest),
         WORLD_TEST(the_limit_asks_nobody),
         WORLD_TEST(every_owner_pays),
