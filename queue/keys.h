@@ -11,7 +11,8 @@
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
  *     l:<key id>              string  rate tokens of an API key (rates.c)
- *     {N}:o:<owner>           hash    frozen, ev (is in evring), cut (the last
+ *     {N}:o:<owner>           hash    frozen, open (under a limit),
+ *                                     ev (is in evring), cut (the last
  *                                     event that was swept)
  *     {N}:keys:<owner>        zset    API keys: id and hash, by id
  *     {N}:used:<owner>        hash    API keys: time of last use by id

@@ -65,11 +65,13 @@ static void read_answer(const struct reply *reply, const struct error *why,
         error_set(&answer->why, ERR_BUSY, "the owner has moved");
     } else if (str_eq(word, S("full"))) {
         answer->status = QUEUE_FULL;
-        error_set(&answer->why, ERR_BUSY, "%lld mails wait, which is the limit",
+        error_set(&answer->why, ERR_BUSY,
+                  "%lld recipients wait, which is the limit",
                   (long long)reply_int(reply_at(reply, 1)));
     } else if (str_eq(word, S("owner_full"))) {
         answer->status = QUEUE_OWNER_FULL;
-        error_set(&answer->why, ERR_BUSY, "%lld mails wait, which is the limit",
+        error_set(&answer->why, ERR_BUSY,
+                  "%lld recipients wait, which is the limit",
                   (long long)reply_int(reply_at(reply, 1)));
     } else if (str_eq(word, S("missing"))) {
         answer->status = QUEUE_AWAY;

@@ -342,6 +342,36 @@ describe('an error has its name', () => {
         }
     });
 
+    test('rate_limit_exceeded, when too much of the owner waits', async () => {
+        const full = await startService({
+            redis: await startRedis(), upstreams: [sink.upstream()],
+            roles: ['api'], config: { limits: { rate: '', owner_queue: 2,
+                                                queue: 3 } },
+        });
+        const theirs = new Resend(full.key, { baseUrl: full.base });
+        const key = { idempotencyKey: 'first' };
+        const mail = { ...MAIL, to: ['a@inbox.test', 'b@inbox.test'] };
+        const first = await theirs.emails.send(mail, key);
+        assert.equal(first.error, null);
+        const error = await refused('rate_limit_exceeded', 429,
+                                    () => theirs.emails.send(MAIL));
+        assert.equal(error.code, 'quota_exceeded');
+        assert.match(error.message, /2 recipients wait/);
+        const again = await theirs.emails.send(mail, key);
+        assert.equal(again.data.id, first.data.id);
+        const other = new Resend(await full.createKey({ owner: 'other' }),
+                                 { baseUrl: full.base });
+        const third = await other.emails.send(MAIL);
+        assert.equal(third.error, null);
+        const late = await other.emails.send(MAIL);
+        assert.equal(late.error.statusCode, 503);
+        assert.equal(late.error.name, 'application_error');
+        assert.match(late.headers['retry-after'], /^\d+$/);
+        const canceled = await theirs.emails.cancel(first.data.id);
+        assert.equal(canceled.error, null);
+        assert.equal((await theirs.emails.send(MAIL)).error, null);
+    });
+
     test('application_error, when redis is away', async () => {
         const lonely = await startRedis();
         const other = await startService({ redis: lonely, roles: ['api'],

@@ -41,7 +41,7 @@ static void an_owner_has_a_limit(void **state)
     mail_store(world, &first);
     mail_store(world, &second);
     open_is("default", "3");
-    is_refused(world, &third, QUEUE_OWNER_FULL, "3 mails wait");
+    is_refused(world, &third, QUEUE_OWNER_FULL, "3 recipients wait");
     mail_store(world, &other);
     mail_send(world->queue, &again, &answered);
     until(world->loop, answered.count > 0);
@@ -94,7 +94,7 @@ static void the_service_has_a_limit(void **state)
     fixture.config.limits.queue = 2;
     mail_store(world, &mails[0]);
     mail_store(world, &mails[1]);
-    is_refused(world, &third, QUEUE_FULL, "2 mails wait");
+    is_refused(world, &third, QUEUE_FULL, "2 recipients wait");
     mail_send(world->queue, &again, &answered);
     until(world->loop, answered.count > 0);
     assert_int_equal(answered.status, QUEUE_REPLAY);
