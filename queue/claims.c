@@ -168,6 +168,8 @@ struct claims *claims_open(struct claimer *claimer, unsigned partition)
     task_init(&claims->mark_task, claims_on_mark_task, claims);
     timer_init(&claims->heartbeat, on_heartbeat, claims);
     timer_init(&claims->due, claims_ask, claims);
+    timer_init(&claims->reconcile, reconcile_on_timer, claims);
+    timer_set(claims->queue->loop, &claims->reconcile, claims_lease_ms(claims));
     if (claimer->wake == NULL)
         claims->own_wake = claimer_open_wake(claimer);
     claims->wake = claims->own_wake != NULL ? claims->own_wake : claimer->wake;
@@ -194,6 +196,7 @@ void claims_close(struct claims *claims)
     task_cancel(&claims->mark_task);
     timer_clear(loop, &claims->heartbeat);
     timer_clear(loop, &claims->due);
+    timer_clear(loop, &claims->reconcile);
     claims_forget_routes(claims);
     if (claims->claimer->alone == claims) {
         claims->claimer->alone = NULL;
@@ -211,6 +214,7 @@ static void has_left(struct claims *claims)
     claims->has_left = true;
     timer_clear(claims->queue->loop, &claims->heartbeat);
     timer_clear(claims->queue->loop, &claims->due);
+    timer_clear(claims->queue->loop, &claims->reconcile);
     claimer_look(claims->claimer);
 }
 

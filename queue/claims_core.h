@@ -9,6 +9,7 @@
  * room.c       who may claim how much
  * pace.c       how lower lanes make way for urgent mail
  * marks.c      the write-ahead marks
+ * reconcile.c  counts whether all are in a place
  * alone.c      suspects, claimed one by one
  * claims.c     life in one partition: registering, leaving
  * claimer.c    life of the child; release by the supervisor
@@ -140,6 +141,10 @@ struct claims {
     unsigned turns;        /* that asked for lower lanes */
     char **unknown_routes; /* in Redis, but not in the configuration */
     size_t unknown_count;
+    struct timer reconcile; /* counts, or the next step of a walk */
+    bool reconcile_asks;
+    char walk[64]; /* cursor of reconcile.lua; "": none */
+    uint64_t repaired;
     bool is_leaving; /* the last call is under way */
     bool has_left;
 };
@@ -173,6 +178,9 @@ void result_destroy(struct result *result);
 void result_taken(struct claims *claims, struct result *result);
 /* What the history keeps of the reply, as the inside of a JSON list. */
 void claim_outcome_write(const struct event_detail *detail, struct buf *out);
+
+/* reconcile.c */
+void reconcile_on_timer(void *claims);
 
 /* alone.c */
 void alone_look(struct claims *claims);   /* by each heartbeat */

@@ -37,7 +37,9 @@
  *     {N}:own:<epoch>         set     what a child holds
  *     {N}:master  {N}:unsure  string, set  scripts/master.lua
  *     {N}:beat                string  "last-turn grace-until"
- *     {N}:n                   hash    counters
+ *     {N}:n                   hash    counters: accepted, final, leftovers
+ *                               (entries of lists without a delivery), odd
+ *     {N}:reconcile           string  who counts; walk, walkflows: its walk
  *     {N}:ev:<owner>          stream  events, field e: events.h
  *     {N}:evring  {N}:hwake   list    owners with new events; <= 1 token
  *     {N}:t:<email>           list    timeline, oldest first

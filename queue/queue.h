@@ -24,6 +24,7 @@
 #include "queue/owners.h"
 #include "queue/parked.h"
 #include "queue/pull.h"
+#include "queue/reconcile.h"
 #include "queue/record.h"
 #include "queue/store.h"
 #include "queue/tasks.h"

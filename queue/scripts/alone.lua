@@ -36,6 +36,7 @@ local function first_suspect()
             expire(d)
         end
         call('LPOP', list)
+        leftovers = leftovers - 1
     end
     return nil
 end

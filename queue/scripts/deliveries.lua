@@ -36,6 +36,7 @@ local raised = {}  -- kind of event -> how many
 local gone = {}    -- epoch -> ids that it holds no longer
 local final = 0
 local uncounted = {} -- owner -> how many of his that were counted have ended
+local leftovers = 0 -- entries of lists more, without their delivery
 local closed = {}  -- emails that ended here: their deliveries are no more,
 local unlinks = {} -- though their keys go at the end,
 local ended = {}   -- when they get their lines in ended, too
@@ -92,6 +93,8 @@ local function leave(d)
         local epoch = holder(d)
         gone[epoch] = gone[epoch] or {}
         table.insert(gone[epoch], d.id)
+    elseif d.s == 'q' then
+        leftovers = leftovers + 1
     elseif d.s == 'u' then
         call('ZREM', P .. 'due:' .. d.l, d.id)
     elseif d.s == 'h' then
@@ -445,6 +448,9 @@ local function settle()
     flush_ended()
     if final > 0 then
         call('HINCRBY', P .. 'n', 'final', final)
+    end
+    if leftovers ~= 0 then
+        call('HINCRBY', P .. 'n', 'leftovers', leftovers)
     end
     for owner, count in pairs(uncounted) do
         call('HINCRBY', P .. 'o:' .. owner, 'open', -count)

@@ -310,6 +310,8 @@ local function claim_quantum(lane, route, ring, flows, want)
         looks = looks + 1
         if claim(ids[i], lane, owner, route) then
             taken = taken + 1
+        else
+            leftovers = leftovers - 1
         end
     end
     if has_more then
@@ -429,6 +431,7 @@ local function expire_heads(lane, route)
             expire(d)
         end
         call('LPOP', flow)
+        leftovers = leftovers - 1
     end
     if call('EXISTS', flow) == 0 then
         call('RPOP', ring)

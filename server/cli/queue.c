@@ -90,6 +90,53 @@ static int run_stats(const struct cli_args *args)
     return code;
 }
 
+/* --- queue check --- */
+
+static void print_check(const struct cli_args *args,
+                        const struct queue_check *check)
+{
+    const char *verdict = !check->is_known ? "not counted"
+                          : check->is_even ? "even"
+                                           : "odd";
+
+    if (cli_wants_json(args))
+        printf("{\"verdict\":\"%s\",\"open\":%" PRId64 ",\"in_places\":%" PRId64
+               ",\"odd_count\":%" PRIu64 "}\n",
+               verdict, check->open, check->in_places, check->odd_count);
+    else
+        printf("%s: %" PRId64 " open, %" PRId64 " in their places; was odd "
+               "%" PRIu64 " times\n",
+               verdict, check->open, check->in_places, check->odd_count);
+}
+
+static void on_check(void *ctx, const struct queue_check *check)
+{
+    struct asking *asking = ctx;
+
+    if (check->status != QUEUE_OK) {
+        tool_done(asking->tool,
+                  tool_fail(asking->args, check->status, &check->why));
+        return;
+    }
+    print_check(asking->args, check);
+    tool_done(asking->tool, check->is_even ? EXIT_OK : EXIT_FAILED);
+}
+
+static int run_check(const struct cli_args *args)
+{
+    struct asking asking = {.args = args};
+    struct tool tool;
+    int code = tool_open(&tool, args);
+
+    if (code != EXIT_OK)
+        return code;
+    asking.tool = &tool;
+    queue_check_get(tool.queue, on_check, &asking);
+    code = tool_wait(&tool);
+    tool_close(&tool);
+    return code;
+}
+
 static const struct cli_option OPTIONS[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
 
 static const struct verb VERBS[] = {
@@ -100,6 +147,14 @@ static const struct verb VERBS[] = {
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),
         .run = run_stats,
+    },
+    {
+        .name = "queue check",
+        .purpose = "Counts whether every open mail is in a place; 1 if not.",
+        .examples = {"posthaste queue check", "posthaste queue check --json"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_check,
     },
 };
 

@@ -11,7 +11,7 @@ import { run, until } from './harness/scope.mjs';
 import { BIN, startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
 
-const KILLS = Number(process.env.KILLS ?? 15);
+const KILLS = Number(process.env.KILLS ?? 8);
 const address = (n) => `n${n}@inbox.test`;
 
 // One session, so that nothing else is in the window when the worker dies.

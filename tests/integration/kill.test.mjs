@@ -84,7 +84,7 @@ async function sendAll(service, trouble) {
 }
 
 // Every mail came, and what came twice was announced. Gives how many did.
-async function settle({ sink, receiver }, ids) {
+async function settle({ service, sink, receiver }, ids) {
     await until('an end of each mail', () =>
         new Set(receiver.events.map(({ payload }) => payload.data.email_id))
             .size >= ids.length, 60_000);
@@ -112,6 +112,7 @@ async function settle({ sink, receiver }, ids) {
         }
     }
     assert.equal(receiver.refused.length, 0);
+    await service.checkQueue();
     return doubled;
 }
 

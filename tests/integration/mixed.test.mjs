@@ -365,11 +365,15 @@ describe(`everything mixed, seed ${SEED}`, () => {
         }
     });
 
+    test('each delivery was in a place at each count', async () => {
+        await service.checkQueue();
+    });
+
     test('nothing is left behind in Redis', async () => {
         const names = (await redis.cli('--raw', 'KEYS', 'ph:{0}:*'))
             .split('\n');
         const work = names.filter((name) =>
-            /^ph:\{0\}:(own|wown|due|exp|held|dead|d|q|ring|w|wring|wdue)(:|$)/
+            /^ph:\{0\}:(own|wown|due|exp|held|dead|suspect|walk|d|q|ring|w|wring|wdue)(:|$)/
                 .test(name));
         assert.deepEqual(work, []);
     });

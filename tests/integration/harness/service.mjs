@@ -217,6 +217,14 @@ class Service {
         return answer.text();
     }
 
+    // Every open delivery is in a place, and no count ever said otherwise.
+    async checkQueue() {
+        const { code, stdout, stderr } = await this.run(
+            ['queue', 'check', '--config', this.config, '--json']);
+        if (code !== 0 || JSON.parse(stdout).odd_count !== 0)
+            throw new Error(`queue check: ${stdout}${stderr}`);
+    }
+
     logs() {
         return Object.values(this.programs).map(({ log }) => log).join('');
     }
