@@ -66,8 +66,8 @@ struct tasks {
     struct wake *own_wake; /* in a cluster: keys of a BLPOP share a slot */
     struct wake *wake;
     size_t wake_place;
-    char epoch[EPOCH_SIZE]; /* "" before the first register */
-    char next_epoch[EPOCH_SIZE];
+    char epoch[EPOCH_SIZE];      /* "" before the first register */
+    char next_epoch[EPOCH_SIZE]; /* of a register that is not confirmed */
     bool registered;
     bool registering;
 
@@ -536,6 +536,7 @@ static void on_registered(void *ctx, const struct reply *reply,
     if (!is_answer(reply, why))
         return; /* the next heartbeat tries again */
     memcpy(tasks->epoch, tasks->next_epoch, EPOCH_SIZE);
+    tasks->next_epoch[0] = '\0';
     tasks->registered = true;
     tasks->failed = false;
     tasks->news = tasks->hungry = true;
@@ -549,8 +550,12 @@ static void add_names(const struct list *list, struct redis_command *command)
     }
 }
 
-/* A fresh epoch each time: a turn that is still on its way over the lost
- * connection belongs to the old one and is refused. */
+/* A fresh epoch: a turn that is still on its way over the lost connection
+ * belongs to the old one and is refused. But the answer of an earlier register
+ * may have been lost, and then its epoch owns what is in our hand, so the same
+ * one is asked for until it is confirmed: another would leave the tasks with
+ * an owner who lets their lease end; given back, they would be sent, and
+ * counted, twice. */
 static void begin(struct tasks *tasks)
 {
     struct redis_command command;
@@ -559,7 +564,8 @@ static void begin(struct tasks *tasks)
         return;
     tasks->registered = false;
     tasks->registering = true;
-    child_name_epoch(&tasks->dispatcher->name, tasks->next_epoch);
+    if (tasks->next_epoch[0] == '\0')
+        child_name_epoch(&tasks->dispatcher->name, tasks->next_epoch);
     command_init_partition(&command, tasks->queue, SCRIPT_TASK_REGISTER,
                            tasks->partition);
     command_add_cstr(&command, tasks->next_epoch);
