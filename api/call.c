@@ -1,5 +1,6 @@
 #include "api/call.h"
 
+#include "server/base/clock.h"
 #include "server/base/codec.h"
 #include "server/base/secret.h"
 
@@ -314,6 +315,7 @@ void call_begin(void *ctx, struct http_request *request)
     call->request = request;
     call->arena = http_arena(request);
     call->row = api_endpoint(row);
+    call->begun_ms = clock_now_ms();
     list_add_last(&api->calls, &call->link);
     if (http_body(request).len > CALL_SMALL_BODY &&
         !call->row->takes_large_body)

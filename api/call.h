@@ -57,6 +57,7 @@ struct call {
     struct api_key key; /* a copy in arena */
     unsigned rate_asks;
     bool was_sent_on;               /* its owner had moved: it began anew */
+    int64_t begun_ms;               /* monotonic: when the request was whole */
     struct idempotency idempotency; /* key_hash empty: none given */
     void *own;                      /* of the endpoint */
     void (*release)(void *own);     /* when the call ends; or NULL */

@@ -145,9 +145,10 @@ static void put_more(struct chunks_put *put)
         put_chunk(put);
 }
 
-void chunks_put(struct queue *queue, unsigned partition, const struct id *email,
-                const struct chunk_part *parts, size_t count,
-                chunks_put_fn done, void *ctx)
+struct chunks_put *chunks_put(struct queue *queue, unsigned partition,
+                              const struct id *email,
+                              const struct chunk_part *parts, size_t count,
+                              chunks_put_fn done, void *ctx)
 {
     struct chunks_put *put = queue_call_new(queue, sizeof *put);
 
@@ -165,11 +166,20 @@ void chunks_put(struct queue *queue, unsigned partition, const struct id *email,
         put->status = QUEUE_FULL;
         error_set(&put->err, ERR_BUSY, "too many large mails are being stored");
         queue_call_later(&put->call, put_done);
-        return;
+        return put;
     }
     put_more(put);
     if (put->in_flight == 0)
         queue_call_later(&put->call, put_done); /* nothing but empty parts */
+    return put;
+}
+
+void chunks_put_stop(struct chunks_put *put)
+{
+    if (put->status != QUEUE_OK)
+        return;
+    put->status = QUEUE_AWAY;
+    error_set(&put->err, ERR_TIMEOUT, "given up");
 }
 
 /* --- get --- */

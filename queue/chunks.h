@@ -26,10 +26,14 @@ struct chunk_part {
     struct str bytes; /* stay until done */
     bool seal;        /* each chunk, under the queue's keyring */
 };
-/* FULL while too much is under way already. */
-void chunks_put(struct queue *queue, unsigned partition, const struct id *email,
-                const struct chunk_part *parts, size_t count,
-                chunks_put_fn done, void *ctx);
+struct chunks_put;
+/* FULL while too much is under way already. The result is valid until done. */
+struct chunks_put *chunks_put(struct queue *queue, unsigned partition,
+                              const struct id *email,
+                              const struct chunk_part *parts, size_t count,
+                              chunks_put_fn done, void *ctx);
+/* No more of the parts is read; done comes with AWAY. */
+void chunks_put_stop(struct chunks_put *put);
 
 /* bytes: the chunks in one run, empty when it failed; buf_take may keep
  * them. NOT_FOUND: a chunk is missing, or is not what was sealed. NO_KEYRING:

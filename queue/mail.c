@@ -28,8 +28,10 @@ struct enqueue {
     size_t job_chunks;
     struct redis_command args; /* of the script, without the record's end */
     bool is_scheduled;
-    struct list link; /* of its batch */
-    queue_answer_fn done;
+    struct list link;       /* of its batch */
+    struct chunks_put *put; /* under way */
+    struct timer patience;
+    queue_answer_fn done; /* NULL: answered when patience ended */
     void *ctx;
     struct queue_answer answer;
 };
@@ -39,6 +41,7 @@ static void enqueue_finish(struct queue_call *call)
     struct enqueue *enqueue = (struct enqueue *)call;
 
     list_remove(&enqueue->link);
+    timer_clear(call->queue->loop, &enqueue->patience);
     buf_finish(&enqueue->record);
     command_finish(&enqueue->args);
 }
@@ -47,8 +50,26 @@ static void enqueue_answer(void *ctx)
 {
     struct enqueue *enqueue = ctx;
 
-    enqueue->done(enqueue->ctx, &enqueue->answer);
+    timer_clear(enqueue->call.queue->loop, &enqueue->patience);
+    if (enqueue->done != NULL)
+        enqueue->done(enqueue->ctx, &enqueue->answer);
     queue_call_end(&enqueue->call);
+}
+
+/* The caller waits no longer: what comes now is for nobody. Upload and script
+ * have a limit each, which end a connection; together they may take longer
+ * than an answer may. */
+static void on_impatient(void *ctx)
+{
+    struct enqueue *enqueue = ctx;
+    queue_answer_fn done = enqueue->done;
+    struct queue_answer answer = {.status = QUEUE_AWAY};
+
+    enqueue->done = NULL;
+    if (enqueue->put != NULL)
+        chunks_put_stop(enqueue->put); /* its parts are the caller's */
+    error_set(&answer.why, ERR_TIMEOUT, "redis: no answer in time");
+    done(enqueue->ctx, &answer);
 }
 
 static void read_answer(const struct reply *reply, const struct error *why,
@@ -201,6 +222,7 @@ static void on_uploaded(void *ctx, enum queue_status status,
 {
     struct enqueue *enqueue = ctx;
 
+    enqueue->put = NULL;
     if (status == QUEUE_OK) {
         FAULT_POINT("chunks.done");
         store(enqueue);
@@ -317,6 +339,7 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     enqueue->is_scheduled = mail->due_ms > clock_wall_ms();
     enqueue->done = done;
     enqueue->ctx = ctx;
+    timer_init(&enqueue->patience, on_impatient, enqueue);
     list_init(&enqueue->link);
     command_init_args(&enqueue->args);
     buf_init(&enqueue->record, RECORD_MAX);
@@ -331,9 +354,12 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     CHECK(!enqueue->record.full);
     split(enqueue, mail);
     build_args(enqueue, mail);
+    if (mail->patience_ms > 0)
+        timer_set(queue->loop, &enqueue->patience, mail->patience_ms);
     if (enqueue->chunks == 0)
         store(enqueue);
     else
-        chunks_put(queue, id_partition(&enqueue->email), &enqueue->email,
-                   enqueue->parts, enqueue->part_count, on_uploaded, enqueue);
+        enqueue->put = chunks_put(queue, id_partition(&enqueue->email),
+                                  &enqueue->email, enqueue->parts,
+                                  enqueue->part_count, on_uploaded, enqueue);
 }

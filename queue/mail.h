@@ -67,6 +67,9 @@ struct queue_mail {
     enum on_unknown on_unknown;
     struct idempotency idempotency;
     struct str answer; /* body that this request will be answered with */
+    /* How long the callback may take; 0: as long as the commands may. When it
+     * is over the answer is QUEUE_AWAY, and the mail may be stored or not. */
+    int64_t patience_ms;
 };
 
 struct queue_answer {

@@ -54,6 +54,7 @@ struct mail {
     size_t body_size;
     struct str attachment;
     bool sensitive;
+    int64_t patience_ms;
     struct id id; /* made by enqueue unless it is set */
 };
 
@@ -119,6 +120,7 @@ static inline void mail_send(struct queue *queue, struct mail *mail,
         .max_age_ms = mail->max_age_ms,
         .on_unknown = mail->on_unknown,
         .answer = S("{\"id\":\"first\"}"),
+        .patience_ms = mail->patience_ms,
     };
     struct buf json;
 

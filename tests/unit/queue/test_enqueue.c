@@ -276,6 +276,36 @@ static void big_values_travel_in_chunks(void **state)
     free(bytes);
 }
 
+/* Each of two steps has a limit, and the caller has one for both. His bytes
+ * may be gone when he was answered, and his second try is the only one. */
+static void a_caller_waits_no_longer_than_his_patience(void **state)
+{
+    static const size_t SIZES[] = {0, CHUNK_SIZE * 9};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(SIZES); i++) {
+        char *bytes = calloc(1, SIZES[i] + 1);
+        struct mail mail = {.key = i == 0 ? "small" : "large",
+                            .patience_ms = 100};
+        struct answered first = {0};
+        int64_t start = real_ms();
+
+        mail.attachment = str_make(bytes, SIZES[i]);
+        redis_do("CLIENT PAUSE 60000 WRITE");
+        mail_send(world->queue, &mail, &first);
+        until(world->loop, first.count > 0);
+        assert_true(real_ms() - start < 700); /* before any link gives up */
+        assert_int_equal(first.status, QUEUE_AWAY);
+        redis_do("CLIENT UNPAUSE");
+        memset(bytes, 'x', SIZES[i]);
+        free(bytes);
+        until(world->loop, redis_link_in_flight(world->queue->main) == 0 &&
+                               redis_link_in_flight(world->queue->bulk) == 0);
+        assert_int_equal(first.count, 1);
+    }
+    assert_string_equal(redis_ask("HGET ph:{0}:n accepted"), "1");
+}
+
 static void on_raw(void *ctx, const struct reply *reply,
                    const struct error *why)
 {
@@ -459,6 +489,7 @@ int main(void)
         WORLD_TEST(a_call_is_bounded),
         WORLD_TEST(closing_forgets_what_waits),
         WORLD_TEST(big_values_travel_in_chunks),
+        WORLD_TEST(a_caller_waits_no_longer_than_his_patience),
         WORLD_TEST(missing_chunks_store_nothing),
         WORLD_TEST(a_frozen_owner_stores_nothing),
         WORLD_TEST(sensitive_mail_needs_a_keyring),
