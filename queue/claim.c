@@ -11,6 +11,7 @@
 
 enum {
     LATER_MS = 5000, /* a mail that this process cannot read */
+    AWAY_MS = 200,   /* or not now: the connection broke */
     NO_ROUTE_MS = 60000,
     FIELDS_MAX = 4096,
     REPLY_KEPT_MAX = 120,
@@ -170,17 +171,19 @@ static void unreadable(struct claim *claim)
 {
     const struct content *content = claim->content.content;
     bool is_lost = content->state == CONTENT_LOST;
+    bool is_ours = !is_lost && content->why.kind == ERR_CONFIG;
     struct event_detail detail = {.reason = S("content_lost")};
 
     /* A mail that was canceled meanwhile looks like a lost one: the turn
      * knows, and refuses the result. */
-    log_write(is_lost ? LOG_WARN : LOG_ERROR, LOG_QUEUE_UNREADABLE,
+    log_write(is_ours ? LOG_ERROR : LOG_WARN, LOG_QUEUE_UNREADABLE,
               log_str("email", id_str(&claim->pub.email)),
               log_error(&content->why));
     if (is_lost)
         result_tell(result_create(claim, 'f', 0), &detail);
     else
-        result_create(claim, 'n', clock_wall_ms() + LATER_MS);
+        result_create(claim, 'n',
+                      clock_wall_ms() + (is_ours ? LATER_MS : AWAY_MS));
 }
 
 static void tell_worker(struct claim *claim)
