@@ -34,6 +34,7 @@
 // and { mails, recipients, taken, told, ends: { 'email.sent': 10, … } }.
 import { startReceiver } from '../../integration/harness/receiver.mjs';
 import { until } from '../../integration/harness/scope.mjs';
+import { meter } from './meter.mjs';
 
 export const TERMINAL = ['sent', 'bounced', 'failed', 'expired', 'suppressed',
                          'canceled', 'superseded'].map((end) => `email.${end}`);
@@ -90,8 +91,8 @@ export class Ledger {
 
     // Sends count mails, rate of them a second, and waits until each has its
     // 2xx. more(n) gives members that go over the usual body of the n-th.
-    // Gives those mails.
-    async send(count, { rate = 200, more = () => ({}),
+    // again: 'at once', or 'when told' by Retry-After. Gives those mails.
+    async send(count, { rate = 200, more = () => ({}), again = 'at once',
                         patience = PATIENCE_MS } = {}) {
         const begin = Date.now();
         const sends = [];
@@ -99,12 +100,12 @@ export class Ledger {
             const wait = begin + (i * 1000) / rate - Date.now();
             if (wait > 0)
                 await pause(wait);
-            sends.push(this.sendOne(more(this.sent), { patience }));
+            sends.push(this.sendOne(more(this.sent), { again, patience }));
         }
         return Promise.all(sends);
     }
 
-    async sendOne(more = {}, { patience = PATIENCE_MS } = {}) {
+    async sendOne(more = {}, { again, patience = PATIENCE_MS } = {}) {
         const n = this.sent++;
         const owners = Object.keys(this.keys);
         const mail = { n, owner: owners[n % owners.length] };
@@ -118,7 +119,7 @@ export class Ledger {
         };
         mail.to = [mail.body.to, mail.body.cc ?? [], mail.body.bcc ?? []]
             .flat();
-        const answer = await this.post('/v1/emails', mail, patience);
+        const answer = await this.post('/v1/emails', mail, patience, again);
         if (answer.status !== 200)
             throw new Error(`mail ${n}: ${answer.status} ${answer.text}`);
         mail.id = answer.json.id;
@@ -144,7 +145,7 @@ export class Ledger {
     }
 
     // Asks until there is an answer other than 503.
-    async post(target, mail, patience) {
+    async post(target, mail, patience, again) {
         const end = Date.now() + patience;
         for (;;) {
             const answer = await this.ask(target, mail);
@@ -153,12 +154,13 @@ export class Ledger {
             if (Date.now() > end)
                 throw new Error(`mail ${mail.n}: ${target}: ` +
                                 `${answer.status} ${answer.text}`);
-            await pause(AGAIN_MS);
+            await pause(again === 'when told' && answer.headers
+                ? 1000 * Number(answer.headers.get('retry-after')) : AGAIN_MS);
         }
     }
 
     async ask(target, mail) {
-        const begin = Date.now();
+        const took = meter();
         let answer;
         try {
             const { method = 'POST' } = mail;
@@ -175,9 +177,10 @@ export class Ledger {
                 text: String(error.cause ?? error),
             };
         }
+        if (answer.status === 503 && !(answer.headers.get('retry-after') > 0))
+            this.answers.careless = (this.answers.careless ?? 0) + 1;
         this.answers[answer.status] = (this.answers[answer.status] ?? 0) + 1;
-        this.answers.slowest = Math.max(this.answers.slowest,
-                                        Date.now() - begin);
+        this.answers.slowest = Math.max(this.answers.slowest, took());
         return answer;
     }
 

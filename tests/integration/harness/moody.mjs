@@ -6,7 +6,7 @@ import net from 'node:net';
 import { atEnd } from './scope.mjs';
 
 // In percent of each chance. A moodless sink takes everything.
-const MOODS = {
+export const MOODS = {
     connect: { refuse: 1, close: 1, stall: 0.5 },
     mail: { soft: 1 },
     rcpt: { soft: 4, hard: 3, close: 0.5 },
@@ -16,7 +16,6 @@ const MOODS = {
            slow: 3 },
     after: { close: 2, limit: 1 },
 };
-const IDLE_MS = 2000;
 const SLOW_MS = 200;
 
 const SOFT = '451 4.3.0 come back\r\n';
@@ -36,6 +35,9 @@ class Moody {
     refusals = new Map(); // address -> 5xx replies to it
     sockets = new Set();
     onRcpt = () => null; // (address): the mood of this RCPT, whatever chance
+    idleMs = 2000; // then a session is dropped
+    gate = null;   // { step, promise, open }
+    waitingAtGate = 0;
 
     constructor(chance, name) {
         this.chance = chance;
@@ -61,7 +63,19 @@ class Moody {
     }
 
     mood(step) {
-        return this.moods ? this.chance.of(this.moods[step]) : null;
+        return this.chance.of(this.moods?.[step] ?? {});
+    }
+
+    // Sessions stand still at that step, connect or rcpt, until it opens.
+    shutGate(step) {
+        this.gate = { step };
+        this.gate.promise = new Promise((open) => (this.gate.open = open));
+        this.waitingAtGate = 0;
+    }
+
+    openGate() {
+        this.gate.open();
+        this.gate = null;
     }
 
     refused(address) {
@@ -85,7 +99,7 @@ class Session {
         this.sink = sink;
         this.socket = socket;
         socket.on('error', () => {});
-        socket.setTimeout(IDLE_MS, () => socket.destroy());
+        socket.setTimeout(sink.idleMs, () => socket.destroy());
         socket.on('data', (bytes) => {
             this.waiting += bytes.toString('latin1');
             this.read();
@@ -96,7 +110,22 @@ class Session {
         else if (mood === 'refuse')
             socket.end('421 4.3.2 too busy\r\n');
         else if (mood === null)
-            this.say('220 moody.test ESMTP\r\n');
+            this.pastGate('connect', () => this.say('220 moody.test ESMTP\r\n'));
+    }
+
+    // then() now, or when the gate opens; deaf until then.
+    pastGate(step, then) {
+        const { gate } = this.sink;
+        if (gate?.step !== step)
+            return then();
+        this.sink.waitingAtGate++;
+        this.deaf = true;
+        gate.promise.then(() => {
+            this.deaf = false;
+            then();
+            this.read();
+        });
+        return undefined;
     }
 
     say(text) {
@@ -165,7 +194,7 @@ class Session {
             return this.say(HARD);
         }
         this.to.push(address);
-        return this.say('250 2.1.5 ok\r\n');
+        return this.pastGate('rcpt', () => this.say('250 2.1.5 ok\r\n'));
     }
 
     data() {

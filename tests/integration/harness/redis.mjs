@@ -11,8 +11,9 @@ const USERS = fs
     .readFileSync(path.join(ROOT, 'deploy/redis/users.acl'), 'utf8')
     .replace('user default off', 'user default on nopass ~* &* +@all');
 
-export async function startRedis({ appendfsync = 'everysec', args = [] } = {}) {
-    const redis = new Redis(folder('redis'), await freePort(),
+export async function startRedis({ appendfsync = 'everysec', args = [],
+                                   dir = folder('redis') } = {}) {
+    const redis = new Redis(dir, await freePort(),
                             [`--appendfsync`, appendfsync, ...args]);
     await redis.start();
     return redis;

@@ -45,8 +45,8 @@ function killGroup(pid, signal) {
 }
 
 // A private folder that the users of postfix and dovecot may walk through.
-export function folder(name) {
-    const dir = fs.mkdtempSync(path.join(os.tmpdir(), `posthaste-${name}-`));
+export function folder(name, where = os.tmpdir()) {
+    const dir = fs.mkdtempSync(path.join(where, `posthaste-${name}-`));
     fs.chmodSync(dir, 0o711);
     if (!process.env.KEEP)
         atEnd(() => fs.rmSync(dir, { recursive: true, force: true }));

@@ -12,11 +12,13 @@ export const BIN = process.env.POSTHASTE_BIN ??
 // config: tables of posthaste.toml that go over the defaults below; upstreams
 // and routes: the arrays of tables. roles: which to start. withKey: make one
 // full-access key, which a redis-server that will not do would refuse. env:
-// more of the environment.
+// more of the environment; roleEnv: more of that of a role's processes.
 export async function startService({ redis, config = {}, upstreams, routes = [],
                                      roles = ['api', 'worker', 'hooks'],
-                                     children = 1, withKey = true, env = {} }) {
+                                     children = 1, withKey = true, env = {},
+                                     roleEnv = {} }) {
     const service = new Service(folder('service'), redis, children, env);
+    service.roleEnv = roleEnv;
     await service.configure(config, upstreams, routes);
     for (const role of roles)
         await service.start(role);
@@ -84,7 +86,7 @@ class Service {
         this.programs[role] = new Program(`posthaste ${role}`, BIN,
             [role, '--config', this.config,
              '--children', String(this.children)],
-            { env: this.env, cwd: this.dir });
+            { env: { ...this.env, ...this.roleEnv[role] }, cwd: this.dir });
         return this.programs[role];
     }
 

@@ -1,0 +1,30 @@
+// meter.mjs - how long something took, without the time in which this process
+// itself stood still: on a busy machine that would be measured, too.
+const TICK_MS = 20;
+const STALL_MS = 250; // shorter ones count as the time of what is measured
+const KEPT = 1000; // stalls
+
+const stalls = []; // { from, to }
+let last = performance.now();
+
+setInterval(() => {
+    const now = performance.now();
+    if (now - last > STALL_MS) {
+        stalls.push({ from: last + TICK_MS, to: now });
+        if (stalls.length > KEPT)
+            stalls.shift();
+    }
+    last = now;
+}, TICK_MS).unref();
+
+// Begins to measure; the result gives the ms since then.
+export function meter() {
+    const begin = performance.now();
+    return () => {
+        const now = performance.now();
+        let stood = now - last > STALL_MS ? now - last - TICK_MS : 0;
+        for (const { from, to } of stalls)
+            stood += Math.max(0, Math.min(to, now) - Math.max(from, begin));
+        return Math.round(now - begin - Math.min(stood, now - begin));
+    };
+}
