@@ -102,7 +102,7 @@ static void on_moved(void *ctx, const struct queue_email *email)
 void emails_reschedule(struct call *call)
 {
     struct reschedule *reschedule = ARENA_NEW(call->arena, struct reschedule);
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = clock_shared_ms();
     struct json *root;
 
     reschedule->call = call;

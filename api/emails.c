@@ -227,7 +227,7 @@ void emails_send(struct call *call)
     struct sending *sending = ARENA_NEW(call->arena, struct sending);
 
     sending->call = call;
-    sending->now_ms = clock_wall_ms();
+    sending->now_ms = clock_shared_ms();
     sending->patience_ms = patience_of(call);
     buf_init(&sending->answer, ANSWER_MAX);
     faults_init(&sending->faults, call->arena);
@@ -422,7 +422,7 @@ static bool plan_retry(void *ctx, const struct queue_email *email,
     struct call *call = change->call;
 
     change->lacks_route = !email_retry_plan(call->arena, call->api->config,
-                                            email, clock_wall_ms(), out);
+                                            email, clock_shared_ms(), out);
     return !change->lacks_route;
 }
 

@@ -74,7 +74,7 @@ static void read_key(struct call *call, const struct json *root,
     key->id = id_new(call->key.partition);
     key->owner = call->key.owner;
     key->partition = call->key.partition;
-    key->created_ms = clock_wall_ms();
+    key->created_ms = clock_shared_ms();
     key->name = arena_copy(call->arena, json_get_str(root, "name"));
     if (key->name.len == 0)
         faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "empty",

@@ -238,7 +238,7 @@ void webhooks_create(struct call *call)
     endpoint->owner = call->key.owner;
     endpoint->enabled = true;
     endpoint->secret = secret_create(call);
-    endpoint->created_ms = clock_wall_ms();
+    endpoint->created_ms = clock_shared_ms();
     call->own = creating;
     call->release = secret_end;
     buf_init(&again, BODY_MAX);

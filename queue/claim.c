@@ -164,7 +164,7 @@ static void reroute(struct claim *claim)
     log_write(LOG_ERROR, LOG_QUEUE_NO_ROUTE,
               log_str("email", id_str(&claim->pub.email)),
               log_str("route", claim->pub.route));
-    result_create(claim, 'w', clock_wall_ms() + NO_ROUTE_MS);
+    result_create(claim, 'w', clock_shared_ms() + NO_ROUTE_MS);
 }
 
 static void unreadable(struct claim *claim)
@@ -183,7 +183,7 @@ static void unreadable(struct claim *claim)
         result_tell(result_create(claim, 'f', 0), &detail);
     else
         result_create(claim, 'n',
-                      clock_wall_ms() + (is_ours ? LATER_MS : AWAY_MS));
+                      clock_shared_ms() + (is_ours ? LATER_MS : AWAY_MS));
 }
 
 static void tell_worker(struct claim *claim)

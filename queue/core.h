@@ -29,6 +29,8 @@ struct health {
     int64_t replicas; /* that keep up; known with redis.wait_replicas */
     struct error why; /* when not ready */
     struct timer timer;
+    int64_t time_asked_ms;
+    int64_t test_offset_ms; /* 0 but in FAULT_POINTS builds */
 };
 
 struct levels {

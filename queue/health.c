@@ -1,5 +1,6 @@
 #include "queue/core.h"
 
+#include "server/base/clock.h"
 #include "server/base/log.h"
 
 #include <stdio.h>
@@ -213,6 +214,58 @@ static void ask_info(struct round *round, struct redis_link *node,
     redis_send(node, &command, REDIS_BUDGET_MS, fn, round);
 }
 
+#ifdef FAULT_POINTS
+/* Scripts add it to the time (prelude.lua). */
+static void on_test_offset(void *ctx, const struct reply *reply,
+                           const struct error *why)
+{
+    struct queue *queue = ctx;
+
+    (void)why;
+    queue->health.test_offset_ms = reply_int(reply);
+}
+
+static void ask_test_offset(struct queue *queue)
+{
+    struct redis_command command;
+    char key[KEY_MAX];
+
+    command_init(&command, "HGET");
+    command_add(&command, queue_global_key(queue, key, KEY_META));
+    command_add_cstr(&command, "test_offset_ms");
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_test_offset, queue);
+}
+#endif
+
+/* Taken as of the moment of the question: never behind Redis' clock, so that
+ * no mail is handed over late. */
+static void on_time(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct queue *queue = ctx;
+
+    (void)why;
+    if (reply_count(reply) == 2)
+        clock_share(reply_int(reply_at(reply, 0)) * 1000 +
+                        reply_int(reply_at(reply, 1)) / 1000 +
+                        queue->health.test_offset_ms,
+                    queue->health.time_asked_ms);
+}
+
+/* Of a cluster the first server is asked: they have one clock, or none of ours
+ * would help. */
+static void ask_time(struct queue *queue, struct redis_link *node)
+{
+    struct redis_command command;
+
+#ifdef FAULT_POINTS
+    ask_test_offset(queue);
+#endif
+    queue->health.time_asked_ms = clock_now_ms();
+    command_init(&command, "TIME");
+    redis_send(node, &command, REDIS_BUDGET_MS, on_time, queue);
+}
+
 static void read_meta(struct queue *queue);
 
 static void ask(void *ctx)
@@ -228,6 +281,8 @@ static void ask(void *ctx)
     round->is_durable = true;
     round->replicas = INT64_MAX;
     while ((node = redis_link_node(queue->main, &at)) != NULL) {
+        if (round->under_way == 0)
+            ask_time(queue, node);
         ask_info(round, node, "memory", on_memory);
         if (queue->config->redis.wait_replicas > 0)
             ask_info(round, node, "replication", on_replication);

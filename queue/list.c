@@ -301,7 +301,7 @@ static int64_t day_of(const char *bound)
 static void set_bounds(struct list_call *list)
 {
     const struct queue_list_query *query = &list->query;
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = clock_shared_ms();
     int64_t kept_ms = list->call.queue->config->privacy.keep_events_ms +
                       WAITS_MAX_DAYS * (int64_t)DAY_MS;
     char bound[BOUND_SIZE];

@@ -336,7 +336,7 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
           mail->attachment_count <= ATTACHMENTS_MAX);
     enqueue->call.finish = enqueue_finish;
     enqueue->email = mail->summary->email;
-    enqueue->is_scheduled = mail->due_ms > clock_wall_ms();
+    enqueue->is_scheduled = mail->due_ms > clock_shared_ms();
     enqueue->done = done;
     enqueue->ctx = ctx;
     timer_init(&enqueue->patience, on_impatient, enqueue);

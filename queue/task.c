@@ -161,8 +161,8 @@ void held_add_result(const struct held *held, struct redis_command *command)
     };
     int64_t delay_ms = 0;
 
-    if (held->retry_at_ms > clock_wall_ms())
-        delay_ms = held->retry_at_ms - clock_wall_ms();
+    if (held->retry_at_ms > clock_shared_ms())
+        delay_ms = held->retry_at_ms - clock_shared_ms();
     command_add(command, id_str(&held->endpoint.id));
     command_add(command, held->event);
     command_add(command, held->token);

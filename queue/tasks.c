@@ -260,12 +260,13 @@ static void take_claim(struct tasks *tasks, const struct reply *claim)
                                           &held->task);
     } else if (held->result == HELD_LATER) {
         tell_missing_key(tasks);
-        report(tasks, held, TASK_UNSENT, clock_wall_ms() + KEY_PAUSE_MS, NULL);
+        report(tasks, held, TASK_UNSENT, clock_shared_ms() + KEY_PAUSE_MS,
+               NULL);
     } else {
         report(tasks, held, TASK_LOST, 0,
                &(struct task_detail){
                    .error = S("the event or its email cannot be read"),
-                   .sent_ms = clock_wall_ms()});
+                   .sent_ms = clock_shared_ms()});
     }
 }
 

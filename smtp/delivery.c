@@ -18,7 +18,7 @@ struct smtp_outcome {
 static bool is_late(const struct smtp_delivery *delivery)
 {
     return delivery->deadline_ms > 0 &&
-           clock_wall_ms() >= delivery->deadline_ms;
+           clock_shared_ms() >= delivery->deadline_ms;
 }
 
 enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery)

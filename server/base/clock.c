@@ -6,6 +6,8 @@
 static struct {
     int64_t now_ms;
     int64_t wall_ms;
+    int64_t ahead_ms; /* shared - monotonic */
+    bool is_shared;
     bool is_set;
 } cached;
 
@@ -37,6 +39,19 @@ int64_t clock_wall_ms(void)
     if (cached.wall_ms == 0)
         clock_tick();
     return cached.wall_ms;
+}
+
+int64_t clock_shared_ms(void)
+{
+    if (cached.is_set || !cached.is_shared)
+        return clock_wall_ms();
+    return clock_now_ms() + cached.ahead_ms;
+}
+
+void clock_share(int64_t shared_ms, int64_t at_now_ms)
+{
+    cached.ahead_ms = shared_ms - at_now_ms;
+    cached.is_shared = true;
 }
 
 void clock_set(int64_t now_ms, int64_t wall_ms)

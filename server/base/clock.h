@@ -1,7 +1,8 @@
 /* clock.h - the time, read once per turn of the loop.
  *
- * Two clocks: the monotonic one for every timeout and duration, the wall
- * clock for what is stored or shown. Both are cached; the loop refreshes
+ * Three clocks: the monotonic one for every timeout and duration, the wall
+ * clock for logs, and the shared one for what other processes read, too:
+ * deadlines, the times of tries, dates. All are cached; the loop refreshes
  * them after it slept (clock_tick). Tests set them.
  */
 #ifndef BASE_CLOCK_H
@@ -13,11 +14,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-int64_t clock_now_ms(void);  /* monotonic, cached */
-int64_t clock_wall_ms(void); /* Unix time, cached */
-void clock_tick(void);       /* reads both anew, unless a test set them */
+int64_t clock_now_ms(void);    /* monotonic, cached */
+int64_t clock_wall_ms(void);   /* Unix time of this machine, cached */
+int64_t clock_shared_ms(void); /* Unix time of Redis, once it was told */
+void clock_tick(void);         /* reads both anew, unless a test set them */
 
-/* From now on both clocks stand where they were put. Negative gives the
+/* The time that all processes share, as it was at that moment of the monotonic
+ * clock. From then on it goes on with the monotonic clock, so a wall clock that
+ * is wrong or jumps neither expires a mail nor puts one off. */
+void clock_share(int64_t shared_ms, int64_t at_now_ms);
+
+/* From now on all clocks stand where they were put. Negative gives the
  * clocks back to the system. */
 void clock_set(int64_t now_ms, int64_t wall_ms);
 

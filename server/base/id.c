@@ -17,7 +17,7 @@ static const char DIGITS[] = "0123456789abcdef";
 
 static void next_time(void)
 {
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = clock_shared_ms();
 
     if (now_ms > last.ms) {
         last.ms = now_ms;

@@ -113,7 +113,7 @@ static void report(struct post *post, const struct plan *plan,
 
     tell(post, plan, result);
     queue_task_report(post->hooks->queue, post->task, plan->outcome,
-                      clock_wall_ms() + plan->retry_in_ms, &detail);
+                      clock_shared_ms() + plan->retry_in_ms, &detail);
     FAULT_POINT("webhook.reported");
     post_free(post);
 }
@@ -151,7 +151,7 @@ static void claimed(void *ctx, struct queue_task *task)
     list_add_last(&hooks->posts, &post->link);
     post->hooks = hooks;
     post->task = task;
-    post->sent_ms = clock_wall_ms();
+    post->sent_ms = clock_wall_ms(); /* receivers compare with their own */
     if (!sign_headers(task->endpoint->secret, task->webhook_id,
                       post->sent_ms / 1000, task->payload, &headers)) {
         report(post, &(struct plan){.outcome = TASK_LOST},

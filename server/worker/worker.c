@@ -118,7 +118,7 @@ static struct errand *errand_create(struct worker *worker,
     errand->claim = claim;
     errand->arena = arena_create();
     errand->mail = mail_of(worker, claim);
-    errand->claimed_ms = clock_wall_ms();
+    errand->claimed_ms = clock_shared_ms();
     return errand;
 }
 
@@ -138,7 +138,7 @@ static void errand_refuse(struct errand *errand, enum outcome outcome,
         .reason = str_of(reason),
         .response = str_of(text),
         .queued_ms = errand->claimed_ms - errand->claim->accepted_ms,
-        .total_ms = clock_wall_ms() - errand->claim->accepted_ms,
+        .total_ms = clock_shared_ms() - errand->claim->accepted_ms,
     };
 
     queue_report(errand->worker->queue, errand->claim, outcome, 0, false,
@@ -176,7 +176,7 @@ static void on_done(void *ctx, const struct smtp_result *result)
     struct errand *errand = ctx;
     struct worker *worker = errand->worker;
     struct report_times times = {
-        .now_ms = clock_wall_ms(),
+        .now_ms = clock_shared_ms(),
         .claimed_ms = errand->claimed_ms,
     };
     struct report report;
@@ -250,7 +250,7 @@ static void on_refuse(void *ctx)
             errand_refuse(errand, OUTCOME_FAILED, "composer",
                           errand->mail->flaw.text);
         else if (errand->claim->expires_ms != 0 &&
-                 errand->claim->expires_ms <= clock_wall_ms())
+                 errand->claim->expires_ms <= clock_shared_ms())
             errand_refuse(errand, OUTCOME_EXPIRED, "expired", "");
         else
             errand_refuse(errand, OUTCOME_UNSENT, "no_route", "");
@@ -271,7 +271,7 @@ static void on_claimed(void *ctx, struct queue_claim *claim)
                   claim->number);
     }
     if (!errand->mail->is_good || route == NULL ||
-        (claim->expires_ms != 0 && claim->expires_ms <= clock_wall_ms())) {
+        (claim->expires_ms != 0 && claim->expires_ms <= clock_shared_ms())) {
         list_add_last(&worker->refused, &errand->link);
         task_run_soon(worker->loop, &worker->refuse_task);
         return;

@@ -108,6 +108,17 @@ static void clocks_are_cached_until_the_tick(void **state)
     assert_true(clock_now_ms() >= real_ms);
 }
 
+static void the_shared_clock_goes_on_by_itself(void **state)
+{
+    (void)state;
+    clock_set(1000, 500000);
+    assert_int_equal(clock_shared_ms(), 500000); /* nobody told another one */
+    clock_set(-1, -1);
+    clock_share(7000000, clock_now_ms() - 40);
+    assert_int_equal(clock_shared_ms(), 7000040);
+    assert_true(clock_wall_ms() > 1600000000000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -115,6 +126,7 @@ int main(void)
         cmocka_unit_test(times_are_written_and_read_again),
         cmocka_unit_test(clocks_stand_where_they_were_set),
         cmocka_unit_test(clocks_are_cached_until_the_tick),
+        cmocka_unit_test(the_shared_clock_goes_on_by_itself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
