@@ -16,7 +16,7 @@ test=(
     libcmocka-dev clang libclang-rt-14-dev llvm-14 clang-format clang-tidy
     cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
-    curl openssl procps python3
+    curl openssl procps python3 faketime
 )
 
 wanted=()

@@ -3,14 +3,14 @@
 #
 # Steps, in this order; naming some runs only these:
 #   packages npm style debug lint unit asan unit-asan clang release fuzz
-#   integration fault bench
+#   integration fault plans bench
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 steps=(packages npm style debug lint unit asan unit-asan clang release fuzz
-    integration fault bench)
+    integration fault plans bench)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=${JOBS:-$(nproc)}
 logs=$PWD/build/tests
@@ -167,6 +167,10 @@ do_fault() {
             supervisor.replay_sent supervisor.replayed
 }
 
+# Each plan of trouble once, of the debug binary: the sanitizers would make it
+# too slow for what a caller may be kept waiting.
+do_plans() { POSTHASTE_NPM=$npm_dir bash tests/fault/run.sh; }
+
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
     local name rc=0
@@ -196,6 +200,7 @@ run() {
     fuzz) step fuzz do_fuzz ;;
     integration) step integration do_integration ;;
     fault) step fault do_fault ;;
+    plans) step plans do_plans ;;
     bench) step bench do_bench ;;
     *)
         echo "run.sh: no step '$1'; there are: ${steps[*]}" >&2

@@ -9,11 +9,14 @@
 //   duplicates may there be any? (flagged ones; others never are)
 //   leaves     may a POST stay without any answer? (an api process dies)
 //   expires    may mails with a deadline expire? (a clock jumps)
+//   recoveryMaxMs  if not 2 s
+//   stales     may webhooks be refused for the time of their signature?
 //   slow       takes longer than a minute: not in the short form, which has
 //              `brief` in its place
 //   after      what must be true besides, when all is settled
 import { ROLES, pause } from './lib/world.mjs';
 import { diskWorld, fillDisk } from './lib/disk.mjs';
+import { failover } from './lib/failover.mjs';
 import { fakedRoles, jump } from './lib/faketime.mjs';
 import { EVERYTHING, anything, nothingLeft } from './lib/everything.mjs';
 import { zombie } from './lib/zombie.mjs';
@@ -23,6 +26,7 @@ const BRIEF_LEASE = { lease: '1s' };
 const LEASE_MS = 1000;
 const A_LITTLE_MS = 250;
 const HOUR_MS = 3_600_000;
+const CLOCK_ASKED_MS = 1200; // processes ask Redis for the time once a second
 
 const aLittle = (w) => pause(w.chance.below(A_LITTLE_MS));
 
@@ -168,13 +172,17 @@ const PLANS = {
     },
     'redis-clock-step': {
         what: 'the clock of Redis jumps by an hour, forth and back',
+        once: true,
         expires: true,
+        // A step ends the leases of the children that did not see it first.
+        recoveryMaxMs: 6000,
         async trouble(w) {
             for (const ms of [HOUR_MS, 0, -HOUR_MS, 0]) {
                 await w.redis.cli('HSET', 'ph:meta', 'test_offset_ms',
                                   String(ms));
-                await w.recovers();
-                await pause(A_LITTLE_MS);
+                await w.recovers('transactional');
+                await pause(CLOCK_ASKED_MS); // then a code has its time again
+                await w.recovers('verification');
             }
         },
     },
@@ -298,9 +306,16 @@ const PLANS = {
         duplicates: true,
         trouble: aLittle,
     },
+    failover: {
+        what: 'the master of three Sentinels dies; wait_replicas = 1',
+        once: true,
+        duplicates: true,
+        ...failover,
+    },
     'clock-jump': {
         what: 'the clock of one role jumps by an hour, forth and back',
         world: fakedRoles(ROLES),
+        stales: true,
         async trouble(w) {
             const role = w.chance.pick(ROLES);
             for (const seconds of [3600, 0, -3600, 0]) {

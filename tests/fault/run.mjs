@@ -22,7 +22,7 @@ const { values: options, positionals } = parseArgs({
 });
 const seeds = (options.seeds ?? (options.long ? '1,2,3' : '1')).split(',');
 const mails = options.mails ?? (options.long ? '2000' : '300');
-const jobs = Number(options.jobs ?? (options.long ? 2 : 5));
+const jobs = Number(options.jobs ?? 2);
 const names = positionals.length > 0 ? positionals : Object.keys(PLANS);
 
 for (const name of names)
@@ -91,8 +91,8 @@ async function work() {
         const { name, seed } = waiting.shift();
         const figures = await run(name, seed);
         done.push(figures);
-        console.log(`${figures.faults?.length ? 'not ok' : 'ok'} ${name}, ` +
-                    `seed ${seed}`);
+        console.log(`${figures.faults?.length ? 'not ok' : 'ok'} ` +
+                    line((key) => figures[key] ?? '-'));
         for (const fault of figures.faults ?? [])
             console.log(`    ${fault}`);
         if (figures.faults?.length)

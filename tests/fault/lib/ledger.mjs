@@ -43,6 +43,7 @@ const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
 const AGAIN_MS = 20;
 const LEFT_EVERY_MS = 200;
+const UNTOLD_MS = 300;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -154,8 +155,7 @@ export class Ledger {
             if (Date.now() > end)
                 throw new Error(`mail ${mail.n}: ${target}: ` +
                                 `${answer.status} ${answer.text}`);
-            await pause(again === 'when told' && answer.headers
-                ? 1000 * Number(answer.headers.get('retry-after')) : AGAIN_MS);
+            await pause(again === 'when told' ? toldMs(answer) : AGAIN_MS);
         }
     }
 
@@ -297,6 +297,13 @@ export class Ledger {
             for (const { error } of refused)
                 account.strangers.push({ why: `bad webhook: ${error}` });
     }
+}
+
+// No crowd asks again all at once.
+function toldMs({ headers }) {
+    const told = headers ? 1000 * Number(headers.get('retry-after'))
+                         : UNTOLD_MS;
+    return told * (0.8 + 0.4 * Math.random());
 }
 
 function put(map, key, fresh) {

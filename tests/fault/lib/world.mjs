@@ -65,6 +65,7 @@ export async function startWorld({
         routes: [{ name: 'all', upstreams: world.sinks.map((s) => s.name) }],
         config: {
             redis: { url: world.proxy?.url ?? world.redis.url, ...redisTable },
+            api: { connections_per_ip: 8192 }, // one caller is all of them
             worker: { lease, retry: ['1s'], stop_timeout: '3s' },
             webhook: { allow_private: true, ports: [], timeout: '2s',
                        retry: ['0s', ...Array(60).fill('1s')] },
@@ -202,9 +203,9 @@ class World {
 
     // How long until a new mail is taken and delivered, now that the trouble is
     // over.
-    async recovers() {
+    async recovers(kind = 'verification') {
         const took = meter();
-        const mail = await this.ledger.sendOne({ class: 'verification' });
+        const mail = await this.ledger.sendOne({ class: kind });
         await until('a new mail is delivered', () =>
             this.copiesOf(mail.to[0]).length > 0, 20_000);
         this.recoveries.push(took());
