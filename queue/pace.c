@@ -6,7 +6,7 @@
  * way, and for the mails that this brings along. So lower lanes are claimed in
  * steps, and while there is urgent mail in small ones with pauses between them.
  * [200 codes a second beside bulk, p50 alone 1.2 ms: 20 ms with turns of 256,
- * 5 ms with turns of 8, 2.4 ms with pauses behind them; decision 11] */
+ * 5 ms with turns of 8, 2.4 ms with pauses behind them; decision 16] */
 
 enum {
     FIRST_LOW_LANE = 2,

@@ -347,14 +347,14 @@ run_partitions() {
             redis-cli -p "$one" flushall >/dev/null
             redis-cli -p "$two" flushall >/dev/null
             redis-cli -c -p "$one" hset ph:meta partitions $count >/dev/null
-            before=($(main_thread_us "$one") $(main_thread_us "$two"))
+            before=("$(main_thread_us "$one")" "$(main_thread_us "$two")")
             line=$(bench partitions --url "cluster://127.0.0.1:$one/" \
                 --partitions $count --mails $mails)
-            after=($(main_thread_us "$one") $(main_thread_us "$two"))
+            after=("$(main_thread_us "$one")" "$(main_thread_us "$two")")
             echo "$line"
             line=${line#* }
-            rates[$count]=${line% *}
-            cpus[$count]=$(awk -v a=$((after[0] - before[0])) \
+            rates[count]=${line% *}
+            cpus[count]=$(awk -v a=$((after[0] - before[0])) \
                 -v b=$((after[1] - before[1])) -v mails=$mails \
                 'BEGIN { printf "%.1f", (a > b ? a : b) / mails }')
             echo "partitions_${count}_busiest_cpu ${cpus[$count]} us"
