@@ -82,6 +82,20 @@ static bool is_too_long(const struct claimer *claimer)
     return clock_now_ms() - claimer->alone_since_ms > QUIET_MAX_MS;
 }
 
+/* Others' mail is still in hand, or no longer. */
+static void quiet_step(struct claimer *claimer)
+{
+    bool gives_up = is_too_long(claimer);
+
+    if (!claimer->is_stopping && has_nothing(claimer)) {
+        ask(claimer->alone, "claim");
+    } else if (claimer->is_stopping || gives_up) {
+        if (gives_up)
+            claimer->alone_rest_until_ms = clock_now_ms() + REST_MS;
+        ask(claimer->alone, "leave");
+    }
+}
+
 void alone_step(struct claimer *claimer)
 {
     struct claims *claims = claimer->alone;
@@ -89,16 +103,21 @@ void alone_step(struct claimer *claimer)
     if (claims == NULL || claimer->alone_asks ||
         claims->state != CLAIMS_WORKING)
         return;
-    if (claimer->alone_state == ALONE_QUIET && claimer->is_stopping) {
+    if (claimer->alone_state == ALONE_QUIET)
+        quiet_step(claimer);
+    else if (claimer->alone_state == ALONE_BUSY && has_nothing(claimer))
         ask(claims, "leave");
-    } else if (claimer->alone_state == ALONE_QUIET && has_nothing(claimer)) {
-        ask(claims, "claim");
-    } else if (claimer->alone_state == ALONE_QUIET && is_too_long(claimer)) {
-        claimer->alone_rest_until_ms = clock_now_ms() + REST_MS;
-        ask(claims, "leave");
-    } else if (claimer->alone_state == ALONE_BUSY && has_nothing(claimer)) {
-        ask(claims, "leave");
-    }
+}
+
+/* For a suspect, or again, since the duty lasts two leases. */
+static bool may_look(const struct claims *claims)
+{
+    const struct claimer *claimer = claims->claimer;
+
+    if (claimer->alone_state == ALONE_NOT)
+        return clock_now_ms() >= claimer->alone_rest_until_ms;
+    return claimer->alone == claims && claimer->alone_state == ALONE_QUIET &&
+           !has_nothing(claimer) && !is_too_long(claimer);
 }
 
 void alone_look(struct claims *claims)
@@ -108,12 +127,8 @@ void alone_look(struct claims *claims)
     if (claims->state != CLAIMS_WORKING || claimer->is_stopping ||
         claimer->alone_asks)
         return;
-    if (claimer->alone_state == ALONE_NOT &&
-        clock_now_ms() >= claimer->alone_rest_until_ms)
+    if (may_look(claims))
         ask(claims, "look");
-    else if (claimer->alone == claims && claimer->alone_state == ALONE_QUIET &&
-             !has_nothing(claimer) && !is_too_long(claimer))
-        ask(claims, "look"); /* the duty lasts two leases */
     else
         alone_step(claimer);
 }

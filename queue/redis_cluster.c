@@ -424,8 +424,9 @@ static void follow(struct sending *sending, const struct reply *reply,
 
     cluster->is_stale = true;
     learn_soon(cluster, 0);
-    if (!str_cut(&text, ' ', &word) || !str_cut(&text, ' ', &word))
-        return;
+    for (unsigned i = 0; i < 2; i++) /* "MOVED" and the slot */
+        if (!str_cut(&text, ' ', &word))
+            return;
     colon = last_colon(text);
     if (colon < 0 || (size_t)colon >= sizeof where.host ||
         !str_to_u64(str_from(text, (size_t)colon + 1), &port) || port == 0 ||

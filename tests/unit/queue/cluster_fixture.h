@@ -97,6 +97,8 @@ static inline void server_kill(struct server *server)
 #define server_ask(server, ...)                                                \
     redis_text(redisCommand((server)->redis, __VA_ARGS__))
 
+static inline void run_cli(const char *format, ...) PRINTF_LIKE(1, 2);
+
 static inline void run_cli(const char *format, ...)
 {
     char command[1024];

@@ -275,7 +275,7 @@ static void partitions_are_on_their_nodes(void **state)
 
 static const char *id_of(const struct server *from, char *out)
 {
-    snprintf(out, 41, "%s", server_ask(from, "CLUSTER MYID"));
+    snprintf(out, 41, "%.40s", server_ask(from, "CLUSTER MYID"));
     return out;
 }
 

@@ -8,8 +8,8 @@ static const char *const ADDRESSES[] = {"ann@example.com", "bob@example.com",
                                         "cid@example.com"};
 static const char *const TAGS[] = {"",
                                    "[{\"name\":\"kind\",\"value\":\"order\"}]",
-                                   "[{\"name\":\"kind\",\"value\":\"news\"},"
-                                   "{\"name\":\"shop\",\"value\":\"eu\"}]"};
+                                   ("[{\"name\":\"kind\",\"value\":\"news\"},"
+                                    "{\"name\":\"shop\",\"value\":\"eu\"}]")};
 
 /* What the test knows of a mail; the oldest first. */
 static struct model {

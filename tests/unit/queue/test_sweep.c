@@ -269,7 +269,8 @@ static void bodies_go_first_then_the_oldest(void **state)
     struct world *world = *state;
     struct id ids[120];
     long long all;
-    long long body = 0;
+    long long body;
+    long long less; /* than the histories take: bodies differ by some bytes */
 
     for (unsigned i = 0; i < COUNT_OF(ids); i++)
         ids[i] = ended(world, (struct mail){.body_size = 500});
@@ -283,12 +284,13 @@ static void bodies_go_first_then_the_oldest(void **state)
     assert_true(is_there("h", &ids[0]));
     body = all - history_bytes();
     assert_in_range(body, 600, 1600);
-    sweep_down(world, all - 120 * body - 1);
+    less = (all - 120 * body) / 4 * 3;
+    sweep_down(world, less);
     assert_false(is_there("c", &ids[119]));
     assert_false(is_there("h", &ids[0]));
     assert_false(is_there("t", &ids[0]));
     assert_true(is_there("h", &ids[119]));
-    assert_true(history_bytes() < all - 120 * body);
+    assert_true(history_bytes() <= less);
     sweep_down(world, 1);
     assert_false(is_there("h", &ids[119]));
     assert_int_equal(events(), 0);
