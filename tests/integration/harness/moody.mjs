@@ -63,7 +63,8 @@ class Moody {
     }
 
     mood(step) {
-        return this.chance.of(this.moods?.[step] ?? {});
+        const shares = this.moods?.[step];
+        return shares ? this.chance.of(shares) : null;
     }
 
     // Sessions stand still at that step, connect or rcpt, until it opens.
