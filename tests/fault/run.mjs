@@ -18,12 +18,15 @@ const { values: options, positionals } = parseArgs({
         mails: { type: 'string' },
         seconds: { type: 'string' },
         jobs: { type: 'string' },
+        untimed: { type: 'boolean', default: false },
+        without: { type: 'string' },
     },
 });
 const seeds = (options.seeds ?? (options.long ? '1,2,3' : '1')).split(',');
 const mails = options.mails ?? (options.long ? '2000' : '300');
 const jobs = Number(options.jobs ?? 2);
-const names = positionals.length > 0 ? positionals : Object.keys(PLANS);
+const names = (positionals.length > 0 ? positionals : Object.keys(PLANS))
+    .filter((name) => name !== options.without);
 
 for (const name of names)
     if (!(name in PLANS)) {
@@ -43,6 +46,8 @@ function run(name, seed) {
     delete env.NODE_TEST_CONTEXT;
     if (!options.long)
         env.FAULT_BRIEF = '1';
+    if (options.untimed)
+        env.FAULT_UNTIMED = '1';
     if (options.seconds)
         env.FAULT_SECONDS = options.seconds;
     const child = spawn(process.execPath, [PLAN, name],
