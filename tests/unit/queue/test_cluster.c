@@ -44,8 +44,8 @@ static int setup(void **state)
     load->child = queue_open(load->loop, &fixture.config, NULL);
     until(load->loop, queue_is_ready(load->api, NULL));
     until(load->loop, queue_is_ready(load->child, NULL));
-    redisCommand(master_of("ph:meta")->redis, "HSET ph:meta partitions %d",
-                 PARTITIONS);
+    (void)server_ask(master_of("ph:meta"), "HSET ph:meta partitions %d",
+                     PARTITIONS);
     until(load->loop, load->api->partitions.count == PARTITIONS);
     until(load->loop, load->child->partitions.count == PARTITIONS);
     *state = load;
