@@ -179,7 +179,8 @@ do_plans() {
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
     local name rc=0
-    for name in accept pipeline lanes memory partitions bigbody compose smtp_engine smtpsink; do
+    for name in accept pipeline lanes memory queue partitions retention \
+        bigbody compose smtp_engine smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then
             echo "ok $name"

@@ -10,6 +10,7 @@
 #include "queue/core.h"
 #include "server/base/clock.h"
 #include "tests/bench/lib/args.h"
+#include "tests/bench/lib/deliver.h"
 #include "tests/bench/lib/report.h"
 
 #include <stdio.h>
@@ -20,18 +21,14 @@ enum { BODY_SIZE = 700 };
 static struct bench {
     struct loop *loop;
     struct queue *queue;
-    struct queue_worker worker;
+    struct deliver deliver;
     unsigned partitions;
     size_t mails;
     size_t flight; /* enqueues at once */
     size_t room;   /* claims at once */
     size_t sent;
     size_t stored;
-    size_t held;
-    size_t done;
 } bench;
-
-/* --- storing --- */
 
 static void on_stored(void *ctx, const struct queue_answer *answer)
 {
@@ -75,17 +72,7 @@ static void store_one(void)
     queue_enqueue(bench.queue, &mail, on_stored, NULL);
 }
 
-/* --- delivering --- */
-
-static size_t room(void *ctx, struct str route, unsigned lane)
-{
-    (void)ctx;
-    (void)route;
-    (void)lane;
-    return bench.room - bench.held;
-}
-
-static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
+static void run(void)
 {
     static const struct event_detail detail = {
         .code = 250,
@@ -94,42 +81,10 @@ static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
         .upstream = STR("main"),
     };
 
-    (void)valid_until_ms;
-    CHECK(may_go);
-    queue_report(bench.queue, ctx, OUTCOME_SENT, 0, false, &detail);
-    bench.held--;
-    bench.done++;
-}
-
-static void on_claimed(void *ctx, struct queue_claim *claim)
-{
-    (void)ctx;
-    bench.held++;
-    queue_mark(bench.queue, claim, on_marked, claim);
-}
-
-static struct str reroute(void *ctx, const struct record *record,
-                          unsigned number)
-{
-    (void)ctx;
-    (void)record;
-    (void)number;
-    return S("");
-}
-
-static void run(void)
-{
-    static const struct str routes[] = {STR("main")};
-
-    bench.worker = (struct queue_worker){
-        .room = room,
-        .claimed = on_claimed,
-        .reroute = reroute,
-        .routes = routes,
-        .route_count = 1,
-    };
-    queue_worker_start(bench.queue, &bench.worker);
-    while (bench.done < bench.mails) {
+    deliver_start(&bench.deliver, &(struct deliver_plan){.queue = bench.queue,
+                                                         .room = bench.room,
+                                                         .detail = &detail});
+    while (bench.deliver.done < bench.mails) {
         while (bench.sent < bench.mails &&
                bench.sent - bench.stored < bench.flight)
             store_one();

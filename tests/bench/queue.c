@@ -10,6 +10,7 @@
 #include "queue/core.h"
 #include "server/base/clock.h"
 #include "tests/bench/lib/args.h"
+#include "tests/bench/lib/deliver.h"
 #include "tests/bench/lib/report.h"
 #include "tests/bench/lib/store.h"
 
@@ -20,12 +21,10 @@
 static struct bench {
     struct loop *loop;
     struct queue *queue;
-    struct queue_worker worker;
+    struct deliver deliver;
     size_t mails;
     size_t flight; /* enqueues at once */
     size_t room;   /* claims at once */
-    size_t held;
-    size_t done;
 } bench;
 
 /* --- what Redis says of itself --- */
@@ -106,15 +105,12 @@ static void store(size_t first, size_t mails)
 
 /* --- draining --- */
 
-static size_t room(void *ctx, struct str route, unsigned lane)
+static void on_left(void *ctx)
 {
-    (void)ctx;
-    (void)route;
-    (void)lane;
-    return bench.room - bench.held;
+    *(bool *)ctx = true;
 }
 
-static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
+static void drain_all(void)
 {
     static const struct event_detail detail = {
         .code = 250,
@@ -126,49 +122,12 @@ static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
         .queued_ms = 12,
         .total_ms = 34,
     };
-
-    (void)valid_until_ms;
-    CHECK(may_go);
-    queue_report(bench.queue, ctx, OUTCOME_SENT, 0, false, &detail);
-    bench.held--;
-    bench.done++;
-}
-
-static void on_claimed(void *ctx, struct queue_claim *claim)
-{
-    (void)ctx;
-    bench.held++;
-    queue_mark(bench.queue, claim, on_marked, claim);
-}
-
-static struct str reroute(void *ctx, const struct record *record,
-                          unsigned number)
-{
-    (void)ctx;
-    (void)record;
-    (void)number;
-    return S("");
-}
-
-static void on_left(void *ctx)
-{
-    *(bool *)ctx = true;
-}
-
-static void drain_all(void)
-{
-    static const struct str routes[] = {STR("main")};
     bool left = false;
 
-    bench.worker = (struct queue_worker){
-        .room = room,
-        .claimed = on_claimed,
-        .reroute = reroute,
-        .routes = routes,
-        .route_count = 1,
-    };
-    queue_worker_start(bench.queue, &bench.worker);
-    while (bench.done < bench.mails)
+    deliver_start(&bench.deliver, &(struct deliver_plan){.queue = bench.queue,
+                                                         .room = bench.room,
+                                                         .detail = &detail});
+    while (bench.deliver.done < bench.mails)
         loop_turn(bench.loop, 100);
     queue_worker_stop(bench.queue, on_left, &left);
     while (!left)

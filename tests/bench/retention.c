@@ -1,15 +1,17 @@
 /* retention - what finished mail costs Redis, and that it does not grow.
  *
  *   bench_retention --redis PORT [--mails 1000000] [--flight 64] [--room 64]
+ *                   [--parts 10]
  *
  * Mails go through the queue's scripts, stored, claimed, marked and reported,
  * while a hooks child makes timelines and index. First without a limit: what
  * a retained mail takes, part by part. Then with a history_max of a quarter
- * of that: what Redis holds after each tenth of the run.
+ * of that: what Redis holds after each part of the run.
  */
 #include "queue/core.h"
 #include "server/base/clock.h"
 #include "tests/bench/lib/args.h"
+#include "tests/bench/lib/deliver.h"
 #include "tests/bench/lib/report.h"
 
 #include <stdio.h>
@@ -29,14 +31,11 @@ static struct bench {
     struct queue *api;
     struct queue *worker;
     struct queue *hooks;
-    struct queue_worker work;
+    struct deliver deliver;
     struct queue_hooks tell;
     size_t flight;
     size_t room;
     size_t sent;
-    size_t stored;
-    size_t held;
-    size_t done;
     struct id samples[SAMPLES];
     int64_t empty_bytes; /* what Redis uses without data */
 } bench;
@@ -124,7 +123,6 @@ static void on_stored(void *ctx, const struct queue_answer *answer)
         fprintf(stderr, "retention: %s\n", answer->why.text);
         CHECK(!"stored");
     }
-    bench.stored++;
 }
 
 static void store_one(void)
@@ -158,51 +156,6 @@ static void store_one(void)
                       .answer = S("{}"),
                   },
                   on_stored, NULL);
-}
-
-/* --- the worker's side --- */
-
-static size_t room(void *ctx, struct str route, unsigned lane)
-{
-    (void)ctx;
-    (void)route;
-    (void)lane;
-    return bench.room - bench.held;
-}
-
-static void on_marked(void *ctx, bool may_go, int64_t valid_until_ms)
-{
-    static const struct event_detail detail = {
-        .code = 250,
-        .enhanced_code = STR("2.0.0"),
-        .response = STR("2.0.0 Ok: queued as 4F8A1234"),
-        .upstream = STR("main"),
-        .tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
-        .queued_ms = 12,
-        .total_ms = 34,
-    };
-
-    (void)valid_until_ms;
-    CHECK(may_go);
-    queue_report(bench.worker, ctx, OUTCOME_SENT, 0, false, &detail);
-    bench.held--;
-    bench.done++;
-}
-
-static void on_claimed(void *ctx, struct queue_claim *claim)
-{
-    (void)ctx;
-    bench.held++;
-    queue_mark(bench.worker, claim, on_marked, claim);
-}
-
-static struct str reroute(void *ctx, const struct record *record,
-                          unsigned number)
-{
-    (void)ctx;
-    (void)record;
-    (void)number;
-    return S("");
 }
 
 /* --- the hooks' side: nobody listens --- */
@@ -245,23 +198,28 @@ static void flush(void)
 
 static void begin(int64_t history_max)
 {
-    static const struct str routes[] = {STR("main")};
+    static const struct event_detail detail = {
+        .code = 250,
+        .enhanced_code = STR("2.0.0"),
+        .response = STR("2.0.0 Ok: queued as 4F8A1234"),
+        .upstream = STR("main"),
+        .tls = STR("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+        .queued_ms = 12,
+        .total_ms = 34,
+    };
 
     bench.config.redis.history_max.bytes = history_max;
-    bench.sent = bench.stored = bench.held = bench.done = 0;
+    bench.sent = 0;
     bench.api = open_queue();
     if (bench.empty_bytes == 0)
         bench.empty_bytes = used_memory();
     flush();
     bench.worker = open_queue();
     bench.hooks = open_queue();
-    bench.work = (struct queue_worker){.room = room,
-                                       .claimed = on_claimed,
-                                       .reroute = reroute,
-                                       .routes = routes,
-                                       .route_count = 1};
     bench.tell = (struct queue_hooks){.room = no_room, .claimed = no_task};
-    queue_worker_start(bench.worker, &bench.work);
+    deliver_start(&bench.deliver, &(struct deliver_plan){.queue = bench.worker,
+                                                         .room = bench.room,
+                                                         .detail = &detail});
     queue_hooks_start(bench.hooks, &bench.tell);
 }
 
@@ -276,8 +234,9 @@ static void end(void)
 /* Until all are final, and told. */
 static void run(size_t mails)
 {
-    while (bench.done < mails) {
-        while (bench.sent < mails && bench.sent - bench.done < bench.flight)
+    while (bench.deliver.done < mails) {
+        while (bench.sent < mails &&
+               bench.sent - bench.deliver.done < bench.flight)
             store_one();
         loop_turn(bench.loop, 100);
     }
@@ -346,8 +305,8 @@ static int64_t measure(size_t mails)
     return counted;
 }
 
-/* Mails through under a limit: what Redis holds after each tenth. */
-static void hold(size_t mails, int64_t limit)
+/* Mails through under a limit: what Redis holds after each part. */
+static void hold(size_t mails, unsigned parts, int64_t limit)
 {
     uint64_t start = now_ns();
     int64_t before;
@@ -356,17 +315,17 @@ static void hold(size_t mails, int64_t limit)
 
     begin(limit);
     before = used_memory();
-    for (unsigned tenth = 1; tenth <= 10; tenth++) {
+    for (unsigned part = 1; part <= parts; part++) {
         char name[32];
         int64_t used;
 
-        run(mails / 10 * tenth);
+        run(mails / parts * part);
         while (counter("history_bytes") > limit)
             loop_turn(bench.loop, 10);
         used = used_memory() - before;
-        snprintf(name, sizeof name, "used_%u", tenth);
+        snprintf(name, sizeof name, "used_%u", part);
         report("retention", name, (double)used / 1048576, "MiB");
-        if (tenth < 5)
+        if (part < parts / 2)
             continue; /* it fills */
         least = used < least ? used : least;
         most = used > most ? used : most;
@@ -382,6 +341,7 @@ static void hold(size_t mails, int64_t limit)
 int main(int argc, char **argv)
 {
     size_t mails = (size_t)arg_number(argc, argv, "--mails", 1000000);
+    unsigned parts = (unsigned)arg_number(argc, argv, "--parts", 10);
     char url[64];
 
     snprintf(url, sizeof url, "redis://127.0.0.1:%ld/0",
@@ -394,7 +354,7 @@ int main(int argc, char **argv)
         .privacy = {.keep_bodies_ms = 0, .keep_events_ms = 2592000000},
     };
     bench.loop = loop_create();
-    hold(mails, measure(mails) / 4);
+    hold(mails, parts, measure(mails) / 4);
     loop_destroy(&bench.loop);
     return 0;
 }

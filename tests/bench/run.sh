@@ -367,10 +367,10 @@ run_partitions() {
 
 # MAILS=200000 for a shorter run.
 run_retention() {
-    local mails=${MAILS:-1000000}
-    ! $tiny || mails=2000
+    local mails=${MAILS:-1000000} parts=10
+    ! $tiny || { mails=2000 parts=4; }
     start_redis everysec
-    bench retention --redis "$redis" --mails "$mails"
+    bench retention --redis "$redis" --mails "$mails" --parts $parts
 }
 
 run_bigbody() {
