@@ -1,5 +1,6 @@
 #include "api/api.h"
 
+#include "server/base/random.h"
 #include "server/base/secret.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ void api_token_create(char token[API_TOKEN_SIZE])
     unsigned char secret[SECRET_SIZE];
     size_t len = sizeof LIVE - 1;
 
-    secret_random(secret, sizeof secret);
+    random_bytes(secret, sizeof secret);
     memcpy(token, LIVE, len);
     add_base32(token + len, secret, sizeof secret);
     len += SECRET_CHARS;

@@ -2,6 +2,7 @@
 
 #include "server/base/arena.h"
 #include "server/base/codec.h"
+#include "server/base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ void endpoint_secret_new(struct buf *out)
 {
     unsigned char bytes[SECRET_BYTES];
 
-    secret_random(bytes, sizeof bytes);
+    random_bytes(bytes, sizeof bytes);
     buf_add_cstr(out, "whsec_");
     codec_base64_add(out, str_make(bytes, sizeof bytes));
     secret_wipe(bytes, sizeof bytes);

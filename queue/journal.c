@@ -4,6 +4,7 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/base/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +211,7 @@ struct journal *journal_open(const char *dir, struct error *err)
         (void)refuse(err, dir, "the name is too long");
         return NULL;
     }
-    secret_random(&random, sizeof random);
+    random_bytes(&random, sizeof random);
     snprintf(name, sizeof name, "%016llx", (unsigned long long)random);
     journal = xcalloc(1, sizeof *journal);
     journal->files[0].fd = journal->files[1].fd = -1;

@@ -2,6 +2,7 @@
 
 #include "server/base/codec.h"
 #include "server/base/mem.h"
+#include "server/base/random.h"
 #include "server/base/secret.h"
 
 #include <stdarg.h>
@@ -148,7 +149,7 @@ void child_name_make(struct child_name *name)
     unsigned char random[CHILD_NAME_LEN / 2];
     struct buf hex;
 
-    secret_random(random, sizeof random);
+    random_bytes(random, sizeof random);
     buf_init(&hex, sizeof name->text);
     codec_hex_add(&hex, str_make(random, sizeof random));
     *name = (struct child_name){0};

@@ -3,6 +3,7 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
+#include "server/base/random.h"
 #include "server/base/secret.h"
 #include "smtp/route.h"
 
@@ -217,7 +218,7 @@ static uint32_t any_number(void)
 {
     uint32_t number;
 
-    secret_random(&number, sizeof number);
+    random_bytes(&number, sizeof number);
     return number;
 }
 

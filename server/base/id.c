@@ -1,9 +1,9 @@
 #include "server/base/id.h"
 
 #include "server/base/clock.h"
+#include "server/base/random.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 /* Bytes: 0-5 milliseconds, 6-7 version and a 12-bit counter that rises
  * within a millisecond, 8-9 variant and partition (14 bits, the lower ten
@@ -47,7 +47,7 @@ struct id id_new(unsigned partition)
     struct id id;
 
     CHECK(partition <= ID_PARTITION_MAX);
-    CHECK(getrandom(bytes + 8, 8, 0) == 8);
+    random_bytes(bytes + 8, 8);
     next_time();
     for (int i = 0; i < 6; i++)
         bytes[i] = (unsigned char)((uint64_t)last.ms >> (40 - 8 * i));

@@ -1,10 +1,10 @@
 #include "server/base/map.h"
 
 #include "server/base/mem.h"
+#include "server/base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* Open addressing with linear probing; at most 3/4 full. A removed entry
  * leaves a tombstone (key kept NULL, value = &tombstone) until the next
@@ -51,7 +51,7 @@ static const uint64_t *hash_key(void)
     static uint64_t key[2];
 
     while (key[0] == 0)
-        CHECK(getrandom(key, sizeof key, 0) == (ssize_t)sizeof key);
+        random_bytes(key, sizeof key);
     return key;
 }
 

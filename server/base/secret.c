@@ -3,13 +3,13 @@
 #include "server/base/codec.h"
 #include "server/base/file.h"
 #include "server/base/mem.h"
+#include "server/base/random.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/params.h>
-#include <openssl/rand.h>
 
 #include <limits.h>
 #include <pthread.h>
@@ -58,11 +58,6 @@ static const unsigned char *bytes_of(struct str s)
 }
 
 /* --- hashes --- */
-
-void secret_random(void *out, size_t len)
-{
-    CHECK(len <= INT_MAX && RAND_bytes(out, (int)len) == 1);
-}
 
 void secret_sha256(struct str data, unsigned char out[SHA256_SIZE])
 {
@@ -270,8 +265,8 @@ bool keyring_create(const char *path, struct error *err)
     struct buf text;
     bool ok;
 
-    secret_random(bytes, sizeof bytes);
-    secret_random(id, sizeof id);
+    random_bytes(bytes, sizeof bytes);
+    random_bytes(id, sizeof id);
     buf_init(&text, KEYRING_FILE_MAX);
     buf_add_cstr(&text,
                  "# Keys that encrypt what Posthaste stores in Redis. Back\n"
@@ -344,7 +339,7 @@ void keyring_seal(const struct keyring *keyring, const char *label,
     int len;
 
     CHECK(plain.len < SEALED_MAX);
-    secret_random(box, HEAD_SIZE);
+    random_bytes(box, HEAD_SIZE);
     ctx = begin_cipher(&keyring->keys[0], label, box, context, 1);
     CHECK(EVP_CipherUpdate(ctx, body, &len, bytes_of(plain), (int)plain.len) ==
           1);

@@ -12,7 +12,6 @@
 
 enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65 };
 
-void secret_random(void *out, size_t len);
 void secret_sha256(struct str data, unsigned char out[SHA256_SIZE]);
 void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE]);
 void secret_hmac_sha256(struct str key, struct str data,

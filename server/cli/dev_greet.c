@@ -4,6 +4,7 @@
 #include "server/base/codec.h"
 #include "server/base/file.h"
 #include "server/base/json.h"
+#include "server/base/random.h"
 #include "server/cli/client.h"
 #include "server/cli/keys.h"
 #include "server/hooks/hooks.h"
@@ -315,7 +316,7 @@ static bool mail_send(struct demo *demo)
     struct str message_id;
     struct buf body;
 
-    secret_random(bytes, sizeof bytes);
+    random_bytes(bytes, sizeof bytes);
     memcpy(&number, bytes, sizeof number);
     buf_init(&body, BODY_MAX);
     buf_addf(&body,

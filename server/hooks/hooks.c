@@ -6,6 +6,7 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/base/random.h"
 #include "server/base/secret.h"
 #include "server/hooks/plan.h"
 #include "server/hooks/send.h"
@@ -52,7 +53,7 @@ static uint32_t random_number(void)
 {
     uint32_t number;
 
-    secret_random(&number, sizeof number);
+    random_bytes(&number, sizeof number);
     return number;
 }
 

@@ -7,6 +7,7 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/base/random.h"
 #include "server/worker/compose.h"
 #include "server/worker/depth.h"
 #include "server/worker/report.h"
@@ -182,7 +183,7 @@ static void on_done(void *ctx, const struct smtp_result *result)
     struct report report;
 
     hand_take(errand->delivery.id);
-    secret_random(&times.random, sizeof times.random);
+    random_bytes(&times.random, sizeof times.random);
     report_make(errand->claim, result, &worker->config->worker, &times,
                 &report);
     count_sent(errand, &report);

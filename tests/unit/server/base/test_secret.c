@@ -2,6 +2,7 @@
 
 #include "server/base/codec.h"
 #include "server/base/file.h"
+#include "server/base/random.h"
 
 #include "check_cmocka.h"
 
@@ -122,8 +123,8 @@ static void random_bytes_differ(void **state)
     unsigned char b[32] = {0};
 
     (void)state;
-    secret_random(a, sizeof a);
-    secret_random(b, sizeof b);
+    random_bytes(a, sizeof a);
+    random_bytes(b, sizeof b);
     assert_memory_not_equal(a, b, sizeof a);
 }
 
