@@ -51,7 +51,6 @@ enum queue_status keys_make(struct tool *tool, const struct key_wish *wish,
     *id = id_new(0);
     key.id = *id;
     key.prefix = str_make(token, API_TOKEN_PREFIX_LEN);
-    tool->is_done = false;
     queue_key_create(tool->queue, &key, str_of(hash), NULL, S(""), on_made,
                      &making);
     tool_wait(tool);
@@ -131,35 +130,36 @@ static void print_made(const struct cli_args *args, const struct key_wish *wish,
     buf_finish(&text);
 }
 
-static int run_create(const struct cli_args *args)
+static int create(struct tool *tool, void *ctx)
 {
+    const struct key_wish *wish = ctx;
     char token[API_TOKEN_SIZE];
     enum queue_status status;
-    struct key_wish wish = {0};
     struct error err;
-    struct tool tool;
     struct id id;
+    int code = EXIT_OK;
+
+    status = keys_make(tool, wish, token, &id, &err);
+    if (status == QUEUE_OK)
+        print_made(tool->args, wish, &id, token);
+    else
+        code = tool_fail(tool->args, status, &err);
+    secret_wipe(token, sizeof token);
+    return code;
+}
+
+static int run_create(const struct cli_args *args)
+{
+    struct key_wish wish = {0};
     int code = read_wish(args, &wish);
 
-    if (code == EXIT_OK)
-        code = tool_open(&tool, args);
-    if (code != EXIT_OK)
-        return code;
-    status = keys_make(&tool, &wish, token, &id, &err);
-    if (status == QUEUE_OK)
-        print_made(args, &wish, &id, token);
-    else
-        code = tool_fail(args, status, &err);
-    secret_wipe(token, sizeof token);
-    tool_close(&tool);
-    return code;
+    return code == EXIT_OK ? tool_run(args, create, &wish) : code;
 }
 
 /* --- keys list --- */
 
 struct listing {
     struct tool *tool;
-    const struct cli_args *args;
     struct buf text;
     struct json_out out;
     bool as_json;
@@ -196,11 +196,8 @@ static void on_listed(void *ctx, const struct queue_keys *keys)
     struct listing *listing = ctx;
 
     listing->has_more = keys->has_more;
-    if (keys->status != QUEUE_OK) {
-        tool_done(listing->tool,
-                  tool_fail(listing->args, keys->status, &keys->why));
+    if (!tool_is_answered(listing->tool, keys->status, &keys->why))
         return;
-    }
     for (size_t i = 0; i < keys->count; i++) {
         print_key(listing, &keys->keys[i]);
         memcpy(listing->last, keys->keys[i].id.text, ID_SIZE);
@@ -210,11 +207,11 @@ static void on_listed(void *ctx, const struct queue_keys *keys)
 
 static int list_pages(struct listing *listing)
 {
-    const char *name = cli_option(listing->args, "owner");
+    struct tool *tool = listing->tool;
+    const char *name = cli_option(tool->args, "owner");
     struct queue_owner owner;
     bool found;
-    int code =
-        tool_find_owner(listing->tool, listing->args, name, &owner, &found);
+    int code = tool_find_owner(tool, name, &owner, &found);
 
     if (code != EXIT_OK)
         return code;
@@ -224,22 +221,19 @@ static int list_pages(struct listing *listing)
             .after = str_of(listing->last),
         };
 
-        listing->tool->is_done = false;
-        queue_key_list(listing->tool->queue, owner, &page, on_listed, listing);
-        code = tool_wait(listing->tool);
+        queue_key_list(tool->queue, owner, &page, on_listed, listing);
+        code = tool_wait(tool);
     } while (code == EXIT_OK && listing->has_more);
     return code;
 }
 
-static int run_list(const struct cli_args *args)
+static int list(struct tool *tool, void *ctx)
 {
-    struct listing listing = {.args = args, .as_json = cli_wants_json(args)};
-    struct tool tool;
-    int code = tool_open(&tool, args);
+    struct listing listing = {.tool = tool,
+                              .as_json = cli_wants_json(tool->args)};
+    int code;
 
-    if (code != EXIT_OK)
-        return code;
-    listing.tool = &tool;
+    (void)ctx;
     buf_init(&listing.text, OUTPUT_MAX);
     json_out_init(&listing.out, &listing.text);
     json_open_list(&listing.out);
@@ -248,52 +242,47 @@ static int run_list(const struct cli_args *args)
     if (code == EXIT_OK && listing.as_json)
         puts(listing.text.data);
     buf_finish(&listing.text);
-    tool_close(&tool);
     return code;
+}
+
+static int run_list(const struct cli_args *args)
+{
+    return tool_run(args, list, NULL);
 }
 
 /* --- keys revoke --- */
 
-struct revoking {
-    struct tool *tool;
-    const struct cli_args *args;
-};
-
 static void on_revoked(void *ctx, const struct queue_answer *answer)
 {
-    struct revoking *revoking = ctx;
+    struct tool *tool = ctx;
 
-    tool_done(revoking->tool,
-              answer->status == QUEUE_OK
-                  ? EXIT_OK
-                  : tool_fail(revoking->args, answer->status, &answer->why));
+    if (tool_is_answered(tool, answer->status, &answer->why))
+        tool_done(tool, EXIT_OK);
+}
+
+static int revoke(struct tool *tool, void *ctx)
+{
+    const struct id *id = ctx;
+    struct queue_owner owner;
+    bool found;
+    int code =
+        tool_find_owner(tool, cli_option(tool->args, "owner"), &owner, &found);
+
+    if (code != EXIT_OK)
+        return code;
+    queue_key_delete(tool->queue, owner, id, on_revoked, tool);
+    return tool_wait(tool);
 }
 
 static int run_revoke(const struct cli_args *args)
 {
-    struct revoking revoking = {.args = args};
     const char *given = cli_operand(args, 0);
-    struct queue_owner owner;
-    bool found;
-    struct tool tool;
     struct id id;
-    int code;
 
     if (given == NULL || !id_parse(str_of(given), &id))
         return cli_fail(args, EXIT_USAGE,
                         "give the id of a key, as keys list shows it");
-    code = tool_open(&tool, args);
-    if (code != EXIT_OK)
-        return code;
-    revoking.tool = &tool;
-    code =
-        tool_find_owner(&tool, args, cli_option(args, "owner"), &owner, &found);
-    if (code == EXIT_OK) {
-        queue_key_delete(tool.queue, owner, &id, on_revoked, &revoking);
-        code = tool_wait(&tool);
-    }
-    tool_close(&tool);
-    return code;
+    return tool_run(args, revoke, &id);
 }
 
 #define OPTION_OWNER                                                           \

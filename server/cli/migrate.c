@@ -10,7 +10,6 @@ enum { OUTPUT_MAX = 1 << 20 };
 
 struct migration {
     struct tool *tool;
-    const struct cli_args *args;
     bool is_due;       /* records could be written at our own level */
     unsigned blockers; /* processes that could not read them */
 };
@@ -90,12 +89,9 @@ static void on_raised(void *ctx, const struct queue_answer *answer)
 {
     struct migration *migration = ctx;
 
-    if (answer->status != QUEUE_OK) {
-        tool_done(migration->tool,
-                  tool_fail(migration->args, answer->status, &answer->why));
+    if (!tool_is_answered(migration->tool, answer->status, &answer->why))
         return;
-    }
-    if (!cli_wants_json(migration->args))
+    if (!cli_wants_json(migration->tool->args))
         printf("records are written at level %u from now on\n", level_newest());
     tool_done(migration->tool, EXIT_OK);
 }
@@ -103,41 +99,38 @@ static void on_raised(void *ctx, const struct queue_answer *answer)
 static void on_levels(void *ctx, const struct queue_levels *levels)
 {
     struct migration *migration = ctx;
+    const struct cli_args *args = migration->tool->args;
 
-    if (levels->status != QUEUE_OK) {
-        tool_done(migration->tool,
-                  tool_fail(migration->args, levels->status, &levels->why));
+    if (!tool_is_answered(migration->tool, levels->status, &levels->why))
         return;
-    }
     migration->is_due = levels->write < level_newest();
     for (size_t i = 0; i < levels->count; i++)
         migration->blockers += blocks(&levels->processes[i]);
-    if (cli_wants_json(migration->args))
+    if (cli_wants_json(args))
         print_json(migration, levels);
     else
         print_text(migration, levels);
     if (!migration->is_due)
         tool_done(migration->tool, EXIT_OK);
-    else if (migration->blockers > 0 || cli_flag(migration->args, "check"))
+    else if (migration->blockers > 0 || cli_flag(args, "check"))
         tool_done(migration->tool, EXIT_FAILED);
     else
         queue_levels_raise(migration->tool->queue, level_newest(), on_raised,
                            migration);
 }
 
+static int migrate(struct tool *tool, void *ctx)
+{
+    struct migration migration = {.tool = tool};
+
+    (void)ctx;
+    queue_levels_get(tool->queue, on_levels, &migration);
+    return tool_wait(tool);
+}
+
 static int run_migrate(const struct cli_args *args)
 {
-    struct migration migration = {.args = args};
-    struct tool tool;
-    int code = tool_open(&tool, args);
-
-    if (code != EXIT_OK)
-        return code;
-    migration.tool = &tool;
-    queue_levels_get(tool.queue, on_levels, &migration);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, migrate, NULL);
 }
 
 static const struct cli_option OPTIONS[] = {

@@ -25,7 +25,6 @@ static const char *kind_word(enum parked kind)
 
 struct listing {
     struct tool *tool;
-    const struct cli_args *args;
     enum parked kind;
     struct parked_cursor cursor;
     uint64_t total;
@@ -86,11 +85,8 @@ static void on_page(void *ctx, const struct parked_page *page)
 {
     struct listing *listing = ctx;
 
-    if (page->status != QUEUE_OK) {
-        tool_done(listing->tool,
-                  tool_fail(listing->args, page->status, &page->why));
+    if (!tool_is_answered(listing->tool, page->status, &page->why))
         return;
-    }
     for (size_t i = 0; i < page->count; i++)
         add_delivery(&listing->out, &page->deliveries[i]);
     listing->left -= (int64_t)page->count;
@@ -134,11 +130,10 @@ static void print_table(const struct listing *listing)
 static int list_pages(struct listing *listing)
 {
     struct tool *tool = listing->tool;
-    const char *owner = cli_option(listing->args, "owner");
+    const char *owner = cli_option(tool->args, "owner");
     int code;
 
     do {
-        tool->is_done = false;
         queue_parked_list(
             tool->queue, listing->kind, str_of(owner), &listing->cursor,
             listing->left < PARKED_MOVE_MAX ? (unsigned)listing->left
@@ -163,38 +158,39 @@ static int list_all(struct listing *listing)
     json_close_map(&listing->out);
     if (code != EXIT_OK)
         return code;
-    if (cli_wants_json(listing->args))
+    if (cli_wants_json(listing->tool->args))
         puts(listing->text.data);
     else
         print_table(listing);
     return EXIT_OK;
 }
 
+static int list(struct tool *tool, void *ctx)
+{
+    struct listing *listing = ctx;
+    int code;
+
+    listing->tool = tool;
+    buf_init(&listing->text, OUTPUT_MAX);
+    json_out_init(&listing->out, &listing->text);
+    code = list_all(listing);
+    buf_finish(&listing->text);
+    return code;
+}
+
 static int run_list(const struct cli_args *args, enum parked kind)
 {
-    struct listing listing = {.args = args, .kind = kind, .left = 100};
-    struct tool tool;
-    int code;
+    struct listing listing = {.kind = kind, .left = 100};
 
     if (!cli_number(args, "limit", 1, LIST_MAX, &listing.left))
         return EXIT_USAGE;
-    code = tool_open(&tool, args);
-    if (code != EXIT_OK)
-        return code;
-    listing.tool = &tool;
-    buf_init(&listing.text, OUTPUT_MAX);
-    json_out_init(&listing.out, &listing.text);
-    code = list_all(&listing);
-    buf_finish(&listing.text);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, list, &listing);
 }
 
 /* --- requeue and drop --- */
 
 struct moving {
     struct tool *tool;
-    const struct cli_args *args;
     enum parked kind;
     bool is_drop;
     struct parked_cursor cursor;
@@ -209,22 +205,19 @@ static void on_moved(void *ctx, const struct parked_moved *moved)
     struct moving *moving = ctx;
 
     moving->moved += moved->moved;
-    tool_done(moving->tool,
-              moved->status == QUEUE_OK
-                  ? EXIT_OK
-                  : tool_fail(moving->args, moved->status, &moved->why));
+    if (tool_is_answered(moving->tool, moved->status, &moved->why))
+        tool_done(moving->tool, EXIT_OK);
 }
 
 /* Those in ids. */
 static int move_some(struct moving *moving)
 {
     struct queue *queue = moving->tool->queue;
-    struct str owner = str_of(cli_option(moving->args, "owner"));
+    struct str owner = str_of(cli_option(moving->tool->args, "owner"));
     struct str ids[PARKED_MOVE_MAX];
 
     for (size_t i = 0; i < moving->count; i++)
         ids[i] = str_of(moving->ids[i]);
-    moving->tool->is_done = false;
     if (moving->is_drop)
         queue_parked_drop(queue, moving->kind, owner, ids, moving->count,
                           on_moved, moving);
@@ -239,11 +232,8 @@ static void on_page_to_move(void *ctx, const struct parked_page *page)
 {
     struct moving *moving = ctx;
 
-    if (page->status != QUEUE_OK) {
-        tool_done(moving->tool,
-                  tool_fail(moving->args, page->status, &page->why));
+    if (!tool_is_answered(moving->tool, page->status, &page->why))
         return;
-    }
     for (size_t i = 0; i < page->count; i++)
         snprintf(moving->ids[moving->count++], ID_SIZE_MAX, "%.*s",
                  STR_ARG(page->deliveries[i].id));
@@ -258,9 +248,8 @@ static int move_all(struct moving *moving)
     int code;
 
     do {
-        tool->is_done = false;
         queue_parked_list(tool->queue, moving->kind,
-                          str_of(cli_option(moving->args, "owner")),
+                          str_of(cli_option(moving->tool->args, "owner")),
                           &moving->cursor, PARKED_MOVE_MAX, on_page_to_move,
                           moving);
         code = tool_wait(tool);
@@ -300,8 +289,8 @@ static int move_given(struct moving *moving)
     const char *given;
     int code = EXIT_OK;
 
-    for (size_t i = 0;
-         code == EXIT_OK && (given = cli_operand(moving->args, i)) != NULL;
+    for (size_t i = 0; code == EXIT_OK &&
+                       (given = cli_operand(moving->tool->args, i)) != NULL;
          i++) {
         struct str email;
         uint64_t number = 0;
@@ -346,33 +335,33 @@ static int tell_moved(const struct moving *moving)
 {
     const char *word = moving->is_drop ? "dropped" : "requeued";
 
-    if (moving->moved == 0 && !cli_flag(moving->args, "all"))
-        return cli_fail(moving->args, EXIT_NOT_FOUND,
+    if (moving->moved == 0 && !cli_flag(moving->tool->args, "all"))
+        return cli_fail(moving->tool->args, EXIT_NOT_FOUND,
                         "none of these is %s; see queue %s list",
                         kind_word(moving->kind), kind_word(moving->kind));
-    if (cli_wants_json(moving->args))
+    if (cli_wants_json(moving->tool->args))
         printf("{\"%s\":%" PRIu64 "}\n", word, moving->moved);
     else
         printf("%" PRIu64 " %s\n", moving->moved, word);
     return EXIT_OK;
 }
 
+static int move(struct tool *tool, void *ctx)
+{
+    struct moving *moving = ctx;
+    int code;
+
+    moving->tool = tool;
+    code = cli_flag(tool->args, "all") ? move_all(moving) : move_given(moving);
+    return code == EXIT_OK ? tell_moved(moving) : code;
+}
+
 static int run_move(const struct cli_args *args, enum parked kind, bool is_drop)
 {
-    struct moving moving = {.args = args, .kind = kind, .is_drop = is_drop};
-    struct tool tool;
+    struct moving moving = {.kind = kind, .is_drop = is_drop};
     int code = check_ids(args, kind);
 
-    if (code == EXIT_OK)
-        code = tool_open(&tool, args);
-    if (code != EXIT_OK)
-        return code;
-    moving.tool = &tool;
-    code = cli_flag(args, "all") ? move_all(&moving) : move_given(&moving);
-    if (code == EXIT_OK)
-        code = tell_moved(&moving);
-    tool_close(&tool);
-    return code;
+    return code == EXIT_OK ? tool_run(args, move, &moving) : code;
 }
 
 /* --- the verbs --- */

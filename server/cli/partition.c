@@ -7,12 +7,6 @@
 
 enum { OUTPUT_MAX = 1 << 20 };
 
-struct asking {
-    struct tool *tool;
-    const struct cli_args *args;
-    const char *word; /* what is printed when it is done */
-};
-
 /* --- partition list --- */
 
 static void print_text(const struct queue_partitions *partitions)
@@ -62,81 +56,75 @@ static void print_json(const struct queue_partitions *partitions)
 
 static void on_list(void *ctx, const struct queue_partitions *partitions)
 {
-    struct asking *asking = ctx;
+    struct tool *tool = ctx;
 
-    if (partitions->status != QUEUE_OK) {
-        tool_done(asking->tool, tool_fail(asking->args, partitions->status,
-                                          &partitions->why));
+    if (!tool_is_answered(tool, partitions->status, &partitions->why))
         return;
-    }
-    if (cli_wants_json(asking->args))
+    if (cli_wants_json(tool->args))
         print_json(partitions);
     else
         print_text(partitions);
-    tool_done(asking->tool, EXIT_OK);
+    tool_done(tool, EXIT_OK);
+}
+
+static int ask_list(struct tool *tool, void *ctx)
+{
+    (void)ctx;
+    queue_partition_list(tool->queue, on_list, tool);
+    return tool_wait(tool);
 }
 
 static int run_list(const struct cli_args *args)
 {
-    struct asking asking = {.args = args};
-    struct tool tool;
-    int code = tool_open(&tool, args);
-
-    if (code != EXIT_OK)
-        return code;
-    asking.tool = &tool;
-    queue_partition_list(tool.queue, on_list, &asking);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, ask_list, NULL);
 }
 
 /* --- changes --- */
 
 static void on_changed(void *ctx, const struct queue_answer *answer)
 {
-    struct asking *asking = ctx;
+    struct tool *tool = ctx;
 
-    if (answer->status == QUEUE_OK)
-        puts(asking->word);
-    tool_done(asking->tool,
-              answer->status == QUEUE_OK
-                  ? EXIT_OK
-                  : tool_fail(asking->args, answer->status, &answer->why));
+    if (tool_is_answered(tool, answer->status, &answer->why))
+        tool_done(tool, EXIT_OK);
+}
+
+/* The word is printed when the change was made. */
+static int wait_for_change(struct tool *tool, const char *word)
+{
+    int code = tool_wait(tool);
+
+    if (code == EXIT_OK)
+        puts(word);
+    return code;
+}
+
+static int add(struct tool *tool, void *ctx)
+{
+    (void)ctx;
+    queue_partition_add(tool->queue, on_changed, tool);
+    return wait_for_change(tool, "added");
 }
 
 static int run_add(const struct cli_args *args)
 {
-    struct asking asking = {.args = args, .word = "added"};
-    struct tool tool;
-    int code = tool_open(&tool, args);
+    return tool_run(args, add, NULL);
+}
 
-    if (code != EXIT_OK)
-        return code;
-    asking.tool = &tool;
-    queue_partition_add(tool.queue, on_changed, &asking);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+static int set_frozen(struct tool *tool, void *ctx)
+{
+    const bool *frozen = ctx;
+    struct str owner = str_of(cli_operand(tool->args, 0));
+
+    queue_owner_freeze(tool->queue, owner, *frozen, on_changed, tool);
+    return wait_for_change(tool, *frozen ? "frozen" : "thawed");
 }
 
 static int freeze(const struct cli_args *args, bool frozen)
 {
-    struct asking asking = {.args = args, .word = frozen ? "frozen" : "thawed"};
-    const char *owner = cli_operand(args, 0);
-    struct tool tool;
-    int code;
-
-    if (owner == NULL)
+    if (cli_operand(args, 0) == NULL)
         return cli_fail(args, EXIT_USAGE, "give the name of an owner");
-    code = tool_open(&tool, args);
-    if (code != EXIT_OK)
-        return code;
-    asking.tool = &tool;
-    queue_owner_freeze(tool.queue, str_of(owner), frozen, on_changed, &asking);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, set_frozen, &frozen);
 }
 
 static int run_freeze(const struct cli_args *args)

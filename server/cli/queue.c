@@ -7,11 +7,6 @@
 
 enum { OUTPUT_MAX = 16 << 10 };
 
-struct asking {
-    struct tool *tool;
-    const struct cli_args *args;
-};
-
 static void print_text(const struct queue_stats *stats)
 {
     static const char *const LANES[LANE_COUNT] = {"verification", "alert",
@@ -61,33 +56,27 @@ static void print_json(const struct queue_stats *stats)
 
 static void on_stats(void *ctx, const struct queue_stats *stats)
 {
-    struct asking *asking = ctx;
+    struct tool *tool = ctx;
 
-    if (stats->status != QUEUE_OK) {
-        tool_done(asking->tool,
-                  tool_fail(asking->args, stats->status, &stats->why));
+    if (!tool_is_answered(tool, stats->status, &stats->why))
         return;
-    }
-    if (cli_wants_json(asking->args))
+    if (cli_wants_json(tool->args))
         print_json(stats);
     else
         print_text(stats);
-    tool_done(asking->tool, EXIT_OK);
+    tool_done(tool, EXIT_OK);
+}
+
+static int ask_stats(struct tool *tool, void *ctx)
+{
+    (void)ctx;
+    queue_stats_get(tool->queue, on_stats, tool);
+    return tool_wait(tool);
 }
 
 static int run_stats(const struct cli_args *args)
 {
-    struct asking asking = {.args = args};
-    struct tool tool;
-    int code = tool_open(&tool, args);
-
-    if (code != EXIT_OK)
-        return code;
-    asking.tool = &tool;
-    queue_stats_get(tool.queue, on_stats, &asking);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, ask_stats, NULL);
 }
 
 /* --- queue check --- */
@@ -111,30 +100,24 @@ static void print_check(const struct cli_args *args,
 
 static void on_check(void *ctx, const struct queue_check *check)
 {
-    struct asking *asking = ctx;
+    struct tool *tool = ctx;
 
-    if (check->status != QUEUE_OK) {
-        tool_done(asking->tool,
-                  tool_fail(asking->args, check->status, &check->why));
+    if (!tool_is_answered(tool, check->status, &check->why))
         return;
-    }
-    print_check(asking->args, check);
-    tool_done(asking->tool, check->is_even ? EXIT_OK : EXIT_FAILED);
+    print_check(tool->args, check);
+    tool_done(tool, check->is_even ? EXIT_OK : EXIT_FAILED);
+}
+
+static int ask_check(struct tool *tool, void *ctx)
+{
+    (void)ctx;
+    queue_check_get(tool->queue, on_check, tool);
+    return tool_wait(tool);
 }
 
 static int run_check(const struct cli_args *args)
 {
-    struct asking asking = {.args = args};
-    struct tool tool;
-    int code = tool_open(&tool, args);
-
-    if (code != EXIT_OK)
-        return code;
-    asking.tool = &tool;
-    queue_check_get(tool.queue, on_check, &asking);
-    code = tool_wait(&tool);
-    tool_close(&tool);
-    return code;
+    return tool_run(args, ask_check, NULL);
 }
 
 static const struct cli_option OPTIONS[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};

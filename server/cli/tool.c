@@ -51,18 +51,23 @@ bool tool_begin(struct tool *tool, struct config *config, struct error *err)
     return wait_until_ready(tool, err);
 }
 
-int tool_open(struct tool *tool, const struct cli_args *args)
+int tool_run(const struct cli_args *args, tool_work_fn work, void *ctx)
 {
     struct config *config = tool_read_config(args);
-    struct error err;
+    struct error err = {0};
+    struct tool tool;
+    int code;
 
     if (config == NULL)
         return EXIT_CONFIG;
-    error_clear(&err);
-    if (tool_begin(tool, config, &err))
-        return EXIT_OK;
-    tool_close(tool);
-    return cli_fail_error(args, &err);
+    if (tool_begin(&tool, config, &err)) {
+        tool.args = args;
+        code = work(&tool, ctx);
+    } else {
+        code = cli_fail_error(args, &err);
+    }
+    tool_close(&tool);
+    return code;
 }
 
 void tool_close(struct tool *tool)
@@ -79,17 +84,25 @@ void tool_done(struct tool *tool, int code)
     tool->code = code;
 }
 
+bool tool_is_answered(struct tool *tool, enum queue_status status,
+                      const struct error *why)
+{
+    if (status != QUEUE_OK)
+        tool_done(tool, tool_fail(tool->args, status, why));
+    return status == QUEUE_OK;
+}
+
 /* Every operation of the queue answers or gives up by itself. */
 int tool_wait(struct tool *tool)
 {
     while (!tool->is_done)
         loop_turn(tool->loop, -1);
+    tool->is_done = false;
     return tool->code;
 }
 
 struct finding {
     struct tool *tool;
-    const struct cli_args *args;
     struct queue_owner *owner;
     bool *found;
 };
@@ -100,26 +113,19 @@ static void on_home(void *ctx, const struct queue_home *home)
 
     *finding->found = home->status == QUEUE_OK;
     finding->owner->home = *finding->found ? home->owner.home : 0;
-    if (home->status == QUEUE_OK || home->status == QUEUE_NOT_FOUND)
+    if (home->status == QUEUE_NOT_FOUND ||
+        tool_is_answered(finding->tool, home->status, &home->why))
         tool_done(finding->tool, EXIT_OK);
-    else
-        tool_done(finding->tool,
-                  tool_fail(finding->args, home->status, &home->why));
 }
 
-int tool_find_owner(struct tool *tool, const struct cli_args *args,
-                    const char *name, struct queue_owner *owner, bool *found)
+int tool_find_owner(struct tool *tool, const char *name,
+                    struct queue_owner *owner, bool *found)
 {
-    struct finding finding = {
-        .tool = tool, .args = args, .owner = owner, .found = found};
-    int code;
+    struct finding finding = {.tool = tool, .owner = owner, .found = found};
 
     owner->name = str_of(name);
-    tool->is_done = false;
     queue_home_find(tool->queue, owner->name, on_home, &finding);
-    code = tool_wait(tool);
-    tool->is_done = false;
-    return code;
+    return tool_wait(tool);
 }
 
 int tool_fail(const struct cli_args *args, enum queue_status status,
