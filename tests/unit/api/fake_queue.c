@@ -1,0 +1,509 @@
+#include "fake_queue.h"
+
+#include "check_cmocka.h"
+#include "server/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fake fake;
+
+struct later {
+    struct task task;
+    void (*fn)(struct later *later);
+    void (*done)(void);
+    void *ctx;
+};
+
+static void run_later(void *ctx)
+{
+    struct later *later = ctx;
+
+    later->fn(later);
+    free(later);
+}
+
+/* In the next turn, as the real one at the earliest. */
+static void answer_later(void (*fn)(struct later *later), void (*done)(void),
+                         void *ctx)
+{
+    struct later *later = xcalloc(1, sizeof *later);
+
+    if (fake.silent) {
+        free(later);
+        return;
+    }
+    later->fn = fn;
+    later->done = done;
+    later->ctx = ctx;
+    task_init(&later->task, run_later, later);
+    task_run_soon(fake.loop, &later->task);
+}
+
+static void give_key(struct later *later)
+{
+    struct queue_keys keys = {.status = fake.key_status,
+                              .keys = &fake.key,
+                              .count = fake.key_is_known ? 1 : 0};
+
+    if (keys.status == QUEUE_OK && !fake.key_is_known)
+        keys.status = QUEUE_NOT_FOUND;
+    ((queue_keys_fn)later->done)(later->ctx, &keys);
+}
+
+static void give_answer(struct later *later)
+{
+    struct queue_answer answer = {.status = fake.status, .http_status = 200};
+
+    if (fake.status == QUEUE_REPLAY)
+        answer.answer = S("{\"id\":\"the first\"}");
+    ((queue_answer_fn)later->done)(later->ctx, &answer);
+}
+
+static void give_lease(struct later *later)
+{
+    struct queue_answer answer = {.status = QUEUE_OK};
+
+    fake.rate_needs_lease = false;
+    ((queue_answer_fn)later->done)(later->ctx, &answer);
+}
+
+static void give_email(struct later *later)
+{
+    struct queue_email email = {.status = fake.status,
+                                .record = &fake.record,
+                                .deliveries = fake.deliveries,
+                                .delivery_count = fake.delivery_count};
+
+    ((queue_email_fn)later->done)(later->ctx, &email);
+}
+
+static void give_timeline(struct later *later)
+{
+    struct event events[] = {
+        {.type = EVENT_QUEUED, .number = -1, .at_ms = WALL_MS, .sequence = 1},
+        {.type = EVENT_SENT,
+         .number = 0,
+         .at_ms = WALL_MS + 12,
+         .sequence = 2,
+         .attempt = 1,
+         .detail = {.code = 250, .upstream = S("main")}},
+    };
+    struct queue_timeline timeline = {.status = fake.status,
+                                      .events = events,
+                                      .count = 2,
+                                      .record = &fake.record};
+
+    ((queue_timeline_fn)later->done)(later->ctx, &timeline);
+}
+
+static void give_endpoint(struct later *later)
+{
+    struct str events[] = {S("email.sent")};
+    struct endpoint endpoint = {.url = S("https://hooks.example.com/x"),
+                                .events = events,
+                                .event_count = 1,
+                                .enabled = true,
+                                .created_ms = WALL_MS};
+    struct queue_endpoints endpoints = {
+        .status = fake.status, .endpoints = &endpoint, .count = 1};
+
+    CHECK(id_parse(S(ID), &endpoint.id));
+    ((queue_endpoints_fn)later->done)(later->ctx, &endpoints);
+}
+
+#define LATER(give, done, ctx) answer_later(give, (void (*)(void))(done), ctx)
+
+void queue_key_find(struct queue *queue, struct str hash, queue_keys_fn done,
+                    void *ctx)
+{
+    (void)queue;
+    assert_int_equal(hash.len, 64);
+    fake.key_lookups++;
+    LATER(give_key, done, ctx);
+}
+
+void queue_key_used(struct queue *queue, const struct api_key *key)
+{
+    (void)queue;
+    (void)key;
+}
+
+enum rate_answer queue_rate_take(struct queue *queue, const struct id *key,
+                                 struct queue_rate *out)
+{
+    (void)queue;
+    (void)key;
+    if (fake.rate_needs_lease)
+        return RATE_ASK;
+    *out = (struct queue_rate){.allowed = fake.rate_left > 0,
+                               .limit = 5,
+                               .remaining = fake.rate_left,
+                               .reset_s = 1,
+                               .window_s = 1};
+    if (fake.rate_left > 0)
+        out->remaining = --fake.rate_left;
+    return RATE_KNOWN;
+}
+
+void queue_rate_ask(struct queue *queue, const struct id *key,
+                    queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)key;
+    LATER(give_lease, done, ctx);
+}
+
+void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
+                   queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    fake.enqueued++;
+    buf_clear(&fake.seen);
+    assert_int_equal(mail->idempotency.fingerprint.len,
+                     mail->idempotency.key_hash.len);
+    buf_addf(&fake.seen, "%s %s subject=%.*s%s due=%d key=%zu", /**/
+             mail_class_name(mail->summary->mail_class),
+             mail->summary->owner.len == 0 ? "?" : "owned",
+             STR_ARG(mail->summary->subject),
+             mail->summary->sensitive ? " sensitive" : "", mail->due_ms > 0,
+             mail->idempotency.key_hash.len);
+    for (size_t i = 0; i < mail->recipient_count; i++)
+        buf_addf(&fake.seen, " %u:%.*s", mail->recipients[i].number,
+                 STR_ARG(mail->recipients[i].route));
+    snprintf(fake.answer, sizeof fake.answer, "%.*s", STR_ARG(mail->answer));
+    assert_true(mail->mail_json.len > 0);
+    LATER(give_answer, done, ctx);
+}
+
+void queue_email_get(struct queue *queue, struct queue_owner owner,
+                     const struct id *id, queue_email_fn done, void *ctx)
+{
+    (void)queue;
+    (void)id;
+    assert_true(str_eq(owner.name, S("acme")));
+    LATER(give_email, done, ctx);
+}
+
+static void give_stats(struct later *later)
+{
+    const struct queue_stats stats = {
+        .status = fake.status,
+        .lanes = {{.queued = 1, .oldest_ms = 20}, {0}, {0}, {.queued = 4}}};
+
+    ((queue_stats_fn)later->done)(later->ctx, &stats);
+}
+
+void queue_stats_of(struct queue *queue, struct queue_owner owner,
+                    queue_stats_fn done, void *ctx)
+{
+    (void)queue;
+    assert_true(str_eq(owner.name, S("acme")));
+    LATER(give_stats, done, ctx);
+}
+
+void queue_email_events(struct queue *queue, struct queue_owner owner,
+                        const struct id *id, queue_timeline_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_timeline, done, ctx);
+}
+
+void queue_email_cancel(struct queue *queue, struct queue_owner owner,
+                        const struct id *id, queue_email_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_email, done, ctx);
+}
+
+/* Asks for the plan as the real one does, unless there is no such mail. */
+void queue_email_retry(struct queue *queue, struct queue_owner owner,
+                       const struct id *id, queue_retry_fn plan,
+                       queue_email_fn done, void *ctx)
+{
+    const struct queue_email email = {.status = fake.status,
+                                      .record = &fake.record,
+                                      .deliveries = fake.deliveries,
+                                      .delivery_count = fake.delivery_count};
+    struct queue_retry retry = {0};
+
+    (void)queue;
+    (void)id;
+    assert_true(str_eq(owner.name, S("acme")));
+    buf_clear(&fake.seen);
+    if (fake.status != QUEUE_NOT_FOUND && !plan(ctx, &email, &retry))
+        fake.status = QUEUE_REFUSED;
+    for (size_t i = 0; i < retry.recipient_count; i++)
+        buf_addf(&fake.seen, "%u:%.*s ", retry.recipients[i].number,
+                 STR_ARG(retry.recipients[i].route));
+    buf_addf(&fake.seen, "until +%lld deadline=%d unknown=%d",
+             (long long)(retry.ends_ms - WALL_MS), retry.is_deadline,
+             (int)retry.on_unknown);
+    LATER(give_email, done, ctx);
+}
+
+/* Likewise. */
+void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
+                            const struct id *id, queue_reschedule_fn plan,
+                            queue_email_fn done, void *ctx)
+{
+    const struct queue_email email = {.status = fake.status,
+                                      .record = &fake.record};
+    struct queue_reschedule to = {0};
+
+    (void)queue;
+    (void)id;
+    assert_true(str_eq(owner.name, S("acme")));
+    buf_clear(&fake.seen);
+    if (fake.status == QUEUE_OK && !plan(ctx, &email, &to))
+        fake.status = QUEUE_REFUSED;
+    buf_addf(&fake.seen, "at +%lld until +%lld deadline=%d",
+             (long long)(to.due_ms - WALL_MS),
+             (long long)(to.ends_ms - WALL_MS), to.expires_ms != 0);
+    if (to.expires_ms != 0)
+        assert_int_equal(to.expires_ms, to.ends_ms);
+    LATER(give_email, done, ctx);
+}
+
+static void give_begin(struct later *later)
+{
+    struct queue_answer answer = {.status = QUEUE_OK};
+
+    ((queue_answer_fn)later->done)(later->ctx, &answer);
+}
+
+void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
+                             const struct idempotency *idempotency,
+                             queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    assert_int_equal(idempotency->key_hash.len, 64);
+    assert_int_equal(idempotency->fingerprint.len, 64);
+    LATER(give_begin, done, ctx);
+}
+
+void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
+                              const struct idempotency *idempotency,
+                              int http_status, struct str answer)
+{
+    (void)queue;
+    (void)owner;
+    (void)idempotency;
+    snprintf(fake.finished, sizeof fake.finished, "%d %.*s", http_status,
+             (int)(answer.len < 40 ? answer.len : 40), answer.ptr);
+}
+
+void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
+                           const struct idempotency *idempotency,
+                           struct str answer, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)idempotency;
+    assert_true(str_starts(endpoint->secret, S("whsec_")));
+    assert_false(str_contains(answer, endpoint->secret));
+    LATER(give_answer, done, ctx);
+}
+
+/* The one email there is, if it is wanted. */
+static void give_list(struct later *later)
+{
+    struct queue_email email = {.status = QUEUE_OK,
+                                .record = &fake.record,
+                                .deliveries = fake.deliveries,
+                                .delivery_count = fake.delivery_count};
+    struct queue_list list = {.status = fake.status,
+                              .emails = &email,
+                              .count = 1,
+                              .has_more = true,
+                              .next = S(ID)};
+
+    if (fake.wants != NULL && !fake.wants(later->ctx, &email))
+        list.count = 0;
+    ((queue_list_fn)later->done)(later->ctx, &list);
+}
+
+void queue_email_list(struct queue *queue, struct queue_owner owner,
+                      const struct queue_list_query *query, queue_list_fn done,
+                      void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    fake.wants = query->wants;
+    buf_clear(&fake.seen);
+    buf_addf(&fake.seen, "%u %.*s %.*s %.*s %.*s %.*s %lld %lld %d",
+             query->page.limit, STR_ARG(query->page.after),
+             STR_ARG(query->page.before), STR_ARG(query->recipient),
+             STR_ARG(query->tag_name), STR_ARG(query->tag_value),
+             (long long)query->since_ms, (long long)query->until_ms,
+             query->wants != NULL);
+    LATER(give_list, done, ctx);
+}
+
+static void give_events(struct later *later)
+{
+    struct event event = {.type = EVENT_SENT,
+                          .generation = 1,
+                          .ordinal = 1,
+                          .sequence = 2,
+                          .at_ms = WALL_MS};
+    struct queue_pulled pulled = {.event = event};
+    struct queue_pull pull = {.status = fake.status,
+                              .events = &pulled,
+                              .count = 1,
+                              .next = S("the-next")};
+
+    CHECK(id_parse(S(ID), &pulled.event.email));
+    ((queue_pull_fn)later->done)(later->ctx, &pull);
+}
+
+bool queue_cursor_is_good(struct str owner, struct str cursor)
+{
+    return str_eq(owner, fake.key.owner) && str_eq(cursor, S("good"));
+}
+
+void queue_events_pull(struct queue *queue, struct queue_owner owner,
+                       struct str after, unsigned limit, queue_pull_fn done,
+                       void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)after;
+    (void)limit;
+    LATER(give_events, done, ctx);
+}
+
+void queue_endpoint_list(struct queue *queue, struct queue_owner owner,
+                         const struct queue_page *page, queue_endpoints_fn done,
+                         void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)page;
+    LATER(give_endpoint, done, ctx);
+}
+
+void queue_endpoint_get(struct queue *queue, struct queue_owner owner,
+                        const struct id *id, queue_endpoints_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_endpoint, done, ctx);
+}
+
+void queue_endpoint_update(struct queue *queue, struct queue_owner owner,
+                           const struct id *id,
+                           const struct endpoint_change *change,
+                           queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    assert_null(change->url);
+    assert_non_null(change->enabled);
+    assert_false(*change->enabled);
+    LATER(give_answer, done, ctx);
+}
+
+void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
+                           const struct id *id, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_answer, done, ctx);
+}
+
+void endpoint_secret_new(struct buf *out)
+{
+    buf_add_cstr(out, "whsec_c2VjcmV0");
+}
+
+void queue_key_create(struct queue *queue, const struct api_key *key,
+                      struct str hash, const struct idempotency *idempotency,
+                      struct str answer, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)hash;
+    (void)idempotency;
+    assert_false(str_contains(answer, S("ph_live_")));
+    assert_int_equal(key->prefix.len, API_TOKEN_PREFIX_LEN);
+    snprintf(fake.answer, sizeof fake.answer, "%s",
+             key_permission_name(key->permission));
+    LATER(give_answer, done, ctx);
+}
+
+void queue_key_list(struct queue *queue, struct queue_owner owner,
+                    const struct queue_page *page, queue_keys_fn done,
+                    void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    assert_int_equal(page->limit, 7);
+    LATER(give_key, done, ctx);
+}
+
+void queue_key_delete(struct queue *queue, struct queue_owner owner,
+                      const struct id *id, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_answer, done, ctx);
+}
+
+static const char *const PERMISSION_NAMES[] = {"full_access", "sending_access",
+                                               "read_access"};
+
+const char *key_permission_name(enum key_permission permission)
+{
+    return PERMISSION_NAMES[permission];
+}
+
+bool key_permission_parse(struct str name, enum key_permission *permission)
+{
+    for (size_t i = 0; i < 3; i++) {
+        if (str_eq(name, str_of(PERMISSION_NAMES[i]))) {
+            *permission = (enum key_permission)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool delivery_is_final(enum delivery_state state)
+{
+    return state >= DELIVERY_SENT;
+}
+
+void fake_fill(struct loop *loop)
+{
+    static struct str to[] = {STR("Ada <ada@inbox.test>")};
+
+    memset(&fake, 0, sizeof fake);
+    buf_init(&fake.seen, 1 << 16);
+    fake.loop = loop;
+    fake.key_is_known = true;
+    fake.key.owner = S("acme");
+    fake.key.name = S("web");
+    fake.key.prefix = S("ph_live_abcd");
+    fake.rate_left = 1000;
+    api_token_create(fake.token);
+    CHECK(id_parse(S(ID), &fake.key.id));
+    fake.record.summary = (struct summary){
+        .owner = S("acme"),
+        .from = S("App <app@sender.test>"),
+        .to = to,
+        .to_count = 1,
+        .subject = S("Hello"),
+        .mail_class = CLASS_TRANSACTIONAL,
+        .message_id = S("<1@sender.test>"),
+        .created_ms = WALL_MS,
+    };
+    CHECK(id_parse(S(ID), &fake.record.summary.email));
+}

@@ -1,0 +1,36 @@
+/* fake_queue.h - a queue made of memory that answers whatever a test wants, in
+ * the place of the real one (queue/queue.h). */
+#ifndef TESTS_API_FAKE_QUEUE_H
+#define TESTS_API_FAKE_QUEUE_H
+
+#include "api/api.h"
+
+#define WALL_MS INT64_C(1795521600000) /* 2026-11-24T12:00:00Z */
+#define ID      "019300a0-0000-7000-8000-000000000001"
+
+/* What it knows and answers, and what it was asked. */
+extern struct fake {
+    struct loop *loop;
+    char token[API_TOKEN_SIZE];
+    struct api_key key;
+    bool key_is_known;
+    enum queue_status key_status;
+    size_t key_lookups;
+    bool rate_needs_lease;
+    int64_t rate_left;
+    enum queue_status status; /* of everything else */
+    bool silent;              /* never answers, until the queue is closed */
+    size_t enqueued;
+    struct buf seen; /* of the last enqueue: what matters, as text */
+    char answer[512];
+    char finished[64];
+    struct queue_delivery deliveries[3];
+    size_t delivery_count;
+    struct record record;
+    bool (*wants)(void *ctx, const struct queue_email *email); /* of the list */
+} fake;
+
+/* One owner with a full-access key and one email. */
+void fake_fill(struct loop *loop);
+
+#endif
