@@ -1,0 +1,359 @@
+/* Sessions: who gets one, how many there are, when they end. */
+#include "stage.h"
+
+#include <fcntl.h>
+
+static void reuse(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[3] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED, ACCEPTED, "<QUIT"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage->upstreams[0].messages_per_session = 2;
+    stage_open(stage);
+    for (size_t i = 0; i < COUNT_OF(mails); i++) {
+        send_one(stage, &mails[i]);
+        assert_int_equal(mails[i].result.verdict, SMTP_SENT);
+        assert_int_equal(mails[i].result.reused, i == 1);
+    }
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
+/* Each of these is a session that served one mail and is then of no use: the
+ * next mail must not suffer. */
+static const char *const *const WORN[] = {
+    SCRIPT(HELLO, ACCEPTED, "!close"),
+    SCRIPT(HELLO, ACCEPTED, ">421 idle too long", "!close"),
+    SCRIPT(HELLO, ACCEPTED, ">250 again"),
+    SCRIPT(HELLO, ACCEPTED, MAIL, ">421 enough"),
+    SCRIPT(HELLO, ACCEPTED, MAIL, "!close"),
+    SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b", ">354 c", BODY,
+           "<.", ">250 d", MAIL, ">421 enough", "<RCPT TO:<b@you.example>",
+           "<DATA"),
+    SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b", ">354 c", BODY,
+           "<.", ">250 d", MAIL, RCPT, "<DATA", "!close"),
+};
+
+static void worn_sessions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(WORN); i++) {
+        struct stage *stage = stage_create(1);
+        struct mail mails[2] = {0};
+
+        print_message("  %zu\n", i);
+        play_add(&stage->plays[0], WORN[i]);
+        play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+        stage_open(stage);
+        send_one(stage, &mails[0]);
+        if (i < 3)
+            stage_settle(stage);
+        send_one(stage, &mails[1]);
+        assert_int_equal(mails[1].result.verdict, SMTP_SENT);
+        assert_int_equal(mails[1].marks, 1);
+        stage_settle(stage);
+        play_assert_over(&stage->plays[0]);
+        stage_destroy(stage);
+    }
+}
+
+/* One that is still at its RSET will do for the next mail. */
+static void a_session_that_clears_up_is_waited_for(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[2] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">550 5.1.1 no", "<RSET",
+                    "!hold", ">250 r", ACCEPTED));
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    stage_deliver(stage, &mails[1]);
+    stage_until_held(stage, 1);
+    stage_settle(stage);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mails[1].dones, 1);
+    assert_int_equal(mails[1].result.verdict, SMTP_SENT);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
+static void idle_and_old_sessions_end(void **state)
+{
+    static const int64_t STEPS_MS[] = {300000, 900000};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(STEPS_MS); i++) {
+        struct stage *stage = stage_create(1);
+        struct mail mails[2] = {0};
+
+        play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED, "<QUIT"));
+        play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+        if (i == 1)
+            stage->upstreams[0].idle_timeout_ms = 3600000;
+        stage_open(stage);
+        send_one(stage, &mails[0]);
+        play_move_clock(STEPS_MS[i]);
+        stage_settle(stage);
+        send_one(stage, &mails[1]);
+        stage_settle(stage);
+        if (i == 0)
+            play_assert_over(&stage->plays[0]);
+        stage_destroy(stage);
+    }
+}
+
+static void sessions_are_shared_out(void **state)
+{
+    (void)state;
+    assert_int_equal(upstream_share(8, 0, 3), 3);
+    assert_int_equal(upstream_share(8, 1, 3), 3);
+    assert_int_equal(upstream_share(8, 2, 3), 2);
+    assert_int_equal(upstream_share(2, 2, 3), 0);
+    assert_int_equal(upstream_share(8, 0, 1), 8);
+}
+
+static void room(void **state)
+{
+    static const char *const silent[] = {"!hold", NULL};
+    struct stage *stage = stage_create(2);
+    const struct smtp_route *route;
+    struct mail mails[8] = {0};
+    unsigned rooms;
+
+    (void)state;
+    stage->upstreams[1].max_sessions = 1;
+    for (size_t i = 0; i < 4; i++)
+        play_add(&stage->plays[0], silent);
+    play_add(&stage->plays[1], silent);
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    assert_null(smtp_route_named(stage->smtp, S("none")));
+    /* 4 and 1 sessions; the larger keeps one for the urgent lanes. */
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 5);
+    assert_int_equal(smtp_room(stage->smtp, route, 2), 4);
+    for (size_t i = 0; i < 4; i++) {
+        mails[i].delivery.lane = 3;
+        stage_deliver(stage, &mails[i]);
+    }
+    loop_turn(stage->loop, TURN_MS);
+    assert_int_equal(smtp_room(stage->smtp, route, 3), 0);
+    assert_int_equal(smtp_room(stage->smtp, route, 2), 0);
+    assert_int_equal(smtp_room(stage->smtp, route, 1), 1);
+    /* One more of a late lane finds no room and comes back at once. */
+    mails[4].delivery.lane = 2;
+    send_one(stage, &mails[4]);
+    assert_int_equal(mails[4].result.unsent, SMTP_UNSENT_ROOM);
+    mails[5].delivery.lane = 0;
+    stage_deliver(stage, &mails[5]);
+    stage_settle(stage);
+    assert_int_equal(mails[5].dones, 0);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    assert_int_equal(stage->plays[0].accepted, 4);
+    assert_int_equal(stage->plays[1].accepted, 1);
+    rooms = stage->rooms;
+    smtp_cancel(&mails[0].delivery);
+    stage_settle(stage);
+    assert_int_equal(mails[0].dones, 1);
+    assert_int_equal(mails[0].result.unsent, SMTP_UNSENT_STOPPED);
+    assert_true(stage->rooms > rooms);
+    stage_destroy(stage);
+}
+
+/* Fast upstreams get mails ahead, and all arrive on few sessions. */
+static void ahead(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[5] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, ACCEPTED, ACCEPTED, ACCEPTED, ACCEPTED, ACCEPTED));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    assert_int_equal(smtp_room(stage->smtp, route, 2), 1);
+    send_one(stage, &mails[0]);
+    assert_int_equal(smtp_room(stage->smtp, route, 2), 5);
+    for (size_t i = 1; i < 5; i++)
+        stage_deliver(stage, &mails[i]);
+    for (size_t i = 1; i < 5; i++) {
+        stage_until(stage, &mails[i].dones, 1);
+        assert_int_equal(mails[i].result.verdict, SMTP_SENT);
+    }
+    stage_destroy(stage);
+}
+
+/* A fast upstream comes to a halt: what was taken ahead is given back. */
+static void ahead_of_a_halt(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[4] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, ACCEPTED, MAIL, "!hold", ">421 bye"));
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    for (size_t i = 1; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_settle(stage);
+    play_move_clock(999);
+    stage_settle(stage);
+    assert_int_equal(mails[2].dones, 0);
+    play_move_clock(1);
+    for (size_t i = 2; i < 4; i++) {
+        stage_until(stage, &mails[i].dones, 1);
+        assert_int_equal(mails[i].result.unsent, SMTP_UNSENT_ROOM);
+    }
+    assert_int_equal(mails[1].dones, 0);
+    stage_destroy(stage);
+}
+
+/* "Too many connections": half of them, then slowly more again. */
+static void too_many_connections(void **state)
+{
+    /* One of them takes the mail of the fourth as well. */
+    static const char *const served[] = {
+        HELLO, MAIL, "!hold", ">450 later", MAIL, ">450 later", NULL};
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[4] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 8;
+    for (size_t i = 0; i < 3; i++)
+        play_add(&stage->plays[0], served);
+    play_add(&stage->plays[0], SCRIPT("!hold", ">421 too many connections"));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    for (size_t i = 0; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 4);
+    play_go_on(&stage->plays[0]);
+    for (size_t i = 0; i < 4; i++)
+        stage_until(stage, &mails[i].dones, 1);
+    stage_settle(stage);
+    play_move_clock(1000);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 2);
+    stage_destroy(stage);
+}
+
+static void urgent_mail_goes_first(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[3] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, ACCEPTED, ACCEPTED, ACCEPTED, ACCEPTED));
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    mails[1].delivery.lane = 3;
+    mails[1].answer = MARKS_YES;
+    mails[2].delivery.lane = 0;
+    mails[0] = (struct mail){.answer = MARKS_YES, .delivery = {.lane = 3}};
+    stage_deliver(stage, &mails[0]);
+    stage_deliver(stage, &mails[1]);
+    stage_deliver(stage, &mails[2]);
+    stage_until(stage, &mails[2].dones, 1);
+    assert_int_equal(mails[1].dones, 0);
+    stage_until(stage, &mails[1].dones, 1);
+    stage_destroy(stage);
+}
+
+/* --- back-off --- */
+
+static void refused_connects(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[4] = {0};
+
+    (void)state;
+    acceptor_close(&stage->plays[0].acceptor);
+    close(stage->plays[0].fd);
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    for (size_t i = 0; i < 2; i++)
+        stage_deliver(stage, &mails[i]);
+    for (size_t i = 0; i < 2; i++) {
+        stage_until(stage, &mails[i].dones, 1);
+        assert_int_equal(mails[i].result.verdict, SMTP_SOFT);
+        assert_int_equal(mails[i].result.stage, SMTP_STAGE_CONNECT);
+    }
+    /* It rests for 1 s, then one mail may probe, then it rests for 2 s. */
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(999);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(1);
+    stage->rooms = 0;
+    stage_until(stage, &stage->rooms, 1);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 1);
+    send_one(stage, &mails[2]);
+    assert_int_equal(mails[2].result.verdict, SMTP_SOFT);
+    play_move_clock(1999);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(1);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 1);
+    stage->plays[0].fd = open("/dev/null", O_RDONLY); /* for play_close */
+    stage_destroy(stage);
+}
+
+static void login_trouble_pauses(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[3] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">530 5.7.0 log in"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">530 5.7.0 log in"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    send_one(stage, &mails[0]);
+    assert_int_equal(mails[0].result.unsent, SMTP_UNSENT_ALARM);
+    play_move_clock(59999);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(1);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 1);
+    send_one(stage, &mails[1]);
+    play_move_clock(299999);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(1);
+    send_one(stage, &mails[2]);
+    assert_int_equal(mails[2].result.verdict, SMTP_SENT);
+    assert_true(smtp_room(stage->smtp, route, 0) >= 4);
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reuse),
+        cmocka_unit_test(worn_sessions),
+        cmocka_unit_test(a_session_that_clears_up_is_waited_for),
+        cmocka_unit_test(idle_and_old_sessions_end),
+        cmocka_unit_test(sessions_are_shared_out),
+        cmocka_unit_test(room),
+        cmocka_unit_test(ahead),
+        cmocka_unit_test(ahead_of_a_halt),
+        cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(urgent_mail_goes_first),
+        cmocka_unit_test(refused_connects),
+        cmocka_unit_test(login_trouble_pauses),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
