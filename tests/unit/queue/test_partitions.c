@@ -3,7 +3,7 @@
 
 #include "queue/claims_core.h"
 
-enum { PARTITIONS = 3, NO_HEARTBEAT_MS = 600000 };
+enum { PARTITIONS = 3 };
 
 static int setup(void **state)
 {
@@ -17,12 +17,6 @@ static int setup(void **state)
     until(world->loop, queue_is_ready(world->queue, NULL));
     *state = world;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture.config.worker.lease_ms = 10000;
-    return world_teardown(state);
 }
 
 static void store_in(struct world *world, unsigned partition, size_t count)
@@ -359,7 +353,8 @@ static void an_owner_is_frozen_and_thawed(void **state)
     assert_int_equal(freeze(world, "nobody", true), QUEUE_NOT_FOUND);
 }
 
-#define PARTITION_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define PARTITION_TEST(fn)                                                     \
+    cmocka_unit_test_setup_teardown(fn, setup, slow_teardown)
 
 int main(void)
 {

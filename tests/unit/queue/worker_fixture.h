@@ -122,4 +122,31 @@ static inline void on_drained(void *ctx)
     ((struct worker *)ctx)->drained++;
 }
 
+/* Longer than a test runs: nothing happens by heartbeat. */
+enum { NO_HEARTBEAT_MS = 600000 };
+
+static inline int slow_setup(void **state)
+{
+    fixture.config.worker.lease_ms = NO_HEARTBEAT_MS;
+    return world_setup(state);
+}
+
+static inline int slow_teardown(void **state)
+{
+    fixture.config.worker.lease_ms = 10000;
+    return world_teardown(state);
+}
+
+/* A child waits once its BLPOP is there. */
+static inline bool is_blocked(const char *clients)
+{
+    char want[64];
+
+    snprintf(want, sizeof want, "blocked_clients:%s", clients);
+    return strstr(redis_ask("INFO clients"), want) != NULL;
+}
+
+#define SLOW_TEST(fn)                                                          \
+    cmocka_unit_test_setup_teardown(fn, slow_setup, slow_teardown)
+
 #endif
