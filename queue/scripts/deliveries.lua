@@ -53,18 +53,22 @@ local function load(id)
     if #fields == 0 then
         return nil
     end
-    local d = { id = id, key = key, email = email }
+    -- Nils make room for what most of them have: a table that grows field by
+    -- field is hashed anew five times.
+    local d = { id = id, key = key, email = email, n = nil, s = nil, i = nil,
+        t = nil, x = nil, f = nil, l = nil, o = nil, r = nil, m = nil,
+        left = nil, sq = nil, g = nil, a = nil, ends = nil }
     for i = 1, #fields, 2 do
         d[fields[i]] = fields[i + 1]
     end
-    d.n = tonumber(string.sub(id, 38))
+    d.n = string.sub(id, 38)
     if d.i then
         local x, f, l, o, r = string.match(d.i,
             '^(%d+) (%d+) (%d+) (%S+) (.*)$')
         d.x, d.f, d.l = d.x or x, d.f or f, d.l or l
         d.o, d.r = d.o or o, d.r or r
     end
-    if d.n == 0 and not d.m then
+    if d.n == '0' and not d.m then
         d.m, d.left, d.sq = '1', '1', d.sq or '1'
     end
     d.g = d.g or '1'
@@ -104,9 +108,19 @@ local function leave(d)
     end
 end
 
+local texts = {} -- of numbers that many mails share
+local function shared_int(number)
+    local text = texts[number]
+    if not text then
+        text = int(number)
+        texts[number] = text
+    end
+    return text
+end
+
 -- What stands behind an event's time: attempt, flag, what the worker told.
 local function attempt_fields(d, fields)
-    local text = d.a > 0 and ',"a":' .. d.a or ''
+    local text = d.a > 0 and ',"a":' .. shared_int(d.a) or ''
     if d.dup then
         text = text .. ',"dup":1'
     end
@@ -124,12 +138,6 @@ local function next_sequence(d, is_last)
         return d.sq
     end
     return call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
-end
-
-local texts = {} -- of numbers that the ends of many mails share
-local function shared_int(number)
-    texts[number] = texts[number] or int(number)
-    return texts[number]
 end
 
 local function raise(d, kind, ordinal, fields, is_last)
@@ -223,7 +231,7 @@ end
 
 -- Returns how many bytes of it are kept.
 local function end_content(first, is_sensitive, chunks, size)
-    local keys = content_keys(first.email, tonumber(chunks))
+    local keys = content_keys(first.email, chunks)
     if not is_sensitive and keep_bodies > 0 then
         for _, key in ipairs(keys) do
             call('PEXPIRE', key, shared_int(keep_bodies))
@@ -251,15 +259,15 @@ local function close_email(first, outcomes, dups, sequence)
     local history_bytes = #history + KEY_BYTES + LINE_BYTES
     local kept_bytes = end_content(first, is_sensitive, chunks, size)
     call('SET', P .. 'h:' .. email, history)
-    ended[#ended + 1] = shared_int(now) .. ' ' .. history_bytes .. ' ' ..
-        kept_bytes .. ' ' .. chunks .. ' ' .. sequence .. ' ' .. email ..
+    ended[#ended + 1] = shared_int(now) .. ' ' .. int(history_bytes) .. ' ' ..
+        int(kept_bytes) .. ' ' .. chunks .. ' ' .. sequence .. ' ' .. email ..
         ' ' .. first.o
     charged = charged + history_bytes + kept_bytes + ACCEPTED_BYTES
     if #ended == BATCH_MAX then
         flush_ended()
     end
     for n = 0, first.m - 1 do
-        unlink(P .. 'd:' .. email .. ':' .. n)
+        unlink(P .. 'd:' .. email .. ':' .. shared_int(n))
     end
     closed[email] = true
 end
@@ -267,8 +275,8 @@ end
 local function close_single(d, outcome, sequence)
     outcome = outcome or join_pieces(call('HMGET', d.key, 'p1', 'p2', 'p3',
         'p4', 'p5', 'p6'), 1)
-    close_email(d, outcome_text('0', d.s, d.g, d.a, shared_int(now), outcome),
-        d.dup and '0' or '', sequence)
+    close_email(d, outcome_text('0', d.s, d.g, shared_int(d.a),
+        shared_int(now), outcome), d.dup and '0' or '', sequence)
 end
 
 local function close_all(email, sequence)

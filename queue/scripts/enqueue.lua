@@ -25,7 +25,11 @@ local function flags_of(owner)
     return owners[owner]
 end
 
+local NONE = {}
 local function chunk_keys(email, chunks)
+    if chunks == '0' then
+        return NONE
+    end
     local keys = {}
     for i = 0, chunks - 1 do
         keys[i + 1] = P .. 'b:' .. email .. ':' .. i
@@ -103,19 +107,18 @@ end
 -- The mail whose arguments begin there.
 local function store(at)
     local owner, email = ARGV[at], ARGV[at + 1]
-    local due, age = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-    local ends, chunks = ARGV[at + 5], tonumber(ARGV[at + 11])
+    local due, ends = ARGV[at + 3], ARGV[at + 5]
 
     -- Read first.
     local flags = flags_of(owner)
     if flags[1] then
         return { flags[1] == 'moved' and 'moved' or 'frozen' }
     end
-    local keys = chunk_keys(email, chunks)
-    if chunks > 0 and call('EXISTS', unpack(keys)) < chunks then
+    local keys = chunk_keys(email, ARGV[at + 11])
+    if #keys > 0 and call('EXISTS', unpack(keys)) < #keys then
         return { 'missing' }
     end
-    local refusal = full(owner, flags, tonumber(ARGV[at + 15]))
+    local refusal = full(owner, flags, ARGV[at + 15])
     if refusal then -- but for those who ask again
         return idempotency_look(owner, ARGV[at + 7], ARGV[at + 8]) or refusal
     end
@@ -126,14 +129,11 @@ local function store(at)
     end
 
     -- Write after.
-    local is_scheduled = due > now
-    if not is_scheduled then
-        due = now
+    local is_scheduled = due ~= '0' and tonumber(due) > now
+    due = is_scheduled and due or now_text
+    if ends == '0' and ARGV[at + 4] ~= '0' then
+        ends = int(due + ARGV[at + 4])
     end
-    if ends == '0' and age > 0 then
-        ends = int(due + age)
-    end
-    due = is_scheduled and ARGV[at + 3] or now_text
     call('SET', P .. 'c:' .. email, ARGV[at + 10])
     for _, key in ipairs(keys) do
         call('PERSIST', key)

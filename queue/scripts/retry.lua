@@ -13,7 +13,7 @@ local FIRST = 8
 
 local route_of = {}
 for i = FIRST, #ARGV, 2 do
-    route_of[tonumber(ARGV[i])] = ARGV[i + 1]
+    route_of[ARGV[i]] = ARGV[i + 1]
 end
 
 -- ---- what is there --------------------------------------------------------
@@ -33,7 +33,7 @@ local function from_history(history)
     local all, by_number = {}, {}
     for n, s, g, a, e, outcome in string.gmatch(head, OUTCOME) do
         local id = email .. ':' .. n
-        local d = { id = id, key = P .. 'd:' .. id, n = tonumber(n), s = s,
+        local d = { id = id, key = P .. 'd:' .. id, n = n, s = s,
             g = g, a = a, e = e, k = on_unknown,
             outcome = string.gsub(outcome, '[\1\2]', SHOW) }
         by_number[d.n] = d
@@ -41,7 +41,7 @@ local function from_history(history)
     end
     for n in string.gmatch(string.match(head, '"dup":%[([%d,]*)') or '',
         '%d+') do
-        by_number[tonumber(n)].dup = '1'
+        by_number[n].dup = '1'
     end
     return first, all
 end

@@ -265,7 +265,7 @@ end
 
 -- The chunks stand in the first delivery.
 local function chunks_of(d)
-    if d.n == 0 then
+    if d.n == '0' then
         return d.b and d.b .. ' ' .. d.bj or '0 0'
     end
     local v = call('HMGET', P .. 'd:' .. d.email .. ':0', 'b', 'bj')
