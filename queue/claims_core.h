@@ -188,7 +188,8 @@ void alone_step(struct claimer *claimer); /* it may have nothing in hand now */
 
 /* room.c */
 /* May be claimed of that lane and those behind it, by whoever comes first. */
-size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane);
+size_t claims_whole_room(const struct claims *claims, size_t route,
+                         unsigned lane);
 /* The same without what the turns of other partitions may claim. */
 size_t claims_room(const struct claims *claims, size_t route, unsigned lane);
 /* There is room, but others are about to claim: their turn's end tells. */

@@ -4,6 +4,7 @@
 
 #include "queue/keys.h"
 #include "queue/levels.h"
+#include "queue/node_health.h"
 #include "queue/queue.h"
 #include "queue/redis_link.h"
 #include "queue/partitions.h"
@@ -19,15 +20,13 @@ struct queue_part {
 };
 
 struct health {
-    bool known;      /* answered since the link came up */
+    bool known;      /* a server answered since the link came up */
     bool has_schema; /* meta was read, and is ours */
-    bool is_durable;
-    bool is_full;    /* 80 % of maxmemory */
     bool told_ready; /* what the watchers heard last */
     struct error told_why;
-    int64_t maxmemory_bytes;
-    int64_t replicas; /* that keep up; known with redis.wait_replicas */
-    struct error why; /* when not ready */
+    struct error why; /* when nothing is known, or the schema is not ours */
+    struct node_health *nodes; /* owned: what each server said last */
+    size_t node_count;
     struct timer timer;
     int64_t time_asked_ms;
     int64_t test_offset_ms; /* 0 but in FAULT_POINTS builds */
@@ -133,9 +132,14 @@ void health_open(struct queue *queue);
 void health_close(struct queue *queue);
 void health_link_is_up(struct queue *queue);
 void health_link_is_down(struct queue *queue, const struct error *why);
+/* A server of the cluster came or went, or slots have moved. */
+void health_nodes_changed(struct queue *queue);
+void health_round_ended(struct queue *queue); /* by node_health.c */
 void health_look(struct queue *queue); /* tells who watches of a change */
-/* May a new mail be stored now? OK, NOT_READY or FULL (and why). */
-enum queue_status health_admits(const struct queue *queue, struct error *why);
+/* May a new mail of that partition be stored now? OK, NOT_READY or FULL (and
+ * why). */
+enum queue_status health_admits(const struct queue *queue, unsigned partition,
+                                struct error *why);
 
 /* sweep.c: from now until the queue closes. */
 void sweep_start(struct queue *queue);

@@ -3,20 +3,14 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Can Redis be trusted with mail? Asked when the link comes up and once a
- * second from then on, by INFO alone, so that an ACL need not allow CONFIG.
- * Without AOF a crash of Redis loses every mail since the last snapshot
- * (28,800 of 28,800 in a trial), and an evicting policy loses them while
- * all is well. */
+/* Can Redis be trusted with mail? Of several servers each answers for the
+ * partitions that it holds: one that will not do refuses their mail, and all
+ * others go on (docs/decisions/0019-ready-by-partition.md). */
 
-enum {
-    ASK_EVERY_MS = 1000,
-    FULL_PERCENT = 80,
-    LAG_MAX_S = 3, /* a replica tells once a second how far it is */
-};
+enum { ASK_EVERY_MS = 1000 };
 
 /* A new reason counts as a change: a server that is back, but may lose mail,
  * must not look as if it were still away. */
@@ -33,186 +27,18 @@ void health_look(struct queue *queue)
         return;
     health->told_ready = ready;
     health->told_why = why;
-    if (ready)
+    if (ready && why.kind == ERR_NONE)
         log_write(LOG_INFO, LOG_QUEUE_READY,
                   log_cstr("url", queue->config->redis.url));
+    else if (ready)
+        log_write(LOG_WARN, LOG_QUEUE_PARTLY_READY, log_error(&why));
     else
         log_write(LOG_WARN, LOG_QUEUE_NOT_READY, log_error(&why));
     if (queue->changed != NULL)
         queue->changed(queue->changed_ctx);
 }
 
-/* --- INFO --- */
-
-/* The value behind "name:" at the start of a line; empty when missing. */
-static struct str info_value(struct str info, const char *name)
-{
-    struct str line;
-    struct str key;
-
-    while (str_cut(&info, '\n', &line)) {
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-            line.len--;
-        if (str_cut(&line, ':', &key) && str_eq(key, str_of(name)))
-            return line;
-    }
-    return S("");
-}
-
-static int64_t info_number(struct str info, const char *name)
-{
-    uint64_t value = 0;
-
-    if (!str_to_u64(info_value(info, name), &value) || value > INT64_MAX)
-        return 0;
-    return (int64_t)value;
-}
-
-/* Each server is asked, and the worst answer counts. */
-struct round {
-    struct queue_call call;
-    size_t under_way;
-    size_t answered; /* servers */
-    bool is_durable;
-    bool is_full;
-    int64_t maxmemory_bytes; /* of all together */
-    int64_t replicas;        /* of the one with the fewest */
-    struct error why;
-};
-
-static void round_blame(struct round *round, enum error_kind kind,
-                        const char *text)
-{
-    if (!round->is_durable || round->call.queue->config->redis.allow_volatile)
-        return;
-    round->is_durable = false;
-    error_set(&round->why, kind, "%s", text);
-}
-
-static void round_publish(const struct round *round)
-{
-    struct health *health = &round->call.queue->health;
-
-    health->is_durable = round->is_durable;
-    health->is_full = round->is_full;
-    health->maxmemory_bytes = round->maxmemory_bytes;
-    health->replicas = round->replicas;
-    if (!round->is_durable)
-        health->why = round->why;
-    health->known = true;
-    health_look(round->call.queue);
-}
-
-static void round_answered(struct round *round)
-{
-    if (--round->under_way > 0)
-        return;
-    if (round->answered > 0)
-        round_publish(round);
-    queue_call_end(&round->call);
-}
-
-static void on_memory(void *ctx, const struct reply *reply,
-                      const struct error *why)
-{
-    struct round *round = ctx;
-    struct str info = reply_str(reply);
-    int64_t used = info_number(info, "used_memory");
-    int64_t max = info_number(info, "maxmemory");
-    struct str policy = info_value(info, "maxmemory_policy");
-    char text[128];
-
-    (void)why;
-    if (reply_type(reply) == REPLY_TEXT) {
-        round->maxmemory_bytes += max;
-        round->is_full =
-            round->is_full || (max > 0 && used >= max / 100 * FULL_PERCENT);
-        snprintf(text, sizeof text,
-                 "redis may evict mail: maxmemory-policy is %.*s, set it to "
-                 "noeviction",
-                 STR_ARG(policy));
-        if (!str_eq(policy, S("noeviction")))
-            round_blame(round, ERR_CONFIG, text);
-        else if (max == 0)
-            round_blame(round, ERR_CONFIG,
-                        "redis has no maxmemory: set it, so that a full queue "
-                        "is refused before the machine is full");
-    } /* else the link's loss, or the next answer, tells */
-    round_answered(round);
-}
-
-/* "slave0:ip=127.0.0.1,port=6380,state=online,offset=42,lag=0" */
-static bool is_good_replica(struct str line)
-{
-    struct str name;
-    struct str field;
-    struct str key;
-    uint64_t lag_s = UINT64_MAX;
-    bool is_online = false;
-
-    if (!str_starts(line, S("slave")) || !str_cut(&line, ':', &name))
-        return false;
-    while (str_cut(&line, ',', &field)) {
-        if (!str_cut(&field, '=', &key))
-            continue;
-        if (str_eq(key, S("state")))
-            is_online = str_eq(field, S("online"));
-        else if (str_eq(key, S("lag")) && !str_to_u64(field, &lag_s))
-            return false;
-    }
-    return is_online && lag_s <= LAG_MAX_S;
-}
-
-static void on_replication(void *ctx, const struct reply *reply,
-                           const struct error *why)
-{
-    struct round *round = ctx;
-    struct str info = reply_str(reply);
-    struct str line;
-    int64_t replicas = 0;
-
-    (void)why;
-    while (str_cut(&info, '\n', &line)) {
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-            line.len--;
-        replicas += is_good_replica(line);
-    }
-    if (reply_type(reply) == REPLY_TEXT && replicas < round->replicas)
-        round->replicas = replicas;
-    round_answered(round);
-}
-
-static void on_persistence(void *ctx, const struct reply *reply,
-                           const struct error *why)
-{
-    struct round *round = ctx;
-    struct str info = reply_str(reply);
-
-    (void)why;
-    if (reply_type(reply) == REPLY_TEXT) {
-        round->answered++;
-        if (info_number(info, "aof_enabled") != 1)
-            round_blame(round, ERR_CONFIG,
-                        "redis would lose mail in a crash: set appendonly yes "
-                        "(or redis.allow_volatile = true)");
-        else if (str_eq(info_value(info, "aof_last_write_status"), S("err")))
-            round_blame(round, ERR_REMOTE,
-                        "redis cannot write its append-only file: is the disk "
-                        "full?");
-    }
-    round_answered(round);
-}
-
-static void ask_info(struct round *round, struct redis_link *node,
-                     const char *section, redis_fn fn)
-{
-    struct redis_command command;
-
-    round->under_way++;
-    command_init(&command, "INFO");
-    command_add_cstr(&command, section);
-    redis_send(node, &command, REDIS_BUDGET_MS, fn, round);
-}
+/* --- questions --- */
 
 #ifdef FAULT_POINTS
 /* Scripts add it to the time (prelude.lua). */
@@ -252,12 +78,19 @@ static void on_time(void *ctx, const struct reply *reply,
                     queue->health.time_asked_ms);
 }
 
-/* Of a cluster the first server is asked: they have one clock, or none of ours
- * would help. */
-static void ask_time(struct queue *queue, struct redis_link *node)
+/* Of a cluster the first server that is there is asked: they have one clock,
+ * or none of ours would help. */
+static void ask_time(struct queue *queue)
 {
     struct redis_command command;
+    struct redis_link *node;
+    size_t at = 0;
 
+    while ((node = redis_link_node(queue->main, &at)) != NULL)
+        if (redis_link_is_up(node))
+            break;
+    if (node == NULL)
+        return;
 #ifdef FAULT_POINTS
     ask_test_offset(queue);
 #endif
@@ -271,25 +104,18 @@ static void read_meta(struct queue *queue);
 static void ask(void *ctx)
 {
     struct queue *queue = ctx;
-    struct round *round = queue_call_new(queue, sizeof *round);
-    struct redis_link *node;
-    size_t at = 0;
 
     timer_set(queue->loop, &queue->health.timer, ASK_EVERY_MS);
     if (!queue->health.has_schema)
         read_meta(queue);
-    round->is_durable = true;
-    round->replicas = INT64_MAX;
-    while ((node = redis_link_node(queue->main, &at)) != NULL) {
-        if (round->under_way == 0)
-            ask_time(queue, node);
-        ask_info(round, node, "memory", on_memory);
-        if (queue->config->redis.wait_replicas > 0)
-            ask_info(round, node, "replication", on_replication);
-        ask_info(round, node, "persistence", on_persistence);
-    }
-    if (round->under_way == 0)
-        queue_call_end(&round->call);
+    ask_time(queue);
+    node_health_ask(queue);
+}
+
+void health_round_ended(struct queue *queue)
+{
+    queue->health.known = true;
+    health_look(queue);
 }
 
 /* --- meta: whose data is this? --- */
@@ -366,6 +192,9 @@ void health_open(struct queue *queue)
 void health_close(struct queue *queue)
 {
     timer_clear(queue->loop, &queue->health.timer);
+    free(queue->health.nodes);
+    queue->health.nodes = NULL;
+    queue->health.node_count = 0;
     queue->changed = NULL;
 }
 
@@ -374,30 +203,41 @@ void health_link_is_up(struct queue *queue)
     ask(queue);
 }
 
+void health_nodes_changed(struct queue *queue)
+{
+    if (queue->health.known && node_health_look(queue))
+        ask(queue);
+    health_look(queue);
+}
+
 void health_link_is_down(struct queue *queue, const struct error *why)
 {
     timer_clear(queue->loop, &queue->health.timer);
     levels_link_is_down(queue);
     queue->health.known = false;
     queue->health.has_schema = false;
+    (void)node_health_look(queue);
     partitions_look(queue);
     queue->health.why = *why;
     health_look(queue);
 }
 
-static bool lacks_replicas(const struct queue *queue)
-{
-    int64_t wanted = queue->config->redis.wait_replicas;
+/* --- who may store --- */
 
-    return wanted > 0 && (queue->health.replicas < wanted ||
-                          redis_link_lacks_replicas(queue->main));
+/* One server for all, or each for its own? */
+static bool has_named_nodes(const struct queue *queue)
+{
+    char master[REDIS_NODE_TEXT_SIZE];
+
+    return redis_link_is_cluster(queue->main) ||
+           redis_link_master(queue->main, master).len > 0;
 }
 
-enum queue_status health_admits(const struct queue *queue, struct error *why)
+static enum queue_status all_admit(const struct queue *queue, struct error *why)
 {
     const struct health *health = &queue->health;
 
-    if (!health->known || !health->has_schema || !health->is_durable) {
+    if (!health->known || !health->has_schema) {
         *why = health->why;
         return QUEUE_NOT_READY;
     }
@@ -405,18 +245,29 @@ enum queue_status health_admits(const struct queue *queue, struct error *why)
         *why = queue->levels.why;
         return QUEUE_NOT_READY;
     }
-    if (!redis_link_is_up(queue->bulk)) {
-        *why = *redis_link_trouble(queue->bulk);
+    return QUEUE_OK;
+}
+
+static enum queue_status server_admits(const struct queue *queue,
+                                       struct str prefix,
+                                       const struct node_health *node,
+                                       struct error *why)
+{
+    int64_t wanted = queue->config->redis.wait_replicas;
+
+    if (!node->is_durable) {
+        *why = node->why;
         return QUEUE_NOT_READY;
     }
-    if (lacks_replicas(queue)) {
+    if (wanted > 0 && (node->replicas < wanted ||
+                       redis_link_lacks_replicas(queue->main, prefix))) {
         error_set(why, ERR_BUSY,
                   "redis: fewer than the %lld replicas that "
                   "redis.wait_replicas asks for keep up",
-                  (long long)queue->config->redis.wait_replicas);
+                  (long long)wanted);
         return QUEUE_NOT_READY;
     }
-    if (health->is_full) {
+    if (node->is_full) {
         error_set(why, ERR_BUSY, "redis is over %d %% of its maxmemory",
                   FULL_PERCENT);
         return QUEUE_FULL;
@@ -424,11 +275,135 @@ enum queue_status health_admits(const struct queue *queue, struct error *why)
     return QUEUE_OK;
 }
 
+static const struct redis_node *place_of(const struct queue *queue,
+                                         unsigned partition)
+{
+    char prefix[KEY_MAX];
+
+    return redis_link_place(queue->main,
+                            queue_partition_prefix(queue, partition, prefix));
+}
+
+static enum queue_status partition_admits(const struct queue *queue,
+                                          unsigned partition,
+                                          const struct redis_node *place,
+                                          struct error *why)
+{
+    char space[KEY_MAX];
+    struct str prefix = queue_partition_prefix(queue, partition, space);
+    const struct node_health *node =
+        place == NULL ? NULL : node_health_of(queue, place);
+
+    if (!redis_link_serves(queue->main, prefix)) {
+        error_set(why, ERR_REMOTE, "redis is away");
+        return QUEUE_NOT_READY;
+    }
+    if (!redis_link_serves(queue->bulk, prefix)) {
+        *why = *redis_link_trouble(queue->bulk);
+        return QUEUE_NOT_READY;
+    }
+    if (node == NULL || !node->is_known) {
+        error_set(why, ERR_BUSY, "redis has not said yet that it is durable");
+        return QUEUE_NOT_READY;
+    }
+    return server_admits(queue, prefix, node, why);
+}
+
+static enum queue_status admits(const struct queue *queue, unsigned partition,
+                                struct error *why)
+{
+    const struct redis_node *place = place_of(queue, partition);
+    enum queue_status status = partition_admits(queue, partition, place, why);
+
+    if (status != QUEUE_OK && place == NULL)
+        error_set(why, ERR_REMOTE, "redis: no server holds its slot");
+    else if (status != QUEUE_OK && has_named_nodes(queue))
+        error_prefix(why, "%s:%u", place->host, (unsigned)place->port);
+    return status;
+}
+
+enum queue_status health_admits(const struct queue *queue, unsigned partition,
+                                struct error *why)
+{
+    enum queue_status status = all_admit(queue, why);
+
+    return status == QUEUE_OK ? admits(queue, partition, why) : status;
+}
+
+/* --- all of them --- */
+
+/* Where each partition is. */
+struct places {
+    size_t count;
+    const struct redis_node *of[PARTITIONS_MAX];
+};
+
+static void places_init(const struct queue *queue, struct places *places)
+{
+    places->count = queue->partitions.count;
+    for (unsigned i = 0; i < places->count; i++)
+        places->of[i] = place_of(queue, i);
+}
+
+static bool is_first_of_its_server(const struct places *places, unsigned i)
+{
+    for (unsigned before = 0; before < i; before++)
+        if (places->of[before] == places->of[i])
+            return false;
+    return true;
+}
+
+/* "partition 1, 2: 127.0.0.1:7001: redis is away" */
+static void add_server(const struct places *places, unsigned first,
+                       const char *why, struct buf *out)
+{
+    const char *before = out->len > 0 ? "; partition " : "partition ";
+
+    for (unsigned i = first; i < places->count; i++) {
+        if (places->of[i] != places->of[first])
+            continue;
+        buf_addf(out, "%s%u", before, i);
+        before = ", ";
+    }
+    buf_addf(out, ": %s", why);
+}
+
+/* Partitions of one server share its verdict. */
+static bool some_admit(const struct queue *queue, struct error *why)
+{
+    bool ready = false;
+    struct places places;
+    struct buf text;
+
+    places_init(queue, &places);
+    buf_init(&text, sizeof why->text);
+    for (unsigned i = 0; i < places.count; i++) {
+        if (!is_first_of_its_server(&places, i))
+            continue;
+        if (admits(queue, i, why) == QUEUE_OK)
+            ready = true;
+        else
+            add_server(&places, i, why->text, &text);
+    }
+    error_clear(why);
+    if (text.len > 0)
+        error_set(why, ERR_REMOTE, "%.*s", STR_ARG(buf_str(&text)));
+    buf_finish(&text);
+    return ready;
+}
+
 bool queue_is_ready(const struct queue *queue, struct error *why)
 {
     struct error here;
 
-    return health_admits(queue, why == NULL ? &here : why) == QUEUE_OK;
+    if (why == NULL)
+        why = &here;
+    if (all_admit(queue, why) != QUEUE_OK)
+        return false;
+    error_clear(why);
+    if (redis_link_is_cluster(queue->main))
+        return some_admit(queue, why);
+    return admits(queue, 0, why) == QUEUE_OK;
 }
 
 void queue_watch_ready(struct queue *queue, void (*changed)(void *ctx),

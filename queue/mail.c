@@ -322,7 +322,7 @@ static enum queue_status may_enqueue(const struct queue *queue,
                   "secrets.keyring_file");
         return QUEUE_NO_KEYRING;
     }
-    return health_admits(queue, why);
+    return health_admits(queue, id_partition(&mail->summary->email), why);
 }
 
 void queue_enqueue(struct queue *queue, const struct queue_mail *mail,

@@ -36,17 +36,16 @@ static void on_bulk_down(void *ctx, const struct error *why)
 static void on_main_nodes(void *ctx)
 {
     partitions_look(ctx);
-    health_look(ctx);
+    health_nodes_changed(ctx);
 }
 
-/* Enough of them again: what waited for that may go on. */
+/* Where there are enough of them again, what waited for that may go on. */
 static void on_replicas(void *ctx)
 {
     struct queue *queue = ctx;
 
     health_look(queue);
-    if (!redis_link_lacks_replicas(queue->main))
-        queue_worker_hungry(queue);
+    queue_worker_hungry(queue);
 }
 
 static struct redis_link *link_open(struct queue *queue,

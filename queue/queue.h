@@ -44,8 +44,10 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
 void queue_close(struct queue **queue);
 
 /* Ready: Redis answers, its schema is ours and it is durable (AOF,
- * noeviction, maxmemory set and below 80 %, unless redis.allow_volatile).
- * False: why says what is wrong and what to do. */
+ * noeviction, maxmemory set and below 80 %, unless redis.allow_volatile); of
+ * a cluster, the server of at least one partition. why says what is wrong and
+ * what to do, also when that concerns some partitions only: ERR_NONE, all take
+ * mail. */
 bool queue_is_ready(const struct queue *queue, struct error *why);
 /* changed is called after each change of that answer, or of its reason, so
  * also after each new connection (queue_worker_epoch is another one then). */

@@ -566,15 +566,11 @@ struct redis_link *cluster_node(const struct cluster *cluster, size_t *at)
     return NULL;
 }
 
-bool cluster_lacks_replicas(const struct cluster *cluster)
+bool cluster_lacks_replicas(const struct cluster *cluster, struct str key)
 {
-    size_t at = 0;
-    struct redis_link *link;
+    const struct node *node = node_of_slot(cluster, cluster_slot(key));
 
-    while ((link = cluster_node(cluster, &at)) != NULL)
-        if (redis_link_lacks_replicas(link))
-            return true;
-    return false;
+    return node != NULL && redis_link_lacks_replicas(node->link, key);
 }
 
 void cluster_reset(struct cluster *cluster, const char *why)

@@ -152,7 +152,7 @@ const struct redis_node *cluster_place(const struct cluster *cluster,
                                        struct str key);
 struct redis_link *cluster_node(const struct cluster *cluster, size_t *at);
 size_t cluster_in_flight(const struct cluster *cluster);
-bool cluster_lacks_replicas(const struct cluster *cluster);
+bool cluster_lacks_replicas(const struct cluster *cluster, struct str key);
 void cluster_reset(struct cluster *cluster, const char *why);
 
 /* redis_glue.c */

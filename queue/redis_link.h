@@ -172,12 +172,13 @@ const struct error *redis_link_trouble(const struct redis_link *link);
 enum { REDIS_NODE_TEXT_SIZE = sizeof(struct redis_node) + 8 };
 struct str redis_link_master(const struct redis_link *link, char *out);
 size_t redis_link_in_flight(const struct redis_link *link);
-/* The last answer that had to wait for replicas found too few of them. */
-bool redis_link_lacks_replicas(const struct redis_link *link);
+/* The last answer that had to wait for replicas found too few of them, on the
+ * server that has that key. */
+bool redis_link_lacks_replicas(const struct redis_link *link, struct str key);
 /* Commands with that key are taken. */
 bool redis_link_serves(const struct redis_link *link, struct str key);
 bool redis_link_is_cluster(const struct redis_link *link);
-/* The server that has that key; NULL: not known. */
+/* The server that has that key (of a link to one: any); NULL: not known. */
 const struct redis_node *redis_link_place(const struct redis_link *link,
                                           struct str key);
 /* Each server that it leads to: the link to it, from *at = 0 on; NULL: that

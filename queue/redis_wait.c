@@ -134,9 +134,9 @@ void wait_sent(struct redis_link *link, const struct request *request)
     task_run_soon(link->loop, &link->wait.task);
 }
 
-bool redis_link_lacks_replicas(const struct redis_link *link)
+bool redis_link_lacks_replicas(const struct redis_link *link, struct str key)
 {
     if (link->cluster != NULL)
-        return cluster_lacks_replicas(link->cluster);
+        return cluster_lacks_replicas(link->cluster, key);
     return link->wait.is_short;
 }

@@ -3,15 +3,26 @@
 /* The room is the worker's, its turns are the partitions': what the turn of
  * one may claim is not there for another's until its answer has come. */
 
-size_t claimer_room(const struct claimer *claimer, size_t route, unsigned lane)
+/* Without enough replicas no mark is given (redis.wait_replicas). */
+static bool lacks_replicas(const struct claims *claims)
 {
+    const struct queue *queue = claims->queue;
+    char prefix[KEY_MAX];
+
+    return redis_link_lacks_replicas(
+        queue->main, queue_partition_prefix(queue, claims->partition, prefix));
+}
+
+size_t claims_whole_room(const struct claims *claims, size_t route,
+                         unsigned lane)
+{
+    const struct claimer *claimer = claims->claimer;
     const struct queue_worker *worker = claimer->worker;
     size_t room;
     size_t untold = 0;
 
-    /* Without enough replicas no mark is given (redis.wait_replicas). */
     if (claimer->is_stopping || claimer->alone_state != ALONE_NOT ||
-        redis_link_lacks_replicas(claimer->queue->main))
+        lacks_replicas(claims))
         return 0;
     if (!pace_is_urgent(lane) && pace_rests(&claimer->pace))
         return 0;
@@ -50,7 +61,7 @@ static size_t waiting_count(const struct claims *claims)
 
 size_t claims_room(const struct claims *claims, size_t route, unsigned lane)
 {
-    size_t room = claimer_room(claims->claimer, route, lane);
+    size_t room = claims_whole_room(claims, route, lane);
     size_t asked = asked_by_others(claims, route * LANE_COUNT + lane);
     size_t waiting = waiting_count(claims);
 
@@ -67,7 +78,7 @@ bool claims_must_wait(const struct claims *claims)
     for (size_t route = 0; route < claims->worker->route_count; route++) {
         if (claims_room(claims, route, 0) > 0)
             return false;
-        must_wait = must_wait || claimer_room(claims->claimer, route, 0) > 0;
+        must_wait = must_wait || claims_whole_room(claims, route, 0) > 0;
     }
     return must_wait;
 }

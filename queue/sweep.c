@@ -37,7 +37,7 @@ static int64_t limit_bytes(const struct queue *queue)
     const struct config_part *max = &queue->config->redis.history_max;
     int64_t bytes = max->percent == 0
                         ? max->bytes
-                        : queue->health.maxmemory_bytes / 100 * max->percent;
+                        : node_health_maxmemory(queue) / 100 * max->percent;
 
     return bytes / queue->partitions.count;
 }

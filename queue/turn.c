@@ -35,7 +35,7 @@ void claims_wait_for_work(struct claims *claims)
     claims->claimer->lacks_room = false;
     for (size_t route = 0; route < claims->worker->route_count; route++) {
         for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
-            bool has_room = claimer_room(claims->claimer, route, lane) > 0;
+            bool has_room = claims_whole_room(claims, route, lane) > 0;
 
             wake_want(claims->wake, claims->wake_place,
                       wake_name(claims, route, lane), has_room);
@@ -91,7 +91,7 @@ static void add_unused_tokens(struct claims *claims,
 
         if (!wake_has_token(claims->wake, claims->wake_place, name))
             continue;
-        unused[i] = claimer_room(claims->claimer, route, lane) == 0;
+        unused[i] = claims_whole_room(claims, route, lane) == 0;
         count += unused[i];
         if (unused[i] || claims_room(claims, route, lane) > 0)
             wake_drop_token(claims->wake, claims->wake_place, name);

@@ -71,8 +71,8 @@ void metrics_slot_reset_gauges(struct metrics_region *region, unsigned slot);
 
 enum { METRICS_REASON_SIZE = 200 };
 
-/* Whether this slot's process can do its work, and if not, why: what /readyz
- * answers. A slot begins not ready. */
+/* Whether this slot's process can do its work, and what it cannot do, and why:
+ * what /readyz answers. A slot begins not ready. */
 void metrics_set_ready(bool ready, const char *reason);
 bool metrics_ready(const struct metrics_region *region, unsigned slot,
                    char reason[METRICS_REASON_SIZE]);

@@ -46,7 +46,7 @@ static int find_url(const struct cli_args *args, char url[URL_SIZE])
                           "--role: api, worker or hooks, not %s", role);
 }
 
-/* Why children are not ready, each reason once. */
+/* Why children are not ready, or not for all partitions, each reason once. */
 static void say_reasons(const struct json *root)
 {
     const struct json *children = json_get(root, "children");
@@ -76,10 +76,9 @@ static int tell(const struct cli_args *args, struct client_answer *answer)
         printf("%.*s\n", STR_ARG(buf_str(&answer->body)));
     else
         printf("%.*s\n", STR_ARG(json_get_str(root, "status")));
-    if (!ok) {
+    if (!ok)
         cli_fail(args, EXIT_FAILED, "answered %d", answer->status);
-        say_reasons(root);
-    }
+    say_reasons(root);
     json_destroy(&root);
     client_answer_finish(answer);
     return ok ? EXIT_OK : EXIT_FAILED;

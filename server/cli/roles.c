@@ -82,7 +82,7 @@ static void on_ready_changed(void *ctx)
     ready = queue_is_ready(life->queue, &why);
     if (ready && life->work == NULL && !life->draining)
         work_begin(life);
-    metrics_set_ready(ready, ready ? "" : why.text);
+    metrics_set_ready(ready, why.text);
     log_write(ready ? LOG_INFO : LOG_WARN,
               ready ? LOG_CHILD_READY : LOG_CHILD_NOT_READY, log_error(&why));
     if (life->kind->owns_claims)

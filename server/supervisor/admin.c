@@ -51,7 +51,7 @@ static unsigned add_children(const struct admin *admin, struct json_out *out)
         ready = metrics_ready(admin->options.region, slot, reason);
         json_open_map(out);
         json_add_bool(out, "ready", ready);
-        if (!ready)
+        if (reason[0] != '\0')
             json_add_cstr(out, "reason", reason);
         json_close_map(out);
         ready_count += ready;

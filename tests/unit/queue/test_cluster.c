@@ -342,6 +342,104 @@ static void a_lost_master_loses_nothing(void **state)
     until(load->loop, is_healed());
 }
 
+static void post_and_wait(struct load *load, unsigned partition, bool is_stored)
+{
+    const struct tracked *mail = &load->mails[load->mail_count];
+
+    post(load, partition);
+    until(load->loop, mail->is_answered);
+    if (mail->is_stored != is_stored)
+        fail_msg("partition %u: %s", partition, load->last_why.text);
+}
+
+/* Is not ready for its partitions, and only for them, and says so by name. */
+static void expect_refusal(struct load *load, const struct server *server,
+                           const char *word)
+{
+    struct error why = {0};
+    char where[32];
+
+    snprintf(where, sizeof where, "127.0.0.1:%u: ", server->port);
+    until(load->loop, queue_is_ready(load->api, &why) && why.kind != ERR_NONE);
+    assert_non_null(strstr(why.text, where));
+    assert_non_null(strstr(why.text, word));
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        char key[32];
+        char number[16];
+        bool is_its;
+
+        snprintf(key, sizeof key, "ph:{%u}:n", i);
+        snprintf(number, sizeof number, " %u", i);
+        is_its = master_of(key) == server;
+        post_and_wait(load, i, !is_its);
+        if (!is_its)
+            continue;
+        assert_non_null(strstr(load->last_why.text, word));
+        assert_non_null(strstr(why.text, number));
+    }
+}
+
+static void expect_ready(struct load *load)
+{
+    struct error why = {0};
+
+    until(load->loop, queue_is_ready(load->api, &why) && why.kind == ERR_NONE);
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        post_and_wait(load, i, true);
+}
+
+static void a_server_that_will_not_do_refuses_its_own_mail(void **state)
+{
+    static const struct {
+        const char *key;
+        const char *bad;
+        const char *good;
+        const char *word;
+    } cases[] = {
+        {"appendonly", "no", "yes", "appendonly"},
+        {"maxmemory-policy", "allkeys-lru", "noeviction", "allkeys-lru"},
+        {"maxmemory", "0", "256mb", "no maxmemory"},
+        {"maxmemory", "1mb", "256mb", "80 %"},
+    };
+    struct load *load = *state;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct server *server = master_of(i % 2 == 0 ? "ph:{1}:n" : "ph:{0}:n");
+
+        (void)server_ask(server, "CONFIG SET %s %s", cases[i].key,
+                         cases[i].bad);
+        expect_refusal(load, server, cases[i].word);
+        (void)server_ask(server, "CONFIG SET %s %s", cases[i].key,
+                         cases[i].good);
+        expect_ready(load);
+    }
+    load_start(load);
+    load_settle(load);
+}
+
+/* The server that lacks its replica refuses, and is named. */
+static void a_server_without_its_replica_refuses_its_own_mail(void **state)
+{
+    struct load *load = *state;
+    struct server *server = master_of("ph:{1}:n");
+    struct server *replica = NULL;
+    char port[32];
+
+    snprintf(port, sizeof port, "master_port:%u\r", server->port);
+    for (unsigned i = 0; i < SERVERS && replica == NULL; i++)
+        if (strstr(server_ask(&cluster.servers[i], "INFO replication"), port))
+            replica = &cluster.servers[i];
+    assert_non_null(replica);
+    expect_ready(load);
+    server_kill(replica);
+    expect_refusal(load, server, "wait_replicas");
+    server_start(replica);
+    expect_ready(load);
+    load_start(load);
+    load_settle(load);
+    until(load->loop, is_healed());
+}
+
 static int setup_with_replicas(void **state)
 {
     fixture.config.redis.wait_replicas = 1;
@@ -362,6 +460,11 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_live_reshard_loses_nothing, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_server_that_will_not_do_refuses_its_own_mail, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_server_without_its_replica_refuses_its_own_mail,
+            setup_with_replicas, teardown_with_replicas),
         cmocka_unit_test_setup_teardown(a_lost_master_loses_nothing,
                                         setup_with_replicas,
                                         teardown_with_replicas),

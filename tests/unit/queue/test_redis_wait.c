@@ -226,7 +226,7 @@ static void a_result_waits_for_the_replica(void **state)
     assert_true(worker_mark(world, &worker, 0));
     kill(replica, SIGSTOP);
     worker_report(&worker, 0, OUTCOME_SENT, 0);
-    until(world->loop, redis_link_lacks_replicas(world->queue->main));
+    until(world->loop, redis_link_lacks_replicas(world->queue->main, S("")));
     assert_string_equal(redis_ask("EXISTS ph:{0}:h:%s", mail.id.text), "1");
     replica_goes_on(world);
     mail_store(world, &next);
