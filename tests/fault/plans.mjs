@@ -16,6 +16,7 @@
 //   after      what must be true besides, when all is settled
 import { ROLES, pause } from './lib/world.mjs';
 import { diskWorld, fillDisk } from './lib/disk.mjs';
+import * as cluster from './lib/cluster.mjs';
 import { failover } from './lib/failover.mjs';
 import { fakedRoles, jump } from './lib/faketime.mjs';
 import { EVERYTHING, anything, nothingLeft } from './lib/everything.mjs';
@@ -311,6 +312,17 @@ const PLANS = {
         once: true,
         duplicates: true,
         ...failover,
+    },
+    'cluster-reshard': {
+        what: 'slots of a Redis Cluster move to other masters, live',
+        once: true,
+        ...cluster.reshard,
+    },
+    'cluster-failover': {
+        what: 'a master of a Redis Cluster dies, and is back as a replica',
+        once: true,
+        duplicates: true,
+        ...cluster.failover,
     },
     'clock-jump': {
         what: 'the clock of one role jumps by an hour, forth and back',

@@ -49,10 +49,11 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // service: as harness/service.mjs starts it. sinks: all its upstreams.
 // owners: each gets an API key, an endpoint and a share of the mails; the
-// default owner has service.key. respond: as startReceiver's.
+// default owner has service.key. partitions: how many there are. respond: as
+// startReceiver's.
 export async function openLedger({ service, sinks, owners = ['default'],
-                                   respond }) {
-    const ledger = new Ledger(service, sinks);
+                                   partitions = 1, respond }) {
+    const ledger = new Ledger(service, sinks, partitions);
     for (const owner of owners)
         await ledger.addOwner(owner, respond);
     return ledger;
@@ -68,9 +69,10 @@ export class Ledger {
     answers = { slowest: 0 };
     sent = 0;
 
-    constructor(service, sinks) {
+    constructor(service, sinks, partitions) {
         this.service = service;
         this.sinks = sinks;
+        this.partitions = partitions;
         this.keys = {};
         this.name = `${process.pid}-${++ledgers}`;
     }
@@ -106,10 +108,11 @@ export class Ledger {
         return Promise.all(sends);
     }
 
-    async sendOne(more = {}, { again, patience = PATIENCE_MS } = {}) {
+    // owner: the next one in turn, unless it is said.
+    async sendOne(more = {}, { again, owner, patience = PATIENCE_MS } = {}) {
         const n = this.sent++;
         const owners = Object.keys(this.keys);
-        const mail = { n, owner: owners[n % owners.length] };
+        const mail = { n, owner: owner ?? owners[n % owners.length] };
         mail.body = {
             from: 'App <app@sender.test>',
             to: [`n${n}-${this.name}@inbox.test`],
@@ -222,12 +225,19 @@ export class Ledger {
     async left() {
         await pause(LEFT_EVERY_MS);
         const { redis, tables } = this.service;
-        const prefix = `${tables.redis.prefix ?? 'ph:'}{0}:`;
-        const counters = (await redis.cli(
-            '--raw', 'HMGET', `${prefix}n`, 'accepted', 'final', 'backlog'))
-            .split('\n').map(Number);
-        return { open: counters[0] - counters[1], webhooks: counters[2],
-                 events: Number(await redis.cli('LLEN', `${prefix}evring`)) };
+        const left = { open: 0, webhooks: 0, events: 0 };
+        const look = async (_, i) => {
+            const prefix = `${tables.redis.prefix ?? 'ph:'}{${i}}:`;
+            const counters = (await redis.cli(
+                '--raw', 'HMGET', `${prefix}n`, 'accepted', 'final', 'backlog'))
+                .split('\n').map(Number);
+            const events = Number(await redis.cli('LLEN', `${prefix}evring`));
+            left.open += counters[0] - counters[1];
+            left.webhooks += counters[2];
+            left.events += events;
+        };
+        await Promise.all(Array.from({ length: this.partitions }, look));
+        return left;
     }
 
     // "<email id> <address>" -> Map of webhook-id -> payload.

@@ -18,7 +18,7 @@ const CHILDREN = 2;
 
 // Redis keeps its files in memory where it can: how fast this machine's disk
 // is just now is no plan's trouble.
-const MEMORY = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
+export const MEMORY = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
 // An upstream that now and then takes its time to answer the dot: whatever
 // dies, some sessions are in the one window where a mail may come twice.
@@ -31,13 +31,14 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // seed: of all chance. The others are what plans.mjs says of a world:
 // appendfsync, lease, moods (percent of each), sinks (how many), owners,
+// partitions (how many; each new owner is at home in an empty one),
 // isProxied: a proxy stands before Redis; redis: start one's own;
 // roleEnv: makes the environment of each role; respond: of the customer's
 // endpoint; stepTimeout: of each step of a transaction; idleMs: after which the
 // upstream ends a session.
 export async function startWorld({
     seed, appendfsync = 'always', lease = '3s', moods = CALM, sinks = 1,
-    owners = ['default', 'other'], idleMs = 15_000,
+    owners = ['default', 'other'], partitions = 1, idleMs = 15_000,
     stepTimeout = '10s', isProxied = false, redis, redisTable, roleEnv,
     respond,
 }) {
@@ -72,8 +73,11 @@ export async function startWorld({
             log: { level: 'info', format: 'json' },
         },
     });
+    for (let i = 1; i < partitions; i++)
+        await world.service.posthaste(
+            ['partition', 'add', '--config', world.service.config]);
     world.ledger = await openLedger({
-        service: world.service, sinks: world.sinks, owners, respond,
+        service: world.service, sinks: world.sinks, owners, partitions, respond,
     });
     world.memory = watchMemory(() => world.children());
     return world;
@@ -203,9 +207,9 @@ class World {
 
     // How long until a new mail is taken and delivered, now that the trouble is
     // over.
-    async recovers(kind = 'verification') {
+    async recovers(kind = 'verification', owner = undefined) {
         const took = meter();
-        const mail = await this.ledger.sendOne({ class: kind });
+        const mail = await this.ledger.sendOne({ class: kind }, { owner });
         await until('a new mail is delivered', () =>
             this.copiesOf(mail.to[0]).length > 0, 20_000);
         this.recoveries.push(took());
@@ -213,9 +217,12 @@ class World {
 
     // Mails whose unknown outcome is held go on when somebody asks for it.
     async retryHeld() {
-        const held = (await this.redis.cli(
-            '--raw', 'ZRANGE', 'ph:{0}:held', '0', '-1')).split('\n')
-            .filter(Boolean).map((id) => id.split(':')[0]);
+        let listed = '';
+        for (let i = 0; i < this.ledger.partitions; i++)
+            listed += await this.redis.cli(
+                '--raw', 'ZRANGE', `ph:{${i}}:held`, '0', '-1') + '\n';
+        const held = listed.split('\n').filter(Boolean)
+            .map((id) => id.split(':')[0]);
         for (const mail of this.ledger.mails.filter(({ id }) =>
             held.includes(id)))
             await this.service.call('POST', `/v1/emails/${mail.id}/retry`,
