@@ -78,6 +78,15 @@ void clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
              (int)(wall_ms % 1000));
 }
 
+void clock_format_http(int64_t wall_ms, char out[CLOCK_HTTP_SIZE])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    CHECK(strftime(out, CLOCK_HTTP_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0);
+}
+
 /* Takes count digits off the front. */
 static bool take_number(struct str *s, size_t count, int *value)
 {

@@ -33,6 +33,11 @@ enum { CLOCK_RFC3339_SIZE = sizeof "2026-11-24T12:00:00.000Z" };
 /* RFC 3339 in UTC with milliseconds and Z. */
 void clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
 
+enum { CLOCK_HTTP_SIZE = sizeof "Tue, 24 Nov 2026 12:00:00 GMT" };
+
+/* As HTTP's header fields have it (RFC 9110 section 5.6.7). */
+void clock_format_http(int64_t wall_ms, char out[CLOCK_HTTP_SIZE]);
+
 /* RFC 3339 with any offset, the fraction optional, T or one blank between.
  * False: not such a time, or a date that does not exist. */
 MUST_USE bool clock_parse(struct str text, int64_t *wall_ms);

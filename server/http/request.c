@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* What is left of a body that nobody wants is read when it is small, so that
  * the connection lives on; otherwise the answer ends the connection. */
@@ -342,29 +341,19 @@ static void response_create(struct http_request *request, struct buf *body)
                                       field->value) == MHD_YES);
 }
 
-static void date_add(struct buf *out)
-{
-    time_t now = (time_t)(clock_wall_ms() / 1000);
-    char text[64];
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    buf_addf(out, "Date: %s\r\n", text);
-}
-
 /* Answers past the library, which can't answer before a body has ended, and
  * ends the connection softly: half closed, and what the client still sends
  * is dropped for a while, since a reset could overtake the answer. */
 static void request_write_raw(struct http_request *request, struct buf *body)
 {
     struct str bytes = body == NULL ? S("") : buf_str(body);
+    char date[CLOCK_HTTP_SIZE];
     struct buf out;
 
+    clock_format_http(clock_wall_ms(), date);
     buf_init(&out, WRITTEN_HEAD_MAX + bytes.len);
-    buf_addf(&out, "HTTP/1.1 %u %s\r\n", request->status,
-             MHD_get_reason_phrase_for(request->status));
-    date_add(&out);
+    buf_addf(&out, "HTTP/1.1 %u %s\r\nDate: %s\r\n", request->status,
+             MHD_get_reason_phrase_for(request->status), date);
     for (struct answer_field *field = request->fields; field != NULL;
          field = field->next)
         buf_addf(&out, "%s: %s\r\n", field->name, field->value);

@@ -2,40 +2,29 @@
 
 #include "server/base/json.h"
 #include "server/base/mem.h"
-#include "server/http/httpd.h"
 #include "server/io/listen.h"
+#include "server/supervisor/plain_http.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { ADMIN_CONNECTIONS = 64, METRICS_MAX = 4 << 20, ANSWER_MAX = 64 << 10 };
-
 struct admin {
-    struct httpd *httpd;
+    struct plain_http *http;
     int fd;
     struct admin_options options;
 };
 
-static void reply_json(struct http_request *request, unsigned status,
-                       struct buf *body)
-{
-    http_reply(request, status, "application/json", body);
-}
-
-static void on_livez(void *ctx, struct http_request *request)
+static void on_livez(void *ctx, struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
     struct json_out out;
-    struct buf body;
 
-    buf_init(&body, ANSWER_MAX);
-    json_out_init(&out, &body);
+    json_out_init(&out, &answer->body);
     json_open_map(&out);
     json_add_cstr(&out, "status", "ok");
     json_add_cstr(&out, "role", admin->options.role);
     json_close_map(&out);
-    reply_json(request, 200, &body);
 }
 
 static unsigned add_children(const struct admin *admin, struct json_out *out)
@@ -91,15 +80,13 @@ static void add_surroundings(const struct admin *admin, struct json_out *out,
     json_close_list(out);
 }
 
-static void on_readyz(void *ctx, struct http_request *request)
+static void on_readyz(void *ctx, struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
     struct json_out out;
-    struct buf body;
     bool ready;
 
-    buf_init(&body, ANSWER_MAX);
-    json_out_init(&out, &body);
+    json_out_init(&out, &answer->body);
     json_open_map(&out);
     json_add_cstr(&out, "role", admin->options.role);
     json_name(&out, "children");
@@ -109,44 +96,40 @@ static void on_readyz(void *ctx, struct http_request *request)
     add_surroundings(admin, &out, ready);
     json_add_cstr(&out, "status", ready ? "ready" : "not_ready");
     json_close_map(&out);
-    reply_json(request, ready ? 200 : 503, &body);
+    answer->status = ready ? 200 : 503;
 }
 
-static void on_metrics(void *ctx, struct http_request *request)
+static void on_metrics(void *ctx, struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
-    struct buf body;
 
     admin->options.sample(admin->options.ctx);
-    buf_init(&body, METRICS_MAX);
-    metrics_render(admin->options.region, &body);
-    http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+    metrics_render(admin->options.region, &answer->body);
+    answer->type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
-static void on_problem(void *ctx, struct http_request *request, unsigned status,
+static void on_refused(void *ctx, struct plain_answer *answer,
                        const char *detail)
 {
     struct json_out out;
-    struct buf body;
 
     (void)ctx;
-    buf_init(&body, ANSWER_MAX);
-    json_out_init(&out, &body);
+    json_out_init(&out, &answer->body);
     json_open_map(&out);
-    json_add_int(&out, "statusCode", status);
+    json_add_int(&out, "statusCode", answer->status);
     json_add_cstr(&out, "name",
-                  status == 404   ? "not_found"
-                  : status == 405 ? "method_not_allowed"
-                                  : "validation_error");
+                  answer->status == 404   ? "not_found"
+                  : answer->status == 405 ? "method_not_allowed"
+                  : answer->status == 500 ? "application_error"
+                                          : "validation_error");
     json_add_cstr(&out, "message", detail);
     json_close_map(&out);
-    reply_json(request, status, &body);
 }
 
-static const struct http_route ROUTES[] = {
-    {"GET", "/livez", on_livez, NULL},
-    {"GET", "/readyz", on_readyz, NULL},
-    {"GET", "/metrics", on_metrics, NULL},
+static const struct plain_page PAGES[] = {
+    {"/livez", on_livez},
+    {"/readyz", on_readyz},
+    {"/metrics", on_metrics},
 };
 
 struct admin *admin_open(struct loop *loop, const char *where,
@@ -154,22 +137,18 @@ struct admin *admin_open(struct loop *loop, const char *where,
 {
     struct admin *admin = xcalloc(1, sizeof *admin);
     const struct listen_options listen_options = {0};
-    const struct httpd_options httpd_options = {
-        .routes = ROUTES,
-        .route_count = COUNT_OF(ROUTES),
-        .problem = on_problem,
+    const struct plain_http_options http_options = {
+        .pages = PAGES,
+        .page_count = COUNT_OF(PAGES),
+        .refuse = on_refused,
         .ctx = admin,
-        .header_timeout_ms = 10000,
-        .body_timeout_ms = 10000,
-        .connections_max = ADMIN_CONNECTIONS,
-        .connections_per_ip = ADMIN_CONNECTIONS,
     };
 
     admin->options = *options;
     admin->fd = listen_open(where, &listen_options, err);
     if (admin->fd >= 0)
-        admin->httpd = httpd_open(loop, &admin->fd, 1, &httpd_options, err);
-    if (admin->httpd == NULL)
+        admin->http = plain_http_open(loop, admin->fd, &http_options);
+    else
         admin_close(&admin);
     return admin;
 }
@@ -178,7 +157,7 @@ void admin_close(struct admin **admin)
 {
     if (*admin == NULL)
         return;
-    httpd_close(&(*admin)->httpd);
+    plain_http_close(&(*admin)->http);
     if ((*admin)->fd >= 0)
         close((*admin)->fd);
     free(*admin);

@@ -82,6 +82,24 @@ test('/livez and /readyz of each role', async () => {
         }
 });
 
+test('what the admin listener refuses is told in JSON', async () => {
+    const ask = async (method, path) => {
+        const answer = await fetch(`http://${service.admin.api}${path}`,
+                                   { method });
+        return { status: answer.status, allow: answer.headers.get('allow'),
+                 ...await answer.json() };
+    };
+    assert.deepEqual(await ask('GET', '/other'), {
+        status: 404, allow: null, statusCode: 404, name: 'not_found',
+        message: 'There is nothing at this path.',
+    });
+    assert.deepEqual(await ask('POST', '/livez'), {
+        status: 405, allow: 'GET, HEAD', statusCode: 405,
+        name: 'method_not_allowed',
+        message: 'The path takes GET and HEAD only.',
+    });
+});
+
 test('/readyz tells of living workers and of upstreams', async () => {
     const ready = async (role) =>
         (await fetch(`http://${service.admin[role]}/readyz`)).json();

@@ -20,7 +20,7 @@ smtp:           smtp/message/message.h server/io/ server/base/
 api:            server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 server/worker:  queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 server/hooks:   queue/queue.h server/io/ server/base/
-server/supervisor: server/http/httpd.h queue/queue.h server/io/ server/base/
+server/supervisor: queue/queue.h server/io/ server/base/
 server/cli:     server/supervisor/supervisor.h api/api.h server/worker/worker.h server/hooks/hooks.h server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 server:         server/cli/ api/api.h server/worker/worker.h server/hooks/hooks.h server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 '

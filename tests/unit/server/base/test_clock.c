@@ -79,6 +79,15 @@ static void times_are_written_and_read_again(void **state)
     assert_string_equal(text, "2026-11-24T12:00:00.007Z");
 }
 
+static void http_has_a_form_of_its_own(void **state)
+{
+    char text[CLOCK_HTTP_SIZE];
+
+    (void)state;
+    clock_format_http(784111777999, text); /* RFC 9110 section 5.6.7 */
+    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
+}
+
 static void clocks_stand_where_they_were_set(void **state)
 {
     (void)state;
@@ -124,6 +133,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_parsed_exactly),
         cmocka_unit_test(times_are_written_and_read_again),
+        cmocka_unit_test(http_has_a_form_of_its_own),
         cmocka_unit_test(clocks_stand_where_they_were_set),
         cmocka_unit_test(clocks_are_cached_until_the_tick),
         cmocka_unit_test(the_shared_clock_goes_on_by_itself),
