@@ -458,7 +458,8 @@ struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
     const union MHD_DaemonInfo *info;
 
     CHECK(options->problem != NULL);
-    if (!peer_nets_init(&httpd->trusted, options->trusted_proxies,
+    if (!microhttpd_load(err) ||
+        !peer_nets_init(&httpd->trusted, options->trusted_proxies,
                         options->trusted_proxy_count, err)) {
         free(httpd);
         return NULL;

@@ -75,7 +75,8 @@ struct httpd_options {
 };
 
 /* The sockets listen already, do not block and stay the caller's until a
- * drain closes them. NULL and err: a trusted proxy that is no address. */
+ * drain closes them. NULL and err: a trusted proxy that is no address, or no
+ * libmicrohttpd on this machine. */
 MUST_USE struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
                                   size_t listen_count,
                                   const struct httpd_options *options,

@@ -10,11 +10,10 @@
 #include "server/base/list.h"
 #include "server/http/head.h"
 #include "server/http/httpd.h"
+#include "server/http/microhttpd.h"
 #include "server/http/path.h"
 #include "server/http/peer.h"
 #include "server/io/listen.h"
-
-#include <microhttpd.h>
 
 struct route_stats; /* request.c */
 

@@ -1,6 +1,7 @@
 // What operators see: health, metrics that Prometheus takes, logs that hold
 // no secret.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { before, test } from 'node:test';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
@@ -98,6 +99,18 @@ test('what the admin listener refuses is told in JSON', async () => {
         name: 'method_not_allowed',
         message: 'The path takes GET and HEAD only.',
     });
+});
+
+// With the library that Debian links to it, libmicrohttpd is a third of a
+// supervisor.
+test('only those who serve the API have libmicrohttpd', () => {
+    const loaded = (pid) => /libmicrohttpd/.test(
+        fs.readFileSync(`/proc/${pid}/maps`, 'latin1'));
+    for (const role of ['api', 'worker', 'hooks']) {
+        assert.equal(loaded(service.programs[role].pid), false, role);
+        for (const pid of service.childrenOf(role))
+            assert.equal(loaded(pid), role === 'api', `a child of ${role}`);
+    }
 });
 
 test('/readyz tells of living workers and of upstreams', async () => {
