@@ -23,6 +23,7 @@ struct config_block *config_add_block(struct config_loading *l,
 
     block->section = section;
     block->origin = origin;
+    block->latest = l->source;
     *l->blocks_end = block;
     l->blocks_end = &block->next;
     return block;
@@ -40,6 +41,26 @@ struct config_block *config_only_block(struct config_loading *l,
     return block;
 }
 
+struct config_block *config_named_block(struct config_loading *l,
+                                        const struct config_section *section,
+                                        struct str name)
+{
+    ptrdiff_t key = config_key_find(section, S("name"));
+    struct config_block *block = l->config->blocks;
+
+    CHECK(section->is_list && key >= 0);
+    while (block != NULL && !(block->section == section &&
+                              str_eq(block->settings[key].value.text, name)))
+        block = block->next;
+    return block;
+}
+
+static struct config_origin place_of(const struct config_loading *l,
+                                     struct toml_place place)
+{
+    return (struct config_origin){.source = l->source, .place = place};
+}
+
 static void unknown_table(struct config_loading *l,
                           const struct toml_table *table)
 {
@@ -52,10 +73,29 @@ static void unknown_table(struct config_loading *l,
     nearest = nearest_name(table->name, names, config_section_count());
     if (nearest != NULL)
         config_section_label(config_section_find(str_of(nearest)), label);
-    config_problem(l, (struct config_origin){.place = table->place},
-                   "unknown table [%.*s]%s%s%s", STR_ARG(table->name),
+    config_problem(l, place_of(l, table->place), "unknown table [%.*s]%s%s%s",
+                   STR_ARG(table->name),
                    *label == '\0' ? "" : "; did you mean ", label,
                    *label == '\0' ? "" : "?");
+}
+
+/* What an earlier file called by the table's name; otherwise a new one. Twice
+ * the same in one file stays two, which config_check refuses. */
+static struct config_block *listed_block(struct config_loading *l,
+                                         const struct config_section *section,
+                                         const struct toml_table *table)
+{
+    const struct toml_member *name = table->members;
+    struct config_block *block = NULL;
+
+    while (name != NULL && !str_eq(name->name, S("name")))
+        name = name->next;
+    if (name != NULL && name->value.type == TOML_TEXT)
+        block = config_named_block(l, section, name->value.text);
+    if (block == NULL || block->latest == l->source)
+        return config_add_block(l, section, place_of(l, table->place));
+    block->latest = l->source;
+    return block;
 }
 
 /* NULL: a problem was told. */
@@ -63,7 +103,6 @@ static struct config_block *block_of_table(struct config_loading *l,
                                            const struct toml_table *table)
 {
     const struct config_section *section = config_section_find(table->name);
-    struct config_origin origin = {.place = table->place};
     char label[CONFIG_LABEL_SIZE];
 
     if (section == NULL) {
@@ -71,11 +110,11 @@ static struct config_block *block_of_table(struct config_loading *l,
         return NULL;
     }
     if (section->is_list != table->is_repeated) {
-        config_problem(l, origin, "write it as %s",
+        config_problem(l, place_of(l, table->place), "write it as %s",
                        config_section_label(section, label));
         return NULL;
     }
-    return section->is_list ? config_add_block(l, section, origin)
+    return section->is_list ? listed_block(l, section, table)
                             : config_only_block(l, section);
 }
 
@@ -100,7 +139,7 @@ void config_unknown_key(struct config_loading *l,
 static void take_member(struct config_loading *l, struct config_block *block,
                         const struct toml_member *member)
 {
-    struct config_origin origin = {.place = member->place};
+    struct config_origin origin = place_of(l, member->place);
     ptrdiff_t key = config_key_find(block->section, member->name);
 
     if (key < 0) {
@@ -118,7 +157,7 @@ static void take_member(struct config_loading *l, struct config_block *block,
 static void homeless_member(struct config_loading *l,
                             const struct toml_member *member)
 {
-    struct config_origin origin = {.place = member->place};
+    struct config_origin origin = place_of(l, member->place);
     char label[CONFIG_LABEL_SIZE];
 
     for (size_t i = 0; i < config_section_count(); i++) {
@@ -137,11 +176,17 @@ static void homeless_member(struct config_loading *l,
                    STR_ARG(member->name));
 }
 
-static void take_file(struct config_loading *l)
+static void take_text(struct config_loading *l, struct str text,
+                      const char *name)
 {
-    struct toml_table *table =
-        toml_parse(l->text, l->arena, config_toml_problem, l);
+    struct config_source *source = ARENA_NEW(l->arena, struct config_source);
+    struct toml_table *table;
 
+    source->name = arena_cstr(l->arena, str_of(name));
+    source->text = arena_copy(l->arena, text);
+    source->rank = l->source_count++;
+    l->source = source;
+    table = toml_parse(source->text, l->arena, config_toml_problem, l);
     for (const struct toml_member *m = table->members; m != NULL; m = m->next)
         homeless_member(l, m);
     for (table = table->next; table != NULL; table = table->next) {
@@ -153,6 +198,41 @@ static void take_file(struct config_loading *l)
              m = m->next)
             take_member(l, block, m);
     }
+}
+
+/* False: err tells why it cannot be read. */
+static bool take_file(struct config_loading *l, const char *path,
+                      struct error *err)
+{
+    struct buf text;
+    bool ok;
+
+    buf_init(&text, FILE_MAX);
+    ok = file_read(path, &text, err);
+    if (ok)
+        take_text(l, buf_str(&text), path);
+    buf_finish(&text);
+    return ok;
+}
+
+/* conf.d/NAME.toml beside the file, in the order of their names. */
+static void take_more_files(struct config_loading *l, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int folder_len = slash == NULL ? 0 : (int)(slash + 1 - path);
+    const char *folder =
+        arena_printf(l->arena, "%.*sconf.d", folder_len, path).ptr;
+    struct error err = {0};
+    const char **names = NULL;
+    size_t count = 0;
+    bool ok = file_names(folder, l->arena, &names, &count, &err);
+
+    for (size_t i = 0; ok && i < count; i++)
+        if (str_ends(str_of(names[i]), S(".toml")))
+            ok = take_file(
+                l, arena_printf(l->arena, "%s/%s", folder, names[i]).ptr, &err);
+    if (!ok)
+        config_problem(l, (struct config_origin){0}, "%s", err.text);
 }
 
 /* --- into the struct --- */
@@ -282,7 +362,7 @@ static void make_default_route(struct config_loading *l)
 
 /* --- the door --- */
 
-static struct config_loading *begin(struct str text, const char *name)
+static struct config_loading *begin(const char *name)
 {
     struct arena *arena = arena_create();
     struct config *config = ARENA_NEW(arena, struct config);
@@ -292,8 +372,6 @@ static struct config_loading *begin(struct str text, const char *name)
     config->file = arena_cstr(arena, str_of(name));
     l->config = config;
     l->arena = arena;
-    l->text = arena_copy(arena, text);
-    l->name = config->file;
     l->blocks_end = &config->blocks;
     for (size_t i = 0; i < config_section_count(); i++)
         if (!config_section_at(i)->is_list)
@@ -302,14 +380,12 @@ static struct config_loading *begin(struct str text, const char *name)
     return l;
 }
 
-struct config *config_parse(struct str text, const char *name,
-                            struct buf *problems)
+static struct config *finish(struct config_loading *l, struct buf *problems)
 {
-    struct config_loading *l = begin(text, name);
     struct config *config = l->config;
 
-    take_file(l);
     config_take_environment(l);
+    config_take_credentials(l);
     read_settings(l);
     name_routes(l);
     config_check(l);
@@ -321,21 +397,29 @@ struct config *config_parse(struct str text, const char *name,
     return config;
 }
 
+struct config *config_parse(struct str text, const char *name,
+                            struct buf *problems)
+{
+    struct config_loading *l = begin(name);
+
+    take_text(l, text, name);
+    return finish(l, problems);
+}
+
 struct config *config_load(const char *path, struct buf *problems)
 {
-    struct config *config = NULL;
+    struct config_loading *l = begin(path == NULL ? "" : path);
+    struct config *config = l->config;
     struct error err = {0};
-    struct buf text;
 
-    if (path == NULL)
-        return config_parse(S(""), "", problems);
-    buf_init(&text, FILE_MAX);
-    if (file_read(path, &text, &err))
-        config = config_parse(buf_str(&text), path, problems);
-    else
+    if (path != NULL && !take_file(l, path, &err)) {
         buf_addf(problems, "%s\n", err.text);
-    buf_finish(&text);
-    return config;
+        config_destroy(&config);
+        return NULL;
+    }
+    if (path != NULL)
+        take_more_files(l, path);
+    return finish(l, problems);
 }
 
 static void wipe(const char *secret)

@@ -3,13 +3,20 @@
  * config.def is the one list of keys: names, types, defaults and their
  * documentation come from it, and so do the environment variables,
  * `posthaste config show` and the commented posthaste.toml. The file is a
- * strict subset of TOML (toml.h). Order: environment over file over default.
+ * strict subset of TOML (toml.h). Order: environment over credentials over
+ * conf.d/NAME.toml beside the file, the later name over the earlier, over the
+ * file over default. An [[upstream]] or [[route]] whose name an earlier file
+ * has changes that one, key by key; another one comes behind all.
  *
  * A variable is POSTHASTE_ and the path with __ between its parts, in
  * capitals: POSTHASTE_API__LISTEN (lists: with commas). A repeated table is
  * named by its name: POSTHASTE_UPSTREAM__main__HOST; it comes to be if the
  * file has none of that name. A secret may come itself, without _FILE:
  * POSTHASTE_REDIS__PASSWORD.
+ *
+ * A file in $CREDENTIALS_DIRECTORY, where systemd's LoadCredential= puts them,
+ * is named as its key without _file: redis.password, secrets.keyring,
+ * upstream.main.password.
  */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
@@ -165,12 +172,13 @@ struct config {
     struct config_log log;
     struct arena *arena;         /* owns all of it */
     struct config_block *blocks; /* who set what, for config_show */
-    const char *file;            /* where it came from; "" when nowhere */
+    const char *file;            /* the first one; "" when there is none */
 };
 
-/* path NULL: only environment and defaults. Problems ("file:line:column:
- * text", below it the line with a caret; "POSTHASTE_X__Y: text") are added to
- * problems; NULL if there were any. Reads the files that hold secrets. */
+/* path NULL: only environment, credentials and defaults. Problems
+ * ("file:line:column: text", below it the line with a caret; "POSTHASTE_X__Y:
+ * text") are added to problems; NULL if there were any. Reads the files that
+ * hold secrets. */
 struct config *config_load(const char *path, struct buf *problems);
 /* The same from memory; name stands for the file in problems. */
 struct config *config_parse(struct str text, const char *name,

@@ -78,32 +78,24 @@ static bool split_variable(struct config_loading *l, const char *entry,
     return true;
 }
 
-static struct config_setting *name_of(struct config_block *block)
-{
-    ptrdiff_t at = config_key_find(block->section, S("name"));
-
-    CHECK(at >= 0);
-    return &block->settings[at];
-}
-
 /* The repeated table of that name, made if there is none. */
 static struct config_block *block_of_variable(struct config_loading *l,
                                               const struct variable *v)
 {
-    struct config_block *block = l->config->blocks;
+    struct config_block *block;
 
     if (!v->section->is_list)
         return config_only_block(l, v->section);
-    for (; block != NULL; block = block->next)
-        if (block->section == v->section &&
-            str_eq(name_of(block)->value.text, v->label))
-            return block;
+    block = config_named_block(l, v->section, v->label);
+    if (block != NULL)
+        return block;
     block = config_add_block(l, v->section, v->origin);
-    *name_of(block) = (struct config_setting){
-        .is_set = true,
-        .value = {.type = TOML_TEXT, .text = v->label},
-        .origin = v->origin,
-    };
+    block->settings[config_key_find(v->section, S("name"))] =
+        (struct config_setting){
+            .is_set = true,
+            .value = {.type = TOML_TEXT, .text = v->label},
+            .origin = v->origin,
+        };
     return block;
 }
 

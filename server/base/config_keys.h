@@ -81,9 +81,18 @@ struct toml_value config_key_default(const struct config_key *key,
 const char *config_section_label(const struct config_section *section,
                                  char out[CONFIG_LABEL_SIZE]);
 
-/* Who set a value: a variable, or a place in the file. */
+/* A file as it was read. */
+struct config_source {
+    const char *name;
+    struct str text;
+    unsigned rank; /* among the files, in their order */
+};
+
+/* Who set a value: a variable or a credential, or a place in a file. All
+ * empty: nobody. */
 struct config_origin {
-    const char *variable; /* NULL: the file */
+    const char *variable; /* what it is called; NULL: a file */
+    const struct config_source *source;
     struct toml_place place;
 };
 
@@ -94,10 +103,11 @@ struct config_setting {
     struct config_origin origin;
 };
 
-/* One table of the file, or what stands for it. */
+/* One table of the files, or what stands for it. */
 struct config_block {
     const struct config_section *section;
-    struct config_origin origin;
+    struct config_origin origin;        /* where it came to be */
+    const struct config_source *latest; /* the last file that names it */
     struct config_setting settings[CONFIG_KEYS_MAX]; /* by index of key */
     struct config_block *next;
 };

@@ -1,10 +1,10 @@
 /* config_loading.h - a configuration while it comes to be. Inside of config*.c
  * only.
  *
- * config.c takes the file and calls the rest in order: the environment
- * (config_env.c), then every value into its struct, then what keys ask of one
- * another (config_check.c). What is wrong is collected (config_problems.c),
- * so that one run shows all of it.
+ * config.c takes the files and calls the rest in order: the environment
+ * (config_env.c), credentials (config_credentials.c), then every value into
+ * its struct, then what keys ask of one another (config_check.c). What is wrong
+ * is collected (config_problems.c), so that one run shows all of it.
  */
 #ifndef BASE_CONFIG_LOADING_H
 #define BASE_CONFIG_LOADING_H
@@ -31,8 +31,8 @@ struct config_problem {
 struct config_loading {
     struct config *config;
     struct arena *arena;
-    struct str text;  /* of the file */
-    const char *name; /* of the file */
+    const struct config_source *source; /* the file that is being taken */
+    unsigned source_count;
     struct config_block **blocks_end;
     struct config_problem problems[CONFIG_PROBLEMS_MAX];
     size_t problem_count; /* told or only counted */
@@ -44,7 +44,7 @@ void config_problem(struct config_loading *l, struct config_origin origin,
                     const char *format, ...);
 /* The same for what toml.h finds; ctx is the loading. */
 void config_toml_problem(void *ctx, struct toml_place place, const char *text);
-/* All of them in the order of the file, as config_load says. */
+/* All of them in the order of the files, as config_load says. */
 void config_print_problems(struct config_loading *l, struct buf *out);
 
 /* A new table of its kind, behind all others. */
@@ -54,13 +54,21 @@ struct config_block *config_add_block(struct config_loading *l,
 /* The block of a table that comes once. */
 struct config_block *config_only_block(struct config_loading *l,
                                        const struct config_section *section);
+/* The repeated table of that name; NULL if there is none. */
+struct config_block *config_named_block(struct config_loading *l,
+                                        const struct config_section *section,
+                                        struct str name);
 /* Notes that the section has no such key, and which it may have meant. */
 void config_unknown_key(struct config_loading *l,
                         const struct config_section *section, struct str name,
                         struct config_origin origin);
 
-/* Takes all variables that begin with POSTHASTE_ over what the file said. */
+/* Takes all variables that begin with POSTHASTE_ over what the files said. */
 void config_take_environment(struct config_loading *l);
+
+/* Takes the files of $CREDENTIALS_DIRECTORY over what the files said, and
+ * below what variables did. */
+void config_take_credentials(struct config_loading *l);
 
 /* What one key asks of another: names that exist and are not there twice,
  * logins that are whole, routes that can be reached. */

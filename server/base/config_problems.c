@@ -28,10 +28,20 @@ void config_problem(struct config_loading *l, struct config_origin origin,
 
 void config_toml_problem(void *ctx, struct toml_place place, const char *text)
 {
-    config_problem(ctx, (struct config_origin){.place = place}, "%s", text);
+    struct config_loading *l = ctx;
+
+    config_problem(l,
+                   (struct config_origin){.source = l->source, .place = place},
+                   "%s", text);
 }
 
-/* The file's first, by their places. */
+/* Those that belong to no place come first. */
+static unsigned rank_of(const struct config_origin *origin)
+{
+    return origin->source == NULL ? 0 : origin->source->rank + 1;
+}
+
+/* The files' first, by their places. */
 static int compare_problems(const void *a, const void *b)
 {
     const struct config_problem *x = a;
@@ -41,6 +51,8 @@ static int compare_problems(const void *a, const void *b)
 
     if (x_later != y_later)
         return x_later - y_later;
+    if (rank_of(&x->origin) != rank_of(&y->origin))
+        return rank_of(&x->origin) < rank_of(&y->origin) ? -1 : 1;
     if (x->origin.place.line != y->origin.place.line)
         return x->origin.place.line < y->origin.place.line ? -1 : 1;
     if (x->origin.place.column != y->origin.place.column)
@@ -77,27 +89,33 @@ static void print_line(struct arena *arena, struct str line, unsigned column,
     buf_addf(out, "\n%*s^\n", (int)column - 1, "");
 }
 
+static void print_problem(const struct config_loading *l,
+                          const struct config_problem *p, struct buf *out)
+{
+    const struct config_source *source = p->origin.source;
+    struct toml_place place = p->origin.place;
+
+    if (p->origin.variable != NULL) {
+        buf_addf(out, "%s: %s\n", p->origin.variable, p->text);
+    } else if (source == NULL) {
+        buf_addf(out, "%s: %s\n", l->config->file, p->text);
+    } else {
+        buf_addf(out, "%s:%u:%u: %s\n", source->name, place.line, place.column,
+                 p->text);
+        print_line(l->arena, line_of(source->text, place.line), place.column,
+                   out);
+    }
+}
+
 void config_print_problems(struct config_loading *l, struct buf *out)
 {
     size_t count = l->problem_count < CONFIG_PROBLEMS_MAX ? l->problem_count
                                                           : CONFIG_PROBLEMS_MAX;
 
     qsort(l->problems, count, sizeof l->problems[0], compare_problems);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_problem *p = &l->problems[i];
-
-        if (p->origin.variable != NULL) {
-            buf_addf(out, "%s: %s\n", p->origin.variable, p->text);
-        } else if (p->origin.place.line == 0) {
-            buf_addf(out, "%s: %s\n", l->name, p->text);
-        } else {
-            buf_addf(out, "%s:%u:%u: %s\n", l->name, p->origin.place.line,
-                     p->origin.place.column, p->text);
-            print_line(l->arena, line_of(l->text, p->origin.place.line),
-                       p->origin.place.column, out);
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        print_problem(l, &l->problems[i], out);
     if (count < l->problem_count)
-        buf_addf(out, "%s: %zu more problems\n", l->name,
+        buf_addf(out, "%s: %zu more problems\n", l->config->file,
                  l->problem_count - count);
 }

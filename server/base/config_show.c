@@ -18,23 +18,21 @@ static struct toml_value shown_value(const struct config_setting *setting,
     return setting->value;
 }
 
-static const char *shown_source(const struct config *config,
-                                const struct config_setting *setting,
+static const char *shown_source(const struct config_setting *setting,
                                 struct arena *arena)
 {
     if (!setting->is_set)
         return "default";
     if (setting->origin.variable != NULL)
         return setting->origin.variable;
-    return arena_printf(arena, "%s:%u", config->file,
+    return arena_printf(arena, "%s:%u", setting->origin.source->name,
                         setting->origin.place.line)
         .ptr;
 }
 
 /* --- as text --- */
 
-static void show_block(const struct config *config,
-                       const struct config_block *block, struct arena *arena,
+static void show_block(const struct config_block *block, struct arena *arena,
                        struct buf *out)
 {
     char label[CONFIG_LABEL_SIZE];
@@ -49,7 +47,7 @@ static void show_block(const struct config *config,
             continue;
         buf_addf(out, "%s = ", key->name);
         toml_write(&value, out);
-        buf_addf(out, "  # %s\n", shown_source(config, setting, arena));
+        buf_addf(out, "  # %s\n", shown_source(setting, arena));
     }
 }
 
@@ -76,8 +74,7 @@ static void put_value(struct json_out *json, const struct toml_value *value)
     }
 }
 
-static void put_block(const struct config *config,
-                      const struct config_block *block, struct arena *arena,
+static void put_block(const struct config_block *block, struct arena *arena,
                       struct json_out *json)
 {
     json_open_map(json);
@@ -95,7 +92,7 @@ static void put_block(const struct config *config,
         json_open_map(json);
         json_name(json, "value");
         put_value(json, &value);
-        json_add_cstr(json, "source", shown_source(config, setting, arena));
+        json_add_cstr(json, "source", shown_source(setting, arena));
         json_close_map(json);
     }
     json_close_map(json);
@@ -125,9 +122,9 @@ void config_show(const struct config *config, bool as_json, struct buf *out)
         if (!is_shown(b))
             continue;
         if (as_json)
-            put_block(config, b, arena, &json);
+            put_block(b, arena, &json);
         else
-            show_block(config, b, arena, out);
+            show_block(b, arena, out);
     }
     if (as_json) {
         json_close_list(&json);
@@ -200,6 +197,11 @@ void config_template(const struct config_preset *presets, size_t count,
     put_comment(S("Posthaste. Each key stands here with its default, as a "
                   "comment. It may also be set by a variable: "
                   "POSTHASTE_API__LISTEN, POSTHASTE_UPSTREAM__main__HOST. "
+                  "Files conf.d/*.toml beside this one are read behind it, "
+                  "in the order of their names: the later wins, and an "
+                  "[[upstream]] or [[route]] of a known name changes that "
+                  "one. A *_file may also be a credential of the service "
+                  "manager: redis.password, upstream.main.password. "
                   "`posthaste config check` finds mistakes."),
                 out);
     for (size_t i = 0; i < config_section_count(); i++)

@@ -1,7 +1,9 @@
 #include "server/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,6 +62,38 @@ bool file_read(const char *path, struct buf *out, struct error *err)
         refuse(err, path);
     close(fd);
     return ok;
+}
+
+static int is_in_sight(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+bool file_names(const char *folder, struct arena *arena, const char ***names,
+                size_t *count, struct error *err)
+{
+    struct dirent **entries = NULL;
+    int found = scandir(folder, &entries, is_in_sight, compare_entries);
+
+    *count = 0;
+    if (found < 0 && errno == ENOENT)
+        return true;
+    if (found < 0) {
+        refuse(err, folder);
+        return false;
+    }
+    *names = ARENA_ARRAY(arena, const char *, (size_t)found);
+    for (int i = 0; i < found; i++) {
+        (*names)[(*count)++] = arena_cstr(arena, str_of(entries[i]->d_name));
+        free(entries[i]);
+    }
+    free(entries);
+    return true;
 }
 
 static bool write_all(int fd, struct str bytes)
