@@ -1,9 +1,22 @@
-/* notify.h - tells the service manager how we are (sd_notify(3)). */
+/* notify.h - tells the service manager how we are.
+ *
+ * One datagram each to the socket that NOTIFY_SOCKET names; without one
+ * nothing happens. Nothing is waited for.
+ *
+ * Source: sd_notify(3), sd_watchdog_enabled(3).
+ */
 #ifndef SUPERVISOR_NOTIFY_H
 #define SUPERVISOR_NOTIFY_H
 
-/* "READY=1", "RELOADING=1\nMONOTONIC_USEC=...", "STOPPING=1". Without
- * NOTIFY_SOCKET in the environment nothing happens. */
-void notify_send(const char *state);
+#include "server/io/loop.h"
+
+void notify_ready(void);     /* all children work, or went on as before */
+void notify_reloading(void); /* notify_ready follows */
+void notify_stopping(void);
+
+/* Says that the loop turns, twice in each WATCHDOG_USEC. NULL, and nothing is
+ * said, when nobody asks that of this process. */
+struct watchdog *watchdog_open(struct loop *loop);
+void watchdog_close(struct watchdog **watchdog);
 
 #endif

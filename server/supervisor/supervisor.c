@@ -86,6 +86,7 @@ struct supervisor {
     struct list processes;
     struct give_back *give_back;
     struct admin *admin;
+    struct watchdog *watchdog;
     struct task reload; /* whenever it may have become possible */
     bool reload_waits;
     bool is_stopping;
@@ -282,7 +283,7 @@ static void generation_check(struct supervisor *supervisor)
         if (process->generation != supervisor->generation)
             process_drain(process);
     }
-    notify_send("READY=1");
+    notify_ready();
 }
 
 static void on_restart(void *ctx)
@@ -373,7 +374,7 @@ static void on_stop_signal(void *ctx, int number)
     if (supervisor->is_stopping)
         return;
     supervisor->is_stopping = true;
-    notify_send("STOPPING=1");
+    notify_stopping();
     /* Nobody is to come: a client that connects now would wait in a backlog
      * that nobody takes, and be reset. Children take what waits in theirs. */
     listeners_destroy(&supervisor->listeners);
@@ -537,16 +538,19 @@ static void reload(struct supervisor *supervisor)
 
     error_clear(&err);
     supervisor->reload_waits = false;
+    notify_reloading();
     if (generation_fits(supervisor, &err) && config_take(supervisor, &err)) {
         log_write(LOG_INFO, LOG_CONFIG_RELOADED,
                   log_int("generation", supervisor->generation + 1));
         generation_start(supervisor);
-    } else if (err.kind == ERR_BUSY) {
-        supervisor->reload_waits = true;
-        log_write(LOG_WARN, LOG_CONFIG_WAITS, log_error(&err));
-    } else {
-        log_write(LOG_ERROR, LOG_CONFIG_REFUSED, log_error(&err));
+        return;
     }
+    supervisor->reload_waits = err.kind == ERR_BUSY;
+    if (supervisor->reload_waits)
+        log_write(LOG_WARN, LOG_CONFIG_WAITS, log_error(&err));
+    else
+        log_write(LOG_ERROR, LOG_CONFIG_REFUSED, log_error(&err));
+    notify_ready();
 }
 
 static bool may_reload(const struct supervisor *supervisor)
@@ -615,6 +619,7 @@ supervisor_create(const struct supervisor_options *options)
 
 static void supervisor_destroy(struct supervisor *supervisor)
 {
+    watchdog_close(&supervisor->watchdog);
     admin_close(&supervisor->admin);
     give_back_close(&supervisor->give_back);
     for (size_t i = 0; i < COUNT_OF(supervisor->signals); i++)
@@ -665,6 +670,7 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
                1);
     on_scrape(supervisor);
     watch_signals(supervisor);
+    supervisor->watchdog = watchdog_open(supervisor->loop);
     supervisor->give_back = give_back_open(
         supervisor->loop, supervisor->config,
         state_dir_of(role, supervisor->config), &supervisor->reload);

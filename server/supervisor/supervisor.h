@@ -12,7 +12,9 @@
  *   SIGTERM, SIGINT   all children drain; the parent ends behind the last one
  *   the parent dies   its children get SIGTERM from the kernel and drain
  *
- * It also serves the admin listener: /livez, /readyz, /metrics.
+ * It also serves the admin listener: /livez, /readyz, /metrics; and it tells
+ * the service manager when all children work, when a reload begins and ends,
+ * and that it turns its loop (notify.h).
  */
 #ifndef SUPERVISOR_SUPERVISOR_H
 #define SUPERVISOR_SUPERVISOR_H

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -297,6 +299,108 @@ static void the_admin_listener_moves_with_a_reload(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
 }
 
+/* Makes the socket of a service manager; where: what NOTIFY_SOCKET holds. */
+static int manage(const char *where)
+{
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    struct sockaddr_un manager = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    size_t len = strlen(where);
+
+    memcpy(manager.sun_path, where, len);
+    if (where[0] == '@')
+        manager.sun_path[0] = '\0';
+    assert_int_equal(
+        bind(fd, (struct sockaddr *)&manager,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
+        0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setenv("NOTIFY_SOCKET", where, 1);
+    return fd;
+}
+
+/* The next thing that the manager is told begins with want. */
+static void hear(int manager, const char *want)
+{
+    char told[256] = "";
+
+    assert_true(recv(manager, told, sizeof told - 1, 0) > 0);
+    if (strncmp(told, want, strlen(want)) != 0)
+        fail_msg("wanted %s, heard %s", want, told);
+}
+
+static void the_manager_hears_of_each_turn_of_life(void **state)
+{
+    char where[80];
+    int manager;
+    pid_t supervisor;
+    FILE *file;
+
+    (void)state;
+    snprintf(where, sizeof where, "%s/notify", folder);
+    manager = manage(where);
+    supervisor = start();
+    hear(manager, "READY=1");
+    kill(supervisor, SIGHUP);
+    hear(manager, "RELOADING=1\nMONOTONIC_USEC=");
+    hear(manager, "READY=1");
+    file = fopen(config_path, "a");
+    fputs("[apy]\n", file);
+    fclose(file);
+    kill(supervisor, SIGHUP); /* refused, and over */
+    hear(manager, "RELOADING=1\nMONOTONIC_USEC=");
+    hear(manager, "READY=1");
+    kill(supervisor, SIGTERM);
+    hear(manager, "STOPPING=1");
+    assert_int_equal(wait_for_end(supervisor), 0);
+    close(manager);
+    unlink(where);
+    unsetenv("NOTIFY_SOCKET");
+}
+
+/* What else it is told in between is passed over. */
+static void hear_at_last(int manager, const char *want)
+{
+    char told[256] = "";
+
+    do
+        assert_true(recv(manager, told, sizeof told, 0) > 0);
+    while (strncmp(told, want, strlen(want)) != 0);
+}
+
+static void a_watchdog_is_told_that_the_loop_turns(void **state)
+{
+    char where[80];
+    int manager;
+    pid_t supervisor;
+
+    (void)state;
+    snprintf(where, sizeof where, "@posthaste-test-%d", (int)getpid());
+    manager = manage(where);
+    setenv("WATCHDOG_USEC", "2000", 1);
+    supervisor = start();
+    hear_at_last(manager, "WATCHDOG=1");
+    hear_at_last(manager, "READY=1");
+    hear_at_last(manager, "WATCHDOG=1");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+    close(manager);
+
+    /* Meant for another process: not a word before the end. */
+    snprintf(where, sizeof where, "@posthaste-test-%d", (int)getpid());
+    manager = manage(where);
+    setenv("WATCHDOG_PID", "1", 1);
+    supervisor = start();
+    hear(manager, "READY=1");
+    kill(supervisor, SIGTERM);
+    hear(manager, "STOPPING=1");
+    assert_int_equal(wait_for_end(supervisor), 0);
+    close(manager);
+    unsetenv("WATCHDOG_PID");
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("NOTIFY_SOCKET");
+}
+
 static void children_of_a_dead_supervisor_drain(void **state)
 {
     pid_t supervisor = start();
@@ -337,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_reload_waits_for_those_who_drain),
         cmocka_unit_test(a_wrong_configuration_changes_nothing),
         cmocka_unit_test(the_admin_listener_moves_with_a_reload),
+        cmocka_unit_test(the_manager_hears_of_each_turn_of_life),
+        cmocka_unit_test(a_watchdog_is_told_that_the_loop_turns),
         cmocka_unit_test(children_of_a_dead_supervisor_drain),
     };
 
