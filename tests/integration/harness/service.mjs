@@ -158,7 +158,7 @@ class Service {
                { key = this.key, headers = {}, signal } = {}) {
         const given = body !== undefined && typeof body !== 'string' &&
                       !(body instanceof Uint8Array);
-        const response = await fetch(this.base + target, {
+        const response = await fetchOrSay(this.base + target, {
             method,
             headers: {
                 ...(key === null ? {} : { authorization: `Bearer ${key}` }),
@@ -237,6 +237,19 @@ class Service {
         if (reports.length > 0)
             throw new Error(reports.map((name) => fs.readFileSync(
                 path.join(this.dir, name), 'utf8')).join('\n'));
+    }
+}
+
+// fetch alone says "fetch failed"; why, and on which socket, is in its cause.
+async function fetchOrSay(url, options) {
+    try {
+        return await fetch(url, options);
+    } catch (error) {
+        const { code, message, socket } = error.cause ?? {};
+        if (code === undefined)
+            throw error;
+        throw new Error(`${options.method} ${url}: ${code} ${message} ` +
+                        JSON.stringify(socket ?? {}), { cause: error });
     }
 }
 
