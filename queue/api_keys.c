@@ -580,5 +580,6 @@ void queue_key_used(struct queue *queue, const struct api_key *key)
                                     KEY_USED "%.*s", STR_ARG(key->owner)));
     command_add(&command, id_str(&key->id));
     command_add_int(&command, clock_wall_ms());
+    command.lasts = false; /* of a minute's accuracy anyhow */
     redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
 }

@@ -11,6 +11,23 @@ enum {
     HEAD_SIZE = 96,
 };
 
+/* What only looks, or concerns the connection alone. Everything else is taken
+ * for a write: a look that is missing here waits for replicas, which costs
+ * time; a write that stood here could be lost behind its answer. */
+static const char *const LOOKS[] = {
+    "AUTH", "CLIENT", "CLUSTER",  "GET",         "HGET",           "HMGET",
+    "INFO", "LRANGE", "PING",     "ROLE",        "SCRIPT",         "SELECT",
+    "TIME", "WAIT",   "SENTINEL", "ZRANGEBYLEX", "ZREVRANGEBYLEX",
+};
+
+static bool only_looks(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(LOOKS); i++)
+        if (strcmp(name, LOOKS[i]) == 0)
+            return true;
+    return false;
+}
+
 static void command_begin(struct redis_command *command)
 {
     *command = (struct redis_command){.script = -1, .slot = -1};
@@ -22,6 +39,7 @@ static void command_begin(struct redis_command *command)
 void command_init(struct redis_command *command, const char *name)
 {
     command_begin(command);
+    command->lasts = !only_looks(name);
     command_add_cstr(command, name);
 }
 

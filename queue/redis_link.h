@@ -9,8 +9,8 @@
  * connection is dropped and never used again, and every command under way
  * ends without a reply: its outcome is unknown.
  *
- * With redis.wait_replicas the answer to a script is given when so many
- * replicas have what it wrote (redis_wait.c).
+ * With redis.wait_replicas the answer to a write is given when so many
+ * replicas have it (redis_wait.c).
  *
  * hiredis 0.14: after an error it frees its context as soon as the pending
  * callbacks have run, so a link forgets a context at the first sign of loss.
@@ -61,8 +61,9 @@ struct redis_command {
     size_t count;
     int script; /* enum script; -1: a plain command */
     int slot;   /* of a cluster: command_route; -1: that of the key */
-    /* Its answer waits for redis.wait_replicas: all scripts that write, unless
-     * the owner says no since nothing that is acknowledged hangs on it. */
+    /* Its answer waits for redis.wait_replicas: all scripts and commands that
+     * write, unless the owner says no since nothing that is acknowledged hangs
+     * on it. */
     bool lasts;
 #ifdef FAULT_POINTS
     struct fault_point *sent_point; /* passed when it has left for Redis */

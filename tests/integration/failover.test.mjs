@@ -57,6 +57,21 @@ async function load(service, prefix, onMail) {
     return { ids, answers };
 }
 
+// A revocation that was acknowledged: no failover brings the key back.
+async function revokedForGood(service, master, next, { id, token }) {
+    const answer = await service.call('DELETE', `/v1/api-keys/${id}`);
+    assert.equal(answer.status, 200, answer.text);
+    await master.kill();
+    await small.failedOver(master);
+    await small.restartBehind(master, next);
+    await until('the key is refused', async () => {
+        const { status } = await service.call('GET', '/v1/emails', undefined,
+                                              { key: token });
+        assert.ok([401, 403, 503].includes(status), `${status}`);
+        return status !== 503;
+    }, 30_000);
+}
+
 async function allSent(service, sink, ids) {
     for (const [name, id] of ids) {
         const email = await service.emailWith(id, 'sent', 30_000);
@@ -69,9 +84,10 @@ async function allSent(service, sink, ids) {
     }
 }
 
+let small;
+
 describe('redis.url = sentinel://', () => {
     let busy;
-    let small;
 
     before(async () => {
         [busy, small] = await Promise.all([
@@ -101,6 +117,9 @@ describe('redis.url = sentinel://', () => {
     test('a master that dies before it has told its replicas', async () => {
         const { service, sink } = await startOn(small);
         const [old, replica] = small.servers;
+        const doomed = await service.call('POST', '/v1/api-keys',
+                                          { name: 'doomed' });
+        assert.equal(doomed.status, 201, doomed.text);
         await small.sentinels[0].program.end(); // the next one is asked
         await replica.cli('REPLICAOF', '127.0.0.1', '1'); // nobody is there
         for (const name of ['alone', 'alone', 'late']) {
@@ -110,6 +129,15 @@ describe('redis.url = sentinel://', () => {
             assert.equal(answer.status, 503, answer.text);
             assert.match(answer.headers.get('retry-after'), /^\d+$/);
             assert.ok(Date.now() - begin < 1000, `${Date.now() - begin} ms`);
+        }
+        for (const [method, target, body] of [
+            ['POST', '/v1/api-keys', { name: 'lost' }],
+            ['POST', '/v1/webhooks', { endpoint: 'http://127.0.0.1:9/',
+                                       events: ['email.sent'] }],
+            ['DELETE', `/v1/api-keys/${doomed.json.id}`],
+        ]) {
+            const answer = await service.call(method, target, body);
+            assert.equal(answer.status, 503, `${method} ${target}`);
         }
         await until('readiness says it', async () => {
             const answer = await fetch(`http://${service.admin.api}/readyz`);
@@ -124,5 +152,9 @@ describe('redis.url = sentinel://', () => {
         await small.restartBehind(old, replica);
         const id = await sendUntilAccepted(service, 'alone');
         await allSent(service, sink, new Map([['alone', id]]));
+        const { json: keys } = await service.call('GET', '/v1/api-keys');
+        assert.ok(keys.data.some((key) => key.id === doomed.json.id));
+        assert.ok(!keys.data.some(({ name }) => name === 'lost'));
+        await revokedForGood(service, replica, old, doomed.json);
     });
 });

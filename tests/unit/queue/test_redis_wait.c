@@ -6,6 +6,8 @@
 
 enum { ANSWER_MS = 1000, RECOVER_MS = 2000 };
 
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static struct config config;
 static pid_t replica;
 
@@ -163,6 +165,135 @@ static void what_waits_when_the_link_goes_is_unknown(void **state)
     assert_int_equal(redis_link_in_flight(link), 0);
 }
 
+/* What was answered before, by another process, may be news to the replica:
+ * an answer that writes nothing waits for it all the same. */
+static void a_replay_waits_for_the_replica_too(void **state)
+{
+    struct world *world = *state;
+    struct queue *other = queue_open(world->loop, &config, NULL);
+    struct answered answered = {0};
+    struct answered again = {0};
+
+    until(world->loop, queue_is_ready(other, NULL));
+    kill(replica, SIGSTOP);
+    mail_send(world->queue, &(struct mail){.key = "six"}, &answered);
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n accepted"), "1") == 0);
+    mail_send(other, &(struct mail){.key = "six"}, &again);
+    until(world->loop, answered.count > 0 && again.count > 0);
+    assert_int_equal(answered.status, QUEUE_AWAY);
+    assert_int_equal(again.status, QUEUE_AWAY);
+    queue_close(&other);
+}
+
+/* --- small writes --- */
+
+static void on_answer(void *ctx, const struct queue_answer *answer)
+{
+    struct answered *answered = ctx;
+
+    answered->count++;
+    answered->status = answer->status;
+}
+
+static const struct api_key KEY = {
+    .id = {"019ab000-0000-7000-8000-000000000001"},
+    .owner = STR("acme"),
+    .name = STR("shop"),
+    .prefix = STR("ph_live_abcd"),
+};
+
+static void make_key(struct queue *queue, struct answered *answered)
+{
+    queue_key_create(queue, &KEY, S(HASH), NULL, S("{}"), on_answer, answered);
+}
+
+static void revoke_key(struct queue *queue, struct answered *answered)
+{
+    queue_key_delete(queue, owner_of("acme"), &KEY.id, on_answer, answered);
+}
+
+static void freeze(struct queue *queue, struct answered *answered)
+{
+    queue_owner_freeze(queue, S("acme"), true, on_answer, answered);
+}
+
+static void thaw(struct queue *queue, struct answered *answered)
+{
+    queue_owner_freeze(queue, S("acme"), false, on_answer, answered);
+}
+
+static void add_partition(struct queue *queue, struct answered *answered)
+{
+    queue_partition_add(queue, on_answer, answered);
+}
+
+static void raise_level(struct queue *queue, struct answered *answered)
+{
+    queue_levels_raise(queue, level_newest(), on_answer, answered);
+}
+
+/* In an order in which each finds what it needs. */
+static const struct small_write {
+    const char *name;
+    void (*ask)(struct queue *queue, struct answered *answered);
+} SMALL_WRITES[] = {
+    {"a key is made", make_key},        {"an owner is frozen", freeze},
+    {"an owner is thawed", thaw},       {"a key is revoked", revoke_key},
+    {"a level is raised", raise_level}, {"a partition is added", add_partition},
+};
+
+static enum queue_status small_write(struct world *world, size_t i)
+{
+    struct answered answered = {0};
+
+    SMALL_WRITES[i].ask(world->queue, &answered);
+    until(world->loop, answered.count > 0);
+    return answered.status;
+}
+
+static void no_small_write_is_acknowledged_without_the_replica(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(SMALL_WRITES); i++) {
+        kill(replica, SIGSTOP);
+        if (small_write(world, i) != QUEUE_AWAY)
+            fail_msg("%s, and the replica does not know", SMALL_WRITES[i].name);
+        replica_goes_on(world);
+        if (small_write(world, i) != QUEUE_OK &&
+            SMALL_WRITES[i].ask != revoke_key) /* it went at the first */
+            fail_msg("%s, and is not told", SMALL_WRITES[i].name);
+    }
+}
+
+/* That a command writes is Redis' word, not ours. */
+static void every_command_that_writes_waits(void **state)
+{
+    FILE *acl = fopen("deploy/redis/users.acl", "r");
+    char word[64];
+    unsigned writes = 0;
+
+    (void)state;
+    assert_non_null(acl);
+    while (fscanf(acl, "%63s", word) == 1) {
+        struct redis_command command;
+
+        if (word[0] != '+' || strchr(word, '|') != NULL)
+            continue;
+        for (char *at = word; *at != '\0'; at++)
+            *at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+        if (strstr(redis_ask("COMMAND INFO %s", word + 1), "write") == NULL)
+            continue;
+        command_init(&command, word + 1);
+        if (!command.lasts)
+            fail_msg("%s does not wait for replicas", word + 1);
+        command_finish(&command);
+        writes++;
+    }
+    fclose(acl);
+    assert_in_range(writes, 20, 100); /* it was read at all */
+}
+
 static void what_waits_when_the_queue_closes_is_dropped(void **state)
 {
     struct world *world = *state;
@@ -242,6 +373,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WAIT_TEST(a_mail_is_stored_when_the_replica_has_it),
         WAIT_TEST(without_the_replica_nothing_is_acknowledged),
+        WAIT_TEST(a_replay_waits_for_the_replica_too),
+        WAIT_TEST(no_small_write_is_acknowledged_without_the_replica),
+        WAIT_TEST(every_command_that_writes_waits),
         WAIT_TEST(what_waits_when_the_link_goes_is_unknown),
         WAIT_TEST(what_waits_when_the_queue_closes_is_dropped),
         WAIT_TEST(a_mark_waits_for_the_replica),
