@@ -4,23 +4,33 @@
 #include "queue/delivery.h"
 
 #include <stdio.h>
-
-struct asking {
-    struct queue_call call;
-    parked_page_fn page_done;
-    parked_moved_fn moved_done;
-    unsigned partition; /* of the page */
-    size_t under_way;
-    struct parked_moved moved;
-    void *ctx;
-};
+#include <stdlib.h>
+#include <string.h>
 
 static const char *kind_name(enum parked kind)
 {
     return kind == PARKED_HELD ? "held" : "dead";
 }
 
-/* --- a page --- */
+/* --- a page ---
+ *
+ * Each partition answers with its next max, in order; the page is the first
+ * max of these. One that looked at as many as it may did not look further than
+ * where it goes on, so the page ends there too. */
+
+struct paging {
+    struct queue_call call;
+    enum parked kind;
+    unsigned max;
+    size_t under_way;              /* one answer for each partition */
+    struct parked_delivery *found; /* of all of them */
+    size_t found_count;
+    bool is_cut;
+    struct parked_cursor cut; /* the first place where one stopped looking */
+    struct parked_page page;
+    parked_page_fn done;
+    void *ctx;
+};
 
 /* parked_list.lua's answer, and an entry of its list. */
 enum { TOTAL, LIST, NEXT_END, NEXT_ID };
@@ -71,17 +81,20 @@ static enum parked_why why_of(enum parked kind, struct str how)
     return str_eq(how, S("w")) ? PARKED_WORKER_LOST : PARKED_NO_REPLY;
 }
 
-static void read_entry(struct asking *asking, enum parked kind,
-                       const struct reply *entry, struct parked_delivery *out)
+static void read_entry(const struct paging *paging, const struct reply *entry,
+                       struct parked_delivery *out)
 {
-    const struct keyring *keyring = asking->call.queue->keyring;
+    const struct keyring *keyring = paging->call.queue->keyring;
+    struct arena *arena = paging->call.arena;
+    enum parked kind = paging->kind;
 
     *out = (struct parked_delivery){
-        .id = reply_str(reply_at(entry, ENTRY_ID)),
-        .owner = reply_str(reply_at(entry, ENTRY_OWNER)),
+        .id = arena_copy(arena, reply_str(reply_at(entry, ENTRY_ID))),
+        .owner = arena_copy(arena, reply_str(reply_at(entry, ENTRY_OWNER))),
         .lane = (unsigned)number_at(entry, ENTRY_LANE),
         .why = why_of(kind, reply_str(reply_at(entry, ENTRY_HOW))),
-        .upstream = reply_str(reply_at(entry, ENTRY_UPSTREAM)),
+        .upstream =
+            arena_copy(arena, reply_str(reply_at(entry, ENTRY_UPSTREAM))),
         .since_ms = (int64_t)number_at(entry, ENTRY_SINCE),
         .until_ms = (int64_t)number_at(entry, ENTRY_END),
         .crashes = (unsigned)number_at(entry, ENTRY_CRASHES),
@@ -89,92 +102,160 @@ static void read_entry(struct asking *asking, enum parked kind,
     out->delivery.state = kind == PARKED_HELD ? DELIVERY_HELD : DELIVERY_DEAD;
     out->delivery.attempts =
         (unsigned)reply_int(reply_at(entry, ENTRY_ATTEMPTS));
-    delivery_read_reply(reply_str(reply_at(entry, ENTRY_OUTCOME)),
-                        asking->call.arena, &out->delivery);
+    delivery_read_reply(reply_str(reply_at(entry, ENTRY_OUTCOME)), arena,
+                        &out->delivery);
     read_class(keyring, entry, out);
 }
 
-static void read_page(struct asking *asking, enum parked kind,
-                      const struct reply *reply, struct parked_page *page)
+static int by_place(int64_t end_ms, struct str id, int64_t other_end_ms,
+                    struct str other_id)
+{
+    if (end_ms != other_end_ms)
+        return end_ms < other_end_ms ? -1 : 1;
+    return str_compare(id, other_id);
+}
+
+static int soonest_first(const void *a, const void *b)
+{
+    const struct parked_delivery *first = a;
+    const struct parked_delivery *second = b;
+
+    return by_place(first->until_ms, first->id, second->until_ms, second->id);
+}
+
+static bool is_behind(const struct parked_delivery *parked,
+                      const struct parked_cursor *place)
+{
+    return by_place(parked->until_ms, parked->id, place->end_ms,
+                    str_of(place->id)) > 0;
+}
+
+static void place_set(struct parked_cursor *place, int64_t end_ms,
+                      struct str id)
+{
+    CHECK(id.len < sizeof place->id);
+    place->end_ms = end_ms;
+    snprintf(place->id, sizeof place->id, "%.*s", STR_ARG(id));
+}
+
+/* A partition that did not look at all it has. */
+static void cut_at(struct paging *paging, int64_t end_ms, struct str id)
+{
+    const struct parked_cursor *cut = &paging->cut;
+
+    if (paging->is_cut &&
+        by_place(end_ms, id, cut->end_ms, str_of(cut->id)) >= 0)
+        return;
+    paging->is_cut = true;
+    place_set(&paging->cut, end_ms, id);
+}
+
+static void take_part(struct paging *paging, const struct reply *reply)
 {
     const struct reply *list = reply_at(reply, LIST);
-    struct str end = reply_str(reply_at(reply, NEXT_END));
     struct str id = reply_str(reply_at(reply, NEXT_ID));
-    struct parked_delivery *deliveries = ARENA_ARRAY(
-        asking->call.arena, struct parked_delivery, reply_count(list));
 
-    page->total = (uint64_t)reply_int(reply_at(reply, TOTAL));
-    for (size_t i = 0; i < reply_count(list); i++)
-        read_entry(asking, kind, reply_at(list, i), &deliveries[i]);
-    page->deliveries = deliveries;
-    page->count = reply_count(list);
-    page->next.partition = asking->partition;
-    page->has_more = id.len > 0 && id.len < sizeof page->next.id &&
-                     end.len < sizeof page->next.end;
-    if (!page->has_more) {
-        page->next.partition++;
-        page->has_more =
-            page->next.partition < asking->call.queue->partitions.count;
-        return;
+    paging->page.total += (uint64_t)reply_int(reply_at(reply, TOTAL));
+    for (size_t i = 0; i < reply_count(list) && i < paging->max; i++)
+        read_entry(paging, reply_at(list, i),
+                   &paging->found[paging->found_count++]);
+    if (id.len > 0)
+        cut_at(paging, (int64_t)number_at(reply, NEXT_END), id);
+}
+
+static void make_page(struct paging *paging)
+{
+    struct parked_page *page = &paging->page;
+    struct parked_delivery *found = paging->found;
+
+    qsort(found, paging->found_count, sizeof *found, soonest_first);
+    page->deliveries = found;
+    while (page->count < paging->found_count && page->count < paging->max &&
+           !(paging->is_cut && is_behind(&found[page->count], &paging->cut)))
+        page->count++;
+    page->has_more = paging->is_cut || page->count < paging->found_count;
+    if (page->count == paging->max)
+        place_set(&page->next, found[page->count - 1].until_ms,
+                  found[page->count - 1].id);
+    else if (paging->is_cut)
+        page->next = paging->cut;
+}
+
+static void on_part(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct paging *paging = ctx;
+    struct error err;
+    enum queue_status status = reply_status(reply, why, &err);
+
+    if (status == QUEUE_OK) {
+        take_part(paging, reply);
+    } else {
+        paging->page.status = status;
+        paging->page.why = err;
     }
-    snprintf(page->next.end, sizeof page->next.end, "%.*s", STR_ARG(end));
-    snprintf(page->next.id, sizeof page->next.id, "%.*s", STR_ARG(id));
+    if (--paging->under_way > 0)
+        return;
+    if (paging->page.status == QUEUE_OK)
+        make_page(paging);
+    paging->done(paging->ctx, &paging->page);
+    queue_call_end(&paging->call);
 }
 
-static void on_page(struct asking *asking, enum parked kind,
-                    const struct reply *reply, const struct error *why)
+static void ask_part(struct paging *paging, unsigned partition,
+                     struct str owner, const struct parked_cursor *after)
 {
-    struct parked_page page = {0};
+    struct queue *queue = paging->call.queue;
+    struct redis_command command;
 
-    page.status = reply_status(reply, why, &page.why);
-    if (page.status == QUEUE_OK)
-        read_page(asking, kind, reply, &page);
-    asking->page_done(asking->ctx, &page);
-    queue_call_end(&asking->call);
-}
-
-static void on_held_page(void *ctx, const struct reply *reply,
-                         const struct error *why)
-{
-    on_page(ctx, PARKED_HELD, reply, why);
-}
-
-static void on_dead_page(void *ctx, const struct reply *reply,
-                         const struct error *why)
-{
-    on_page(ctx, PARKED_DEAD, reply, why);
+    command_init_partition(&command, queue, SCRIPT_PARKED_LIST, partition);
+    command_add_cstr(&command, kind_name(paging->kind));
+    command_add(&command, owner);
+    if (after->id[0] == '\0')
+        command_add_cstr(&command, "");
+    else
+        command_add_int(&command, after->end_ms);
+    command_add_cstr(&command, after->id);
+    command_add_int(&command, paging->max);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_part, paging);
 }
 
 void queue_parked_list(struct queue *queue, enum parked kind, struct str owner,
                        const struct parked_cursor *after, unsigned max,
                        parked_page_fn done, void *ctx)
 {
-    struct asking *asking = queue_call_new(queue, sizeof *asking);
-    struct redis_command command;
+    struct paging *paging = queue_call_new(queue, sizeof *paging);
+    unsigned count = queue->partitions.count;
 
-    asking->page_done = done;
-    asking->ctx = ctx;
-    asking->partition = after->partition;
-    command_init_partition(&command, queue, SCRIPT_PARKED_LIST,
-                           asking->partition);
-    command_add_cstr(&command, kind_name(kind));
-    command_add(&command, owner);
-    command_add_cstr(&command, after->end);
-    command_add_cstr(&command, after->id);
-    command_add_int(&command, max);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS,
-               kind == PARKED_HELD ? on_held_page : on_dead_page, asking);
+    CHECK(max >= 1 && max <= PARKED_PAGE_MAX);
+    paging->kind = kind;
+    paging->max = max;
+    paging->done = done;
+    paging->ctx = ctx;
+    paging->under_way = count;
+    paging->found = ARENA_ARRAY(paging->call.arena, struct parked_delivery,
+                                (size_t)count * max);
+    for (unsigned i = 0; i < count; i++)
+        ask_part(paging, i, owner, after);
 }
 
 /* --- moving --- */
+
+struct moving {
+    struct queue_call call;
+    size_t under_way;
+    struct parked_moved moved;
+    parked_moved_fn done;
+    void *ctx;
+};
 
 enum { MOVED, COUNTS };
 
 static void on_moved(void *ctx, const struct reply *reply,
                      const struct error *why)
 {
-    struct asking *asking = ctx;
-    struct parked_moved *moved = &asking->moved;
+    struct moving *moving = ctx;
+    struct parked_moved *moved = &moving->moved;
     struct error err;
     enum queue_status status = reply_status(reply, why, &err);
 
@@ -185,10 +266,10 @@ static void on_moved(void *ctx, const struct reply *reply,
         moved->status = status;
         moved->why = err;
     }
-    if (--asking->under_way > 0)
+    if (--moving->under_way > 0)
         return;
-    asking->moved_done(asking->ctx, moved);
-    queue_call_end(&asking->call);
+    moving->done(moving->ctx, moved);
+    queue_call_end(&moving->call);
 }
 
 /* Ids tell where their owner lived when they were made, so all are asked. */
@@ -197,12 +278,12 @@ static void move(struct queue *queue, enum parked kind, const char *how,
                  parked_moved_fn done, void *ctx)
 {
     const struct config_privacy *privacy = &queue->config->privacy;
-    struct asking *asking = queue_call_new(queue, sizeof *asking);
+    struct moving *moving = queue_call_new(queue, sizeof *moving);
 
     CHECK(count <= PARKED_MOVE_MAX);
-    asking->moved_done = done;
-    asking->ctx = ctx;
-    asking->under_way = queue->partitions.count;
+    moving->done = done;
+    moving->ctx = ctx;
+    moving->under_way = queue->partitions.count;
     for (unsigned i = 0; i < queue->partitions.count; i++) {
         struct redis_command command;
 
@@ -213,7 +294,7 @@ static void move(struct queue *queue, enum parked kind, const char *how,
         command_add_int(&command, privacy->keep_bodies_ms);
         for (size_t n = 0; n < count; n++)
             command_add(&command, ids[n]);
-        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_moved, asking);
+        redis_send(queue->main, &command, REDIS_BUDGET_MS, on_moved, moving);
     }
 }
 

@@ -34,17 +34,16 @@ struct parked_delivery {
     struct queue_delivery delivery; /* attempts, last reply */
 };
 
-/* Where a page ended; zeroed: the first page. */
+/* Where a page ended, behind that end and id; zeroed: the first page. */
 struct parked_cursor {
-    unsigned partition;
-    char end[32];
+    int64_t end_ms;
     char id[64];
 };
 
 struct parked_page {
     enum queue_status status;
     struct error why;
-    uint64_t total; /* of all owners, in the partition of the page */
+    uint64_t total; /* of all owners, in all partitions */
     const struct parked_delivery *deliveries;
     size_t count; /* may be 0 with more to come: others' stood there */
     struct parked_cursor next;
@@ -52,8 +51,10 @@ struct parked_page {
 };
 typedef void (*parked_page_fn)(void *ctx, const struct parked_page *page);
 
-/* The next at most max, partition by partition, soonest end first. owner
- * empty: of all. What the page points at lives in the call. */
+/* The next at most max of all partitions, 1..PARKED_PAGE_MAX, soonest end
+ * first, then by id. owner empty: of all. What the page points at lives in the
+ * call. */
+enum { PARKED_PAGE_MAX = 100 };
 void queue_parked_list(struct queue *queue, enum parked kind, struct str owner,
                        const struct parked_cursor *after, unsigned max,
                        parked_page_fn done, void *ctx);

@@ -21,6 +21,18 @@ static const char *kind_word(enum parked kind)
     return kind == PARKED_HELD ? "held" : "dead";
 }
 
+/* "email:number", or "email": all its recipients. */
+static bool read_id(struct str given, struct str *email, bool *has_number,
+                    uint64_t *number)
+{
+    struct str rest = given;
+    struct id id;
+
+    *has_number = str_index(given, ':', 0) >= 0;
+    return str_cut(&rest, ':', email) && id_parse(*email, &id) &&
+           (!*has_number || (str_to_u64(rest, number) && *number < 100000));
+}
+
 /* --- list --- */
 
 struct listing {
@@ -28,7 +40,8 @@ struct listing {
     enum parked kind;
     struct parked_cursor cursor;
     uint64_t total;
-    int64_t left; /* of --limit */
+    uint64_t counted; /* of --owner's */
+    int64_t left;     /* of --limit */
     bool has_more;
     struct buf text;
     struct json_out out;
@@ -90,8 +103,7 @@ static void on_page(void *ctx, const struct parked_page *page)
     for (size_t i = 0; i < page->count; i++)
         add_delivery(&listing->out, &page->deliveries[i]);
     listing->left -= (int64_t)page->count;
-    if (listing->cursor.id[0] == '\0') /* the first of its partition */
-        listing->total += page->total;
+    listing->total = page->total;
     listing->has_more = page->has_more;
     listing->cursor = page->next;
     tool_done(listing->tool, EXIT_OK);
@@ -121,27 +133,71 @@ static void print_table(const struct listing *listing)
     else
         show_print(&table);
     if (listing->has_more)
-        printf("there is more: %" PRIu64 " in all, see --limit\n",
-               listing->total);
+        printf("there is more: %" PRIu64 " in all; go on with --after %" PRId64
+               ":%s\n",
+               listing->total, listing->cursor.end_ms, listing->cursor.id);
     buf_finish(&table);
     json_destroy(&root);
 }
 
+static int ask_page(struct listing *listing, unsigned max, parked_page_fn done)
+{
+    queue_parked_list(listing->tool->queue, listing->kind,
+                      str_of(cli_option(listing->tool->args, "owner")),
+                      &listing->cursor, max, done, listing);
+    return tool_wait(listing->tool);
+}
+
 static int list_pages(struct listing *listing)
 {
-    struct tool *tool = listing->tool;
-    const char *owner = cli_option(tool->args, "owner");
     int code;
 
     do {
-        queue_parked_list(
-            tool->queue, listing->kind, str_of(owner), &listing->cursor,
-            listing->left < PARKED_MOVE_MAX ? (unsigned)listing->left
-                                            : PARKED_MOVE_MAX,
-            on_page, listing);
-        code = tool_wait(tool);
+        code =
+            ask_page(listing,
+                     listing->left < PARKED_PAGE_MAX ? (unsigned)listing->left
+                                                     : PARKED_PAGE_MAX,
+                     on_page);
     } while (code == EXIT_OK && listing->has_more && listing->left > 0);
     return code;
+}
+
+static void on_page_to_count(void *ctx, const struct parked_page *page)
+{
+    struct listing *listing = ctx;
+
+    listing->counted += page->count;
+    listing->has_more = page->has_more;
+    listing->cursor = page->next;
+    if (tool_is_answered(listing->tool, page->status, &page->why))
+        tool_done(listing->tool, EXIT_OK);
+}
+
+/* An owner's are not counted anywhere: they are gone through, from the
+ * start. */
+static int count_owners(const struct listing *listing, uint64_t *total)
+{
+    struct listing counting = {.tool = listing->tool, .kind = listing->kind};
+    int code;
+
+    do {
+        code = ask_page(&counting, PARKED_PAGE_MAX, on_page_to_count);
+    } while (code == EXIT_OK && counting.has_more);
+    *total = counting.counted;
+    return code;
+}
+
+static void add_next(struct listing *listing)
+{
+    char place[ID_SIZE_MAX + DECIMAL_SIZE + 1];
+
+    if (listing->has_more) {
+        snprintf(place, sizeof place, "%" PRId64 ":%s", listing->cursor.end_ms,
+                 listing->cursor.id);
+        json_add_cstr(&listing->out, "next", place);
+    } else {
+        json_add_null(&listing->out, "next");
+    }
 }
 
 static int list_all(struct listing *listing)
@@ -152,9 +208,12 @@ static int list_all(struct listing *listing)
     json_name(&listing->out, "data");
     json_open_list(&listing->out);
     code = list_pages(listing);
+    if (code == EXIT_OK && cli_option(listing->tool->args, "owner")[0] != '\0')
+        code = count_owners(listing, &listing->total);
     json_close_list(&listing->out);
     json_add_int(&listing->out, "total", (int64_t)listing->total);
     json_add_bool(&listing->out, "has_more", listing->has_more);
+    add_next(listing);
     json_close_map(&listing->out);
     if (code != EXIT_OK)
         return code;
@@ -178,12 +237,37 @@ static int list(struct tool *tool, void *ctx)
     return code;
 }
 
+/* "end:email:number", as a list says where to go on; false: it is not. */
+static bool read_after(const char *given, struct parked_cursor *cursor)
+{
+    struct str rest = str_of(given);
+    struct str end;
+    struct str email;
+    uint64_t end_ms;
+    uint64_t number;
+    bool has_number;
+
+    if (!str_cut(&rest, ':', &end) || !str_to_u64(end, &end_ms) ||
+        end_ms > INT64_MAX || !read_id(rest, &email, &has_number, &number) ||
+        !has_number || rest.len >= sizeof cursor->id)
+        return false;
+    cursor->end_ms = (int64_t)end_ms;
+    snprintf(cursor->id, sizeof cursor->id, "%.*s", STR_ARG(rest));
+    return true;
+}
+
 static int run_list(const struct cli_args *args, enum parked kind)
 {
+    const char *after = cli_option(args, "after");
     struct listing listing = {.kind = kind, .left = 100};
 
     if (!cli_number(args, "limit", 1, LIST_MAX, &listing.left))
         return EXIT_USAGE;
+    if (after[0] != '\0' && !read_after(after, &listing.cursor))
+        return cli_fail(args, EXIT_USAGE,
+                        "--after: \"%s\" is no place in a list; queue %s list "
+                        "names the next one",
+                        after, kind_word(kind));
     return tool_run(args, list, &listing);
 }
 
@@ -250,7 +334,7 @@ static int move_all(struct moving *moving)
     do {
         queue_parked_list(tool->queue, moving->kind,
                           str_of(cli_option(moving->tool->args, "owner")),
-                          &moving->cursor, PARKED_MOVE_MAX, on_page_to_move,
+                          &moving->cursor, PARKED_PAGE_MAX, on_page_to_move,
                           moving);
         code = tool_wait(tool);
         if (code == EXIT_OK && moving->count > 0)
@@ -272,18 +356,6 @@ static int add_id(struct moving *moving, struct str email, uint64_t number)
     return EXIT_OK;
 }
 
-/* "email:number", or "email": all its recipients. */
-static bool read_id(const char *given, struct str *email, bool *has_number,
-                    uint64_t *number)
-{
-    struct str rest = str_of(given);
-    struct id id;
-
-    *has_number = str_index(rest, ':', 0) >= 0;
-    return str_cut(&rest, ':', email) && id_parse(*email, &id) &&
-           (!*has_number || (str_to_u64(rest, number) && *number < 100000));
-}
-
 static int move_given(struct moving *moving)
 {
     const char *given;
@@ -296,7 +368,7 @@ static int move_given(struct moving *moving)
         uint64_t number = 0;
         bool has_number;
 
-        CHECK(read_id(given, &email, &has_number, &number));
+        CHECK(read_id(str_of(given), &email, &has_number, &number));
         if (has_number)
             code = add_id(moving, email, number);
         for (; !has_number && code == EXIT_OK && number < RECIPIENTS_MAX;
@@ -322,7 +394,7 @@ static int check_ids(const struct cli_args *args, enum parked kind)
         uint64_t number;
         bool has_number;
 
-        if (!read_id(given, &email, &has_number, &number))
+        if (!read_id(str_of(given), &email, &has_number, &number))
             return cli_fail(args, EXIT_USAGE,
                             "\"%s\" is no id: EMAIL:NUMBER, as queue %s list "
                             "shows it, or EMAIL for all its recipients",
@@ -404,6 +476,7 @@ static int run_dead_drop(const struct cli_args *args)
 static const struct cli_option LIST[] = {
     OPTION_OWNER,
     {"limit", "N", "how many at most, 1 to 1000", NULL, "100"},
+    {"after", "PLACE", "go on where a list ended (its \"next\")", NULL, ""},
     CLI_OPTION_CONFIG,
     CLI_OPTION_JSON,
 };

@@ -106,6 +106,47 @@ for (const [name, way] of Object.entries(WAYS))
         });
     });
 
+test('a list goes on where it ended, over partitions', async () => {
+    const redis = await startRedis();
+    const sink = await startSink({ onMail: never });
+    const service = await startService({
+        redis, upstreams: [sink.upstream({ max_sessions: 16,
+                                           dot_timeout: '1s' })],
+        config: { worker: { lease: '1s' } },
+    });
+    await service.posthaste(['partition', 'add', '--config', service.config]);
+    const keys = [service.key, await service.createKey({ owner: 'acme' })];
+    await until('the new one is served', async () =>
+        (await service.call('GET', '/v1/queue', undefined, { key: keys[1] }))
+            .status === 200);
+    const ids = new Set();
+    for (let i = 0; i < 8; i++)
+        ids.add(await service.send({ on_unknown: 'hold' },
+                                   { key: keys[i % 2] }));
+    await until('all are held', async () =>
+        (await list(service)).total === ids.size, 20_000);
+    const seen = [];
+    let page = { next: '' };
+    do {
+        page = await list(service, 'held', '--limit', '3', '--after',
+                          page.next);
+        assert.equal(page.total, ids.size);
+        seen.push(...page.data);
+    } while (page.has_more);
+    assert.equal(page.next, null);
+    assert.deepEqual(new Set(seen.map(({ email_id }) => email_id)), ids);
+    assert.equal(seen.length, ids.size);
+    const ends = seen.map(({ until: end }) => Date.parse(end));
+    assert.deepEqual(ends, ends.toSorted((a, b) => a - b));
+    const his = await list(service, 'held', '--owner', 'acme', '--limit', '1');
+    assert.equal(his.total, 4);
+    assert.equal(his.data.length, 1);
+    const bad = await service.run(['queue', 'held', 'list', '--after', 'x',
+                                   '--config', service.config]);
+    assert.equal(bad.code, 2);
+    assert.match(bad.stderr, /--after: "x" is no place in a list/);
+});
+
 test('the verbs say what is wrong', async () => {
     const { service } = await start(never);
     const held = (...args) => service.run(

@@ -207,6 +207,88 @@ static void pages_go_on_behind_the_last(void **state)
     assert_false(seen.has_more);
 }
 
+/* Moves what is held in partition 0 elsewhere: a hand's work, but all that a
+ * list looks at. */
+static void carry(const char *id, unsigned partition, long long end_ms)
+{
+    char email[ID_SIZE];
+
+    snprintf(email, sizeof email, "%.36s", id);
+    redis_do("RENAME ph:{0}:d:%s ph:{%u}:d:%s", id, partition, id);
+    redis_do("RENAME ph:{0}:c:%s ph:{%u}:c:%s", email, partition, email);
+    redis_do("ZREM ph:{0}:held %s", id);
+    redis_do("ZADD ph:{%u}:held %lld %s", partition, end_ms, id);
+}
+
+enum { SPREAD = 24, SPREAD_OVER = 3 };
+
+static int spread_setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    redis_do("FLUSHALL");
+    redis_do("HSET ph:meta partitions %d", SPREAD_OVER);
+    world->loop = loop_create();
+    world->queue = queue_open(world->loop, &fixture.config, NULL);
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    *state = world;
+    return 0;
+}
+
+/* One order over all partitions, one total, each once, by pages of any size;
+ * partition 2 alone has most of what ends last. */
+static void pages_are_of_all_partitions(void **state)
+{
+    struct world *world = *state;
+    char ids[SPREAD][80];
+
+    for (unsigned i = 0; i < SPREAD; i++) {
+        hold(world, i % 4 == 0 ? "acme" : "other", true, ids[i]);
+        carry(ids[i], i < SPREAD / 2 ? i % SPREAD_OVER : SPREAD_OVER - 1,
+              1900000000000 + i / 2);
+    }
+    for (unsigned max = 1; max < SPREAD + 2; max++) {
+        struct parked_cursor next = {0};
+        unsigned at = 0;
+
+        do {
+            list(world, PARKED_HELD, "", &next, max);
+            assert_int_equal(seen.total, SPREAD);
+            assert_int_equal(seen.count, at + max < SPREAD ? max : SPREAD - at);
+            assert_string_equal(seen.id, ids[at]);
+            at += (unsigned)seen.count;
+            assert_int_equal(seen.has_more, at < SPREAD);
+            next = seen.next;
+        } while (seen.has_more);
+        assert_int_equal(at, SPREAD);
+    }
+    list(world, PARKED_HELD, "acme", NULL, 100);
+    assert_int_equal(seen.count, SPREAD / 4);
+    assert_int_equal(seen.total, SPREAD);
+}
+
+/* A partition that has looked at its 1,000 says so: what others have beyond
+ * that place waits for the next page. */
+static void a_page_ends_where_one_stopped_looking(void **state)
+{
+    struct world *world = *state;
+    char id[80];
+
+    hold(world, "acme", true, id);
+    carry(id, 1, 1900000005000);
+    redis_do("EVAL %s 1 ph:{0}:held",
+             "for i = 1, 1500 do redis.call('ZADD', KEYS[1], "
+             "1900000000000 + i, 'gone:' .. i) end");
+    list(world, PARKED_HELD, "acme", NULL, 10);
+    assert_int_equal(seen.count, 0);
+    assert_true(seen.has_more);
+    assert_true(seen.next.end_ms == 1900000001000);
+    list(world, PARKED_HELD, "acme", &seen.next, 10);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.id, id);
+    assert_false(seen.has_more);
+}
+
 /* Even what has no end of its own. */
 static void what_is_held_ends(void **state)
 {
@@ -239,6 +321,10 @@ int main(void)
         WORLD_TEST(moves_are_the_owners_own),
         WORLD_TEST(a_drop_is_the_end),
         WORLD_TEST(pages_go_on_behind_the_last),
+        cmocka_unit_test_setup_teardown(pages_are_of_all_partitions,
+                                        spread_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_page_ends_where_one_stopped_looking,
+                                        spread_setup, world_teardown),
         WORLD_TEST(what_is_held_ends),
     };
 
