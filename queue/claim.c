@@ -129,6 +129,11 @@ void queue_report(const struct queue *queue, struct queue_claim *pub,
     struct result *result;
 
     CHECK(claim->claims->queue == queue && claim->is_told);
+    if (outcome == OUTCOME_SENT)
+        traffic_count(
+            claims->queue,
+            (struct queue_owner){pub->record->summary.owner, claims->partition},
+            TRAFFIC_DELIVERED, pub->lane, 1);
     result = result_create(claim, outcome_kind(outcome), retry_at_ms);
     result->final_route = final_route;
     if (outcome == OUTCOME_SENT && claims->claimer->journal != NULL &&

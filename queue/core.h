@@ -58,6 +58,7 @@ struct queue {
     struct dispatcher *dispatcher;
     struct rates *rates;
     struct key_uses *key_uses;
+    struct traffic *traffic;
     struct list calls;        /* callers who wait: struct queue_call */
     struct list mail_batches; /* mail.c */
     size_t upload_bytes;      /* big values on their way to Redis */
@@ -140,6 +141,11 @@ void health_look(struct queue *queue); /* tells who watches of a change */
  * why). */
 enum queue_status health_admits(const struct queue *queue, unsigned partition,
                                 struct error *why);
+
+/* traffic.c: for the rates of queue_stats. owner.name is copied. */
+enum traffic_kind { TRAFFIC_ACCEPTED, TRAFFIC_DELIVERED, TRAFFIC_KINDS };
+void traffic_count(struct queue *queue, struct queue_owner owner,
+                   enum traffic_kind kind, unsigned lane, size_t recipients);
 
 /* sweep.c: from now until the queue closes. */
 void sweep_start(struct queue *queue);

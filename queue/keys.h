@@ -36,6 +36,7 @@
  *     {N}:workers             zset    epochs by expiry of their lease
  *     {N}:own:<epoch>         set     what a child holds
  *     {N}:master  {N}:unsure  string, set  scripts/master.lua
+ *     {N}:tr:<slot>           hash    what came and went: scripts/traffic.lua
  *     {N}:beat                string  "last-turn grace-until"
  *     {N}:n                   hash    counters: accepted, final, leftovers
  *                               (entries of lists without a delivery), odd

@@ -28,6 +28,9 @@ struct enqueue {
     size_t job_chunks;
     struct redis_command args; /* of the script, without the record's end */
     bool is_scheduled;
+    struct str owner;
+    unsigned lane;
+    size_t recipients;
     struct list link;       /* of its batch */
     struct chunks_put *put; /* under way */
     struct timer patience;
@@ -101,15 +104,24 @@ static void read_answer(const struct reply *reply, const struct error *why,
     }
 }
 
+static void count_accepted(const struct enqueue *enqueue)
+{
+    struct queue_owner owner = {enqueue->owner, id_partition(&enqueue->email)};
+
+    metrics_count(METRIC_EMAIL_EVENTS,
+                  event_type_name(enqueue->is_scheduled ? EVENT_SCHEDULED
+                                                        : EVENT_QUEUED));
+    traffic_count(enqueue->call.queue, owner, TRAFFIC_ACCEPTED, enqueue->lane,
+                  enqueue->recipients);
+}
+
 static void on_enqueued(struct enqueue *enqueue, const struct reply *reply,
                         const struct error *why)
 {
     FAULT_POINT("enqueue.done");
     read_answer(reply, why, &enqueue->answer);
     if (enqueue->answer.status == QUEUE_OK)
-        metrics_count(METRIC_EMAIL_EVENTS,
-                      event_type_name(enqueue->is_scheduled ? EVENT_SCHEDULED
-                                                            : EVENT_QUEUED));
+        count_accepted(enqueue);
     enqueue_answer(enqueue);
 }
 
@@ -336,6 +348,9 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
           mail->attachment_count <= ATTACHMENTS_MAX);
     enqueue->call.finish = enqueue_finish;
     enqueue->email = mail->summary->email;
+    enqueue->owner = arena_copy(enqueue->call.arena, mail->summary->owner);
+    enqueue->lane = mail_class_lane(mail->summary->mail_class);
+    enqueue->recipients = mail->recipient_count;
     enqueue->is_scheduled = mail->due_ms > clock_shared_ms();
     enqueue->done = done;
     enqueue->ctx = ctx;

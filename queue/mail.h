@@ -190,6 +190,9 @@ struct queue_lane_stats {
     uint64_t queued;
     uint64_t due;
     int64_t oldest_ms; /* age of the oldest one queued; 0 when empty */
+    /* Recipients in 1,000 seconds, of the last minute. */
+    int64_t accepted_rate;
+    int64_t delivered_rate; /* that an upstream took */
 };
 struct queue_stats {
     enum queue_status status;
@@ -202,9 +205,12 @@ struct queue_stats {
     uint64_t final;
     uint64_t webhook_tasks; /* waiting */
 };
+/* The lanes together. */
+struct queue_lane_stats queue_stats_all(const struct queue_stats *stats);
 typedef void (*queue_stats_fn)(void *ctx, const struct queue_stats *stats);
 void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx);
-/* Of one owner: queued and oldest_ms of the lanes alone, by one look. */
+/* Of one owner: queued, oldest_ms and the rates of the lanes alone, by one
+ * look. */
 void queue_stats_of(struct queue *queue, struct queue_owner owner,
                     queue_stats_fn done, void *ctx);
 

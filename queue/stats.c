@@ -9,8 +9,9 @@ struct asking {
     void *ctx;
 };
 
-enum { LANES, OWNED, HELD, DEAD, ACCEPTED, FINAL, TASKS, NOW };
+enum { LANES, OWNED, HELD, DEAD, ACCEPTED, FINAL, TASKS, NOW, TRAFFIC };
 enum { QUEUED, DUE, OLDEST };
+enum { RATE_MS = 1000 * 1000 };
 
 static void read_lanes(const struct reply *lanes, int64_t now_ms,
                        struct queue_lane_stats out[LANE_COUNT])
@@ -26,10 +27,46 @@ static void read_lanes(const struct reply *lanes, int64_t now_ms,
     }
 }
 
+struct queue_lane_stats queue_stats_all(const struct queue_stats *stats)
+{
+    struct queue_lane_stats all = {0};
+
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        const struct queue_lane_stats *lane = &stats->lanes[i];
+
+        all.queued += lane->queued;
+        all.due += lane->due;
+        if (lane->oldest_ms > all.oldest_ms)
+            all.oldest_ms = lane->oldest_ms;
+        all.accepted_rate += lane->accepted_rate;
+        all.delivered_rate += lane->delivered_rate;
+    }
+    return all;
+}
+
+/* As traffic.lua answers: accepted of each lane, delivered of each, in ms. */
+static void add_rates(const struct reply *traffic,
+                      struct queue_lane_stats lanes[LANE_COUNT])
+{
+    int64_t window_ms = reply_int(
+        reply_at(traffic, (size_t)TRAFFIC_KINDS * (size_t)LANE_COUNT));
+
+    if (window_ms <= 0)
+        return;
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        int64_t accepted = reply_int(reply_at(traffic, i));
+        int64_t delivered = reply_int(reply_at(traffic, LANE_COUNT + i));
+
+        lanes[i].accepted_rate += accepted * RATE_MS / window_ms;
+        lanes[i].delivered_rate += delivered * RATE_MS / window_ms;
+    }
+}
+
 static void add_stats(struct queue_stats *stats, const struct reply *reply)
 {
     read_lanes(reply_at(reply, LANES), reply_int(reply_at(reply, NOW)),
                stats->lanes);
+    add_rates(reply_at(reply, TRAFFIC), stats->lanes);
     stats->owned += (uint64_t)reply_int(reply_at(reply, OWNED));
     stats->held += (uint64_t)reply_int(reply_at(reply, HELD));
     stats->dead += (uint64_t)reply_int(reply_at(reply, DEAD));
@@ -75,7 +112,7 @@ void queue_stats_get(struct queue *queue, queue_stats_fn done, void *ctx)
 
 /* --- of one owner --- */
 
-enum { OWNER_LANES, OWNER_NOW };
+enum { OWNER_LANES, OWNER_NOW, OWNER_TRAFFIC };
 enum { OWNER_QUEUED, OWNER_OLDEST };
 
 static void on_owner_stats(void *ctx, const struct reply *reply,
@@ -95,6 +132,7 @@ static void on_owner_stats(void *ctx, const struct reply *reply,
         if (oldest_ms > 0 && oldest_ms < now_ms)
             stats->lanes[i].oldest_ms = now_ms - oldest_ms;
     }
+    add_rates(reply_at(reply, OWNER_TRAFFIC), stats->lanes);
     asking->done(asking->ctx, stats);
     queue_call_end(&asking->call);
 }

@@ -1,7 +1,8 @@
 #!lua flags=no-writes
--- needs: prelude
+-- needs: prelude traffic
 -- What of one owner waits to be claimed, as stats.lua counts it. ARGV: 1 owner.
--- Answers {{queued, when the oldest was due or 0} per lane, now}.
+-- Answers {{queued, when the oldest was due or 0} per lane, now, traffic_of
+-- the owner}.
 local owner = ARGV[1]
 local refusal = no_look(owner)
 if refusal then
@@ -23,4 +24,5 @@ for lane = 0, 3 do
     end
     lanes[lane + 1] = { queued, oldest }
 end
-return { lanes, clock() }
+local now = clock()
+return { lanes, now, traffic_of(owner, now) }

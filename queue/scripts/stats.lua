@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- needs: prelude
+-- needs: prelude traffic
 -- How much waits, and how old it is. Looks at the first 1,000 owners of a
 -- lane and route, and at the head of each one's flow; canceled entries that
 -- a flow still holds are counted.
 -- Answers {{queued, due, when the oldest was due or 0} per lane, owned,
--- held, dead, accepted, final, webhook tasks, now}.
+-- held, dead, accepted, final, webhook tasks, now, traffic_of all}.
 local OWNERS_MAX = 1000
 local routes = call('SMEMBERS', P .. 'routes')
 local lanes = {}
@@ -35,5 +35,7 @@ for _, epoch in ipairs(call('ZRANGE', P .. 'workers', 0, -1)) do
     owned = owned + call('SCARD', P .. 'own:' .. epoch)
 end
 local counters = call('HMGET', P .. 'n', 'accepted', 'final', 'backlog')
+local now = clock()
 return { lanes, owned, call('ZCARD', P .. 'held'), call('ZCARD', P .. 'dead'),
-    counters[1] or 0, counters[2] or 0, counters[3] or 0, clock() }
+    counters[1] or 0, counters[2] or 0, counters[3] or 0, now,
+    traffic_of('', now) }

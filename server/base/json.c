@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- reading --- */
@@ -477,6 +479,18 @@ void json_add_int(struct json_out *out, const char *name, int64_t value)
 {
     json_name(out, name);
     json_put_int(out, value);
+}
+
+void json_add_milli(struct json_out *out, const char *name, int64_t value)
+{
+    char text[DECIMAL_SIZE + 8];
+    int len;
+
+    CHECK(value >= 0);
+    len = snprintf(text, sizeof text, "%" PRId64 ".%03d", value / 1000,
+                   (int)(value % 1000));
+    json_name(out, name);
+    json_put_raw(out, str_make(text, (size_t)len));
 }
 
 void json_add_bool(struct json_out *out, const char *name, bool value)

@@ -93,6 +93,8 @@ void json_put_value(struct json_out *out, const struct json *value);
 void json_add_str(struct json_out *out, const char *name, struct str text);
 void json_add_cstr(struct json_out *out, const char *name, const char *text);
 void json_add_int(struct json_out *out, const char *name, int64_t value);
+/* value thousandths: 1500 is 1.500. */
+void json_add_milli(struct json_out *out, const char *name, int64_t value);
 void json_add_bool(struct json_out *out, const char *name, bool value);
 void json_add_null(struct json_out *out, const char *name);
 void json_add_time(struct json_out *out, const char *name, int64_t wall_ms);

@@ -7,16 +7,25 @@
 
 enum { OUTPUT_MAX = 16 << 10 };
 
+static void print_lane(const char *name, const struct queue_lane_stats *lane)
+{
+    printf("%-14s %10" PRIu64 " %10" PRIu64 " %12" PRId64 " %10.3f %11.3f\n",
+           name, lane->queued, lane->due, lane->oldest_ms,
+           (double)lane->accepted_rate / 1000,
+           (double)lane->delivered_rate / 1000);
+}
+
 static void print_text(const struct queue_stats *stats)
 {
     static const char *const LANES[LANE_COUNT] = {"verification", "alert",
                                                   "transactional", "bulk"};
+    struct queue_lane_stats all = queue_stats_all(stats);
 
-    printf("%-14s %10s %10s %12s\n", "lane", "queued", "due", "oldest ms");
+    printf("%-14s %10s %10s %12s %10s %11s\n", "lane", "queued", "due",
+           "oldest ms", "accepted/s", "delivered/s");
     for (size_t i = 0; i < LANE_COUNT; i++)
-        printf("%-14s %10" PRIu64 " %10" PRIu64 " %12" PRId64 "\n", LANES[i],
-               stats->lanes[i].queued, stats->lanes[i].due,
-               stats->lanes[i].oldest_ms);
+        print_lane(LANES[i], &stats->lanes[i]);
+    print_lane("all", &all);
     printf("\nunder way %" PRIu64 ", held %" PRIu64 ", dead %" PRIu64
            ", accepted %" PRIu64 ", final %" PRIu64 ", webhook tasks %" PRIu64
            "\n",
@@ -24,22 +33,31 @@ static void print_text(const struct queue_stats *stats)
            stats->final, stats->webhook_tasks);
 }
 
+static void put_lane(struct json_out *out, const struct queue_lane_stats *lane)
+{
+    json_add_int(out, "queued", (int64_t)lane->queued);
+    json_add_int(out, "due", (int64_t)lane->due);
+    json_add_int(out, "oldest_ms", lane->oldest_ms);
+    json_add_milli(out, "accepted_per_s", lane->accepted_rate);
+    json_add_milli(out, "delivered_per_s", lane->delivered_rate);
+}
+
 static void print_json(const struct queue_stats *stats)
 {
+    struct queue_lane_stats all = queue_stats_all(stats);
     struct json_out out;
     struct buf text;
 
     buf_init(&text, OUTPUT_MAX);
     json_out_init(&out, &text);
     json_open_map(&out);
+    put_lane(&out, &all);
     json_name(&out, "lanes");
     json_open_list(&out);
     for (size_t i = 0; i < LANE_COUNT; i++) {
         json_open_map(&out);
         json_add_int(&out, "lane", (int64_t)i);
-        json_add_int(&out, "queued", (int64_t)stats->lanes[i].queued);
-        json_add_int(&out, "due", (int64_t)stats->lanes[i].due);
-        json_add_int(&out, "oldest_ms", stats->lanes[i].oldest_ms);
+        put_lane(&out, &stats->lanes[i]);
         json_close_map(&out);
     }
     json_close_list(&out);
@@ -125,7 +143,8 @@ static const struct cli_option OPTIONS[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
 static const struct verb VERBS[] = {
     {
         .name = "queue stats",
-        .purpose = "Says how much waits in each lane, and how old it is.",
+        .purpose =
+            "Says how much waits in each lane, how old it is, and what flows.",
         .examples = {"posthaste queue stats", "posthaste queue stats --json"},
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),

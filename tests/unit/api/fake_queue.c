@@ -189,9 +189,19 @@ static void give_stats(struct later *later)
 {
     const struct queue_stats stats = {
         .status = fake.status,
-        .lanes = {{.queued = 1, .oldest_ms = 20}, {0}, {0}, {.queued = 4}}};
+        .lanes = {{.queued = 1, .oldest_ms = 20, .accepted_rate = 1500},
+                  {0},
+                  {0},
+                  {.queued = 4, .oldest_ms = 7, .delivered_rate = 5}}};
 
     ((queue_stats_fn)later->done)(later->ctx, &stats);
+}
+
+struct queue_lane_stats queue_stats_all(const struct queue_stats *stats)
+{
+    (void)stats;
+    return (struct queue_lane_stats){
+        .queued = 5, .oldest_ms = 20, .accepted_rate = 1500};
 }
 
 void queue_stats_of(struct queue *queue, struct queue_owner owner,

@@ -117,8 +117,12 @@ static void what_waits_is_shown_by_lane(void **state)
     struct world *world = *state;
 
     assert_int_equal(ask(world, "GET /v1/queue", NULL), 200);
-    expect(world, "{\"object\":\"queue\",\"queued\":5,\"lanes\":["
-                  "{\"lane\":\"verification\",\"queued\":1,\"oldest_ms\":20},");
+    expect(world,
+           "{\"object\":\"queue\",\"queued\":5,\"oldest_ms\":20,"
+           "\"accepted_per_s\":1.500,\"delivered_per_s\":0.000,\"lanes\":["
+           "{\"lane\":\"verification\",\"queued\":1,\"oldest_ms\":20,"
+           "\"accepted_per_s\":1.500,\"delivered_per_s\":0.000},");
+    expect(world, "\"delivered_per_s\":0.005}]}");
     fake.status = QUEUE_AWAY;
     assert_int_equal(ask(world, "GET /queue", NULL), 503);
 }
