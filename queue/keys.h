@@ -12,6 +12,7 @@
  *     o:<owner>               hash    owner: home partition
  *     l:<key id>              string  rate tokens of an API key (rates.c)
  *     {N}:o:<owner>           hash    frozen, open (under a limit),
+ *                                     max (a limit of his own),
  *                                     ev (is in evring), cut (the last
  *                                     event that was swept)
  *     {N}:keys:<owner>        zset    API keys: id and hash, by id

@@ -95,8 +95,10 @@ static void read_answer(const struct reply *reply, const struct error *why,
     } else if (str_eq(word, S("owner_full"))) {
         answer->status = QUEUE_OWNER_FULL;
         error_set(&answer->why, ERR_BUSY,
-                  "%lld recipients wait, which is the limit",
-                  (long long)reply_int(reply_at(reply, 1)));
+                  "%lld recipients wait, of at most %lld; what has gone makes "
+                  "room",
+                  (long long)reply_int(reply_at(reply, 1)),
+                  (long long)reply_int(reply_at(reply, 2)));
     } else if (str_eq(word, S("missing"))) {
         answer->status = QUEUE_AWAY;
         error_set(&answer->why, ERR_TIMEOUT,

@@ -124,7 +124,8 @@ void queue_partition_list(struct queue *queue, queue_partitions_fn done,
 
 struct changing {
     struct queue_call call;
-    bool frozen;
+    const char *field; /* of o:<owner> */
+    int64_t value;     /* below 0: it goes */
     queue_answer_fn done;
     void *ctx;
 };
@@ -194,20 +195,34 @@ static void on_home(void *ctx, const struct queue_home *home)
         changing_tell(changing, &answer);
         return;
     }
-    command_init(&command, changing->frozen ? "HSET" : "HDEL");
+    command_init(&command, changing->value >= 0 ? "HSET" : "HDEL");
     command_add(&command, queue_key(queue, home->owner.home, key, "o:%.*s",
                                     STR_ARG(home->owner.name)));
-    command_add_cstr(&command, "frozen");
-    if (changing->frozen)
-        command_add_int(&command, 1);
+    command_add_cstr(&command, changing->field);
+    if (changing->value >= 0)
+        command_add_int(&command, changing->value);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_changed, changing);
+}
+
+static void change(struct queue *queue, struct str owner, const char *field,
+                   int64_t value, queue_answer_fn done, void *ctx)
+{
+    struct changing *changing = changing_new(queue, done, ctx);
+
+    changing->field = field;
+    changing->value = value;
+    queue_home_find(queue, owner, on_home, changing);
 }
 
 void queue_owner_freeze(struct queue *queue, struct str owner, bool frozen,
                         queue_answer_fn done, void *ctx)
 {
-    struct changing *changing = changing_new(queue, done, ctx);
+    change(queue, owner, "frozen", frozen ? 1 : -1, done, ctx);
+}
 
-    changing->frozen = frozen;
-    queue_home_find(queue, owner, on_home, changing);
+void queue_owner_limit(struct queue *queue, struct str owner, int64_t limit,
+                       queue_answer_fn done, void *ctx)
+{
+    CHECK(limit >= OWNER_LIMIT_DEFAULT && limit <= OWNER_LIMIT_MAX);
+    change(queue, owner, "max", limit, done, ctx);
 }

@@ -37,4 +37,11 @@ void queue_partition_add(struct queue *queue, queue_answer_fn done, void *ctx);
 void queue_owner_freeze(struct queue *queue, struct str owner, bool frozen,
                         queue_answer_fn done, void *ctx);
 
+/* How many recipients he may have open, instead of limits.owner_queue; 0: any
+ * number; OWNER_LIMIT_DEFAULT: what the configuration says. Of what he has open
+ * counts what came while there was a limit. NOT_FOUND: nobody has that name. */
+enum { OWNER_LIMIT_DEFAULT = -1, OWNER_LIMIT_MAX = 1000000000 };
+void queue_owner_limit(struct queue *queue, struct str owner, int64_t limit,
+                       queue_answer_fn done, void *ctx);
+
 #endif

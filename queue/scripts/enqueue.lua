@@ -3,14 +3,14 @@
 -- Stores emails, or answers as the first request of each was answered.
 --
 -- ARGV: how many deliveries may be open in this partition, and how many of one
--- owner (0: any number); then for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
+-- owner that has no limit of his own (0: any number); then for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
 -- age in ms, 6 deadline (0: none), 7 on_unknown (r, h, f), 8 hash of the
 -- idempotency key ('' none), 9 fingerprint, 10 answer, 11 record, 12 chunks,
 -- 13 of them the job's, 14 mailboxes, 15 marks for the index (history.lua),
 -- 16 deliveries; of each of these number and route.
 -- Answers a list for each: {'ok'}, {'frozen'}, {'moved'} (its owner lives in
 -- another partition), {'missing'} (chunks are not there), {'full', open} and
--- {'owner_full', open} (a limit), or as idempotency.lua does.
+-- {'owner_full', open, limit} (a limit), or as idempotency.lua does.
 --
 -- Lean: see the count of calls in test_enqueue.c before adding one.
 local now = clock()
@@ -21,8 +21,13 @@ local open_max, owner_open_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local owners = {} -- owner -> flags
 local function flags_of(owner)
     owners[owner] = owners[owner] or
-        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev', 'open')
+        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev', 'open', 'max')
     return owners[owner]
+end
+
+-- How many an owner may have open; 0: any number, and nobody counts.
+local function limit_of(owner)
+    return tonumber(flags_of(owner)[4]) or owner_open_max
 end
 
 local NONE = {}
@@ -51,10 +56,11 @@ local function full(owner, flags, count)
             return { 'full', int(open + accepted) }
         end
     end
-    if owner_open_max > 0 then
+    local limit = limit_of(owner)
+    if limit > 0 then
         local his = (tonumber(flags[3]) or 0) + (opened[owner] or 0)
-        if his + count > owner_open_max then
-            return { 'owner_full', int(his) }
+        if his + count > limit then
+            return { 'owner_full', int(his), int(limit) }
         end
     end
 end
@@ -89,7 +95,7 @@ local function add_delivery(at, n, route, is_scheduled, due, ends)
     if is_scheduled then
         add('du', due)
     end
-    if owner_open_max > 0 then
+    if limit_of(owner) > 0 then
         add('oc', 1)
     end
     call('HSET', P .. 'd:' .. id, unpack(args))
@@ -160,8 +166,8 @@ end
 if accepted > 0 then
     call('HINCRBY', P .. 'n', 'accepted', int(accepted))
 end
-if owner_open_max > 0 then
-    for owner, count in pairs(opened) do
+for owner, count in pairs(opened) do
+    if limit_of(owner) > 0 then
         call('HINCRBY', P .. 'o:' .. owner, 'open', int(count))
     end
 end

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { OUTPUT_MAX = 1 << 20 };
 
@@ -137,6 +138,37 @@ static int run_thaw(const struct cli_args *args)
     return freeze(args, false);
 }
 
+static int set_limit(struct tool *tool, void *ctx)
+{
+    const int64_t *limit = ctx;
+    struct str owner = str_of(cli_operand(tool->args, 0));
+
+    queue_owner_limit(tool->queue, owner, *limit, on_changed, tool);
+    return wait_for_change(tool, "set");
+}
+
+static int run_limit(const struct cli_args *args)
+{
+    const char *given =
+        cli_operand(args, 0) == NULL ? NULL : cli_operand(args, 1);
+    int64_t limit = OWNER_LIMIT_DEFAULT;
+    uint64_t number;
+
+    if (given == NULL)
+        return cli_fail(
+            args, EXIT_USAGE,
+            "give the name of an owner, and a number or \"default\"");
+    if (strcmp(given, "default") != 0) {
+        if (!str_to_u64(str_of(given), &number) || number > OWNER_LIMIT_MAX)
+            return cli_fail(args, EXIT_USAGE,
+                            "\"%s\" is no limit: 0 to %d recipients (0: any "
+                            "number), or \"default\" for limits.owner_queue",
+                            given, OWNER_LIMIT_MAX);
+        limit = (int64_t)number;
+    }
+    return tool_run(args, set_limit, &limit);
+}
+
 /* --- the verbs --- */
 
 static const struct cli_option LIST[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
@@ -160,6 +192,16 @@ static const struct verb VERBS[] = {
         .options = CHANGE,
         .option_count = COUNT_OF(CHANGE),
         .run = run_add,
+    },
+    {
+        .name = "partition limit",
+        .operands = "OWNER N|default",
+        .purpose = "Sets how many recipients an owner may have open at once.",
+        .examples = {"posthaste partition limit acme 50000",
+                     "posthaste partition limit acme default"},
+        .options = CHANGE,
+        .option_count = COUNT_OF(CHANGE),
+        .run = run_limit,
     },
     {
         .name = "partition freeze",

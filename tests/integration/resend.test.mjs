@@ -357,6 +357,13 @@ describe('an error has its name', () => {
                                     () => theirs.emails.send(MAIL));
         assert.equal(error.code, 'quota_exceeded');
         assert.match(error.message, /2 recipients wait/);
+        await full.posthaste(['partition', 'limit', 'default', '1',
+                              '--config', full.config]);
+        const own = await refused('rate_limit_exceeded', 429,
+            () => theirs.emails.send(MAIL));
+        assert.match(own.message, /2 recipients wait, of at most 1/);
+        await full.posthaste(['partition', 'limit', 'default', 'default',
+                              '--config', full.config]);
         const again = await theirs.emails.send(mail, key);
         assert.equal(again.data.id, first.data.id);
         const other = new Resend(await full.createKey({ owner: 'other' }),

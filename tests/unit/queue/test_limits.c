@@ -116,6 +116,59 @@ static void a_limit_holds_in_a_batch(void **state)
                          i < 2 ? QUEUE_OK : QUEUE_OWNER_FULL);
 }
 
+static void on_limited(void *ctx, const struct queue_answer *answer)
+{
+    *(enum queue_status *)ctx = answer->status;
+}
+
+static enum queue_status limit_is(struct world *world, const char *owner,
+                                  int64_t limit)
+{
+    enum queue_status status = QUEUE_RUNNING;
+
+    queue_owner_limit(world->queue, str_of(owner), limit, on_limited, &status);
+    until(world->loop, status != QUEUE_RUNNING);
+    return status;
+}
+
+/* Larger or smaller than that of all, none, and the same as all again. */
+static void an_owner_may_have_a_limit_of_his_own(void **state)
+{
+    struct world *world = *state;
+    struct mail mails[5] = {{0}};
+    struct mail other = {.owner = "other"};
+    struct mail again = other;
+
+    redis_do("HSET ph:o:default partition 0");
+    redis_do("HSET ph:o:other partition 0");
+    assert_int_equal(limit_is(world, "nobody", 5), QUEUE_NOT_FOUND);
+    fixture.config.limits.owner_queue = 1;
+    assert_int_equal(limit_is(world, "default", 2), QUEUE_OK);
+    mail_store(world, &mails[0]);
+    mail_store(world, &mails[1]);
+    is_refused(world, &mails[2], QUEUE_OWNER_FULL,
+               "2 recipients wait, of at most 2");
+    mail_store(world, &other);
+    is_refused(world, &again, QUEUE_OWNER_FULL,
+               "1 recipients wait, of at most 1");
+    assert_int_equal(limit_is(world, "default", 0), QUEUE_OK);
+    memset(&mails[2].id, 0, sizeof mails[2].id);
+    mail_store(world, &mails[2]);
+    assert_int_equal(limit_is(world, "default", 3), QUEUE_OK);
+    mail_store(world, &mails[3]); /* the one without a limit is not counted */
+    is_refused(world, &mails[4], QUEUE_OWNER_FULL,
+               "3 recipients wait, of at most 3");
+    assert_int_equal(limit_is(world, "default", OWNER_LIMIT_DEFAULT), QUEUE_OK);
+    memset(&mails[4].id, 0, sizeof mails[4].id);
+    is_refused(world, &mails[4], QUEUE_OWNER_FULL,
+               "3 recipients wait, of at most 1");
+    fixture.config.limits.owner_queue = 0;
+    assert_int_equal(limit_is(world, "other", 1), QUEUE_OK);
+    memset(&again.id, 0, sizeof again.id);
+    is_refused(world, &again, QUEUE_OWNER_FULL,
+               "1 recipients wait, of at most 1");
+}
+
 #define LIMIT_TEST(fn)                                                         \
     cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 
@@ -126,6 +179,7 @@ int main(void)
         LIMIT_TEST(a_limit_may_come_and_go),
         LIMIT_TEST(the_service_has_a_limit),
         LIMIT_TEST(a_limit_holds_in_a_batch),
+        LIMIT_TEST(an_owner_may_have_a_limit_of_his_own),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
