@@ -99,6 +99,17 @@ class Sink {
         return this.mails.filter((mail) => mail.to.includes(address));
     }
 
+    // How many came for each address, by one walk: thousands of for() block
+    // node's loop for a minute, and meanwhile the server closes idle
+    // connections that fetch then takes for live ones.
+    copies() {
+        const copies = new Map();
+        for (const { to } of this.mails)
+            for (const address of to)
+                copies.set(address, (copies.get(address) ?? 0) + 1);
+        return copies;
+    }
+
     // The first mail to address, as soon as there is one.
     async mailTo(address, timeout) {
         await until(`a mail to ${address}`,
