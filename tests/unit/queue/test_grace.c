@@ -49,13 +49,34 @@ static void begin(struct world *world, char state)
     beat(world, "e2");
 }
 
-/* Until just behind the end of e1's lease, with heartbeats of e2's. */
-static void let_lease_end(struct world *world)
+/* Until just behind the end of e1's lease, with heartbeats of another. */
+static void let_lease_end(struct world *world, const char *living)
 {
     for (int i = 0; i <= 5; i++) {
         step(LEASE_MS / 5 + 1);
-        beat(world, "e2");
+        beat(world, living);
     }
+}
+
+/* Nobody was heard for so long; then e2's child is e3. Answers Redis' time. */
+static int64_t be_away(struct world *world, int64_t ms)
+{
+    step(ms);
+    do_register(world, "e3", "e2", NULL, NULL);
+    return beat(world, "e3");
+}
+
+/* e1's child is e4, and says that its delivery was sent: that counts. */
+static void tell_sent(struct world *world)
+{
+    do_register(world, "e4", "e1", id, token);
+    do_turn(world, &(struct turn){.epoch = "e4",
+                                  .id = id,
+                                  .token = token,
+                                  .kind = "s",
+                                  .outcome = "250,\"\",\"\""});
+    assert_string_equal(script_answer.parts[T_REFUSED], "0");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s", id), "0"); /* final */
 }
 
 static void without_grace_a_lease_ends(void **state)
@@ -63,7 +84,7 @@ static void without_grace_a_lease_ends(void **state)
     struct world *world = *state;
 
     begin(world, 'x');
-    let_lease_end(world);
+    let_lease_end(world, "e2");
     assert_string_equal(state_now(), "q");
     assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "1");
 }
@@ -75,9 +96,7 @@ static void an_outage_beyond_the_lease_takes_nothing_marked(void **state)
     int64_t now;
 
     begin(world, 'x');
-    step(90000);
-    do_register(world, "e3", "e2", NULL, NULL);
-    now = beat(world, "e3");
+    now = be_away(world, 90000);
     assert_string_equal(state_now(), "x");
     for (int i = 0; i < 10; i++) { /* two leases */
         step(LEASE_MS / 5 - 100);
@@ -95,17 +114,8 @@ static void who_comes_back_keeps_what_it_marked(void **state)
     struct world *world = *state;
 
     begin(world, 'x');
-    step(90000);
-    do_register(world, "e3", "e2", NULL, NULL);
-    beat(world, "e3");
-    do_register(world, "e4", "e1", id, token);
-    do_turn(world, &(struct turn){.epoch = "e4",
-                                  .id = id,
-                                  .token = token,
-                                  .kind = "s",
-                                  .outcome = "250,\"\",\"\""});
-    assert_string_equal(script_answer.parts[T_REFUSED], "0");
-    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s", id), "0"); /* final */
+    be_away(world, 90000);
+    tell_sent(world);
 }
 
 /* "Claimed ones may be taken back: the mark fences them." */
@@ -114,9 +124,7 @@ static void an_outage_gives_back_what_was_only_claimed(void **state)
     struct world *world = *state;
 
     begin(world, 'c');
-    step(90000);
-    do_register(world, "e3", "e2", NULL, NULL);
-    beat(world, "e3");
+    be_away(world, 90000);
     assert_string_equal(state_now(), "q");
     assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "nil");
     do_register(world, "e4", "e1", id, token);
@@ -136,7 +144,7 @@ static void a_little_back_is_no_step(void **state)
     step(-900);
     assert_int_equal(beat(world, "e2"), before);
     step(900);
-    let_lease_end(world);
+    let_lease_end(world, "e2");
     assert_string_equal(state_now(), "q");
 }
 
@@ -155,9 +163,9 @@ static void a_step_back_gives_grace_and_cuts_leases(void **state)
     assert_true(now < before - 3000000);
     assert_int_equal(expiry_of("e1"), now + LEASE_MS);
     assert_int_equal(expiry_of("e2"), now + LEASE_MS);
-    let_lease_end(world); /* a lease, not an hour and a lease */
+    let_lease_end(world, "e2"); /* a lease, not an hour and a lease */
     assert_string_equal(state_now(), "x");
-    let_lease_end(world);
+    let_lease_end(world, "e2");
     assert_string_equal(state_now(), "q");
 }
 
@@ -167,9 +175,7 @@ static void a_step_ahead_gives_grace(void **state)
     struct world *world = *state;
 
     begin(world, 'x');
-    step(3600000);
-    do_register(world, "e3", "e2", NULL, NULL);
-    beat(world, "e3");
+    be_away(world, 3600000);
     assert_string_equal(state_now(), "x");
 }
 
@@ -207,11 +213,20 @@ static void a_turn_of_nobody_is_refused(void **state)
 
 /* --- another master --- */
 
-static void begin_on(struct world *world, const char *master)
+static int master_setup(void **state)
 {
-    script_master = master;
-    begin(world, 'c');
+    script_master = "a:6379";
+    return world_setup(state);
 }
+
+static int master_teardown(void **state)
+{
+    script_master = "";
+    return world_teardown(state);
+}
+
+#define MASTER_TEST(fn)                                                        \
+    cmocka_unit_test_setup_teardown(fn, master_setup, master_teardown)
 
 static void fail_over(struct world *world)
 {
@@ -224,39 +239,33 @@ static void a_failover_makes_claims_of_the_dead_unknown(void **state)
 {
     struct world *world = *state;
 
-    begin_on(world, "a:6379");
+    begin(world, 'c');
     fail_over(world);
-    for (int i = 0; i <= 5; i++) {
-        step(LEASE_MS / 5 + 1);
-        beat(world, "e3");
-    }
+    let_lease_end(world, "e3");
     assert_string_equal(state_now(), "q");
     assert_string_equal(redis_ask("HMGET ph:{0}:d:%s a dup", id), "1 1");
     assert_string_equal(redis_ask("EXISTS ph:{0}:unsure"), "0");
-    script_master = "";
 }
 
 static void a_failover_lets_no_claim_go_at_once(void **state)
 {
     struct world *world = *state;
 
-    begin_on(world, "a:6379");
+    begin(world, 'c');
     fail_over(world);
     do_release(world, "e1");
     assert_string_equal(state_now(), "c");
-    script_master = "";
 }
 
 static void the_same_master_lets_claims_go(void **state)
 {
     struct world *world = *state;
 
-    begin_on(world, "a:6379");
+    begin(world, 'c');
     do_register(world, "e3", "e2", NULL, NULL);
     do_release(world, "e1");
     assert_string_equal(state_now(), "q");
     assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "nil");
-    script_master = "";
 }
 
 /* Who lives knows what it did: its word counts, though the mark is lost. */
@@ -264,17 +273,9 @@ static void who_lives_tells_what_became_of_it(void **state)
 {
     struct world *world = *state;
 
-    begin_on(world, "a:6379");
+    begin(world, 'c');
     fail_over(world);
-    do_register(world, "e4", "e1", id, token);
-    do_turn(world, &(struct turn){.epoch = "e4",
-                                  .id = id,
-                                  .token = token,
-                                  .kind = "s",
-                                  .outcome = "250,\"\",\"\""});
-    assert_string_equal(script_answer.parts[T_REFUSED], "0");
-    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s", id), "0");
-    script_master = "";
+    tell_sent(world);
 }
 
 /* "allow-oom on everything that finishes work, not on enqueue." */
@@ -322,10 +323,10 @@ int main(void)
         WORLD_TEST(a_step_ahead_gives_grace),
         WORLD_TEST(a_third_of_a_lease_is_no_outage),
         WORLD_TEST(a_turn_of_nobody_is_refused),
-        WORLD_TEST(a_failover_makes_claims_of_the_dead_unknown),
-        WORLD_TEST(a_failover_lets_no_claim_go_at_once),
-        WORLD_TEST(the_same_master_lets_claims_go),
-        WORLD_TEST(who_lives_tells_what_became_of_it),
+        MASTER_TEST(a_failover_makes_claims_of_the_dead_unknown),
+        MASTER_TEST(a_failover_lets_no_claim_go_at_once),
+        MASTER_TEST(the_same_master_lets_claims_go),
+        MASTER_TEST(who_lives_tells_what_became_of_it),
         WORLD_TEST(a_full_redis_runs_what_finishes_work),
     };
 
