@@ -10,12 +10,6 @@
 
 enum { OUTPUT_MAX = 1 << 20, OWNER_MAX = 32, NAME_MAX_BYTES = 50 };
 
-static const char *const PERMISSIONS[] = {
-    [KEY_FULL_ACCESS] = "full_access",
-    [KEY_SENDING_ACCESS] = "sending_access",
-    [KEY_READ_ACCESS] = "read_access",
-};
-
 /* --- making one --- */
 
 struct making {
@@ -69,17 +63,6 @@ static bool is_owner(struct str name)
     return name.len > 0 && name.len <= OWNER_MAX;
 }
 
-static bool read_permission(const char *text, enum key_permission *permission)
-{
-    for (size_t i = 0; i < COUNT_OF(PERMISSIONS); i++) {
-        if (strcmp(PERMISSIONS[i], text) == 0) {
-            *permission = (enum key_permission)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static int read_wish(const struct cli_args *args, struct key_wish *wish)
 {
     const char *permission = cli_option(args, "permission");
@@ -98,7 +81,7 @@ static int read_wish(const struct cli_args *args, struct key_wish *wish)
     if (!is_owner(wish->owner))
         return cli_fail(args, EXIT_USAGE, "--owner: 1 to %d of a-z, 0-9 and -",
                         OWNER_MAX);
-    if (!read_permission(permission, &wish->permission))
+    if (!key_permission_parse(str_of(permission), &wish->permission))
         return cli_fail(args, EXIT_USAGE,
                         "--permission: full_access, sending_access or "
                         "read_access, not \"%s\"",
@@ -123,7 +106,7 @@ static void print_made(const struct cli_args *args, const struct key_wish *wish,
     json_add_str(&out, "id", id_str(id));
     json_add_str(&out, "name", wish->name);
     json_add_str(&out, "owner", wish->owner);
-    json_add_cstr(&out, "permission", PERMISSIONS[wish->permission]);
+    json_add_cstr(&out, "permission", key_permission_name(wish->permission));
     json_add_cstr(&out, "token", token);
     json_close_map(&out);
     puts(text.data);
@@ -174,15 +157,16 @@ static void print_key(struct listing *listing, const struct api_key *key)
     if (!listing->as_json) {
         clock_format(key->created_ms, created);
         printf("%s  %-14.*s  %-14s  %s  %.*s\n", key->id.text,
-               STR_ARG(key->prefix), PERMISSIONS[key->permission], created,
-               STR_ARG(key->name));
+               STR_ARG(key->prefix), key_permission_name(key->permission),
+               created, STR_ARG(key->name));
         return;
     }
     json_open_map(&listing->out);
     json_add_str(&listing->out, "id", id_str(&key->id));
     json_add_str(&listing->out, "name", key->name);
     json_add_str(&listing->out, "prefix", key->prefix);
-    json_add_cstr(&listing->out, "permission", PERMISSIONS[key->permission]);
+    json_add_cstr(&listing->out, "permission",
+                  key_permission_name(key->permission));
     json_add_time(&listing->out, "created_at", key->created_ms);
     if (key->last_used_ms > 0)
         json_add_time(&listing->out, "last_used_at", key->last_used_ms);
