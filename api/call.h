@@ -100,7 +100,7 @@ MUST_USE bool call_page(struct call *call, struct queue_page *page);
 MUST_USE struct json *call_json(struct call *call, const struct field *table,
                                 struct faults *faults);
 
-/* keys.c: what was looked up lately */
+/* key_cache.c: what was looked up lately. */
 struct key_cache *key_cache_create(void);
 void key_cache_destroy(struct key_cache **cache);
 /* Copies into arena. False: not there, or too long ago. */
