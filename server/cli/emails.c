@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 40 << 20, OUTPUT_MAX = 64 << 20, PATH_SIZE = 256 };
+enum { BODY_MAX = 40 << 20, PATH_SIZE = 256 };
 
 /* --- send --- */
 
@@ -216,32 +216,8 @@ static int email_path(const struct cli_args *args, const char *behind,
     return EXIT_OK;
 }
 
-/* Asks, and prints the answer: as JSON, or by show. */
-static int ask(const struct cli_args *args,
-               const struct remote_request *request,
-               void (*show)(const struct json *root, struct buf *out))
-{
-    struct remote_answer answer = {0};
-    struct buf out;
-    int code = remote_ask(args, request, &answer);
-
-    if (code != EXIT_OK)
-        return code;
-    if (cli_wants_json(args)) {
-        remote_print_json(&answer);
-    } else {
-        buf_init(&out, OUTPUT_MAX);
-        show(answer.root, &out);
-        show_print(&out);
-        buf_finish(&out);
-    }
-    remote_answer_finish(&answer);
-    return EXIT_OK;
-}
-
 static int ask_email(const struct cli_args *args, const char *method,
-                     const char *behind,
-                     void (*show)(const struct json *root, struct buf *out))
+                     const char *behind, remote_show_fn show)
 {
     char path[PATH_SIZE];
     const struct remote_request request = {
@@ -251,7 +227,7 @@ static int ask_email(const struct cli_args *args, const char *method,
     if (cli_operand(args, 1) != NULL)
         return cli_fail(args, EXIT_USAGE, "takes one id");
     code = email_path(args, behind, path);
-    return code == EXIT_OK ? ask(args, &request, show) : code;
+    return code == EXIT_OK ? remote_run(args, &request, show) : code;
 }
 
 static int run_show(const struct cli_args *args)
@@ -309,7 +285,7 @@ static int run_reschedule(const struct cli_args *args)
     json_add_cstr(&json, "scheduled_at", time);
     json_close_map(&json);
     request.body = buf_str(&body);
-    code = ask(args, &request, show_value);
+    code = remote_run(args, &request, show_value);
     buf_finish(&body);
     return code;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    OUTPUT_MAX = 64 << 20,
     PATH_MAX_BYTES = 4096,
     WAIT_MAX_S = 60,      /* the longest that the inbox lets anybody wait */
     WAIT_GRACE_MS = 5000, /* and then it still has to answer */
@@ -89,32 +88,30 @@ static int print_member(const struct cli_args *args, const struct json *mail,
 static int print_mail(const struct cli_args *args, struct remote_answer *answer,
                       const char *member)
 {
-    struct buf out;
     int code = EXIT_OK;
 
-    if (member != NULL) {
+    if (member != NULL)
         code = print_member(args, answer->root, member);
-    } else if (cli_wants_json(args)) {
-        remote_print_json(answer);
-    } else {
-        buf_init(&out, OUTPUT_MAX);
-        show_mail(answer->root, &out);
-        show_print(&out);
-        buf_finish(&out);
-    }
+    else
+        remote_print(args, answer, show_mail);
     remote_answer_finish(answer);
     return code;
 }
 
-static int run_list(const struct cli_args *args)
+static void show_mails(const struct json *root, struct buf *out)
 {
     static const struct show_column columns[] = {
         {"id", "id"}, {"received", "received_at"}, {"from", "from"},
         {"to", "to"}, {"subject", "subject"},      {"bytes", "size"},
     };
+
+    show_table(json_get(root, "data"), columns, COUNT_OF(columns), out);
+}
+
+static int run_list(const struct cli_args *args)
+{
     struct remote_answer answer = {0};
     struct buf path;
-    struct buf out;
     int code;
 
     buf_init(&path, PATH_MAX_BYTES);
@@ -124,15 +121,7 @@ static int run_list(const struct cli_args *args)
     buf_finish(&path);
     if (code != EXIT_OK)
         return code;
-    if (cli_wants_json(args)) {
-        remote_print_json(&answer);
-    } else {
-        buf_init(&out, OUTPUT_MAX);
-        show_table(json_get(answer.root, "data"), columns, COUNT_OF(columns),
-                   &out);
-        show_print(&out);
-        buf_finish(&out);
-    }
+    remote_print(args, &answer, show_mails);
     remote_answer_finish(&answer);
     return EXIT_OK;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MAX = 512 };
+enum { KEY_MAX = 512, SHOWN_MAX = 64 << 20 };
 
 /* --- the key --- */
 
@@ -156,6 +156,34 @@ void remote_answer_finish(struct remote_answer *answer)
 void remote_print_json(const struct remote_answer *answer)
 {
     printf("%.*s\n", STR_ARG(buf_str(&answer->body)));
+}
+
+void remote_print(const struct cli_args *args,
+                  const struct remote_answer *answer, remote_show_fn show)
+{
+    struct buf out;
+
+    if (cli_wants_json(args)) {
+        remote_print_json(answer);
+        return;
+    }
+    buf_init(&out, SHOWN_MAX);
+    show(answer->root, &out);
+    show_print(&out);
+    buf_finish(&out);
+}
+
+int remote_run(const struct cli_args *args,
+               const struct remote_request *request, remote_show_fn show)
+{
+    struct remote_answer answer = {0};
+    int code = remote_ask(args, request, &answer);
+
+    if (code != EXIT_OK)
+        return code;
+    remote_print(args, &answer, show);
+    remote_answer_finish(&answer);
+    return EXIT_OK;
 }
 
 void remote_encode(struct str text, struct buf *out)

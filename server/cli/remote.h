@@ -47,6 +47,16 @@ void remote_answer_finish(struct remote_answer *answer);
 /* The answer as it came, on one line. */
 void remote_print_json(const struct remote_answer *answer);
 
+/* Writes a good answer as text for people; root is that of the answer. */
+typedef void (*remote_show_fn)(const struct json *root, struct buf *out);
+/* Prints the answer, as JSON where that is wanted, else as show writes it. */
+void remote_print(const struct cli_args *args,
+                  const struct remote_answer *answer, remote_show_fn show);
+/* Asks, and prints a good answer so. */
+MUST_USE int remote_run(const struct cli_args *args,
+                        const struct remote_request *request,
+                        remote_show_fn show);
+
 /* Adds text with all but letters, digits and -._~ as %XX. */
 void remote_encode(struct str text, struct buf *out);
 

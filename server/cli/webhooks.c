@@ -5,24 +5,7 @@
 
 #include <stdio.h>
 
-enum { BODY_MAX = 64 << 10, OUTPUT_MAX = 64 << 20, PATH_SIZE = 256 };
-
-static int print_answer(const struct cli_args *args,
-                        struct remote_answer *answer)
-{
-    struct buf out;
-
-    if (cli_wants_json(args)) {
-        remote_print_json(answer);
-    } else {
-        buf_init(&out, OUTPUT_MAX);
-        show_value(answer->root, &out);
-        show_print(&out);
-        buf_finish(&out);
-    }
-    remote_answer_finish(answer);
-    return EXIT_OK;
-}
+enum { BODY_MAX = 64 << 10, PATH_SIZE = 256 };
 
 static void write_endpoint(const char *endpoint, const char *events,
                            struct buf *body)
@@ -62,10 +45,12 @@ static int run_create(const struct cli_args *args)
     if (code != EXIT_OK)
         return code;
     fputs("keep the signing secret: it is not shown again\n", stderr);
-    return print_answer(args, &answer);
+    remote_print(args, &answer, show_value);
+    remote_answer_finish(&answer);
+    return EXIT_OK;
 }
 
-static int run_list(const struct cli_args *args)
+static void show_webhooks(const struct json *root, struct buf *out)
 {
     static const struct show_column columns[] = {
         {"id", "id"},
@@ -74,22 +59,16 @@ static int run_list(const struct cli_args *args)
         {"events", "events"},
         {"reason", "disabled_reason"},
     };
+
+    show_table(json_get(root, "data"), columns, COUNT_OF(columns), out);
+}
+
+static int run_list(const struct cli_args *args)
+{
     const struct remote_request request = {
         .method = "GET", .path = "/v1/webhooks?limit=100", .needs_key = true};
-    struct remote_answer answer = {0};
-    struct buf out;
-    int code = remote_ask(args, &request, &answer);
 
-    if (code != EXIT_OK)
-        return code;
-    if (cli_wants_json(args))
-        return print_answer(args, &answer);
-    buf_init(&out, OUTPUT_MAX);
-    show_table(json_get(answer.root, "data"), columns, COUNT_OF(columns), &out);
-    show_print(&out);
-    buf_finish(&out);
-    remote_answer_finish(&answer);
-    return EXIT_OK;
+    return remote_run(args, &request, show_webhooks);
 }
 
 static int run_delete(const struct cli_args *args)
@@ -98,17 +77,14 @@ static int run_delete(const struct cli_args *args)
     char path[PATH_SIZE];
     const struct remote_request request = {
         .method = "DELETE", .path = path, .needs_key = true};
-    struct remote_answer answer = {0};
     struct id id;
-    int code;
 
     if (given == NULL || cli_operand(args, 1) != NULL)
         return cli_fail(args, EXIT_USAGE, "takes one id");
     if (!id_parse(str_of(given), &id))
         return cli_fail(args, EXIT_USAGE, "\"%s\" is not an id", given);
     snprintf(path, sizeof path, "/v1/webhooks/%s", id.text);
-    code = remote_ask(args, &request, &answer);
-    return code == EXIT_OK ? print_answer(args, &answer) : code;
+    return remote_run(args, &request, show_value);
 }
 
 static const struct cli_option CREATE_OPTIONS[] = {
