@@ -17,11 +17,6 @@ void reply_parser_finish(struct reply_parser *parser)
     buf_finish(&parser->lines);
 }
 
-bool reply_is_open(const struct reply_parser *parser)
-{
-    return !parser->ended;
-}
-
 static void begin(struct reply_parser *parser)
 {
     buf_clear(&parser->line);

@@ -53,9 +53,6 @@ MUST_USE enum reply_status reply_parse(struct reply_parser *parser,
                                        struct str *input,
                                        struct smtp_reply *reply);
 
-/* Whether a reply has begun and not ended. */
-bool reply_is_open(const struct reply_parser *parser);
-
 /* Adds the text for people: lines joined by blanks, enhanced codes left out,
  * valid UTF-8 without controls, at most REPLY_TEXT_MAX bytes. */
 void reply_text_add(const struct smtp_reply *reply, struct buf *out);

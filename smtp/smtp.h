@@ -227,8 +227,8 @@ struct smtp_delivery {
 
 void smtp_deliver(struct smtp *smtp, struct smtp_delivery *delivery);
 
-/* The answer to on_mark, which must come: in the end, with no. The dot goes
- * is handed to the system only while the monotonic clock is below
+/* The answer to on_mark, which must come: in the end, with no. The dot is
+ * handed to the system only while the monotonic clock is below
  * valid_until_ms (half a lease after the mark was sent). */
 void smtp_delivery_marked(struct smtp_delivery *delivery, bool may_go,
                           int64_t valid_until_ms);

@@ -377,18 +377,3 @@ enum flaw mailbox_parse(struct arena *arena, struct str text,
         *box = parsed;
     return flaw;
 }
-
-enum flaw mailbox_parse_bare(struct arena *arena, struct str text,
-                             struct mailbox *box)
-{
-    struct mailbox parsed = {.name = S("")};
-    enum flaw flaw;
-
-    text = str_trim(text);
-    flaw = outer_check(text);
-    if (flaw == FLAW_NONE)
-        flaw = spec_parse(arena, text, &parsed);
-    if (flaw == FLAW_NONE)
-        *box = parsed;
-    return flaw;
-}

@@ -41,10 +41,6 @@ struct mailbox {
 MUST_USE enum flaw mailbox_parse(struct arena *arena, struct str text,
                                  struct mailbox *box);
 
-/* A name@domain without display name and brackets. */
-MUST_USE enum flaw mailbox_parse_bare(struct arena *arena, struct str text,
-                                      struct mailbox *box);
-
 /* A domain name, IDN or not, as lower case A-labels in arena. */
 MUST_USE enum flaw domain_parse(struct arena *arena, struct str text,
                                 struct str *domain);

@@ -170,20 +170,6 @@ static void a_box_knows_its_pieces(void **state)
     arena_destroy(&arena);
 }
 
-static void a_bare_address_has_no_name(void **state)
-{
-    struct arena *arena = arena_create();
-    struct mailbox box;
-
-    (void)state;
-    assert_int_equal(mailbox_parse_bare(arena, S("a@x.io"), &box), FLAW_NONE);
-    assert_int_equal(mailbox_parse_bare(arena, S("A <a@x.io>"), &box),
-                     FLAW_ADDRESS_BRACKETS);
-    assert_int_equal(mailbox_parse_bare(arena, S("<a@x.io>"), &box),
-                     FLAW_ADDRESS_BRACKETS);
-    arena_destroy(&arena);
-}
-
 static struct str repeat(struct arena *arena, char c, size_t count,
                          const char *tail)
 {
@@ -285,7 +271,6 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_text_is_read_or_refused_for_its_reason),
         cmocka_unit_test(a_box_knows_its_pieces),
-        cmocka_unit_test(a_bare_address_has_no_name),
         cmocka_unit_test(lengths_are_bounded_to_the_byte),
         cmocka_unit_test(labels_and_domains_are_bounded_too),
         cmocka_unit_test(a_million_characters_are_no_work),
