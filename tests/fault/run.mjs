@@ -19,14 +19,12 @@ const { values: options, positionals } = parseArgs({
         seconds: { type: 'string' },
         jobs: { type: 'string' },
         untimed: { type: 'boolean', default: false },
-        without: { type: 'string' },
     },
 });
 const seeds = (options.seeds ?? (options.long ? '1,2,3' : '1')).split(',');
 const mails = options.mails ?? (options.long ? '2000' : '300');
 const jobs = Number(options.jobs ?? 2);
-const names = (positionals.length > 0 ? positionals : Object.keys(PLANS))
-    .filter((name) => name !== options.without);
+const names = positionals.length > 0 ? positionals : Object.keys(PLANS);
 
 for (const name of names)
     if (!(name in PLANS)) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [--long] [--untimed] [--seeds 1,2,3] [--mails N] [--seconds N]
-#        [--jobs N] [--without PLAN] [PLAN]...
+#        [--jobs N] [PLAN]...
 #
 # Fault plans (tests/fault/plans.mjs): each starts a service of its own, sends
 # mails while something goes wrong, and accounts for every one of them. Without

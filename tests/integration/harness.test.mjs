@@ -123,6 +123,10 @@ test('the ledger finds what it is there to find', () => {
     assertClean(books({}));
     assertClean(books({ ends: Array(2).fill(['w1', 'email.sent',
                                              { sequence: 1 }]) }));
+    // Sent again by hand; the first end's webhook came late.
+    assertClean(books({ retries: 1, ends: [
+        ['w2', 'email.sent', { sequence: 2 }],
+        ['w1', 'email.bounced', { sequence: 1 }]] }));
     for (const [found, given] of [
         [['lost'], { copies: [] }],
         [['lost', 'unended'], { copies: [], ends: [] }],
@@ -135,6 +139,14 @@ test('the ledger finds what it is there to find', () => {
         [['changed'], { messageId: '<2>' }],
         [['unflagged'], { ends: [['w1', 'email.bounced']] }],
         [['doubled'], { ends: [['w1', 'email.sent'], ['w2', 'email.sent']] }],
+        [['doubled'], { ends: [['w1', 'email.bounced'], ['w2', 'email.sent']] }],
+        [['doubled'], { retries: 1, ends: [
+            ['w1', 'email.sent'], ['w2', 'email.sent']] }],
+        [['doubled'], { retries: 1, ends: [
+            ['w1', 'email.bounced'], ['w2', 'email.failed', flag],
+            ['w3', 'email.sent']] }],
+        [['unflagged'], { retries: 1, ends: [
+            ['w1', 'email.failed'], ['w2', 'email.bounced']] }],
         [['unflagged'], { canceledAt: 2, ends: [['w1', 'email.canceled']] }],
         [['resent'], { canceledAt: 0,
                        ends: [['w1', 'email.canceled', flag]] }],

@@ -2,17 +2,20 @@
 // operator, or failed (P3 and P4 of README.md); and the operator's verbs.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { TERMINAL } from '../fault/lib/ledger.mjs';
 import { startRedis } from './harness/redis.mjs';
 import { until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
-import { startSink } from './harness/sink.mjs';
+import { startReceiver } from './harness/receiver.mjs';
+import { reply, startSink } from './harness/sink.mjs';
 
 const TO = 'ada@inbox.test';
 
 // The first mail is taken, and the session then ends as `how` says.
-async function start(how) {
+async function start(how, onRcpt) {
     let taken = 0;
     const sink = await startSink({
+        onRcpt,
         onMail: (mail) => {
             if (++taken > 1)
                 return undefined;
@@ -61,6 +64,14 @@ async function list(service, kind = 'held', ...more) {
 async function end(service, id) {
     const { json } = await service.call('GET', `/v1/emails/${id}/events`);
     return json.data.at(-1);
+}
+
+// The payloads of a mail's ends, once there are so many.
+async function ends(receiver, id, count) {
+    const all = () => receiver.of(id).map(({ payload }) => payload)
+        .filter(({ type }) => TERMINAL.includes(type));
+    await until(`${count} ends`, () => all().length === count, 20_000);
+    return all();
 }
 
 for (const [name, way] of Object.entries(WAYS))
@@ -145,6 +156,35 @@ test('a list goes on where it ended, over partitions', async () => {
                                    '--config', service.config]);
     assert.equal(bad.code, 2);
     assert.match(bad.stderr, /--after: "x" is no place in a list/);
+});
+
+// A retry is of the whole mail: who had bounced has two ends then, and GET
+// tells the later one.
+test('hold: who bounced beside it is sent to again, too', async () => {
+    let isKnown = false;
+    const { service } = await start(hangUp, (to) => {
+        if (to === 'bob@inbox.test' && !isKnown)
+            throw reply(550, '5.1.1 no such mailbox');
+    });
+    const receiver = await startReceiver();
+    await service.subscribe(receiver);
+    const id = await service.send({ to: [TO, 'bob@inbox.test'],
+                                    on_unknown: 'hold' });
+    const [ended] = await ends(receiver, id, 1);
+    assert.equal(ended.type, 'email.bounced');
+    await service.emailWith(id, 'held', 20_000);
+    isKnown = true;
+    const answer = await service.call('POST', `/v1/emails/${id}/retry`);
+    assert.equal(answer.status, 200);
+    const all = await ends(receiver, id, 3);
+    assert.deepEqual(all.map(({ type, data }) => [type, data.recipient])
+        .sort(), [['email.bounced', 'bob@inbox.test'],
+                  ['email.sent', TO], ['email.sent', 'bob@inbox.test']]);
+    const sent = all.find(({ type, data }) =>
+        type === 'email.sent' && data.recipient === 'bob@inbox.test');
+    assert.ok(sent.data.sequence > ended.data.sequence);
+    const { recipients } = await service.emailWith(id, 'sent');
+    assert.deepEqual(recipients.map(({ status }) => status), ['sent', 'sent']);
 });
 
 test('the verbs say what is wrong', async () => {

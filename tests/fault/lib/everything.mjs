@@ -99,17 +99,22 @@ export async function nothingLeft(w) {
             throw new Error(names.slice(0, 5).join(' '));
         return true;
     });
-    for (const mail of w.ledger.mails) {
-        const { json } = await w.service.call(
-            'GET', `/v1/emails/${mail.id}`, undefined,
-            { key: w.ledger.keys[mail.owner] });
-        const told = w.endsOf(mail);
-        for (const { address, status } of json.recipients) {
-            const [end] = told.filter(({ payload }) =>
-                payload.data.recipient === address);
-            if (end.payload.type !== `email.${status}`)
-                throw new Error(`${mail.id} ${address}: GET says ${status}, ` +
-                                `the event ${end.payload.type}`);
-        }
+    const ends = w.ledger.ends();
+    for (const mail of w.ledger.mails)
+        await sameIsSaid(w, mail, ends);
+}
+
+async function sameIsSaid(w, mail, ends) {
+    const answer = await w.service.call(
+        'GET', `/v1/emails/${mail.id}`, undefined,
+        { key: w.ledger.keys[mail.owner] });
+    if (answer.status !== 200)
+        throw new Error(`GET mail ${mail.n}: ${answer.status} ${answer.text}`);
+    for (const { address, status } of answer.json.recipients) {
+        const types = w.ledger.endsOf(mail, address, ends)
+            .map(({ type }) => type);
+        if (types.at(-1) !== `email.${status}`)
+            throw new Error(`mail ${mail.n} ${mail.id} ${address}: GET says ` +
+                            `${status}, the events ${types.join(' ')}`);
     }
 }

@@ -27,17 +27,23 @@
 //   changed     copies differ in Message-ID or bytes, or are not the mail that
 //               was answered
 //   unended     no terminal event came
-//   doubled     terminal events with more than one webhook-id
+//   doubled     terminal events with more webhook-ids than there may be
+//               generations: one, and one for each ledger.retry of a recipient
+//               that was not sent
 //   resent      a canceled one that was taken later, or ended otherwise
 //   gaps        an event is missing between the first and the last sequence
 //   strangers   mails or events of no mail that was answered
-// and { mails, recipients, taken, told, ends: { 'email.sent': 10, … } }.
+// and { mails, recipients, taken, told, ends: { 'email.sent': 10, … } }. The
+// end of a recipient is that of its last generation.
 import { startReceiver } from '../../integration/harness/receiver.mjs';
 import { until } from '../../integration/harness/scope.mjs';
 import { meter } from './meter.mjs';
 
 export const TERMINAL = ['sent', 'bounced', 'failed', 'expired', 'suppressed',
                          'canceled', 'superseded'].map((end) => `email.${end}`);
+
+// No retry sends these again.
+const SETTLED = ['email.sent', 'email.superseded'];
 
 const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
@@ -202,6 +208,18 @@ export class Ledger {
         return mail.canceledAt !== undefined;
     }
 
+    // Sends again what is held of a mail, and with it whoever it has bounced
+    // from: retry.lua begins the next generation of those.
+    async retry(mail, { patience = PATIENCE_MS } = {}) {
+        mail.retries = (mail.retries ?? 0) + 1;
+        const answer = await this.post(`/v1/emails/${mail.id}/retry`,
+                                       { n: mail.n, owner: mail.owner,
+                                         keyless: true }, patience);
+        if (answer.status !== 200 && answer.status !== 409)
+            throw new Error(`retry ${mail.n}: ${answer.status} ` +
+                            answer.text);
+    }
+
     // All mails are final, and all that is to be told was told: nothing more
     // will come, neither copies nor events.
     async settled(patience = PATIENCE_MS) {
@@ -238,6 +256,13 @@ export class Ledger {
         };
         await Promise.all(Array.from({ length: this.partitions }, look));
         return left;
+    }
+
+    // The payloads of a recipient's ends, each webhook-id once, the last
+    // generation's last.
+    endsOf(mail, to, ends = this.ends()) {
+        return [...(ends.get(`${mail.id} ${to}`)?.values() ?? [])]
+            .sort((a, b) => a.data.sequence - b.data.sequence);
     }
 
     // "<email id> <address>" -> Map of webhook-id -> payload.
@@ -285,8 +310,7 @@ export class Ledger {
             for (const to of mail.to)
                 account.settle(
                     mail, to, taken.get(to) ?? [],
-                    [...(ends.get(`${mail.id} ${to}`)?.values() ?? [])],
-                    this.markOf(mail.n));
+                    this.endsOf(mail, to, ends), this.markOf(mail.n));
             account.findGaps(mail, sequences.get(mail.id) ?? new Set());
         }
         this.findStrangers(account, taken, ends);
@@ -342,7 +366,7 @@ class Account {
     settle(mail, to, copies, ends, mark) {
         const { n, id } = mail;
         const note = (list, why) => list.push({ n, id, to, why });
-        const [end] = ends;
+        const end = ends.at(-1);
         const types = ends.map(({ type }) => type).join(' ');
         const flagged = ends.some(({ data }) =>
             data.possible_duplicate === true);
@@ -360,7 +384,8 @@ class Account {
             note(this.duplicates, `${copies.length} copies`);
         if (!end)
             note(this.unended, `${copies.length} copies`);
-        if (ends.length > 1)
+        if (ends.length > 1 + (mail.retries ?? 0) ||
+            ends.slice(0, -1).some(({ type }) => SETTLED.includes(type)))
             note(this.doubled, types);
         if (!flagged && copies.length > 1)
             note(this.unflagged, `${copies.length} copies, ${types}`);

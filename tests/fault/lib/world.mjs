@@ -65,7 +65,9 @@ export async function startWorld({
         })),
         routes: [{ name: 'all', upstreams: world.sinks.map((s) => s.name) }],
         config: {
-            redis: { url: world.proxy?.url ?? world.redis.url, ...redisTable },
+            // A size: a plan that lowers maxmemory does not mean its history.
+            redis: { url: world.proxy?.url ?? world.redis.url,
+                     history_max: '64MiB', ...redisTable },
             api: { connections_per_ip: 8192 }, // one caller is all of them
             worker: { lease, retry: ['1s'], stop_timeout: '3s' },
             webhook: { allow_private: true, ports: [], timeout: '2s',
@@ -225,9 +227,7 @@ class World {
             .map((id) => id.split(':')[0]);
         for (const mail of this.ledger.mails.filter(({ id }) =>
             held.includes(id)))
-            await this.service.call('POST', `/v1/emails/${mail.id}/retry`,
-                                    undefined,
-                                    { key: this.ledger.keys[mail.owner] });
+            await this.ledger.retry(mail);
     }
 }
 
