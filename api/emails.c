@@ -313,26 +313,33 @@ struct change {
     enum problem_kind refused;
     const char *cannot; /* "The email cannot be ...: it is sent." */
     bool lacks_route;
+    bool is_replay; /* it was done before, and not answered */
 };
 
 /* For those who ask again with the same key. */
-static void keep_answer(struct call *call, unsigned status, struct buf *body)
+static void keep_answer(const struct change *change, unsigned status,
+                        struct buf *body)
 {
+    const struct call *call = change->call;
+
+    if (change->is_replay)
+        http_add_field(call->request, "Idempotent-Replayed", S("true"));
     if (call->idempotency.key_hash.len > 0)
         queue_idempotency_finish(call->api->queue, call_owner(call),
                                  &call->idempotency, (int)status,
                                  buf_str(body));
 }
 
-static void change_refuse(struct call *call, enum problem_kind kind,
+static void change_refuse(const struct change *change, enum problem_kind kind,
                           const char *message)
 {
+    struct call *call = change->call;
     struct buf body;
 
     buf_init(&body, VIEW_SPARE);
     problem_write(call->request,
                   &(struct problem){.kind = kind, .message = message}, &body);
-    keep_answer(call, problem_status(kind), &body);
+    keep_answer(change, problem_status(kind), &body);
     buf_finish(&body);
     call_fail(call, kind, message);
 }
@@ -345,12 +352,14 @@ static void change_say_no(struct change *change,
     if (change->lacks_route)
         call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
     else
-        change_refuse(call, change->refused,
+        change_refuse(change, change->refused,
                       arena_printf(call->arena,
                                    "The email cannot be %s: it is %s.",
                                    change->cannot, email_status(email))
                           .ptr);
 }
+
+static void change_start(struct change *change);
 
 static void on_changed(void *ctx, const struct queue_email *email)
 {
@@ -361,28 +370,47 @@ static void on_changed(void *ctx, const struct queue_email *email)
     if (email->status == QUEUE_REFUSED) {
         change_say_no(change, email);
     } else if (email->status == QUEUE_NOT_FOUND) {
-        change_refuse(call, PROBLEM_NOT_FOUND, NO_EMAIL);
+        change_refuse(change, PROBLEM_NOT_FOUND, NO_EMAIL);
+    } else if (email->status == QUEUE_REPLAY) {
+        change_start(change); /* an equal request was quicker */
     } else if (email->status != QUEUE_OK) {
         call_fail_queue(call, email->status, &email->why, NULL);
     } else {
         buf_init(&body, VIEW_SPARE);
         changed_view(call->arena, email, &change->id, &body);
-        keep_answer(call, 200, &body);
+        keep_answer(change, 200, &body);
         call_reply(call, 200, &body);
         buf_finish(&body);
     }
 }
 
-static void on_begun(void *ctx, const struct queue_answer *answer)
+static void on_looked(void *ctx, const struct queue_answer *answer)
 {
     struct change *change = ctx;
+    struct call *call = change->call;
 
-    if (answer->status == QUEUE_OK)
+    if (answer->status == QUEUE_OK) {
         change->run(change);
-    else if (answer->status == QUEUE_REPLAY)
-        call_replay(change->call, answer);
+    } else if (answer->status == QUEUE_REPLAY) {
+        call_replay(call, answer);
+    } else if (answer->status == QUEUE_DONE) {
+        change->is_replay = true;
+        queue_email_acted(call->api->queue, call_owner(call), &change->id,
+                          answer->changed, on_changed, change);
+    } else {
+        call_fail_queue(call, answer->status, &answer->why, NULL);
+    }
+}
+
+static void change_start(struct change *change)
+{
+    struct call *call = change->call;
+
+    if (call->idempotency.key_hash.len > 0)
+        queue_idempotency_look(call->api->queue, call_owner(call),
+                               &call->idempotency, on_looked, change);
     else
-        call_fail_queue(change->call, answer->status, &answer->why, NULL);
+        change->run(change);
 }
 
 static void change_begin(struct call *call, const struct change *with)
@@ -391,13 +419,8 @@ static void change_begin(struct call *call, const struct change *with)
 
     *change = *with;
     change->call = call;
-    if (!call_id(call, &change->id))
-        return;
-    if (call->idempotency.key_hash.len > 0)
-        queue_idempotency_begin(call->api->queue, call_owner(call),
-                                &call->idempotency, on_begun, change);
-    else
-        change->run(change);
+    if (call_id(call, &change->id))
+        change_start(change);
 }
 
 static void cancel(struct change *change)
@@ -405,7 +428,7 @@ static void cancel(struct change *change)
     struct call *call = change->call;
 
     queue_email_cancel(call->api->queue, call_owner(call), &change->id,
-                       on_changed, change);
+                       &call->idempotency, on_changed, change);
 }
 
 void emails_cancel(struct call *call)
@@ -431,7 +454,7 @@ static void retry(struct change *change)
     struct call *call = change->call;
 
     queue_email_retry(call->api->queue, call_owner(call), &change->id,
-                      plan_retry, on_changed, change);
+                      &call->idempotency, plan_retry, on_changed, change);
 }
 
 void emails_retry(struct call *call)

@@ -29,6 +29,7 @@ struct look {
     size_t inline_len; /* of bytes: what is no chunk */
     bool has_content;  /* more than the summary is kept */
     int64_t changed;   /* by a cancel and the like; -1: it is none */
+    struct idempotency idempotency; /* of a retry */
     enum queue_status status;
     struct error why;
     queue_email_fn done;
@@ -261,15 +262,9 @@ static void look_ask(struct look *look)
 
 /* --- sending it again, or at another time --- */
 
-/* How many deliveries it moved; they are looked at once more. */
-static void on_moved(void *ctx, const struct reply *reply,
-                     const struct error *why)
+/* Its deliveries as they are now. */
+static void look_again(struct look *look)
 {
-    struct look *look = ctx;
-
-    FAULT_POINT("reschedule.done");
-    look->status = reply_status(reply, why, &look->why);
-    look->changed = reply_int(reply);
     if (look->status != QUEUE_OK) {
         look_tell(look);
         return;
@@ -279,6 +274,36 @@ static void on_moved(void *ctx, const struct reply *reply,
     look->count = 0;
     look->job_chunks = 0;
     look_ask(look);
+}
+
+/* How many deliveries it moved. */
+static void on_moved(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    struct look *look = ctx;
+
+    FAULT_POINT("reschedule.done");
+    look->status = reply_status(reply, why, &look->why);
+    look->changed = reply_int(reply);
+    look_again(look);
+}
+
+/* Of a cancel or a retry, which may have been done before. */
+static void look_acted(struct look *look, const struct queue_answer *answer)
+{
+    look->status = answer->status == QUEUE_DONE ? QUEUE_OK : answer->status;
+    look->why = answer->why;
+    look->changed = answer->changed;
+    look_again(look);
+}
+
+static void on_retried(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct queue_answer answer;
+
+    idempotency_read(reply, why, &answer);
+    look_acted(ctx, &answer);
 }
 
 static void send_retry(struct look *look, const struct queue_retry *retry)
@@ -295,11 +320,12 @@ static void send_retry(struct look *look, const struct queue_retry *retry)
     command_add_cstr(&command, on_unknown_letter(retry->on_unknown));
     command_add_int(&command, retry->ends_ms);
     command_add_int(&command, retry->is_deadline);
+    idempotency_add(&command, &look->idempotency);
     for (size_t i = 0; i < retry->recipient_count; i++) {
         command_add_int(&command, retry->recipients[i].number);
         command_add(&command, retry->recipients[i].route);
     }
-    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_moved,
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_retried,
                look);
 }
 
@@ -387,24 +413,22 @@ void queue_email_events(struct queue *queue, struct queue_owner owner,
 static void on_canceled(void *ctx, const struct reply *reply,
                         const struct error *why)
 {
-    struct look *look = ctx;
+    struct queue_answer answer;
 
     FAULT_POINT("cancel.done");
-    look->status = reply_status(reply, why, &look->why);
-    look->changed = reply_int(reply);
-    if (look->changed > 0)
+    idempotency_read(reply, why, &answer);
+    if (answer.status == QUEUE_OK && answer.changed > 0)
         series_add(metrics_series(
                        METRIC_EMAIL_EVENTS,
                        (const char *const[]){event_type_name(EVENT_CANCELED)}),
-                   (uint64_t)look->changed);
-    if (look->status == QUEUE_OK)
-        look_ask(look);
-    else
-        look_tell(look);
+                   (uint64_t)answer.changed);
+    look_acted(ctx, &answer);
 }
 
 void queue_email_cancel(struct queue *queue, struct queue_owner owner,
-                        const struct id *email, queue_email_fn done, void *ctx)
+                        const struct id *email,
+                        const struct idempotency *idempotency,
+                        queue_email_fn done, void *ctx)
 {
     struct look *look = look_new(queue, owner, email, ctx);
     struct redis_command command;
@@ -414,16 +438,34 @@ void queue_email_cancel(struct queue *queue, struct queue_owner owner,
     command_add(&command, owner.name);
     command_add(&command, id_str(email));
     command_add_int(&command, queue->config->privacy.keep_bodies_ms);
+    idempotency_add(&command, idempotency);
     COMMAND_SENT_POINT(&command, "cancel.sent");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_canceled, look);
 }
 
-void queue_email_retry(struct queue *queue, struct queue_owner owner,
-                       const struct id *email, queue_retry_fn plan,
+void queue_email_acted(struct queue *queue, struct queue_owner owner,
+                       const struct id *email, int64_t changed,
                        queue_email_fn done, void *ctx)
 {
     struct look *look = look_new(queue, owner, email, ctx);
 
+    look->changed = changed;
+    look->done = done;
+    look_ask(look);
+}
+
+void queue_email_retry(struct queue *queue, struct queue_owner owner,
+                       const struct id *email,
+                       const struct idempotency *idempotency,
+                       queue_retry_fn plan, queue_email_fn done, void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    if (idempotency != NULL)
+        look->idempotency = (struct idempotency){
+            arena_copy(look->call.arena, idempotency->key_hash),
+            arena_copy(look->call.arena, idempotency->fingerprint),
+        };
     look->retry_plan = plan;
     look->done = done;
     look_ask(look);

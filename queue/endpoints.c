@@ -54,7 +54,6 @@ static const struct {
     {STR("ok"), QUEUE_OK},
     {STR("replay"), QUEUE_REPLAY},
     {STR("conflict"), QUEUE_CONFLICT},
-    {STR("running"), QUEUE_RUNNING},
     {STR("full"), QUEUE_OWNER_FULL},
     {STR("missing"), QUEUE_NOT_FOUND},
     {STR("no_keyring"), QUEUE_NO_KEYRING},

@@ -1,9 +1,6 @@
-/* Idempotency of POSTs: what the scripts answer, and the two steps of a POST
- * whose answer no single script makes. */
+/* Idempotency of POSTs: what the scripts answer, and the steps before and
+ * behind an action whose answer its script cannot make. */
 #include "queue/core.h"
-
-/* If the process dies between the two steps, the key is free again then. */
-enum { RUNNING_MS = 30000, KEPT_MS = 86400000 };
 
 void idempotency_add(struct redis_command *command,
                      const struct idempotency *idempotency)
@@ -23,7 +20,10 @@ void idempotency_read(const struct reply *reply, const struct error *why,
 
     *answer = (struct queue_answer){0};
     answer->status = reply_status(reply, why, &answer->why);
-    if (answer->status != QUEUE_OK || str_eq(word, S("ok")))
+    if (answer->status != QUEUE_OK)
+        return;
+    answer->changed = reply_int(reply_at(reply, 1));
+    if (str_eq(word, S("ok")))
         return;
     if (str_eq(word, S("replay"))) {
         answer->status = QUEUE_REPLAY;
@@ -31,8 +31,8 @@ void idempotency_read(const struct reply *reply, const struct error *why,
         answer->answer = reply_str(reply_at(reply, 2));
         return;
     }
-    if (str_eq(word, S("running"))) {
-        answer->status = QUEUE_RUNNING;
+    if (str_eq(word, S("done"))) {
+        answer->status = QUEUE_DONE;
     } else if (str_eq(word, S("conflict"))) {
         answer->status = QUEUE_CONFLICT;
     } else {
@@ -42,38 +42,37 @@ void idempotency_read(const struct reply *reply, const struct error *why,
     }
 }
 
-struct beginning {
+struct looking {
     struct queue_call call;
     queue_answer_fn done;
     void *ctx;
 };
 
-static void on_begun(void *ctx, const struct reply *reply,
-                     const struct error *why)
+static void on_looked(void *ctx, const struct reply *reply,
+                      const struct error *why)
 {
-    struct beginning *beginning = ctx;
+    struct looking *looking = ctx;
     struct queue_answer answer;
 
     idempotency_read(reply, why, &answer);
-    beginning->done(beginning->ctx, &answer);
-    queue_call_end(&beginning->call);
+    looking->done(looking->ctx, &answer);
+    queue_call_end(&looking->call);
 }
 
-void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
-                             const struct idempotency *idempotency,
-                             queue_answer_fn done, void *ctx)
+void queue_idempotency_look(struct queue *queue, struct queue_owner owner,
+                            const struct idempotency *idempotency,
+                            queue_answer_fn done, void *ctx)
 {
-    struct beginning *beginning = queue_call_new(queue, sizeof *beginning);
+    struct looking *looking = queue_call_new(queue, sizeof *looking);
     struct redis_command command;
 
-    beginning->done = done;
-    beginning->ctx = ctx;
-    command_init_partition(&command, queue, SCRIPT_IDEMPOTENCY_BEGIN,
+    looking->done = done;
+    looking->ctx = ctx;
+    command_init_partition(&command, queue, SCRIPT_IDEMPOTENCY_LOOK,
                            owner.home);
     command_add(&command, owner.name);
     idempotency_add(&command, idempotency);
-    command_add_int(&command, RUNNING_MS);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_begun, beginning);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_looked, looking);
 }
 
 void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
@@ -89,7 +88,7 @@ void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                           STR_ARG(owner.name), STR_ARG(idempotency->key_hash)));
     command_addf(&command, "%.*s %d %.*s", STR_ARG(idempotency->fingerprint),
                  http_status, STR_ARG(answer));
-    command_add_cstr(&command, "PX");
-    command_add_int(&command, KEPT_MS);
+    command_add_cstr(&command, "XX"); /* the action put it there */
+    command_add_cstr(&command, "KEEPTTL");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
 }

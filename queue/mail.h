@@ -24,7 +24,7 @@ enum queue_status {
     QUEUE_NO_KEYRING, /* needs encryption at rest and there is none. 503 */
     QUEUE_NOT_FOUND,
     QUEUE_CONFLICT, /* idempotency key seen with another request. 409 */
-    QUEUE_RUNNING,  /* its first request is not yet answered. 409 */
+    QUEUE_DONE,     /* its first request acted, and no answer was kept */
     QUEUE_REPLAY,   /* the first answer is in the result */
     QUEUE_REFUSED,  /* the state does not allow it. 409 */
 };
@@ -76,6 +76,7 @@ struct queue_answer {
     enum queue_status status;
     struct str answer; /* QUEUE_REPLAY: the stored body */
     int http_status;   /* QUEUE_REPLAY: the stored status */
+    int64_t changed;   /* of an action, and QUEUE_DONE: how much it changed */
     struct error why;  /* for every status that is a failure */
 };
 typedef void (*queue_answer_fn)(void *ctx, const struct queue_answer *answer);
@@ -144,9 +145,19 @@ void queue_email_events(struct queue *queue, struct queue_owner owner,
                         void *ctx);
 
 /* Per recipient: OK with the deliveries' new states if at least one was
- * stopped; REFUSED with the states when none could be. */
+ * stopped; REFUSED with the states when none could be. The action and its
+ * idempotency key (NULL: none) are one step: CONFLICT; REPLAY: it was done and
+ * answered meanwhile, queue_idempotency_look has the answer. */
 void queue_email_cancel(struct queue *queue, struct queue_owner owner,
-                        const struct id *email, queue_email_fn done, void *ctx);
+                        const struct id *email,
+                        const struct idempotency *idempotency,
+                        queue_email_fn done, void *ctx);
+
+/* What a cancel or a retry tells that has changed so much, by the states of
+ * now. */
+void queue_email_acted(struct queue *queue, struct queue_owner owner,
+                       const struct id *email, int64_t changed,
+                       queue_email_fn done, void *ctx);
 
 /* How an email is sent again. */
 struct queue_retry {
@@ -164,10 +175,11 @@ typedef bool (*queue_retry_fn)(void *ctx, const struct queue_email *email,
 /* Per recipient: what waits is queued at once; what ended without being sent
  * (neither sent nor superseded) is queued as its next generation, as long as
  * the content is kept. OK with the new states if at least one is queued;
- * REFUSED with the states when none can be. */
+ * REFUSED with the states when none can be. idempotency: as for a cancel. */
 void queue_email_retry(struct queue *queue, struct queue_owner owner,
-                       const struct id *email, queue_retry_fn plan,
-                       queue_email_fn done, void *ctx);
+                       const struct id *email,
+                       const struct idempotency *idempotency,
+                       queue_retry_fn plan, queue_email_fn done, void *ctx);
 
 /* When an email goes instead. */
 struct queue_reschedule {

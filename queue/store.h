@@ -99,7 +99,7 @@ typedef void (*queue_endpoints_fn)(void *ctx,
 void endpoint_secret_new(struct buf *out);
 
 /* answer: what a replay gets, with status 201 and without the secret
- * (blueprint 10.6). Statuses: OK, REPLAY, CONFLICT, RUNNING; NO_KEYRING;
+ * (blueprint 10.6). Statuses: OK, REPLAY, CONFLICT; NO_KEYRING;
  * OWNER_FULL above 100 endpoints. Events: at most 100 names of at most 64
  * bytes, without blanks; "x.*" stands for all of x, "*" for all. */
 void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
@@ -128,11 +128,13 @@ void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
                            const struct id *id, queue_answer_fn done,
                            void *ctx);
 
-/* Idempotency of a POST whose answer is not made by one script (cancel).
- * OK: go on, and finish with the answer; REPLAY, CONFLICT, RUNNING: don't. */
-void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
-                             const struct idempotency *idempotency,
-                             queue_answer_fn done, void *ctx);
+/* Idempotency of a POST whose action is one script and whose answer is not
+ * (cancel, retry). OK: it never acted; DONE: it did, so make the answer anew
+ * (queue_email_acted); REPLAY, CONFLICT: answer that. finish keeps the answer
+ * for REPLAY, beside what the action kept; if that gets lost, it is DONE. */
+void queue_idempotency_look(struct queue *queue, struct queue_owner owner,
+                            const struct idempotency *idempotency,
+                            queue_answer_fn done, void *ctx);
 void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                               const struct idempotency *idempotency,
                               int http_status, struct str answer);

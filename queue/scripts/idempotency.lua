@@ -1,17 +1,19 @@
 
--- Idempotency keys (keys.h i:). The value is "fingerprint status answer";
--- status 0: the first request is not answered yet. hash '': no key was given.
+-- Idempotency keys (keys.h i:). The value is "fingerprint status answer". An
+-- action whose answer no script can write (cancel, retry) is kept with status
+-- 0 and how much it changed; the answer takes that one's place. hash '': no
+-- key was given.
 local IDEMPOTENCY_MS = 86400000
 
--- What to answer instead: {'conflict'}, {'running'} or {'replay', status,
--- answer}.
+-- What to answer instead: {'conflict'}, {'done', how much it changed} or
+-- {'replay', status, answer}.
 local function idempotency_seen(kept, fingerprint)
     local first, status, answer = string.match(kept, '^(%S+) (%d+) (.*)$')
     if first ~= fingerprint then
         return {'conflict'}
     end
     if status == '0' then
-        return {'running'}
+        return {'done', answer}
     end
     return {'replay', status, answer}
 end
@@ -42,4 +44,10 @@ local function idempotency_claim(owner, hash, fingerprint, status, answer)
         return nil
     end
     return idempotency_seen(kept, fingerprint)
+end
+
+-- What an action did, in one step with it.
+local function idempotency_acted(owner, hash, fingerprint, changed)
+    idempotency_keep(owner, hash, fingerprint, '0', int(changed))
+    return {'ok', changed}
 end

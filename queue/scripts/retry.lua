@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
--- needs: prelude history deliveries
+-- needs: prelude history deliveries idempotency
 -- Sends an email again: what waits, at once; what ended without being sent, as
 -- its next generation. ARGV: 1 owner, 2 email, 3 lane, 4 mailboxes,
 -- 5 on_unknown (r, h, f), 6 end of the new lives (ms), 7 '1': it is a
--- deadline, then per delivery: number, route.
+-- deadline, 8 hash of the idempotency key ('' none), 9 fingerprint, then per
+-- delivery: number, route.
 -- The caller has seen whose email it is: the history of a final one does not
--- say. Answers how many deliveries are queued now; 0: none may be, or what
--- would be sent is gone.
+-- say. Answers {'ok', how many deliveries are queued now; 0: none may be, or
+-- what would be sent is gone}, or what idempotency_look says.
 local owner, email, lane = ARGV[1], ARGV[2], ARGV[3]
 local on_unknown, ends, is_deadline = ARGV[5], ARGV[6], ARGV[7] == '1'
-local FIRST = 8
+local hash, fingerprint = ARGV[8], ARGV[9]
+local FIRST = 10
 
 local route_of = {}
 for i = FIRST, #ARGV, 2 do
@@ -136,9 +138,13 @@ local refusal = no_change(owner)
 if refusal then
     return refusal
 end
+local seen = idempotency_look(owner, hash, fingerprint)
+if seen then
+    return seen
+end
 local first, all = find()
 if not first then
-    return 0
+    return idempotency_acted(owner, hash, fingerprint, 0)
 end
 local is_closed = not first.key
 local waiting, again = {}, {}
@@ -186,4 +192,4 @@ if #again > 0 then
     keep_first(first, first.left + #again)
     call('HINCRBY', P .. 'n', 'final', -#again)
 end
-return queued + #waiting + #again
+return idempotency_acted(owner, hash, fingerprint, queued + #waiting + #again)

@@ -22,7 +22,39 @@ before(async () => {
     service = await startService({
         redis, upstreams: [sink.upstream()], roles: ['api', 'worker'],
         children: 2, config: { log: { level: 'warn', format: 'json' } },
+        roleEnv: { api: { POSTHASTE_FAULT_POINT: 'cancel.done:1' } },
     });
+});
+
+// The first cancel of all: its process dies when it is done.
+test('a cancel without an answer is done, and answered when asked again',
+     async () => {
+    const id = await service.send({ scheduled_at: 'in 1 hour' });
+    const cancel = () => service.call(
+        'POST', `/v1/emails/${id}/cancel`, undefined,
+        { headers: { 'idempotency-key': 'cancel' } });
+    await assert.rejects(cancel());
+    const again = await cancel();
+    assert.equal(again.status, 200, again.text);
+    assert.equal(again.headers.get('idempotent-replayed'), 'true');
+    assert.equal(again.json.recipients[0].status, 'canceled');
+    const third = await cancel();
+    assert.equal(third.status, 200);
+    assert.equal(third.text, again.text);
+    const other = await service.call(
+        'POST', `/v1/emails/${id}/retry`, undefined,
+        { headers: { 'idempotency-key': 'cancel' } });
+    assert.equal(other.status, 409);
+    assert.equal(other.json.name, 'invalid_idempotent_request');
+});
+
+test('of equal cancels at once each is told that it was stopped', async () => {
+    const id = await service.send({ scheduled_at: 'in 1 hour' });
+    const answers = await Promise.all(Array.from({ length: 20 }, () =>
+        service.call('POST', `/v1/emails/${id}/cancel`, undefined,
+                     { headers: { 'idempotency-key': 'cancels' } })));
+    for (const { status, text } of answers)
+        assert.equal(status, 200, text);
 });
 
 const post = (key, to, subject = 'Hello') => service.call(

@@ -176,7 +176,8 @@ export class Ledger {
             answer = await this.service.call(method, target, mail.body, {
                 key: this.keys[mail.owner],
                 headers: mail.keyless
-                    ? {} : { 'idempotency-key': `${this.name}-${mail.n}` },
+                    ? {} : { 'idempotency-key':
+                             `${this.name}-${mail.n}${mail.what ?? ''}` },
                 signal: AbortSignal.timeout(ANSWER_MS),
             });
         } catch (error) {
@@ -194,16 +195,15 @@ export class Ledger {
     }
 
     // Cancels a mail that was answered; true if that was granted: from then
-    // on (mail.canceledAt) it must not be sent. Asks again without a key:
-    // a mail that an unheard request has canceled says so.
+    // on (mail.canceledAt) it must not be sent.
     async cancel(mail, { patience = PATIENCE_MS } = {}) {
         const answer = await this.post(`/v1/emails/${mail.id}/cancel`,
                                        { n: mail.n, owner: mail.owner,
-                                         keyless: true }, patience);
+                                         what: ' cancel' }, patience);
         if (answer.status !== 200 && answer.status !== 409)
             throw new Error(`cancel ${mail.n}: ${answer.status} ` +
                             answer.text);
-        if (answer.status === 200 || /it is canceled/.test(answer.text))
+        if (answer.status === 200)
             mail.canceledAt = Date.now();
         return mail.canceledAt !== undefined;
     }
@@ -212,9 +212,10 @@ export class Ledger {
     // from: retry.lua begins the next generation of those.
     async retry(mail, { patience = PATIENCE_MS } = {}) {
         mail.retries = (mail.retries ?? 0) + 1;
-        const answer = await this.post(`/v1/emails/${mail.id}/retry`,
-                                       { n: mail.n, owner: mail.owner,
-                                         keyless: true }, patience);
+        const answer = await this.post(
+            `/v1/emails/${mail.id}/retry`,
+            { n: mail.n, owner: mail.owner,
+              what: ` retry ${mail.retries}` }, patience);
         if (answer.status !== 200 && answer.status !== 409)
             throw new Error(`retry ${mail.n}: ${answer.status} ` +
                             answer.text);

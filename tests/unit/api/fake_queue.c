@@ -222,18 +222,33 @@ void queue_email_events(struct queue *queue, struct queue_owner owner,
 }
 
 void queue_email_cancel(struct queue *queue, struct queue_owner owner,
-                        const struct id *id, queue_email_fn done, void *ctx)
+                        const struct id *id,
+                        const struct idempotency *idempotency,
+                        queue_email_fn done, void *ctx)
 {
     (void)queue;
     (void)owner;
     (void)id;
+    (void)idempotency;
+    LATER(give_email, done, ctx);
+}
+
+void queue_email_acted(struct queue *queue, struct queue_owner owner,
+                       const struct id *id, int64_t changed,
+                       queue_email_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    assert_int_equal(changed, fake.acted.changed);
     LATER(give_email, done, ctx);
 }
 
 /* Asks for the plan as the real one does, unless there is no such mail. */
 void queue_email_retry(struct queue *queue, struct queue_owner owner,
-                       const struct id *id, queue_retry_fn plan,
-                       queue_email_fn done, void *ctx)
+                       const struct id *id,
+                       const struct idempotency *idempotency,
+                       queue_retry_fn plan, queue_email_fn done, void *ctx)
 {
     const struct queue_email email = {.status = fake.status,
                                       .record = &fake.record,
@@ -243,6 +258,7 @@ void queue_email_retry(struct queue *queue, struct queue_owner owner,
 
     (void)queue;
     (void)id;
+    (void)idempotency;
     assert_true(str_eq(owner.name, S("acme")));
     buf_clear(&fake.seen);
     if (fake.status != QUEUE_NOT_FOUND && !plan(ctx, &email, &retry))
@@ -279,22 +295,20 @@ void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
     LATER(give_email, done, ctx);
 }
 
-static void give_begin(struct later *later)
+static void give_acted(struct later *later)
 {
-    struct queue_answer answer = {.status = QUEUE_OK};
-
-    ((queue_answer_fn)later->done)(later->ctx, &answer);
+    ((queue_answer_fn)later->done)(later->ctx, &fake.acted);
 }
 
-void queue_idempotency_begin(struct queue *queue, struct queue_owner owner,
-                             const struct idempotency *idempotency,
-                             queue_answer_fn done, void *ctx)
+void queue_idempotency_look(struct queue *queue, struct queue_owner owner,
+                            const struct idempotency *idempotency,
+                            queue_answer_fn done, void *ctx)
 {
     (void)queue;
     (void)owner;
     assert_int_equal(idempotency->key_hash.len, 64);
     assert_int_equal(idempotency->fingerprint.len, 64);
-    LATER(give_begin, done, ctx);
+    LATER(give_acted, done, ctx);
 }
 
 void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,

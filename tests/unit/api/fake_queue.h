@@ -23,6 +23,7 @@ extern struct fake {
     size_t enqueued;
     struct buf seen; /* of the last enqueue: what matters, as text */
     char answer[512];
+    struct queue_answer acted; /* under a key that is looked up */
     char finished[64];
     struct queue_delivery deliveries[3];
     size_t delivery_count;

@@ -72,7 +72,6 @@ static const struct {
     {QUEUE_NO_KEYRING, 503, "posthaste keyring create"},
     {QUEUE_OWNER_FULL, 429, "\"name\":\"rate_limit_exceeded\""},
     {QUEUE_CONFLICT, 409, "\"name\":\"invalid_idempotent_request\""},
-    {QUEUE_RUNNING, 409, "\"name\":\"concurrent_idempotent_requests\""},
     {QUEUE_REPLAY, 200, "Idempotent-Replayed: true\r\n"},
 };
 

@@ -199,6 +199,23 @@ static void cancel_says_what_was_stopped(void **state)
     assert_memory_equal(fake.finished, "409 {\"statusCode\":409", 21);
 }
 
+/* Its process died, or had no answer, before this could be kept. */
+static void a_cancel_that_was_done_is_answered_anew(void **state)
+{
+    struct world *world = *state;
+    char fields[300];
+
+    fake.delivery_count = 1;
+    fake.deliveries[0].state = DELIVERY_CANCELED;
+    fake.acted = (struct queue_answer){.status = QUEUE_DONE, .changed = 1};
+    snprintf(fields, sizeof fields, "%sIdempotency-Key: a\r\n", key_field());
+    assert_int_equal(ask_with(world, "POST /emails/" ID "/cancel", fields, ""),
+                     200);
+    expect(world, "Idempotent-Replayed: true\r\n");
+    expect(world, "\"status\":\"canceled\"");
+    assert_memory_equal(fake.finished, "200 {\"object\":\"email\"", 21);
+}
+
 /* A mail of that class that asked for what is in its body, sent again. */
 static void plan_is(struct world *world, enum mail_class mail_class,
                     int64_t expires_ms, const char *json, const char *plan)
@@ -376,6 +393,7 @@ int main(void)
         API_TEST(a_timeline_is_shown),
         API_TEST(what_is_not_there_is_404_and_what_is_no_id_422),
         API_TEST(cancel_says_what_was_stopped),
+        API_TEST(a_cancel_that_was_done_is_answered_anew),
         API_TEST(a_retry_is_planned_anew),
         API_TEST(a_new_time_moves_what_counts_from_it),
         API_TEST(what_may_have_no_new_time_is_refused),

@@ -189,6 +189,7 @@ static inline void do_cancel(struct world *world, const char *email)
     command_add_cstr(&command, "default");
     command_add_cstr(&command, email);
     command_add_int(&command, KEEP_BODIES_MS);
+    idempotency_add(&command, NULL);
     script_send(world, &command);
 }
 
@@ -220,6 +221,7 @@ static inline void do_retry(struct world *world, const char *email)
     command_add_cstr(&command, "r");
     command_add_int(&command, clock_wall_ms() + 3600000);
     command_add_cstr(&command, "1");
+    idempotency_add(&command, NULL);
     command_add_cstr(&command, "0");
     command_add_cstr(&command, "main");
     script_send(world, &command);

@@ -191,7 +191,7 @@ static void cancel_wins_until_the_mark(void **state)
     mail_store(world, &mails[0]);
     mail_store(world, &mails[1]);
     until(world->loop, worker.count == 2);
-    queue_email_cancel(world->queue, owner_of("default"), &mails[0].id,
+    queue_email_cancel(world->queue, owner_of("default"), &mails[0].id, NULL,
                        on_canceled, NULL);
     queue_mark(world->queue, worker.claims[0], on_marked, &marked[0]);
     queue_mark(world->queue, worker.claims[1], on_marked, &marked[1]);
@@ -199,7 +199,7 @@ static void cancel_wins_until_the_mark(void **state)
     assert_false(marked[0].may_go);
     assert_true(marked[1].may_go);
     canceled = QUEUE_OK;
-    queue_email_cancel(world->queue, owner_of("default"), &mails[1].id,
+    queue_email_cancel(world->queue, owner_of("default"), &mails[1].id, NULL,
                        on_canceled, NULL);
     until(world->loop, canceled == QUEUE_REFUSED);
     assert_string_equal(state_of(&mails[1]), "x");

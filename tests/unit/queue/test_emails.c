@@ -68,11 +68,14 @@ static void look(struct world *world, const struct id *email)
     assert_int_equal(got.status, QUEUE_OK);
 }
 
+static const struct idempotency *key; /* of a cancel or a retry */
+
 static void cancel(struct world *world, const char *owner,
                    const struct id *email)
 {
     got.count = 0;
-    queue_email_cancel(world->queue, owner_of(owner), email, on_email, NULL);
+    queue_email_cancel(world->queue, owner_of(owner), email, key, on_email,
+                       NULL);
     until(world->loop, got.count == 1);
 }
 
@@ -218,7 +221,7 @@ static void retry(struct world *world, const char *owner,
                   const struct id *email)
 {
     got.count = 0;
-    queue_email_retry(world->queue, owner_of(owner), email, plan, on_email,
+    queue_email_retry(world->queue, owner_of(owner), email, key, plan, on_email,
                       NULL);
     assert_int_equal(got.count, 0);
     until(world->loop, got.count == 1);
@@ -460,6 +463,69 @@ static void a_new_time_in_the_past_is_now(void **state)
     assert_string_equal(redis_ask("LLEN ph:{0}:q:0:default:main"), "3");
 }
 
+static const struct idempotency CANCEL = {STR("aa"), STR("f1")};
+static const struct idempotency RETRY = {STR("bb"), STR("f2")};
+static const struct idempotency OTHER = {STR("bb"), STR("f1")};
+
+/* Whatever becomes of the process between the script and the answer: who asks
+ * again under the same key hears of it, and nothing is done twice. */
+static void an_action_and_its_key_are_one_step(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    key = &CANCEL;
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_string_equal(redis_ask("GET ph:{0}:i:default:aa"), "f1 0 1");
+    key = &RETRY;
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].generation, 2);
+    key = &CANCEL; /* again: the retry stands */
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_QUEUED);
+    key = NULL;
+    cancel(world, "default", &mail.id);
+    key = &RETRY; /* again: the cancel stands */
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+    assert_int_equal(got.deliveries[0].state, DELIVERY_CANCELED);
+    key = &OTHER;
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_CONFLICT);
+    queue_idempotency_finish(world->queue, owner_of("default"), &RETRY, 200,
+                             S("{}"));
+    key = &RETRY;
+    retry(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REPLAY);
+    key = NULL;
+}
+
+/* A refusal, too; also of a mail that is another's. */
+static void what_was_refused_stays_refused(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+
+    mail_store(world, &mail);
+    key = &CANCEL;
+    cancel(world, "other", &mail.id);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    assert_string_equal(redis_ask("GET ph:{0}:i:other:aa"), "f1 0 0");
+    redis_do("HSET ph:{0}:d:%s:0 s x", mail.id.text);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    redis_do("HSET ph:{0}:d:%s:0 s q", mail.id.text);
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_REFUSED);
+    key = NULL;
+    cancel(world, "default", &mail.id);
+    assert_int_equal(got.status, QUEUE_OK);
+}
+
 static void a_new_time_is_for_all_recipients_or_none(void **state)
 {
     struct world *world = *state;
@@ -616,6 +682,8 @@ int main(void)
         WORLD_TEST(a_final_mail_is_refused_as_it_is),
         WORLD_TEST(a_new_time_takes_the_place_of_the_old),
         WORLD_TEST(a_new_time_in_the_past_is_now),
+        WORLD_TEST(an_action_and_its_key_are_one_step),
+        WORLD_TEST(what_was_refused_stays_refused),
         WORLD_TEST(a_new_time_is_for_all_recipients_or_none),
         WORLD_TEST(who_may_not_set_a_new_time),
         WORLD_TEST(the_timeline_is_its_owners),

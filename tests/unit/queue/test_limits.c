@@ -124,10 +124,10 @@ static void on_limited(void *ctx, const struct queue_answer *answer)
 static enum queue_status limit_is(struct world *world, const char *owner,
                                   int64_t limit)
 {
-    enum queue_status status = QUEUE_RUNNING;
+    enum queue_status status = QUEUE_DONE;
 
     queue_owner_limit(world->queue, str_of(owner), limit, on_limited, &status);
-    until(world->loop, status != QUEUE_RUNNING);
+    until(world->loop, status != QUEUE_DONE);
     return status;
 }
 

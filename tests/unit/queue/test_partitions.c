@@ -234,11 +234,11 @@ static void on_email(void *ctx, const struct queue_email *email)
 
 static enum queue_status status_of(struct world *world, const struct id *email)
 {
-    enum queue_status status = QUEUE_RUNNING;
+    enum queue_status status = QUEUE_DONE;
 
     queue_email_get(world->queue, owner_of("default"), email, on_email,
                     &status);
-    until(world->loop, status != QUEUE_RUNNING);
+    until(world->loop, status != QUEUE_DONE);
     return status;
 }
 
@@ -274,12 +274,12 @@ static void on_stats(void *ctx, const struct queue_stats *stats)
 static void stats_are_of_all_partitions(void **state)
 {
     struct world *world = *state;
-    struct queue_stats stats = {.status = QUEUE_RUNNING};
+    struct queue_stats stats = {.status = QUEUE_DONE};
 
     for (unsigned i = 0; i < PARTITIONS; i++)
         store_in(world, i, i + 1);
     queue_stats_get(world->queue, on_stats, &stats);
-    until(world->loop, stats.status != QUEUE_RUNNING);
+    until(world->loop, stats.status != QUEUE_DONE);
     assert_int_equal(stats.status, QUEUE_OK);
     assert_int_equal(stats.accepted, 6);
     assert_int_equal(stats.lanes[0].queued, 6);
@@ -310,9 +310,9 @@ static void partitions_are_listed_and_added(void **state)
 
     make_key(world, "a", 0);
     store_in(world, 1, 2);
-    listed.status = QUEUE_RUNNING;
+    listed.status = QUEUE_DONE;
     queue_partition_list(world->queue, on_list, NULL);
-    until(world->loop, listed.status != QUEUE_RUNNING);
+    until(world->loop, listed.status != QUEUE_DONE);
     assert_int_equal(listed.status, QUEUE_OK);
     assert_int_equal(listed.count, PARTITIONS);
     assert_int_equal(listed.infos[0].owners, 1);

@@ -327,6 +327,7 @@ static void every_owner_pays(void **state)
         command_add_cstr(&command, "other");
         command_add_cstr(&command, mail.id.text);
         command_add_int(&command, KEEP_BODIES_MS);
+        idempotency_add(&command, NULL);
         script_send(world, &command);
     }
     sweep_down(world, 1);
