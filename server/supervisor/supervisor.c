@@ -294,11 +294,14 @@ static void on_restart(void *ctx)
         process_start(place->supervisor, place->index);
 }
 
+/* Who cannot live is started ever more slowly; who ended when somebody asked
+ * for it can, and connections wait in its socket. */
 static void place_refill(struct place *place, int64_t lived_ms, int status)
 {
+    bool was_asked = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     int64_t delay_ms = 0;
 
-    if (lived_ms >= LIVED_LONG_MS || fault_was_hit(status))
+    if (lived_ms >= LIVED_LONG_MS || was_asked || fault_was_hit(status))
         place->died_young = 0;
     else if (place->died_young++ > 0)
         delay_ms = RESTART_FIRST_MS

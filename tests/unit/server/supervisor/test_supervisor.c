@@ -2,6 +2,7 @@
  * connects, and die when they are sent a k. */
 #include "server/supervisor/supervisor.h"
 
+#include "server/base/clock.h"
 #include "server/base/mem.h"
 #include "server/io/listen.h"
 
@@ -170,6 +171,27 @@ static void a_dead_child_is_replaced(void **state)
         assert_int_equal(ask('k'), 0);
     for (int i = 0; i < 20; i++)
         assert_int_not_equal(ask('?'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+/* What waits in the socket of a child that somebody asks to end waits for the
+ * next one, and that is no child that cannot live. */
+static void a_child_that_is_asked_to_end_is_replaced_at_once(void **state)
+{
+    pid_t supervisor = start();
+    int64_t begin_ms;
+
+    (void)state;
+    clock_tick();
+    begin_ms = clock_now_ms();
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(kill(ask('?'), SIGTERM), 0);
+        for (int j = 0; j < 8; j++) /* of either socket */
+            assert_int_not_equal(ask('?'), 0);
+    }
+    clock_tick();
+    assert_in_range(clock_now_ms() - begin_ms, 0, 3000);
     kill(supervisor, SIGTERM);
     assert_int_equal(wait_for_end(supervisor), 0);
 }
@@ -437,6 +459,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dead_child_is_replaced),
+        cmocka_unit_test(a_child_that_is_asked_to_end_is_replaced_at_once),
         cmocka_unit_test(a_reload_loses_no_connection),
         cmocka_unit_test(a_reload_waits_for_those_who_drain),
         cmocka_unit_test(a_wrong_configuration_changes_nothing),
