@@ -3,14 +3,14 @@
 #
 # Steps, in this order; naming some runs only these:
 #   packages npm style debug lint unit asan unit-asan clang release fuzz
-#   integration fault plans bench
+#   integration fault conformance plans bench
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 steps=(packages npm style debug lint unit asan unit-asan clang release fuzz
-    integration fault plans bench)
+    integration fault conformance plans bench)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=${JOBS:-$(nproc)}
 logs=$PWD/build/tests
@@ -167,6 +167,15 @@ do_fault() {
             supervisor.replay_sent supervisor.replayed
 }
 
+# What the catalogue of SMTP servers' behaviour asks, row by row, of the ASan
+# binary.
+do_conformance() {
+    POSTHASTE_BIN=${POSTHASTE_BIN:-$PWD/build/asan/posthaste} \
+        POSTHASTE_NPM=$npm_dir \
+        node --test --test-reporter=tap --test-concurrency=1 \
+        tests/fault/conformance_*.test.mjs
+}
+
 # Each plan of trouble once, of the debug binary: the sanitizers would make it
 # too slow for what a caller may be kept waiting.
 do_plans() {
@@ -203,6 +212,7 @@ run() {
     fuzz) step fuzz do_fuzz ;;
     integration) step integration do_integration ;;
     fault) step fault do_fault ;;
+    conformance) step conformance do_conformance ;;
     plans) step plans do_plans ;;
     bench) step bench do_bench ;;
     *)

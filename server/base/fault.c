@@ -156,6 +156,11 @@ void fault_poison(struct str bytes)
         abort();
 }
 
+const char *fault_name_servers(void)
+{
+    return getenv("POSTHASTE_FAULT_NAME_SERVERS");
+}
+
 bool fault_was_hit(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == FAULT_EXIT;

@@ -75,6 +75,9 @@ void fault_pass(void);
 /* A mail that is poison: the process aborts when it meets the text of
  * POSTHASTE_FAULT_POISON (empty: nothing is) in bytes. */
 void fault_poison(struct str bytes);
+/* The name servers to ask in place of the system's, as "127.0.0.1:5353": what
+ * POSTHASTE_FAULT_NAME_SERVERS says; NULL: the system's. */
+const char *fault_name_servers(void);
 /* Whether a child ended by its point, from what waitpid said of it. */
 bool fault_was_hit(int status);
 /* Adds all names, sorted, one a line. */
@@ -95,6 +98,10 @@ static inline void fault_arm(void)
 static inline void fault_poison(struct str bytes)
 {
     (void)bytes;
+}
+static inline const char *fault_name_servers(void)
+{
+    return NULL;
 }
 static inline bool fault_was_hit(int status)
 {

@@ -2,6 +2,7 @@
 
 #include "api/api.h"
 #include "queue/queue.h"
+#include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
 #include "server/cli/verbs.h"
@@ -122,7 +123,7 @@ static bool life_begin(struct life *life, struct error *err)
         if (life->keyring == NULL)
             return false;
     }
-    life->dns = dns_open(life->loop, NULL, err);
+    life->dns = dns_open(life->loop, fault_name_servers(), err);
     if (life->dns == NULL)
         return false;
     life->queue = queue_open(life->loop, config, life->keyring);

@@ -1,5 +1,6 @@
 // certs.mjs - an authority of our own and a server certificate by it, for
-// 127.0.0.1 and localhost, and one for another name.
+// 127.0.0.1 and localhost, one for another name, and all that are not to be
+// trusted.
 import fs from 'node:fs';
 import path from 'node:path';
 import { folder, must } from './scope.mjs';
@@ -28,4 +29,54 @@ export async function makeCerts() {
     await sign('2', 'other.cnf', 'other.pem'); // right CA, wrong name
     return { dir, ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem'),
              otherCert: at('other.pem') };
+}
+
+// Certificates by what is wrong with them: good, expired, early, otherName,
+// selfSigned, otherCa. Each as { cert, key } of PEM bytes; ca: the file of the
+// authority to trust.
+export async function makeOddCerts() {
+    const [mine, other] = [await makeCerts(), await makeCerts()];
+    const at = (name) => path.join(mine.dir, name);
+    const key = fs.readFileSync(mine.key);
+    const pair = (file) => ({ cert: fs.readFileSync(file), key });
+
+    await must('openssl', [
+        'req', '-x509', '-key', mine.key, '-days', '2', '-subj',
+        '/CN=localhost', '-addext',
+        'subjectAltName=DNS:localhost,IP:127.0.0.1', '-out', at('self.pem')]);
+    await signFor(mine, '20200101000000Z', '20200201000000Z', 'expired.pem');
+    await signFor(mine, '20980101000000Z', '20990101000000Z', 'early.pem');
+    return {
+        ca: mine.ca,
+        good: pair(mine.cert),
+        otherName: pair(mine.otherCert),
+        selfSigned: pair(at('self.pem')),
+        expired: pair(at('expired.pem')),
+        early: pair(at('early.pem')),
+        otherCa: { cert: fs.readFileSync(other.cert),
+                   key: fs.readFileSync(other.key) },
+    };
+}
+
+// `openssl x509` cannot choose the first day.
+async function signFor({ dir }, from, to, out) {
+    const at = (name) => path.join(dir, name);
+    fs.writeFileSync(at('index.txt'), '');
+    fs.writeFileSync(at('ca.cnf'), `
+[ca]
+default_ca = own
+[own]
+database = ${at('index.txt')}
+new_certs_dir = ${dir}
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+`);
+    await must('openssl', [
+        'ca', '-batch', '-notext', '-config', at('ca.cnf'), '-cert',
+        at('ca.pem'), '-keyfile', at('ca.key'), '-in', at('csr.pem'),
+        '-startdate', from, '-enddate', to, '-extfile', at('san.cnf'),
+        '-out', at(out)]);
 }
