@@ -141,6 +141,10 @@ static void lose_connection(struct smtp_session *session, enum stream_end end,
     case STREAM_TLS_UNTRUSTED:
         lose(session, TROUBLE_TLS_UNTRUSTED, reason);
         break;
+    case STREAM_TLS_UNSHARED:
+        lose(session, in_handshake ? TROUBLE_TLS_UNSHARED : TROUBLE_LOST,
+             reason);
+        break;
     case STREAM_TLS_FAILED:
         lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST, reason);
         break;
@@ -332,7 +336,7 @@ static void follow_greet(struct smtp_session *session)
         break;
     case GREET_FAILED:
         timer_clear(session->loop, &session->timer);
-        session->says_quit = session->greet.finding.code != 0;
+        session->says_quit = session->greet.finding.trouble != TROUBLE_PROTOCOL;
         session->events->failed(session, &session->greet.finding);
         break;
     }
@@ -455,6 +459,7 @@ static void on_secured(void *ctx)
     if (stream_tls_facts(session->stream, &facts)) {
         session->tls_version = facts.version;
         session->tls_cipher = facts.cipher;
+        session->tls_verified = facts.verified;
         if (facts.not_after_ms > 0)
             series_set(session->upstream->expiry_series,
                        (facts.not_after_ms - clock_wall_ms()) / 1000);

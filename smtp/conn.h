@@ -92,6 +92,7 @@ struct smtp_session {
     unsigned messages;       /* begun so far, this one included */
     const char *tls_version; /* "" in the clear */
     const char *tls_cipher;
+    bool tls_verified;
     bool is_closed;
 };
 

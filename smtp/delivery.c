@@ -153,6 +153,7 @@ static void note_session(struct smtp_result *result,
 {
     result->tls_version = session->tls_version;
     result->tls_cipher = session->tls_cipher;
+    result->tls_verified = session->tls_verified;
     result->reused = session->messages > 1;
     if (session->messages > 0)
         result->data_ms = clamp_ms(clock_now_ms() - session->carry_since_ms);

@@ -136,6 +136,7 @@ struct smtp_result {
     const char *host;        /* its host name */
     const char *tls_version; /* "TLSv1.3"; "" in clear */
     const char *tls_cipher;
+    bool tls_verified; /* chain and name are good */
     enum smtp_bounce bounce;
     bool suppress; /* the address is bad, not the mail: keep it off */
     enum smtp_pace pace;

@@ -49,7 +49,19 @@ enum { EITHER, ONLY_REUSED };
     "unknown address|no such address|unknown local|not a valid mailbox|"       \
     "not a known user|user doesn't|no user|mailbox unavailable: no"
 
-/* One row: when all of the left half fits, the right half holds. */
+/* What becomes of the mail: the events of the catalogue. */
+enum fate { FATE_D, FATE_R, FATE_U, FATE_X, FATE_F, FATE_C };
+
+static const struct {
+    enum smtp_verdict verdict;
+    bool suppress;
+} FATES[] = {
+    [FATE_D] = {SMTP_SENT, false},    [FATE_R] = {SMTP_SOFT, false},
+    [FATE_U] = {SMTP_UNKNOWN, false}, [FATE_X] = {SMTP_HARD, true},
+    [FATE_F] = {SMTP_HARD, false},    [FATE_C] = {SMTP_UNSENT, false},
+};
+
+/* One rule: when all of the left half fits, the right half holds. */
 struct rule {
     unsigned row;              /* of the catalogue */
     unsigned stages;           /* AT bits */
@@ -59,136 +71,156 @@ struct rule {
                                   class digit, parted by bars; NULL: any */
     const char *words;         /* any of these is in its text; NULL: any */
     int reuse;
-    enum smtp_verdict verdict;
+    enum fate fate;
     enum smtp_bounce bounce;
     unsigned then; /* THEN bits, and those below */
 };
 
 /* Beside the THEN bits of verdict.h. */
-enum {
-    SUPPRESS = 1 << 8,
-    GREYLIST = 1 << 9,
-    RATE = 1 << 10,
-    FREQUENCY = 1 << 11
-};
+enum { GREYLIST = 1 << 8, RATE = 1 << 9, FREQUENCY = 1 << 10 };
 
 #define SICK  (THEN_NEXT | THEN_BACK_OFF | THEN_CLOSE)
 #define WRONG (THEN_NEXT | THEN_PAUSE | THEN_ALARM | THEN_CLOSE)
+#define GONE  (THEN_NEXT | THEN_CLOSE)
+#define BUSY  (THEN_SLOW | RATE)
 #define REPLY(low, high, enhanced, words)                                      \
     TROUBLE_NONE, low, high, enhanced, words, EITHER
-#define TROUBLE(kind) TROUBLE_##kind, 0, 0, NULL, NULL, EITHER
-#define SENT          SMTP_SENT, SMTP_BOUNCE_NONE
-#define SOFT(class)   SMTP_SOFT, SMTP_BOUNCE_##class
-#define HARD(class)   SMTP_HARD, SMTP_BOUNCE_##class
-#define WAITS(class)  SMTP_UNSENT, SMTP_BOUNCE_##class
-#define UNKNOWN       SMTP_UNKNOWN, SMTP_BOUNCE_CONNECTION
+#define TROUBLE(kind)      TROUBLE_##kind, 0, 0, NULL, NULL, EITHER
+#define REUSED_REPLY(code) TROUBLE_NONE, code, code, NULL, NULL, ONLY_REUSED
+#define REUSED(kind)       TROUBLE_##kind, 0, 0, NULL, NULL, ONLY_REUSED
 
+#define D        FATE_D, SMTP_BOUNCE_NONE
+#define R(class) FATE_R, SMTP_BOUNCE_##class
+#define U        FATE_U, SMTP_BOUNCE_CONNECTION
+#define X(class) FATE_X, SMTP_BOUNCE_##class
+#define F(class) FATE_F, SMTP_BOUNCE_##class
+#define C        FATE_C, SMTP_BOUNCE_CONNECTION
+#define AGAIN    FATE_C, SMTP_BOUNCE_CONNECTION
+
+/* Each line begins with its row of the catalogue, and goes on with where it
+ * was, what the server did, what becomes of the mail and what of the upstream.
+ * Rows that are no failure (11, 12, 20 ...) have no line. */
 /* clang-format off */
 static const struct rule RULES[] = {
-    /* Before any server is reached. */
-    {5, AT(DNS), TROUBLE(NO_NAME), WAITS(DNS), WRONG},
-    {6, AT(DNS), TROUBLE(NO_DNS), SOFT(DNS), SICK},
-    {1, AT(CONNECT), TROUBLE(REFUSED), SOFT(CONNECTION), SICK},
-    {2, AT(CONNECT), TROUBLE(TIMEOUT), SOFT(CONNECTION), SICK},
-    {3, AT(CONNECT), TROUBLE(LOST), SOFT(CONNECTION), SICK},
+    /* The way to the server. */
+    {1,  AT(CONNECT), TROUBLE(REFUSED), R(CONNECTION), SICK},
+    {2,  AT(CONNECT), TROUBLE(TIMEOUT), R(CONNECTION), SICK},
+    {3,  AT(CONNECT) | OPENING, TROUBLE(LOST), R(CONNECTION), SICK},
+    {5,  AT(DNS), TROUBLE(NO_NAME), C, WRONG},
+    {6,  AT(DNS), TROUBLE(NO_DNS), R(DNS), SICK},
 
-    /* From the banner to the first MAIL FROM. */
-    {3, OPENING, TROUBLE(LOST), SOFT(CONNECTION), SICK},
-    {13, OPENING, TROUBLE(TIMEOUT), SOFT(CONNECTION), SICK},
-    {15, OPENING, TROUBLE(PROTOCOL), SOFT(PROTOCOL), SICK},
-    {86, AT(BANNER) | AT(EHLO), REPLY(400, 499, NULL, RATE_WORDS), SOFT(RATE_LIMITED), SICK | THEN_SLOW | RATE},
-    {9, AT(BANNER), REPLY(400, 499, NULL, NULL), SOFT(CONNECTION), SICK},
-    {10, AT(BANNER), REPLY(500, 599, NULL, NULL), WAITS(CONNECTION), WRONG},
-    {18, AT(EHLO), REPLY(400, 499, NULL, NULL), SOFT(CONNECTION), SICK},
-    {19, AT(EHLO), REPLY(500, 599, NULL, NULL), WAITS(CONNECTION), WRONG},
-    {31, AT(STARTTLS), TROUBLE(TLS_MISSING), WAITS(CONNECTION), WRONG},
-    {32, AT(STARTTLS), REPLY(400, 599, NULL, NULL), SOFT(CONNECTION), SICK},
-    {33, AT(TLS), TROUBLE(LOST), SOFT(CONNECTION), SICK},
-    {33, AT(TLS), TROUBLE(TIMEOUT), SOFT(CONNECTION), SICK},
-    {34, AT(STARTTLS) | AT(TLS), TROUBLE(TLS_INJECTED), SOFT(CONNECTION), SICK | THEN_ALARM},
-    {36, AT(TLS), TROUBLE(TLS_UNTRUSTED), WAITS(CONNECTION), WRONG},
-    {37, AT(TLS), TROUBLE(TLS_FAILED), SOFT(CONNECTION), SICK | THEN_ALARM},
-    {44, AT(AUTH), TROUBLE(AUTH_MISSING), WAITS(CONNECTION), WRONG},
-    {47, AT(AUTH), TROUBLE(AUTH_CHALLENGE), WAITS(CONNECTION), WRONG},
-    {49, AT(AUTH), REPLY(432, 432, NULL, NULL), WAITS(CONNECTION), WRONG},
-    {46, AT(AUTH), REPLY(400, 499, NULL, NULL), SOFT(CONNECTION), SICK},
-    {45, AT(AUTH), REPLY(500, 599, NULL, NULL), WAITS(CONNECTION), WRONG},
-
-    /* A session that served others before, and is gone now. */
-    {80, AT(MAIL), TROUBLE_NONE, 421, 421, NULL, NULL, ONLY_REUSED, WAITS(CONNECTION), THEN_AGAIN | THEN_CLOSE},
-    {81, ENVELOPE, TROUBLE_LOST, 0, 0, NULL, NULL, ONLY_REUSED, WAITS(CONNECTION), THEN_AGAIN | THEN_CLOSE},
-    {77, AT(MAIL), TROUBLE_PROTOCOL, 0, 0, NULL, NULL, ONLY_REUSED, WAITS(CONNECTION), THEN_AGAIN | THEN_CLOSE},
-
-    /* Lost, silent or absurd: before the dot surely unsent, behind it not. */
-    {59, ENVELOPE, TROUBLE(LOST), SOFT(CONNECTION), THEN_NEXT | THEN_CLOSE},
-    {63, ENVELOPE, TROUBLE(TIMEOUT), SOFT(CONNECTION), THEN_NEXT | THEN_CLOSE},
-    {62, ENVELOPE, TROUBLE(PROTOCOL), SOFT(PROTOCOL), THEN_NEXT | THEN_CLOSE},
-    {64, AT(BODY), TROUBLE(LOST), SOFT(CONNECTION), THEN_NEXT | THEN_CLOSE},
-    {66, AT(BODY), TROUBLE(TIMEOUT), SOFT(CONNECTION), THEN_NEXT | THEN_CLOSE},
-    {78, AT(BODY), TROUBLE(PROTOCOL), SOFT(PROTOCOL), THEN_NEXT | THEN_CLOSE},
-    {69, AT(DOT), TROUBLE(LOST), UNKNOWN, THEN_CLOSE},
-    {70, AT(DOT), TROUBLE(TIMEOUT), UNKNOWN, THEN_CLOSE},
-    {78, AT(DOT), TROUBLE(PROTOCOL), UNKNOWN, THEN_CLOSE},
-    {67, AT(DOT), REPLY(200, 299, NULL, NULL), SENT, 0},
+    /* Banner and EHLO. */
+    {86, AT(BANNER) | AT(EHLO), REPLY(400, 499, NULL, RATE_WORDS), R(RATE_LIMITED), SICK | BUSY},
+    {9,  AT(BANNER), REPLY(400, 499, NULL, NULL), R(CONNECTION), SICK},
+    {10, AT(BANNER), REPLY(500, 599, NULL, NULL), C, WRONG},
+    {13, OPENING, TROUBLE(TIMEOUT), R(CONNECTION), SICK},
+    {15, OPENING, TROUBLE(PROTOCOL), R(PROTOCOL), SICK},
+    {18, AT(EHLO), REPLY(400, 499, NULL, NULL), R(CONNECTION), SICK},
+    {19, AT(EHLO), REPLY(500, 599, NULL, NULL), C, WRONG},
 
     /* What the mail needs and the server lacks. */
-    {27, AT(MAIL), TROUBLE(UTF8_MISSING), HARD(PROTOCOL), 0},
-    {28, AT(MAIL), TROUBLE(TOO_LARGE), HARD(TOO_LARGE), 0},
-    {87, AT(BODY), TROUBLE(BAD_MESSAGE), HARD(PROTOCOL), THEN_CLOSE},
+    {27, AT(MAIL), TROUBLE(UTF8_MISSING), F(PROTOCOL), 0},
+    {28, AT(MAIL), TROUBLE(TOO_LARGE), F(TOO_LARGE), 0},
 
-    /* The server wants us to log in: no fault of the mail. */
-    {48, ENVELOPE, REPLY(530, 530, NULL, NULL), WAITS(CONNECTION), WRONG},
-    {49, ENVELOPE, REPLY(534, 538, NULL, NULL), WAITS(CONNECTION), WRONG},
+    /* TLS. */
+    {31, AT(STARTTLS), TROUBLE(TLS_MISSING), C, WRONG},
+    {32, AT(STARTTLS), REPLY(400, 599, NULL, NULL), R(CONNECTION), SICK},
+    {33, AT(TLS), TROUBLE(LOST), R(CONNECTION), SICK},
+    {33, AT(TLS), TROUBLE(TIMEOUT), R(CONNECTION), SICK},
+    {33, AT(TLS), TROUBLE(TLS_FAILED), R(CONNECTION), SICK},
+    {34, AT(STARTTLS) | AT(TLS), TROUBLE(TLS_INJECTED), R(CONNECTION), SICK | THEN_ALARM},
+    {36, AT(TLS), TROUBLE(TLS_UNTRUSTED), C, WRONG},
+    {37, AT(TLS), TROUBLE(TLS_UNSHARED), C, WRONG},
+
+    /* Login: no fault of any mail. */
+    {44, AT(AUTH), TROUBLE(AUTH_MISSING), C, WRONG},
+    {47, AT(AUTH), TROUBLE(AUTH_CHALLENGE), C, WRONG},
+    {48, ENVELOPE, REPLY(530, 530, NULL, NULL), C, WRONG},
+    {49, AT(AUTH), REPLY(432, 432, NULL, NULL), C, WRONG},
+    {49, AT(AUTH) | ENVELOPE, REPLY(534, 534, NULL, NULL), C, WRONG},
+    {49, AT(AUTH) | ENVELOPE, REPLY(538, 538, NULL, NULL), C, WRONG},
+    {46, AT(AUTH), REPLY(400, 499, NULL, NULL), R(CONNECTION), SICK},
+    {45, AT(AUTH), REPLY(500, 599, NULL, NULL), C, WRONG},
+    {45, ENVELOPE, REPLY(535, 537, NULL, NULL), C, WRONG},
+
+    /* A session that served others before, and is gone now. */
+    {77, AT(MAIL), REUSED(PROTOCOL), AGAIN, THEN_AGAIN | THEN_CLOSE},
+    {80, AT(MAIL), REUSED_REPLY(421), AGAIN, THEN_AGAIN | THEN_CLOSE},
+    {81, ENVELOPE, REUSED(LOST), AGAIN, THEN_AGAIN | THEN_CLOSE},
+
+    /* Lost, silent or absurd: before the dot surely unsent, behind it not. */
+    {59, ENVELOPE, TROUBLE(LOST), R(CONNECTION), GONE},
+    {63, ENVELOPE, TROUBLE(TIMEOUT), R(CONNECTION), GONE},
+    {62, ENVELOPE, TROUBLE(PROTOCOL), R(PROTOCOL), GONE},
+    {64, AT(BODY), TROUBLE(LOST), R(CONNECTION), GONE},
+    {66, AT(BODY), TROUBLE(TIMEOUT), R(CONNECTION), GONE},
+    {78, AT(BODY), TROUBLE(PROTOCOL), R(PROTOCOL), GONE},
+    {87, AT(BODY), TROUBLE(BAD_MESSAGE), F(PROTOCOL), THEN_CLOSE},
+    {69, AT(DOT), TROUBLE(LOST), U, THEN_CLOSE},
+    {70, AT(DOT), TROUBLE(TIMEOUT), U, THEN_CLOSE},
+    {78, AT(DOT), TROUBLE(PROTOCOL), U, THEN_CLOSE},
+
+    /* Taken. */
+    {67, AT(DOT), REPLY(200, 299, NULL, NULL), D, 0},
+
+    /* Too much, too often. Of a recipient: his own server's limit, which says
+     * nothing of the others; of a code that is 550 and means later: QQ's. */
+    {52, ANSWERS, REPLY(450, 451, NULL, GREYLIST_WORDS), R(REPUTATION), GREYLIST},
+    {86, ENVELOPE | AT(BODY), REPLY(421, 421, "7.28|7.0", NULL), R(RATE_LIMITED), GONE | BUSY},
+    {86, ENVELOPE | AT(BODY), REPLY(421, 421, NULL, RATE_WORDS), R(RATE_LIMITED), GONE | BUSY},
+    {86, AT(RCPT), REPLY(400, 499, NULL, RATE_WORDS "|" FREQUENCY_WORDS), R(RATE_LIMITED), RATE},
+    {86, AT(RCPT), REPLY(400, 499, "7.28", NULL), R(RATE_LIMITED), RATE},
+    {86, ANSWERS, REPLY(400, 499, NULL, FREQUENCY_WORDS), R(RATE_LIMITED), RATE},
+    {86, ANSWERS, REPLY(400, 499, NULL, RATE_WORDS), R(RATE_LIMITED), BUSY},
+    {86, ANSWERS, REPLY(400, 499, "7.28", NULL), R(RATE_LIMITED), BUSY},
+    {86, ANSWERS, REPLY(500, 599, NULL, FREQUENCY_WORDS), R(RATE_LIMITED), FREQUENCY},
 
     /* Not now. */
-    {52, ANSWERS, REPLY(450, 451, NULL, GREYLIST_WORDS), SOFT(REPUTATION), GREYLIST},
-    {86, ENVELOPE | AT(BODY), REPLY(421, 421, "7.28|7.0", NULL), SOFT(RATE_LIMITED), THEN_NEXT | THEN_CLOSE | THEN_SLOW | RATE},
-    {86, ENVELOPE | AT(BODY), REPLY(421, 421, NULL, RATE_WORDS), SOFT(RATE_LIMITED), THEN_NEXT | THEN_CLOSE | THEN_SLOW | RATE},
-    {86, ANSWERS, REPLY(400, 499, NULL, RATE_WORDS "|" FREQUENCY_WORDS), SOFT(RATE_LIMITED), RATE},
-    {86, ANSWERS, REPLY(400, 499, "7.28", NULL), SOFT(RATE_LIMITED), RATE},
-    {86, ANSWERS, REPLY(500, 599, NULL, FREQUENCY_WORDS), SOFT(RATE_LIMITED), FREQUENCY},
-    {59, ENVELOPE | AT(BODY), REPLY(421, 421, NULL, NULL), SOFT(CONNECTION), THEN_NEXT | THEN_CLOSE},
-    {72, AT(DOT), REPLY(421, 421, NULL, NULL), SOFT(CONNECTION), THEN_CLOSE},
-    {52, AT(RCPT), REPLY(450, 451, "7.1", NULL), SOFT(REPUTATION), GREYLIST},
-    {29, ANSWERS, REPLY(400, 499, "2.2", NULL), SOFT(MAILBOX_FULL), 0},
-    {29, ANSWERS, REPLY(400, 499, NULL, FULL_WORDS), SOFT(MAILBOX_FULL), 0},
-    {29, ANSWERS, REPLY(550, 554, "2.2", NULL), SOFT(MAILBOX_FULL), 0},
-    {29, ENVELOPE, REPLY(552, 552, "", FULL_WORDS), SOFT(MAILBOX_FULL), 0},
-    {72, ANSWERS, REPLY(400, 499, "4.3|1.2|1.8", NULL), SOFT(DNS), 0},
-    {72, ANSWERS, REPLY(400, 499, "7.", NULL), SOFT(REPUTATION), 0},
-    {72, ANSWERS, REPLY(400, 499, NULL, NULL), SOFT(UNKNOWN), 0},
+    {59, ENVELOPE, REPLY(421, 421, NULL, NULL), R(CONNECTION), GONE},
+    {65, AT(BODY), REPLY(421, 421, NULL, NULL), R(CONNECTION), GONE},
+    {72, AT(DOT), REPLY(421, 421, NULL, NULL), R(CONNECTION), THEN_CLOSE},
+    {52, AT(RCPT), REPLY(450, 451, "7.1", NULL), R(REPUTATION), GREYLIST},
+    {29, ANSWERS, REPLY(400, 499, "2.2", NULL), R(MAILBOX_FULL), 0},
+    {29, ANSWERS, REPLY(400, 499, NULL, FULL_WORDS), R(MAILBOX_FULL), 0},
+    {29, ANSWERS, REPLY(550, 554, "2.2", NULL), R(MAILBOX_FULL), 0},
+    {29, ENVELOPE, REPLY(552, 552, "", FULL_WORDS), R(MAILBOX_FULL), 0},
+    {72, ANSWERS, REPLY(400, 499, "4.3|1.2|1.8", NULL), R(DNS), 0},
+    {72, ANSWERS, REPLY(400, 499, "7.", NULL), R(REPUTATION), 0},
+    {72, ANSWERS, REPLY(400, 499, NULL, NULL), R(UNKNOWN), 0},
 
     /* Never: the mail is too large. */
-    {29, ANSWERS, REPLY(500, 599, "3.4|2.3", NULL), HARD(TOO_LARGE), 0},
+    {29, ANSWERS, REPLY(500, 599, "3.4|2.3", NULL), F(TOO_LARGE), 0},
 
     /* Never, for what the mail or its sender is. No address is at fault. */
-    {54, ANSWERS, REPLY(500, 599, "7.20|7.21|7.22|7.23|7.24|7.25|7.26|7.27|7.29|7.30|7.515", NULL), HARD(AUTH_POLICY), 0},
-    {54, ANSWERS, REPLY(500, 599, "7.", REPUTATION_WORDS), HARD(REPUTATION), 0},
-    {54, ANSWERS, REPLY(500, 599, "7.", AUTH_WORDS), HARD(AUTH_POLICY), 0},
-    {54, ANSWERS, REPLY(500, 599, "7.|6.", CONTENT_WORDS), HARD(CONTENT), 0},
-    {54, ANSWERS, REPLY(552, 552, "7.", NULL), HARD(CONTENT), 0},
-    {54, ANSWERS, REPLY(500, 599, "7.", NULL), HARD(AUTH_POLICY), 0},
-    {54, ANSWERS, REPLY(500, 599, "6.", NULL), HARD(CONTENT), 0},
-    {50, ANSWERS, REPLY(500, 599, "1.7|1.8", NULL), HARD(AUTH_POLICY), 0},
-    {50, AT(MAIL), REPLY(500, 504, NULL, NULL), HARD(PROTOCOL), 0},
+    {54, ANSWERS, REPLY(500, 599, "7.20|7.21|7.22|7.23|7.24|7.25|7.26|7.27|7.29|7.30|7.515", NULL), F(AUTH_POLICY), 0},
+    {54, ANSWERS, REPLY(500, 599, "7.", REPUTATION_WORDS), F(REPUTATION), 0},
+    {54, ANSWERS, REPLY(500, 599, "7.", AUTH_WORDS), F(AUTH_POLICY), 0},
+    {54, ANSWERS, REPLY(500, 599, "7.|6.", CONTENT_WORDS), F(CONTENT), 0},
+    {54, ANSWERS, REPLY(552, 552, "7.", NULL), F(CONTENT), 0},
+    {54, ANSWERS, REPLY(500, 599, "7.", NULL), F(AUTH_POLICY), 0},
+    {54, ANSWERS, REPLY(500, 599, "6.", NULL), F(CONTENT), 0},
+    {50, ANSWERS, REPLY(500, 599, "1.7|1.8", NULL), F(AUTH_POLICY), 0},
+    {50, AT(MAIL), REPLY(500, 504, NULL, NULL), F(PROTOCOL), 0},
 
     /* Never, and the recipient's address is why. */
-    {53, AT(RCPT), REPLY(500, 599, "1.2", NULL), HARD(DNS), 0},
-    {53, AT(RCPT) | PAYLOAD, REPLY(500, 599, "1.", NULL), HARD(INVALID_RECIPIENT), SUPPRESS},
-    {53, AT(RCPT), REPLY(500, 599, "2.1", NULL), HARD(INACTIVE), SUPPRESS},
-    {73, PAYLOAD, REPLY(500, 599, "2.1", NULL), HARD(INACTIVE), 0},
-    {55, AT(RCPT), REPLY(551, 551, NULL, NULL), HARD(INVALID_RECIPIENT), SUPPRESS},
+    {53, AT(RCPT), REPLY(500, 599, "1.2", NULL), F(DNS), 0},
+    {53, AT(RCPT), REPLY(500, 599, "1.", NULL), X(INVALID_RECIPIENT), 0},
+    {73, PAYLOAD, REPLY(500, 599, "1.", NULL), X(INVALID_RECIPIENT), 0},
+    {53, AT(RCPT), REPLY(500, 599, "2.1", NULL), X(INACTIVE), 0},
+    {73, PAYLOAD, REPLY(500, 599, "2.1", NULL), F(INACTIVE), 0},
+    {55, AT(RCPT), REPLY(551, 551, NULL, NULL), X(INVALID_RECIPIENT), 0},
 
-    /* No enhanced code, or one that says little: by the words. */
-    {61, ANSWERS, REPLY(500, 599, NULL, REPUTATION_WORDS), HARD(REPUTATION), 0},
-    {61, ANSWERS, REPLY(500, 599, NULL, AUTH_WORDS), HARD(AUTH_POLICY), 0},
-    {61, ANSWERS, REPLY(500, 599, NULL, CONTENT_WORDS), HARD(CONTENT), 0},
-    {61, AT(RCPT), REPLY(550, 554, NULL, UNKNOWN_USER_WORDS), HARD(INVALID_RECIPIENT), SUPPRESS},
-    {61, AT(RCPT), REPLY(550, 554, NULL, INACTIVE_WORDS), HARD(INACTIVE), SUPPRESS},
-    {29, ANSWERS, REPLY(552, 552, NULL, NULL), HARD(TOO_LARGE), 0},
-    {50, AT(MAIL), REPLY(550, 599, NULL, NULL), HARD(AUTH_POLICY), 0},
-    {61, ANSWERS, REPLY(500, 504, NULL, NULL), HARD(PROTOCOL), 0},
-    {73, ANSWERS, REPLY(500, 599, NULL, NULL), HARD(UNKNOWN), 0},
+    /* No enhanced code, or one that says little (or of another class than the
+     * basic code's, row 60): by the words. */
+    {61, ANSWERS, REPLY(500, 599, NULL, REPUTATION_WORDS), F(REPUTATION), 0},
+    {61, ANSWERS, REPLY(500, 599, NULL, AUTH_WORDS), F(AUTH_POLICY), 0},
+    {61, ANSWERS, REPLY(500, 599, NULL, CONTENT_WORDS), F(CONTENT), 0},
+    {61, AT(RCPT), REPLY(550, 554, NULL, UNKNOWN_USER_WORDS), X(INVALID_RECIPIENT), 0},
+    {61, AT(RCPT), REPLY(550, 554, NULL, INACTIVE_WORDS), X(INACTIVE), 0},
+    {29, ANSWERS, REPLY(552, 552, NULL, NULL), F(TOO_LARGE), 0},
+    {50, AT(MAIL), REPLY(550, 599, NULL, NULL), F(AUTH_POLICY), 0},
+    {61, ANSWERS, REPLY(500, 504, NULL, NULL), F(PROTOCOL), 0},
+    {73, ANSWERS, REPLY(500, 599, NULL, NULL), F(UNKNOWN), 0},
 };
 /* clang-format on */
 
@@ -260,9 +292,9 @@ struct smtp_ruling smtp_judge(const struct smtp_finding *finding)
     CHECK(rule < RULES + COUNT_OF(RULES));
     return (struct smtp_ruling){
         .row = rule->row,
-        .verdict = rule->verdict,
+        .verdict = FATES[rule->fate].verdict,
         .bounce = rule->bounce,
-        .suppress = (rule->then & SUPPRESS) != 0,
+        .suppress = FATES[rule->fate].suppress,
         .pace = pace_of(rule->then),
         .then = rule->then & THEN_ALL,
     };

@@ -23,6 +23,7 @@ enum smtp_trouble {
     TROUBLE_TLS_MISSING,
     TROUBLE_TLS_INJECTED,
     TROUBLE_TLS_UNTRUSTED,
+    TROUBLE_TLS_UNSHARED, /* no version or cipher in common */
     TROUBLE_TLS_FAILED,
     TROUBLE_AUTH_MISSING,
     TROUBLE_AUTH_CHALLENGE,

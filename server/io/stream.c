@@ -87,6 +87,8 @@ static enum stream_end end_of_step(enum tls_step step)
         return STREAM_RESET;
     case TLS_UNTRUSTED:
         return STREAM_TLS_UNTRUSTED;
+    case TLS_UNSHARED:
+        return STREAM_TLS_UNSHARED;
     case TLS_DONE:
     case TLS_WANT_READ:
     case TLS_WANT_WRITE:
@@ -346,6 +348,7 @@ static void shake_hands(struct stream *stream)
         return;
     case TLS_RESET:
     case TLS_UNTRUSTED:
+    case TLS_UNSHARED:
     case TLS_FAILED:
         fail(stream, end_of_step(step), tls_session_reason(stream->tls));
         return;

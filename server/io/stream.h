@@ -31,6 +31,7 @@ enum stream_end {
     STREAM_RESET,         /* the peer, or a host on the way, broke it off */
     STREAM_REFUSED,       /* connect: nobody listens there */
     STREAM_UNREACHABLE,   /* connect: no way there, or the system gave up */
+    STREAM_TLS_UNSHARED,  /* no version or cipher that both sides take */
     STREAM_TLS_FAILED,    /* no TLS came about, or a broken record came */
     STREAM_TLS_UNTRUSTED, /* the certificate is not what policy demands */
     STREAM_TLS_CUT,       /* end of file without close_notify: may be an

@@ -148,6 +148,15 @@ static enum tls_step die(struct tls_session *session, enum tls_step step,
     return step;
 }
 
+/* By our own verdict or by the peer's alert (RFC 8446 section 6.2). */
+static bool is_unshared(int reason)
+{
+    return reason == SSL_R_UNSUPPORTED_PROTOCOL ||
+           reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION ||
+           reason == SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY ||
+           reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
+}
+
 static enum tls_step protocol_error(struct tls_session *session)
 {
     unsigned long code = ERR_peek_error();
@@ -160,6 +169,8 @@ static enum tls_step protocol_error(struct tls_session *session)
             return die(session, TLS_UNTRUSTED, session->untrusted);
     }
     reason = ERR_reason_error_string(code);
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && is_unshared(ERR_GET_REASON(code)))
+        return die(session, TLS_UNSHARED, reason);
     return die(session, TLS_FAILED, reason == NULL ? "TLS failed" : reason);
 }
 

@@ -23,6 +23,8 @@ enum tls_step {
     TLS_CUT,        /* the connection ended without it */
     TLS_RESET,      /* the system says that the connection is broken */
     TLS_UNTRUSTED,  /* certificate refused by our policy */
+    TLS_UNSHARED,   /* both sides speak TLS, with no version or cipher that
+                       the other would take */
     TLS_FAILED,     /* anything else: alerts, broken records */
 };
 

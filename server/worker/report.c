@@ -66,8 +66,9 @@ void report_make(const struct queue_claim *claim,
     *report = (struct report){0};
     decide(claim, result, config, times, report);
     if (result->tls_version[0] != '\0')
-        snprintf(report->tls, sizeof report->tls, "%s %s", result->tls_version,
-                 result->tls_cipher);
+        snprintf(report->tls, sizeof report->tls, "%s %s%s",
+                 result->tls_version, result->tls_cipher,
+                 result->tls_verified ? "" : " unverified");
     report->detail = (struct event_detail){
         .code = (int)result->code,
         .enhanced_code = str_of(result->enhanced),

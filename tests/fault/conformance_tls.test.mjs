@@ -10,6 +10,8 @@ const STARTTLS = { tls: 'starttls', offers: [...BASE, 'STARTTLS'],
 const IMPLICIT = { tls: 'implicit', offers: BASE, isDemanding: true };
 const LOGIN = { ...IMPLICIT, offers: [...BASE, 'AUTH PLAIN LOGIN'],
                 users: USERS };
+const TLS_1_1 = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1',
+                  ciphers: 'DEFAULT:@SECLEVEL=0' };
 
 const said = ({ server }, n = 0) => server.sessions[n].commands;
 const delivery = (played) => played.events(played.ids[0]).at(-1).data.delivery;
@@ -17,6 +19,7 @@ const verbs = (played, n) => said(played, n).map((line) => line.split(' ')[0]);
 
 // --- TLS ---
 
+row(31, 'no STARTTLS, and TLS is a must', { ...STARTTLS, offers: BASE }, 'C');
 row(32, 'STARTTLS 454', { ...STARTTLS, starttls: '454 4.7.0 not now' },
     'R 454 4.7.0, D');
 row(32, 'STARTTLS 501', { ...STARTTLS, starttls: '501 5.5.4 no' },
@@ -30,6 +33,10 @@ row(33, 'garbage behind the 220', {
 row(34, 'clear text behind the 220', {
     ...STARTTLS, starttls: 'raw 220 go\r\n250-me\r\n250 AUTH PLAIN\r\n',
 }, 'C, R, D');
+row(35, 'AUTH is offered in the clear alone', {
+    ...STARTTLS, offers: [...BASE, 'STARTTLS', 'AUTH PLAIN'], secure: ['SIZE'],
+    users: USERS,
+}, 'C', { rule: 44 });
 row(35, 'behind TLS a new EHLO, whose offers hold', {
     ...STARTTLS, secure: ['SIZE'], mail: ['wait 50', 'ok'],
 }, 'D', {
@@ -51,9 +58,12 @@ for (const [certificate, what] of [
         upstream: { tls: 'opportunistic' },
         check: (played) => assert.match(
             delivery(played).tls,
-            /^TLSv1\.3 \S+/),
+            /^TLSv1\.3 \S+ unverified$/),
     });
 }
+row(37, 'STARTTLS with TLS 1.1 alone', { ...STARTTLS, versions: TLS_1_1 },
+    'C');
+row(37, 'implicit TLS 1.1 alone', { ...IMPLICIT, versions: TLS_1_1 }, 'C');
 row(38, 'implicit TLS', IMPLICIT, 'D', {
     upstream: { host: 'localhost' },
     check: (played) => {
@@ -82,6 +92,10 @@ row(43, 'PLAIN is better than LOGIN, in one step', {
 }, 'D', {
     check: (played) => assert.match(said(played)[1], /^AUTH PLAIN \S+$/),
 });
+row(44, 'no mechanism that is known', {
+    ...LOGIN, offers: ['AUTH NTLM GSSAPI'],
+}, 'C');
+row(44, 'no AUTH', { ...LOGIN, offers: [] }, 'C');
 row(45, 'AUTH 535', { ...LOGIN, always: { auth: '535 5.7.8 no' } }, 'C');
 row(45, 'AUTH 535, and the next server', {
     ...LOGIN, always: { auth: '535 5.7.8 no' },
@@ -96,7 +110,8 @@ row(47, 'AUTH 334 with what is no base64', {
 }, 'C', {
     check: (played) => assert.equal(said(played)[2], '*'),
 });
-row(49, 'AUTH 432', { ...LOGIN, always: { auth: '432 4.7.12 no' } }, 'C');
+for (const code of ['432 4.7.12', '534 5.7.9', '538 5.7.11'])
+    row(49, `AUTH ${code}`, { ...LOGIN, always: { auth: `${code} no` } }, 'C');
 row(48, 'MAIL 530', { offers: BASE, always: { mail: '530 5.7.0 log in' } },
     'C');
 

@@ -437,6 +437,9 @@ class Play {
                 assert.equal(this.events(id).length, this.seen.get(id),
                              `events of ${this.row.name}`);
         this.checkLedger();
+        if (this.row.isOwn && ![...this.first, ...this.last]
+            .some(({ kind }) => kind === 'C'))
+            assert.deepEqual(this.stage.alarms(this.upstream), []);
         if (end.kind !== 'C')
             return;
         assert.equal((await this.stage.service.email(this.ids[0])).status,

@@ -368,7 +368,6 @@ static const struct scene {
         .cert = "good",
         .verdict = SMTP_SOFT,
         .stage = SMTP_STAGE_TLS,
-        .alarm = true,
     },
     {
         .name = "login refused: no fault of the mail",

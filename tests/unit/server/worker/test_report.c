@@ -113,6 +113,7 @@ static void run(const struct story *story)
     result.host = "mx.example.com";
     result.tls_version = "TLSv1.3";
     result.tls_cipher = "TLS_AES_256_GCM_SHA384";
+    result.tls_verified = true;
     report_make(&claim, &result, &config, &times, &report);
     if (report.outcome != story->outcome)
         fail_msg("%s: outcome %d", story->name, (int)report.outcome);
@@ -137,10 +138,34 @@ static void every_story_ends_as_told(void **state)
         run(&STORIES[i]);
 }
 
+static void a_certificate_that_nobody_verified_is_told(void **state)
+{
+    static const struct config_worker config = {.message_ttl_ms = 259200000};
+    struct record record = {0};
+    const struct queue_claim claim = {.attempt = 1, .record = &record};
+    const struct report_times times = {NOW_MS, NOW_MS, 0};
+    const struct smtp_result result = {
+        .verdict = SMTP_SENT,
+        .enhanced = "",
+        .text = "",
+        .upstream = "main",
+        .host = "mx.example.com",
+        .tls_version = "TLSv1.2",
+        .tls_cipher = "ECDHE-ECDSA-CHACHA20-POLY1305",
+    };
+    struct report report;
+
+    (void)state;
+    report_make(&claim, &result, &config, &times, &report);
+    assert_true(str_eq(report.detail.tls,
+                       S("TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305 unverified")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_story_ends_as_told),
+        cmocka_unit_test(a_certificate_that_nobody_verified_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
