@@ -24,6 +24,12 @@ static void read_smtputf8(struct smtp_offers *offers, struct str args)
     offers->smtputf8 = true;
 }
 
+static void read_dsn(struct smtp_offers *offers, struct str args)
+{
+    (void)args;
+    offers->dsn = true;
+}
+
 /* "SIZE" alone and "SIZE 0" state no limit; a number beyond 64 bits is none
  * either. */
 static void read_size(struct smtp_offers *offers, struct str args)
@@ -59,6 +65,7 @@ static const struct keyword {
     {STR("STARTTLS"), read_starttls},
     {STR("8BITMIME"), read_eightbitmime},
     {STR("SMTPUTF8"), read_smtputf8},
+    {STR("DSN"), read_dsn},
     {STR("SIZE"), read_size},
     {STR("AUTH"), read_auth},
 };

@@ -22,6 +22,7 @@ struct smtp_offers {
     bool starttls;
     bool eightbitmime;
     bool smtputf8;
+    bool dsn; /* RFC 3461 */
     bool size;
     uint64_t size_max; /* bytes; 0: no limit stated */
     unsigned auth;     /* OFFERS_ bits */

@@ -67,6 +67,20 @@ static size_t declared_size(const struct txn *txn)
     return message.len + (str_ends(message, S("\r\n")) ? 0 : 2);
 }
 
+/* RFC 3461 section 4: what is printable ASCII goes as it is, save "+" and
+ * "=". */
+static void add_xtext(struct buf *out, struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+
+        if (byte > ' ' && byte < 0x7f && byte != '+' && byte != '=')
+            buf_add_char(out, (char)byte);
+        else
+            buf_addf(out, "+%02X", byte);
+    }
+}
+
 static void write_mail(struct txn *txn, struct buf *out)
 {
     add_path(out, "MAIL FROM:", txn->envelope.mail_from);
@@ -77,6 +91,10 @@ static void write_mail(struct txn *txn, struct buf *out)
         if (txn->offers->eightbitmime)
             buf_add_cstr(out, " BODY=8BITMIME");
         buf_add_cstr(out, " SMTPUTF8");
+    }
+    if (txn->offers->dsn) {
+        buf_add_cstr(out, " RET=HDRS ENVID=");
+        add_xtext(out, txn->envelope.id);
     }
     buf_add_cstr(out, "\r\n");
 }
@@ -94,6 +112,10 @@ static void reply_mail(struct txn *txn, const struct smtp_reply *reply)
 static void write_rcpt(struct txn *txn, struct buf *out)
 {
     add_path(out, "RCPT TO:", txn->envelope.rcpt_to);
+    if (txn->offers->dsn && !txn->envelope.needs_smtputf8) {
+        buf_add_cstr(out, " ORCPT=rfc822;");
+        add_xtext(out, txn->envelope.rcpt_to);
+    }
     buf_add_cstr(out, "\r\n");
 }
 

@@ -7,7 +7,7 @@
  * The final dot waits for txn_allow_dot. One recipient a transaction.
  *
  * Source: RFC 5321 section 4.1.1 (commands), RFC 2920 (pipelining),
- * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8).
+ * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 3461 (DSN).
  */
 #ifndef SMTP_TXN_H
 #define SMTP_TXN_H

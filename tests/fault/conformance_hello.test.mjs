@@ -123,6 +123,15 @@ row(28, 'SIZE 0 is no limit', { offers: ['SIZE 0'] }, 'D',
     { mail: { text: 'x'.repeat(5000) } });
 row(29, 'no SIZE, 552 at MAIL', { offers: [], mail: '552 5.3.4 too big' },
     'F 552 5.3.4');
+row(30, 'DSN', { offers: [...BASE, 'DSN'] }, 'D', {
+    local: 'ada+x=y',
+    check: ({ server, ids: [id] }) => {
+        const { envid, ret, orcpt, to } = server.taken[0];
+        assert.equal(envid, `${id}:0`);
+        assert.equal(ret, 'HDRS');
+        assert.equal(orcpt, `rfc822;${to[0]}`);
+    },
+});
 row(30, 'no DSN', { offers: BASE }, 'D', {
     check: (played) =>
         assert.doesNotMatch(said(played).join(), /RET=|ENVID=|ORCPT=/),

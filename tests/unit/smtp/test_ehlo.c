@@ -14,7 +14,7 @@ static const struct fact {
      "250-mx\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-STARTTLS\r\n"
      "250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\r\n250-8BITMIME\r\n"
      "250 SMTPUTF8\r\n",
-     {true, true, true, true, true, 10240000,
+     {true, true, true, true, false, true, 10240000,
       OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5}},
     {"lower case, and the old AUTH=",
      "250-mx\r\n250-pipelining\r\n250 auth=login\r\n",
@@ -26,6 +26,7 @@ static const struct fact {
      "250-mx\r\n250-\r\n250- \r\n250-  STARTTLS \r\n250 AUTH  PLAIN \r\n",
      {.starttls = true, .auth = OFFERS_PLAIN}},
     {"a word that begins with an offer", "250-mx\r\n250 STARTTLSX\r\n", {0}},
+    {"DSN", "250-mx\r\n250 dsn\r\n", {.dsn = true}},
     {"SIZE without a limit", "250-mx\r\n250 SIZE\r\n", {.size = true}},
     {"SIZE 0", "250-mx\r\n250 SIZE 0\r\n", {.size = true}},
     {"SIZE beyond 64 bits",
@@ -48,6 +49,7 @@ static void facts(void **state)
         assert_int_equal(offers.starttls, want->starttls);
         assert_int_equal(offers.eightbitmime, want->eightbitmime);
         assert_int_equal(offers.smtputf8, want->smtputf8);
+        assert_int_equal(offers.dsn, want->dsn);
         assert_int_equal(offers.size, want->size);
         assert_int_equal(offers.size_max, want->size_max);
         assert_int_equal(offers.auth, want->auth);

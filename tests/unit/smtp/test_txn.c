@@ -306,6 +306,26 @@ static void parameters(void **state)
     assert_mail(envelope, offers, "");
 }
 
+static void dsn(void **state)
+{
+    struct txn_envelope envelope = ENVELOPE;
+    const struct smtp_offers offers = {
+        .pipelining = true, .dsn = true, .smtputf8 = true};
+
+    (void)state;
+    envelope.id = S("01a2:0");
+    envelope.rcpt_to = S("b+tag=x@you.example");
+    assert_mail(envelope, offers,
+                "MAIL FROM:<a@me.example> RET=HDRS ENVID=01a2:0\r\n"
+                "RCPT TO:<b+tag=x@you.example> "
+                "ORCPT=rfc822;b+2Btag+3Dx@you.example\r\nDATA\r\n");
+    envelope.rcpt_to = S("\xc3\xbc@you.example");
+    envelope.needs_smtputf8 = true; /* RFC 6533 has other forms */
+    assert_mail(envelope, offers,
+                "MAIL FROM:<a@me.example> SMTPUTF8 RET=HDRS ENVID=01a2:0\r\n"
+                "RCPT TO:<\xc3\xbc@you.example>\r\nDATA\r\n");
+}
+
 static void lacking_server(void **state)
 {
     struct txn_envelope envelope = ENVELOPE;
@@ -468,10 +488,10 @@ static void unasked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scripts),   cmocka_unit_test(parameters),
-        cmocka_unit_test(stuffing),  cmocka_unit_test(lacking_server),
-        cmocka_unit_test(smuggling), cmocka_unit_test(abandoned),
-        cmocka_unit_test(unasked),
+        cmocka_unit_test(scripts),        cmocka_unit_test(parameters),
+        cmocka_unit_test(stuffing),       cmocka_unit_test(dsn),
+        cmocka_unit_test(lacking_server), cmocka_unit_test(smuggling),
+        cmocka_unit_test(abandoned),      cmocka_unit_test(unasked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
