@@ -10,8 +10,9 @@
 enum {
     OUT_PIECE = 64 * 1024,          /* of a long message at a time */
     OUT_MAX = OUT_PIECE + 8 * 1024, /* and the commands beside it */
-    /* With others to try, an address that does not answer gets no more. */
-    NEXT_ADDRESS_MS = 2000,
+    /* An address that does not answer for so long gets company by the next
+     * one (RFC 8305 section 5). */
+    NEXT_ADDRESS_MS = 250,
 };
 
 static const struct stream_events STREAM_EVENTS;
@@ -34,7 +35,7 @@ static enum smtp_stage stage_of(const struct smtp_session *session)
         return txn_stage(&session->txn);
     if (session->lookup != NULL)
         return SMTP_STAGE_DNS;
-    if (session->stream == NULL || session->tries_left > 0)
+    if (session->stream == NULL)
         return SMTP_STAGE_CONNECT;
     return greet_stage(&session->greet);
 }
@@ -48,10 +49,10 @@ static int64_t wait_ms(const struct smtp_session *session)
         return smtp_wait_ms(config, txn_wait(&session->txn));
     if (session->is_greeted)
         return smtp_wait_ms(config, WAIT_IDLE);
-    if (session->lookup != NULL || session->tries_left == 1)
-        return full_ms;
-    if (session->tries_left > 1)
+    if (session->stream == NULL && session->tries_left > 0)
         return full_ms < NEXT_ADDRESS_MS ? full_ms : NEXT_ADDRESS_MS;
+    if (session->stream == NULL)
+        return full_ms;
     return smtp_wait_ms(config, greet_wait(&session->greet));
 }
 
@@ -181,25 +182,14 @@ static bool is_slow_reader(const struct smtp_session *session)
            clock_now_ms() < end_ms(session);
 }
 
-/* A connect that failed is not the end while the host has more addresses. */
-static bool try_next_address(struct smtp_session *session)
-{
-    if (stage_of(session) != SMTP_STAGE_CONNECT || session->tries_left <= 1)
-        return false;
-    stream_close(&session->stream);
-    session->tries_left--;
-    connect_next(session);
-    return true;
-}
-
 static void on_timer(void *ctx)
 {
     struct smtp_session *session = ctx;
     enum smtp_stage stage = stage_of(session);
 
-    if (try_next_address(session))
-        return;
-    if (is_slow_reader(session)) {
+    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 0) {
+        connect_next(session);
+    } else if (is_slow_reader(session)) {
         arm(session);
     } else if (stage == SMTP_STAGE_DNS) {
         lose(session, TROUBLE_NO_DNS, patience_words(stage));
@@ -401,9 +391,14 @@ static void pass_sent(const struct txn *txn)
         FAULT_POINT("smtp.envelope_sent");
 }
 
+static struct smtp_session *session_of(void *ctx)
+{
+    return ((struct session_try *)ctx)->session;
+}
+
 static void on_readable(void *ctx, struct buf *input)
 {
-    struct smtp_session *session = ctx;
+    struct smtp_session *session = session_of(ctx);
 
     /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
     if (session_is_dotted(session))
@@ -416,7 +411,7 @@ static void on_readable(void *ctx, struct buf *input)
 
 static void on_drained(void *ctx)
 {
-    struct smtp_session *session = ctx;
+    struct smtp_session *session = session_of(ctx);
 
     if (!session->is_carrying)
         return;
@@ -427,23 +422,48 @@ static void on_drained(void *ctx)
         arm(session); /* the wait begins when the last byte has left */
 }
 
+/* --- opening --- */
+
+static bool is_connecting(const struct smtp_session *session)
+{
+    for (size_t i = 0; i < SESSION_TRIES_MAX; i++)
+        if (session->tries[i].stream != NULL)
+            return true;
+    return false;
+}
+
+static void close_tries(struct smtp_session *session)
+{
+    for (size_t i = 0; i < SESSION_TRIES_MAX; i++)
+        if (session->tries[i].stream != NULL)
+            stream_close(&session->tries[i].stream);
+}
+
+/* A connect that failed is not the end while another one may come through. */
 static void on_ended(void *ctx, enum stream_end end, const char *reason)
 {
-    struct smtp_session *session = ctx;
+    struct session_try *it = ctx;
+    struct smtp_session *session = it->session;
 
-    if (!try_next_address(session))
+    if (it->stream != NULL)
+        stream_close(&it->stream);
+    if (session->stream == NULL && session->tries_left > 0)
+        connect_next(session);
+    else if (session->stream != NULL || !is_connecting(session))
         lose_connection(session, end, reason);
 }
 
-/* --- opening --- */
-
 static void on_opened(void *ctx)
 {
-    struct smtp_session *session = ctx;
+    struct session_try *it = ctx;
+    struct smtp_session *session = it->session;
     struct smtp_upstream *upstream = session->upstream;
 
-    upstream_note_address(upstream, &session->tries[session->tries_left - 1]);
+    upstream_note_address(upstream, &it->address);
+    session->stream = it->stream;
+    it->stream = NULL;
     session->tries_left = 0;
+    close_tries(session);
     FAULT_POINT("smtp.connected");
     greet_init(&session->greet, &upstream->policy);
     greet_write(&session->greet, stream_output(session->stream));
@@ -453,7 +473,7 @@ static void on_opened(void *ctx)
 
 static void on_secured(void *ctx)
 {
-    struct smtp_session *session = ctx;
+    struct smtp_session *session = session_of(ctx);
     struct tls_facts facts;
 
     if (stream_tls_facts(session->stream, &facts)) {
@@ -481,23 +501,26 @@ static const struct stream_events STREAM_EVENTS = {
 /* The next of the addresses that the upstream had when it began. */
 static void connect_next(struct smtp_session *session)
 {
+    struct session_try *it = &session->tries[--session->tries_left];
     const struct stream_options options = {
         .events = &STREAM_EVENTS,
-        .ctx = session,
+        .ctx = it,
         .input_max = REPLY_SIZE_MAX,
         .output_max = OUT_MAX,
     };
 
-    session->stream =
-        stream_connect(session->loop, &options,
-                       &session->tries[session->tries_left - 1], NULL);
+    it->stream = stream_connect(session->loop, &options, &it->address, NULL);
     arm(session);
 }
 
 static void connect_first(struct smtp_session *session)
 {
+    struct address addresses[SESSION_TRIES_MAX];
+
     session->tries_left =
-        upstream_tries(session->upstream, session->tries, SESSION_TRIES_MAX);
+        upstream_tries(session->upstream, addresses, SESSION_TRIES_MAX);
+    for (size_t i = 0; i < session->tries_left; i++)
+        session->tries[i] = (struct session_try){session, addresses[i], NULL};
     connect_next(session);
 }
 
@@ -575,6 +598,7 @@ void session_close(struct smtp_session **ptr)
         dns_cancel(&session->lookup);
     if (session->stream != NULL)
         stream_close(&session->stream);
+    close_tries(session);
     loop_free_later(session->loop, session_free, session);
 }
 

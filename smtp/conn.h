@@ -59,6 +59,14 @@ enum { SESSION_TRIES_MAX = 4 }; /* addresses */
 
 enum session_phase { PHASE_CONNECT, PHASE_TLS, PHASE_AUTH, PHASE_COUNT };
 
+/* A connect to one of the host's addresses. The one that comes through first
+ * gives its stream to the session. */
+struct session_try {
+    struct smtp_session *session;
+    struct address address;
+    struct stream *stream; /* owned; NULL: not under way */
+};
+
 struct smtp_session {
     struct list link;               /* the owner's */
     int state;                      /* the owner's */
@@ -69,12 +77,12 @@ struct smtp_session {
     struct loop *loop;
     struct dns *dns;
     struct dns_lookup *lookup; /* owned; NULL when none is under way */
-    struct stream *stream;     /* owned; NULL before the connect */
+    struct stream *stream;     /* owned; NULL until it is connected */
     struct reply_parser parser;
     struct timer timer;
-    uint64_t sent_bytes;                     /* when the timer was set */
-    struct address tries[SESSION_TRIES_MAX]; /* the last one goes first */
-    size_t tries_left; /* the current one included; 0: connected */
+    uint64_t sent_bytes;                         /* when the timer was set */
+    struct session_try tries[SESSION_TRIES_MAX]; /* the last one goes first */
+    size_t tries_left;                           /* not begun yet */
 
     struct greet greet;
     bool is_greeted;

@@ -131,12 +131,14 @@ bool upstream_take_answer(struct smtp_upstream *upstream,
     int64_t now_ms = clock_now_ms();
 
     if (answer->status == DNS_FOUND) {
+        struct address worked = upstream->addresses[upstream->address_first];
+
         CHECK(answer->count > 0 && answer->count <= DNS_ADDRESSES_MAX);
         for (size_t i = 0; i < answer->count; i++)
             upstream->addresses[i] = answer->addresses[i];
         upstream->address_count = answer->count;
-        if (upstream->address_first >= answer->count)
-            upstream->address_first = 0;
+        upstream->address_first = 0;
+        upstream_note_address(upstream, &worked);
         upstream->addresses_until_ms = now_ms + lifetime_ms(answer->ttl_s);
         upstream->addresses_stale_ms = now_ms + ADDRESS_STALE_MS;
         return true;

@@ -7,6 +7,7 @@ import { USERS, play, row } from './lib/rows.mjs';
 
 const BASE = ['PIPELINING', '8BITMIME', 'SIZE 50000000'];
 
+const delivery = (played) => played.events(played.ids[0]).at(-1).data.delivery;
 const said = ({ server }, n = 0) => server.sessions[n].commands;
 const verbs = (played, n) => said(played, n).map((line) => line.split(' ')[0]);
 
@@ -21,6 +22,15 @@ row(2, 'swallows the SYN, the next server does not', {}, 'D',
     { hole: true, upstream: { connect_timeout: '500ms' }, then: 'good' });
 row(3, 'closes at accept', { isOwn: true, connect: 'close' }, 'R, D');
 row(3, 'RST at accept', { isOwn: true, connect: 'reset' }, 'R, D');
+row(4, 'IPv6 is a hole, IPv4 is good', { isOwn: true }, 'D', {
+    upstream: { host: 'both.test', connect_timeout: '5s' },
+    zone: { 'both.test': { aaaa: ['::1'], a: ['127.0.0.1'] } },
+    brokenFamily: true,
+    check: (played) => {
+        const { total_ms } = delivery(played);
+        assert.ok(total_ms < 1500, `${total_ms} ms`);
+    },
+});
 row(5, 'its name does not exist', { isOwn: true }, 'C',
     { upstream: { host: 'none.test' } });
 row(6, 'SERVFAIL for its name, then an answer', { isOwn: true }, 'R, D', {

@@ -84,6 +84,10 @@ static void the_address_that_worked_goes_first(void **state)
     assert_true(address_eq(&tries[1], &two));
     assert_int_equal(upstream_tries(&upstream, tries, 1), 1);
     assert_true(address_eq(&tries[0], &two));
+    answer = found("2001:db8::1", "192.0.2.1", 30); /* in another order */
+    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
+    assert_true(address_eq(&tries[1], &two));
     answer = found("192.0.2.9", NULL, 30);
     assert_true(upstream_take_answer(&upstream, &answer, &trouble));
     assert_int_equal(upstream_tries(&upstream, tries, 4), 1);
