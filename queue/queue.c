@@ -62,6 +62,7 @@ struct redis_link *queue_link_open(struct queue *queue, const char *name,
 {
     return link_open(queue, (struct redis_link_settings){
                                 .name = name,
+                                .family = queue->main,
                                 .on_up = on_up,
                                 .on_nodes = on_nodes,
                                 .ctx = ctx,
@@ -93,6 +94,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
                                    });
     queue->bulk = link_open(queue, (struct redis_link_settings){
                                        .name = "bulk",
+                                       .family = queue->main,
                                        .on_up = on_bulk_up,
                                        .on_down = on_bulk_down,
                                        .ctx = queue,

@@ -204,6 +204,7 @@ static unsigned node_open(struct cluster *cluster,
     settings.on_down = on_node_down;
     settings.on_replicas = on_node_replicas;
     settings.on_nodes = NULL;
+    settings.family = NULL;
     settings.ctx = node;
     node->link = redis_link_open(cluster->owner->loop, &settings);
     cluster->nodes[i] = node;

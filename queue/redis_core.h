@@ -5,6 +5,7 @@
  * redis_request.c   commands under way
  * redis_wait.c      answers that wait for replicas (redis.wait_replicas)
  * redis_sentinel.c  where the master is
+ * redis_watch.c     Sentinels tell of another master
  * redis_cluster.c   a link that is many: which node a command goes to
  * redis_glue.c      hiredis on our loop
  */
@@ -31,6 +32,7 @@ struct request {
     uint64_t sent_ns;
     uint64_t number; /* of those that were sent */
     bool lasts;      /* answered when replicas have it */
+    bool goes_on;    /* a subscription: fn hears each message */
     bool was_reloaded;
     struct reply *reply; /* owned, while it waits for replicas */
     struct error why;    /* of a refused one */
@@ -62,9 +64,12 @@ struct redis_link {
     bool is_misconfigured;   /* redis.url makes no sense: never connects */
     struct cluster *cluster; /* has the connections; NULL: this link has one */
     struct master_search *search;
-    unsigned first_sentinel; /* the one that answered last */
-    struct redis_node node;  /* where it leads: of the URL, or the master */
-    struct dns *dns;         /* opened for the first host that is a name */
+    struct master_watch *watch; /* of one with scripts, with Sentinels */
+    struct list family;         /* a ring: links that lead to one master */
+    bool is_told;               /* node is what a Sentinel told of */
+    unsigned first_sentinel;    /* the one that answered last */
+    struct redis_node node;     /* where it leads: of the URL, or the master */
+    struct dns *dns;            /* opened for the first host that is a name */
     struct dns_lookup *lookup;
     unsigned attempts; /* to connect; of several addresses each gets its turn */
     struct redisAsyncContext *ac;
@@ -92,6 +97,8 @@ enum { CONNECT_BUDGET_MS = 800 };
 /* hiredis let go of the context: why stands in it. */
 void link_lost_by_hiredis(const struct redisAsyncContext *ac);
 void link_is_up(struct redis_link *link); /* by the greeting */
+/* It and its family leave for that master, unless they lead there. */
+void link_follow(struct redis_link *link, const struct redis_node *master);
 
 /* redis_greeting.c */
 void link_greet(struct redis_link *link);
@@ -112,6 +119,10 @@ void requests_written(const struct redisAsyncContext *ac);
 void requests_open(struct redis_link *link);
 void requests_close(struct redis_link *link); /* without callbacks */
 void command_init_load(struct redis_command *command, unsigned script);
+/* fn hears each message until the connection is lost, which the link's owner
+ * hears of; budget_ms is for the first one. The link is up. */
+void redis_subscribe(struct redis_link *link, const char *channel,
+                     int64_t budget_ms, redis_fn fn, void *ctx);
 
 /* redis_wait.c */
 void wait_open(struct redis_link *link);
@@ -139,6 +150,12 @@ struct master_search *master_search_open(struct loop *loop,
                                          unsigned *first, master_found_fn done,
                                          void *ctx);
 void master_search_close(struct master_search **search); /* no callback */
+/* What a link to a Sentinel goes by. */
+struct config_redis sentinel_config(const struct config_redis *config);
+
+/* redis_watch.c: owner, which has Sentinels, follows what they tell. */
+struct master_watch *master_watch_open(struct redis_link *owner);
+void master_watch_close(struct master_watch **watch);
 
 /* redis_cluster.c */
 /* owner's settings and address are used as long as it lives. */

@@ -51,12 +51,59 @@ static void plan_reconnect(struct redis_link *link)
         step * 2 > BACKOFF_MAX_MS ? (int64_t)BACKOFF_MAX_MS : step * 2;
 }
 
+static bool leads_to(const struct redis_link *link,
+                     const struct redis_node *node)
+{
+    return link->node.port == node->port &&
+           strcmp(link->node.host, node->host) == 0;
+}
+
+static void tell_of_master(const struct redis_link *link,
+                           const struct redis_node *before)
+{
+    if (link->settings.loads_scripts && before->host[0] != '\0' &&
+        !leads_to(link, before))
+        log_write(LOG_WARN, LOG_REDIS_MASTER,
+                  log_cstr("name", link->address.master),
+                  log_cstr("host", link->node.host),
+                  log_int("port", link->node.port));
+}
+
+static void link_leave(struct redis_link *link, const struct redis_node *master)
+{
+    struct redis_node before = link->node;
+
+    if (link->address.sentinel_count == 0 || leads_to(link, master))
+        return;
+    master_search_close(&link->search);
+    dns_cancel(&link->lookup);
+    link->node = *master;
+    link->is_told = true;
+    tell_of_master(link, &before);
+    if (link->ac != NULL)
+        redis_link_reset(link, "another server is the master now");
+    else
+        link->state = LINK_DOWN;
+    timer_set(link->loop, &link->timer, 0);
+}
+
+void link_follow(struct redis_link *link, const struct redis_node *master)
+{
+    struct redis_node node = *master;
+
+    list_each (at, &link->family)
+        link_leave(LIST_MEMBER(at, struct redis_link, family), &node);
+    link_leave(link, &node);
+}
+
 void link_is_up(struct redis_link *link)
 {
     link->state = LINK_UP;
     link->up_since_ms = clock_now_ms();
     timer_clear(link->loop, &link->timer);
     wait_link_is_up(link);
+    if (link->settings.loads_scripts) /* it was the first to notice */
+        link_follow(link, &link->node);
     if (link->settings.on_up != NULL)
         link->settings.on_up(link->settings.ctx);
 }
@@ -198,18 +245,6 @@ static void connect_to_node(struct redis_link *link)
         dns_lookup(link->dns, node->host, node->port, on_resolved, link);
 }
 
-static void tell_of_master(const struct redis_link *link,
-                           const struct redis_node *before)
-{
-    if (link->settings.loads_scripts && before->host[0] != '\0' &&
-        (strcmp(before->host, link->node.host) != 0 ||
-         before->port != link->node.port))
-        log_write(LOG_WARN, LOG_REDIS_MASTER,
-                  log_cstr("name", link->address.master),
-                  log_cstr("host", link->node.host),
-                  log_int("port", link->node.port));
-}
-
 static void on_master(void *ctx, const struct redis_node *found,
                       const struct error *why)
 {
@@ -228,7 +263,8 @@ static void on_master(void *ctx, const struct redis_node *found,
 
 static void link_connect(struct redis_link *link)
 {
-    if (link->address.sentinel_count == 0) {
+    if (link->address.sentinel_count == 0 || link->is_told) {
+        link->is_told = false; /* if that one will not do, they are asked */
         connect_to_node(link);
         return;
     }
@@ -246,6 +282,9 @@ struct redis_link *redis_link_open(struct loop *loop,
     link->loop = loop;
     link->settings = *settings;
     link->backoff_ms = BACKOFF_MIN_MS;
+    list_init(&link->family);
+    if (settings->family != NULL)
+        list_add_last(&settings->family->family, &link->family);
     requests_open(link);
     wait_open(link);
     timer_init(&link->timer, on_timer, link);
@@ -256,6 +295,8 @@ struct redis_link *redis_link_open(struct loop *loop,
         link->is_misconfigured = !redis_address_parse(
             settings->config->url, &link->address, &link->lost);
     link->node = link->address.node;
+    if (link->address.sentinel_count > 0 && settings->loads_scripts)
+        link->watch = master_watch_open(link);
     if (link->address.seed_count > 0)
         link->cluster = cluster_open(link);
     else
@@ -270,7 +311,9 @@ void redis_link_close(struct redis_link **link_ptr)
     if (link == NULL)
         return;
     *link_ptr = NULL;
+    list_remove(&link->family);
     cluster_close(&link->cluster);
+    master_watch_close(&link->watch);
     requests_close(link);
     wait_close(link);
     timer_clear(link->loop, &link->timer);

@@ -3,7 +3,8 @@
  * A link connects by itself, logs in, selects its database, loads the
  * scripts, and does so again after every loss, with a jittered back-off. With
  * Sentinels it asks them each time for the master, and follows a failover: a
- * READONLY drops the connection.
+ * READONLY drops the connection, and so does a Sentinel that tells of another
+ * master (redis_watch.c).
  * What one turn of the loop sends leaves in one write. Each command has its
  * own time limit: when that passes, or anything else goes wrong, the whole
  * connection is dropped and never used again, and every command under way
@@ -141,6 +142,8 @@ struct redis_link_settings {
     const char *name;     /* for logs: "main" */
     size_t in_flight_max; /* commands; more are refused at once */
     bool loads_scripts;
+    /* With Sentinels: leads where that one does; NULL: goes its own way. */
+    struct redis_link *family;
     /* up: commands are taken from now on. down: not any more; why tells,
      * also after a failed attempt to connect. Not called by close. */
     void (*on_up)(void *ctx);

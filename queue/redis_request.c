@@ -190,6 +190,9 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
 
     if (request->owner == NULL) { /* a tombstone */
         request_destroy(request);
+    } else if (reply != NULL && request->goes_on) {
+        timer_clear(request->owner->loop, &request->timer);
+        request->fn(request->ctx, reply, NULL);
     } else if (reply != NULL) {
         request_replied(request, reply);
     } else {
@@ -265,6 +268,20 @@ void redis_send(struct redis_link *link, struct redis_command *command,
         request_refuse(request, "too many requests under way");
     else
         request_send(request);
+}
+
+void redis_subscribe(struct redis_link *link, const char *channel,
+                     int64_t budget_ms, redis_fn fn, void *ctx)
+{
+    struct redis_command command;
+    struct request *request;
+
+    CHECK(link->state == LINK_UP);
+    command_init(&command, "SUBSCRIBE");
+    command_add_cstr(&command, channel);
+    request = request_create(link, &command, budget_ms, fn, ctx);
+    request->goes_on = true;
+    request_send(request);
 }
 
 /* What has left will be executed, whether or not we live to hear of it. */

@@ -134,6 +134,16 @@ static void ask_next(void *ctx)
     timer_set(search->loop, &search->timer, SENTINEL_BUDGET_MS);
 }
 
+struct config_redis sentinel_config(const struct config_redis *config)
+{
+    return (struct config_redis){
+        .url = config->url,
+        .username = config->sentinel_username,
+        .password = config->sentinel_password,
+        .prefix = config->prefix,
+    };
+}
+
 struct master_search *master_search_open(struct loop *loop,
                                          const struct config_redis *config,
                                          const struct redis_address *address,
@@ -143,12 +153,7 @@ struct master_search *master_search_open(struct loop *loop,
     struct master_search *search = xcalloc(1, sizeof *search);
 
     search->loop = loop;
-    search->config = (struct config_redis){
-        .url = config->url,
-        .username = config->sentinel_username,
-        .password = config->sentinel_password,
-        .prefix = config->prefix,
-    };
+    search->config = sentinel_config(config);
     search->address = address;
     search->first = first;
     search->done = done;

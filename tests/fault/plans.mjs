@@ -17,7 +17,7 @@
 import { ROLES, pause } from './lib/world.mjs';
 import { diskWorld, fillDisk } from './lib/disk.mjs';
 import * as cluster from './lib/cluster.mjs';
-import { failover } from './lib/failover.mjs';
+import { failover, zombie as oldMaster } from './lib/failover.mjs';
 import { fakedRoles, jump } from './lib/faketime.mjs';
 import { EVERYTHING, anything, nothingLeft } from './lib/everything.mjs';
 import { zombie } from './lib/zombie.mjs';
@@ -312,6 +312,12 @@ const PLANS = {
         once: true,
         duplicates: true,
         ...failover,
+    },
+    'failover-zombie': {
+        what: 'a frozen master is replaced, wakes and still takes writes',
+        once: true,
+        duplicates: true,
+        ...oldMaster,
     },
     'cluster-reshard': {
         what: 'slots of a Redis Cluster move to other masters, live',

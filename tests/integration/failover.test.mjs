@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { startReplicated } from './harness/sentinel.mjs';
-import { folder, until } from './harness/scope.mjs';
+import { folder, must, until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
 
@@ -84,6 +84,12 @@ async function allSent(service, sink, ids) {
     }
 }
 
+// Clients of the service that a server has.
+async function clientsOf(server) {
+    return (await server.cli('CLIENT', 'LIST')).split('\n').filter((line) =>
+        line.includes('user=posthaste'));
+}
+
 let small;
 
 describe('redis.url = sentinel://', () => {
@@ -112,6 +118,24 @@ describe('redis.url = sentinel://', () => {
         assert.deepEqual(answers.filter(({ ms }) => ms > 1000), [],
                          'answers within a second');
         assert.match(service.logs(), /redis\.master/);
+    });
+
+    test('a master that lives on is left when a Sentinel says so', async () => {
+        const calm = await startReplicated({ replicas: 1 });
+        const { service, sink } = await startOn(calm);
+        const [old, replica] = calm.servers;
+        for (const sentinel of calm.sentinels)
+            await until('each Sentinel is listened to', async () =>
+                / sub=1 /.test(await must('redis-cli', [
+                    '-p', String(sentinel.port), 'CLIENT', 'LIST'])));
+        assert.notDeepEqual(await clientsOf(old), []);
+        await calm.ask(calm.sentinels[0], 'FAILOVER', 'mail');
+        assert.equal(await calm.failedOver(old), replica);
+        await until('nobody stays with the old one', async () =>
+            (await clientsOf(old)).length === 0);
+        assert.match(service.logs(), /another server is the master now/);
+        const id = await sendUntilAccepted(service, 'after');
+        await allSent(service, sink, new Map([['after', id]]));
     });
 
     test('a master that dies before it has told its replicas', async () => {

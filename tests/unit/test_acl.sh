@@ -8,10 +8,11 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 acl=$here/deploy/redis/users.acl
 
-# Words in capitals within the calls that $1 begins; SENTINEL is a Sentinel's.
+# Words in capitals within the calls that $1 begins; SENTINEL and SUBSCRIBE are
+# a Sentinel's.
 words() {
     grep -oE "$1" | grep -oE "[\"'][A-Z]+[\"']" | tr -d "\"'" |
-        tr '[:upper:]' '[:lower:]' | grep -vxE 'auth|sentinel'
+        tr '[:upper:]' '[:lower:]' | grep -vxE 'auth|sentinel|subscribe'
 }
 
 sources=$(cat "$here"/queue/*.c | tr '\n' ' ' | tr -s ' ')
