@@ -29,7 +29,6 @@ struct load {
     int64_t next_ms;
     size_t held;
     size_t stored;
-    size_t done;
     bool is_drained;
     struct error last_why; /* of a post that was not stored */
 };
@@ -149,7 +148,6 @@ static void on_load_marked(void *ctx, bool may_go, int64_t valid_until_ms)
     if (may_go) {
         mail->sent++;
         mail->flagged += claimed->claim->possible_duplicate;
-        load->done += mail->sent == 1;
     }
     load->held--;
     queue_report(load->child, claimed->claim,
@@ -223,19 +221,26 @@ static void on_load_drained(void *ctx)
     ((struct load *)ctx)->is_drained = true;
 }
 
+/* Counts do not tell: a mail whose answer was lost may have been sent. */
+static bool is_all_sent(const struct load *load)
+{
+    for (size_t i = 0; i < load->mail_count; i++)
+        if (load->mails[i].is_stored && load->mails[i].sent == 0)
+            return false;
+    return true;
+}
+
 /* All that was stored was sent, and once, but for what says otherwise. */
 static void load_settle(struct load *load)
 {
     until(load->loop, load->under_way == 0);
-    until(load->loop, load->done >= load->stored && load->held == 0);
+    until(load->loop, is_all_sent(load) && load->held == 0);
     queue_worker_stop(load->child, on_load_drained, load);
     until(load->loop, load->is_drained);
     for (size_t i = 0; i < load->mail_count; i++) {
         const struct tracked *mail = &load->mails[i];
 
         assert_true(mail->is_answered);
-        if (mail->is_stored && mail->sent == 0)
-            fail_msg("%s is lost", mail->id.text);
         if (mail->sent > 1 + mail->flagged)
             fail_msg("%s was sent %u times", mail->id.text, mail->sent);
     }
