@@ -61,14 +61,14 @@ struct redis_link {
     struct loop *loop;
     struct redis_link_settings settings;
     struct redis_address address;
-    bool is_misconfigured;   /* redis.url makes no sense: never connects */
     struct cluster *cluster; /* has the connections; NULL: this link has one */
     struct master_search *search;
     struct master_watch *watch; /* of one with scripts, with Sentinels */
     struct list family;         /* a ring: links that lead to one master */
-    bool is_told;               /* node is what a Sentinel told of */
-    unsigned first_sentinel;    /* the one that answered last */
     struct redis_node node;     /* where it leads: of the URL, or the master */
+    bool is_told;               /* node is what a Sentinel told of */
+    bool is_misconfigured;      /* redis.url makes no sense: never connects */
+    unsigned first_sentinel;    /* the one that answered last */
     struct dns *dns;            /* opened for the first host that is a name */
     struct dns_lookup *lookup;
     unsigned attempts; /* to connect; of several addresses each gets its turn */
