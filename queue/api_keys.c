@@ -340,6 +340,34 @@ static void on_listed_key(void *ctx, const struct reply *reply,
         ask_for_uses(listing);
 }
 
+static void on_mark(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct listing *listing = ctx;
+
+    listing->result.status = reply_status(reply, why, &listing->result.why);
+    if (str_eq(reply_str(reply), S("moved"))) {
+        listing->result.status = QUEUE_MOVED;
+        error_set(&listing->result.why, ERR_BUSY, "the owner has moved");
+    }
+    listing_tell(listing);
+}
+
+/* No keys: he may live elsewhere by now. */
+static void ask_for_mark(struct listing *listing)
+{
+    struct queue *queue = listing->call.queue;
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    command_init(&command, "HGET");
+    command_add(&command,
+                queue_key(queue, listing->owner.home, name, KEY_OWNER "%.*s",
+                          STR_ARG(listing->owner.name)));
+    command_add_cstr(&command, "frozen");
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_mark, listing);
+}
+
 /* Members are id and hash; one more than the limit was asked for. */
 static void on_members(void *ctx, const struct reply *reply,
                        const struct error *why)
@@ -353,7 +381,10 @@ static void on_members(void *ctx, const struct reply *reply,
     listing->result.has_more = count > listing->limit;
     listing->asked = count > listing->limit ? listing->limit : count;
     if (listing->asked == 0) {
-        listing_tell(listing);
+        if (listing->result.status == QUEUE_OK)
+            ask_for_mark(listing);
+        else
+            listing_tell(listing);
         return;
     }
     for (size_t i = 0, asked = listing->asked; i < asked; i++) {

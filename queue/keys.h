@@ -6,12 +6,15 @@
  * scripts/prelude.lua and its sister libraries.
  *
  *     meta                    hash    schema, write_level, partitions,
- *                                     owners:<N> (how many live there)
+ *                                     owners:<N> (how many live there),
+ *                                     move:<owner> ("from to": on his way)
  *     {processes}:alive       zset    what each process can read
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
+ *     move:<owner>            string  who moves him: a lock (move.c)
  *     l:<key id>              string  rate tokens of an API key (rates.c)
- *     {N}:o:<owner>           hash    frozen, open (under a limit),
+ *     {N}:o:<owner>           hash    frozen (1, leaving, moved),
+ *                                     open (under a limit),
  *                                     max (a limit of his own),
  *                                     ev (is in evring), cut (the last
  *                                     event that was swept)
@@ -23,6 +26,8 @@
  *     {N}:d:<email>:<n>       hash    delivery (scripts/deliveries.lua)
  *     {N}:h:<email>           string  history of a final mail
  *     {N}:ended               list    ends of emails, oldest first: history.lua
+ *     {N}:arrived  arrivedb   zset    the same of owners who moved here
+ *     {N}:bag:<owner>  flows:  mo:  scripts/baggage.lua
  *     {N}:evold               zset    owners by the time of their oldest event
  *     {N}:x:<owner>:<day>     zset    index of the emails (history.lua)
  *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries
@@ -61,6 +66,8 @@ enum { KEY_MAX = 512 };
 #define META_OWNERS     "owners:"
 #define KEY_API_KEY     "k:"
 #define KEY_OWNER       "o:"
+#define META_MOVE       "move:"
+#define KEY_MOVE        "move:"
 #define KEY_RATE        "l:"
 #define KEY_KEYS        "keys:"
 #define KEY_USED        "used:"

@@ -153,6 +153,8 @@ static void on_changed(void *ctx, const struct reply *reply,
     struct queue_answer answer = {0};
 
     answer.status = reply_status(reply, why, &answer.why);
+    if (answer.status == QUEUE_FROZEN || answer.status == QUEUE_MOVED)
+        error_set(&answer.why, ERR_BUSY, "this owner is being moved");
     changing_tell(ctx, &answer);
 }
 
@@ -189,18 +191,16 @@ static void on_home(void *ctx, const struct queue_home *home)
     struct queue *queue = changing->call.queue;
     struct queue_answer answer = {.status = home->status, .why = home->why};
     struct redis_command command;
-    char key[KEY_MAX];
 
     if (home->status != QUEUE_OK) {
         changing_tell(changing, &answer);
         return;
     }
-    command_init(&command, changing->value >= 0 ? "HSET" : "HDEL");
-    command_add(&command, queue_key(queue, home->owner.home, key, "o:%.*s",
-                                    STR_ARG(home->owner.name)));
+    command_init_partition(&command, queue, SCRIPT_OWNER_CHANGE,
+                           home->owner.home);
+    command_add(&command, home->owner.name);
     command_add_cstr(&command, changing->field);
-    if (changing->value >= 0)
-        command_add_int(&command, changing->value);
+    command_add_int(&command, changing->value);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_changed, changing);
 }
 

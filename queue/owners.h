@@ -33,7 +33,8 @@ void queue_partition_list(struct queue *queue, queue_partitions_fn done,
  * seconds. REFUSED: there are as many as ids can tell apart. */
 void queue_partition_add(struct queue *queue, queue_answer_fn done, void *ctx);
 
-/* NOT_FOUND: nobody has that name. */
+/* NOT_FOUND: nobody has that name. FROZEN: he is being moved, and served again
+ * when that is done. */
 void queue_owner_freeze(struct queue *queue, struct str owner, bool frozen,
                         queue_answer_fn done, void *ctx);
 
@@ -43,5 +44,31 @@ void queue_owner_freeze(struct queue *queue, struct str owner, bool frozen,
 enum { OWNER_LIMIT_DEFAULT = -1, OWNER_LIMIT_MAX = 1000000000 };
 void queue_owner_limit(struct queue *queue, struct str owner, int64_t limit,
                        queue_answer_fn done, void *ctx);
+
+/* Moving an owner to another partition with all that is his (docs/queue.md).
+ * His POSTs end as QUEUE_FROZEN meanwhile. A move that was ended at any point
+ * goes on when it is asked for again. */
+struct owner_move {
+    struct str owner;
+    int to;           /* partition; -1: where the fewest owners live */
+    bool only_looks;  /* says what it would do */
+    int64_t drain_ms; /* what mail under way may take; then he stays */
+    void (*progress)(void *ctx, const char *step); /* of a new step */
+};
+
+struct owner_moved {
+    /* OK; NOT_FOUND: nobody has that name; REFUSED: why tells, and if he
+     * stayed, mail of his was under way for too long; AWAY, NOT_READY and
+     * FULL: ask again, it goes on. */
+    enum queue_status status;
+    struct error why;
+    unsigned from;
+    unsigned to;   /* the same: he lives there already */
+    bool stayed;   /* a move that had begun was undone */
+    uint64_t keys; /* copied by this call */
+};
+typedef void (*owner_moved_fn)(void *ctx, const struct owner_moved *moved);
+void queue_owner_move(struct queue *queue, const struct owner_move *move,
+                      owner_moved_fn done, void *ctx);
 
 #endif

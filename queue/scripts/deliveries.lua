@@ -22,6 +22,7 @@
 --        its worker), at which upstream
 --   sc   suspect: how often it crashed a child while it was alone there;
 --        al: the token of that claim
+--   mv   1: in its owner's bag (baggage.lua), and not to be seen here
 --   e    when it became final
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
@@ -60,6 +61,9 @@ local function load(id)
         left = nil, sq = nil, g = nil, a = nil, ends = nil }
     for i = 1, #fields, 2 do
         d[fields[i]] = fields[i + 1]
+    end
+    if d.mv then
+        return nil
     end
     d.n = string.sub(id, 38)
     if d.i then
@@ -329,9 +333,22 @@ end
 
 -- ---- the moves between the states that are not final ----------------------
 
+-- Into the bag of an owner who is being moved: off the counters, and out of
+-- exp. Whoever calls has taken it out of its place.
+local function pack(d, score)
+    if d.dl then
+        call('ZREM', P .. 'exp', d.id)
+    end
+    call('HSET', d.key, 'mv', 1)
+    call('RPUSH', P .. 'bag:' .. d.o, 'd ' .. score .. ' ' .. d.id)
+    call('HINCRBY', P .. 'n', 'accepted', -1)
+end
+
 -- Into its flow, or among the suspects, whom heartbeats look for (alone.lua).
 local function line_up(d, front)
-    if d.sc then
+    if is_leaving(d.o) then
+        pack(d, 0)
+    elseif d.sc then
         call('RPUSH', P .. 'suspect', d.id)
     else
         flow_push(d.l, d.o, d.r, d.id, front)

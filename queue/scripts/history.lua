@@ -13,6 +13,8 @@
 --
 --   {N}:ended  list, oldest first, a line for each end of an email:
 --              "<ms> <history> <body> <chunks> <sequence> <email> <owner>"
+--   {N}:arrived  zset, such lines of owners who moved here, by time;
+--   {N}:arrivedb zset, those of them whose body is not swept
 --   {N}:n      bodiless: lines at the head of ended whose body is swept
 --   {N}:x:<owner>:<day>  zset, all scores 0: what was accepted on a day (of
 --              the id's time / 86400000). Members: t<email>, with r<hash> for

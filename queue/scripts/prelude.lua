@@ -35,6 +35,13 @@ local function no_look(owner)
     return frozen == 'moved' and frozen_error(frozen) or nil
 end
 
+-- On his way to another partition: nothing of his is handed out, swept or
+-- projected.
+local function is_leaving(owner)
+    local frozen = call('HGET', P .. 'o:' .. owner, 'frozen')
+    return frozen == 'leaving' or frozen == 'moved'
+end
+
 -- A token for one child that waits for work of that lane and route. There is
 -- at most one, so that a burst wakes one child.
 local function wake(lane, route)

@@ -9,6 +9,9 @@
 -- of.
 -- Answers 1 when there is more, else 0.
 local owner, count, keep_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if is_leaving(owner) then
+    return 0
+end
 local events = P .. 'ev:' .. owner
 local cursor = call('GET', P .. 'prj:' .. owner) or '0-0'
 local entries = call('XRANGE', events, '(' .. cursor, '+', 'COUNT', count)

@@ -78,6 +78,20 @@ local function sweep_bodies()
     end
 end
 
+-- Those of owners who moved here (history.lua).
+local function sweep_arrived_bodies()
+    local lines = call('ZRANGE', P .. 'arrivedb', 0, BODIES_MAX - 1)
+    for i, text in ipairs(lines) do
+        local line = parse(text)
+        if line.at + keep_bodies > now and not is_over() then
+            return
+        end
+        wipe_body(line)
+        call('ZREM', P .. 'arrivedb', text)
+        again = again or i == BODIES_MAX
+    end
+end
+
 -- ---- events ---------------------------------------------------------------
 
 -- What of an owner's events is still to be told, but for the tasks that were
@@ -130,6 +144,9 @@ end
 -- Cuts the owner's events up to a time. True: all of them are gone, or stay
 -- because they are needed; false: there are more.
 local function sweep_events(owner, up_to, is_forced)
+    if is_leaving(owner) then
+        return true
+    end
     local entries = call('XRANGE', P .. 'ev:' .. owner, '-', '+', 'COUNT',
         EVENTS_MAX)
     local read, waiting, endpoints
@@ -212,27 +229,56 @@ local function drop(line)
     call('UNLINK', P .. 'h:' .. line.email, P .. 't:' .. line.email)
 end
 
+-- Those of arrived are named by their text. True: its body is still there.
+local function leave_arrived(line)
+    call('ZREM', P .. 'arrived', line.arrived)
+    return call('ZREM', P .. 'arrivedb', line.arrived) == 1
+end
+
 -- Drops the first lines, their bodies too if they are still there.
 local function drop_lines(lines, count)
+    local of_ended = 0
     for i = 1, count do
-        if bodiless > 0 then
+        local line = lines[i]
+        if line.arrived then
+            if leave_arrived(line) then
+                wipe_body(line)
+            end
+        elseif bodiless > 0 then
             bodiless = bodiless - 1
         else
-            wipe_body(lines[i])
+            wipe_body(line)
         end
-        drop(lines[i])
+        of_ended = of_ended + (line.arrived and 0 or 1)
+        drop(line)
     end
-    if count > 0 then
-        call('LTRIM', P .. 'ended', count, -1)
+    if of_ended > 0 then
+        call('LTRIM', P .. 'ended', of_ended, -1)
     end
 end
 
+-- The oldest of ended and arrived together.
 local function first_lines(max)
-    local lines = call('LRANGE', P .. 'ended', 0, max - 1)
-    for i, text in ipairs(lines) do
+    local lines = {}
+    for i, text in ipairs(call('LRANGE', P .. 'ended', 0, max - 1)) do
         lines[i] = parse(text)
     end
-    return lines
+    local arrived = call('ZRANGE', P .. 'arrived', 0, max - 1)
+    if #arrived == 0 then
+        return lines
+    end
+    for _, text in ipairs(arrived) do
+        local line = parse(text)
+        line.arrived = text
+        lines[#lines + 1] = line
+    end
+    for i, line in ipairs(lines) do
+        line.place = i
+    end
+    table.sort(lines, function(a, b)
+        return a.at < b.at or (a.at == b.at and a.place < b.place)
+    end)
+    return { unpack(lines, 1, max) }
 end
 
 local function sweep_histories_by_time(up_to)
@@ -281,8 +327,10 @@ local function force_oldest()
 end
 
 sweep_bodies()
+sweep_arrived_bodies()
 local is_forced = is_over()
-if is_forced and bodiless >= call('LLEN', P .. 'ended') then
+if is_forced and bodiless >= call('LLEN', P .. 'ended') and
+    call('EXISTS', P .. 'arrivedb') == 0 then
     force_oldest()
 else
     sweep_events_by_time(now - keep_events)

@@ -1,3 +1,5 @@
+#include "server/base/fault.h"
+#include "server/base/id.h"
 #include "server/base/json.h"
 #include "server/cli/tool.h"
 #include "server/cli/verbs.h"
@@ -86,7 +88,10 @@ static void on_changed(void *ctx, const struct queue_answer *answer)
 {
     struct tool *tool = ctx;
 
-    if (tool_is_answered(tool, answer->status, &answer->why))
+    if (answer->status == QUEUE_FROZEN || answer->status == QUEUE_MOVED)
+        tool_done(tool,
+                  cli_fail(tool->args, EXIT_FAILED, "%s", answer->why.text));
+    else if (tool_is_answered(tool, answer->status, &answer->why))
         tool_done(tool, EXIT_OK);
 }
 
@@ -169,10 +174,142 @@ static int run_limit(const struct cli_args *args)
     return tool_run(args, set_limit, &limit);
 }
 
+/* --- partition move --- */
+
+enum { WAIT_S = 120, WAIT_MAX_S = 86400 };
+
+static void on_step(void *ctx, const char *step)
+{
+    struct tool *tool = ctx;
+
+    if (!cli_wants_json(tool->args))
+        fprintf(stderr, "%s\n", step);
+}
+
+static void print_moved(const struct cli_args *args,
+                        const struct owner_moved *moved)
+{
+    const char *owner = cli_operand(args, 0);
+    bool only_looks = cli_flag(args, "check");
+
+    if (moved->stayed)
+        printf("%s stays in partition %u\n", owner, moved->from);
+    else if (moved->from == moved->to)
+        printf("%s lives in partition %u already\n", owner, moved->to);
+    else if (only_looks)
+        printf("%s would move from partition %u to %u\n", owner, moved->from,
+               moved->to);
+    else
+        printf("%s moved from partition %u to %u, %" PRIu64 " keys\n", owner,
+               moved->from, moved->to, moved->keys);
+}
+
+static void print_moved_json(const struct cli_args *args,
+                             const struct owner_moved *moved)
+{
+    bool has_moved =
+        moved->from != moved->to && !moved->stayed && !cli_flag(args, "check");
+    struct json_out out;
+    struct buf text;
+
+    buf_init(&text, OUTPUT_MAX);
+    json_out_init(&out, &text);
+    json_open_map(&out);
+    json_add_cstr(&out, "owner", cli_operand(args, 0));
+    json_add_int(&out, "from", moved->from);
+    json_add_int(&out, "to", moved->stayed ? moved->from : moved->to);
+    json_add_bool(&out, "moved", has_moved);
+    json_add_int(&out, "keys", (int64_t)moved->keys);
+    json_close_map(&out);
+    printf("%.*s\n", STR_ARG(buf_str(&text)));
+    buf_finish(&text);
+}
+
+static int move_failed(const struct cli_args *args,
+                       const struct owner_moved *moved)
+{
+    if (moved->status == QUEUE_REFUSED)
+        return cli_fail(args, moved->stayed ? EXIT_TIMED_OUT : EXIT_FAILED,
+                        "%s", moved->why.text);
+    if (moved->status == QUEUE_NOT_FOUND)
+        return cli_fail(args, EXIT_NOT_FOUND, "there is no owner '%s'",
+                        cli_operand(args, 0));
+    return cli_fail(args, EXIT_UNREACHABLE,
+                    "%s; run it again, it goes on where it was",
+                    moved->why.text);
+}
+
+static void on_moved(void *ctx, const struct owner_moved *moved)
+{
+    struct tool *tool = ctx;
+
+    if (moved->status != QUEUE_OK) {
+        tool_done(tool, move_failed(tool->args, moved));
+        return;
+    }
+    if (cli_wants_json(tool->args))
+        print_moved_json(tool->args, moved);
+    else
+        print_moved(tool->args, moved);
+    tool_done(tool, EXIT_OK);
+}
+
+/* False: said. */
+static bool read_move(const struct cli_args *args, struct owner_move *move)
+{
+    int64_t to = -1;
+    int64_t wait_s = WAIT_S;
+
+    if (cli_operand(args, 0) == NULL) {
+        cli_fail(args, EXIT_USAGE, "give the name of an owner");
+        return false;
+    }
+    if (!cli_number(args, "to", 0, ID_PARTITION_MAX, &to) ||
+        !cli_number(args, "wait", 0, WAIT_MAX_S, &wait_s))
+        return false;
+    *move = (struct owner_move){
+        .owner = str_of(cli_operand(args, 0)),
+        .to = (int)to,
+        .only_looks = cli_flag(args, "check"),
+        .drain_ms = wait_s * 1000,
+        .progress = on_step,
+    };
+    return true;
+}
+
+static int ask_move(struct tool *tool, void *ctx)
+{
+    queue_owner_move(tool->queue, ctx, on_moved, tool);
+    return tool_wait(tool);
+}
+
+static int run_move(const struct cli_args *args)
+{
+    struct owner_move move;
+    struct error err;
+
+    if (!read_move(args, &move))
+        return EXIT_USAGE;
+    if (!fault_prepare(&err))
+        return cli_fail_error(args, &err);
+    fault_arm();
+    return tool_run(args, ask_move, &move);
+}
+
 /* --- the verbs --- */
 
 static const struct cli_option LIST[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
 static const struct cli_option CHANGE[] = {CLI_OPTION_CONFIG};
+
+static const struct cli_option MOVE[] = {
+    {"to", "N", "partition (default: where the fewest owners live)", NULL,
+     NULL},
+    {"wait", "SECONDS", "for mail under way; then nothing moves (default: 120)",
+     NULL, NULL},
+    {"check", NULL, "say what would be done, do nothing", NULL, NULL},
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
 
 static const struct verb VERBS[] = {
     {
@@ -222,6 +359,16 @@ static const struct verb VERBS[] = {
         .options = CHANGE,
         .option_count = COUNT_OF(CHANGE),
         .run = run_thaw,
+    },
+    {
+        .name = "partition move",
+        .operands = "OWNER",
+        .purpose = "Moves an owner and all that is his to another partition.",
+        .examples = {"posthaste partition move acme",
+                     "posthaste partition move acme --to 2"},
+        .options = MOVE,
+        .option_count = COUNT_OF(MOVE),
+        .run = run_move,
     },
 };
 
