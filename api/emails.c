@@ -257,16 +257,11 @@ static size_t view_max(const struct call *call)
 static void on_email(void *ctx, const struct queue_email *email)
 {
     struct call *call = ctx;
-    struct buf body;
 
-    if (email->status != QUEUE_OK) {
+    if (email->status == QUEUE_OK)
+        call_reply(call, 200, email->shown);
+    else
         call_fail_queue(call, email->status, &email->why, NO_EMAIL);
-        return;
-    }
-    buf_init(&body, view_max(call));
-    email_view(call->arena, email, &body);
-    call_reply(call, 200, &body);
-    buf_finish(&body);
 }
 
 void emails_get(struct call *call)
@@ -274,8 +269,8 @@ void emails_get(struct call *call)
     struct id id;
 
     if (call_id(call, &id))
-        queue_email_get(call->api->queue, call_owner(call), &id, on_email,
-                        call);
+        queue_email_get(call->api->queue, call_owner(call), &id, email_view,
+                        on_email, call);
 }
 
 /* --- GET /emails/{id}/events --- */

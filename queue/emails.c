@@ -7,13 +7,21 @@
 #include "queue/delivery.h"
 #include "server/base/fault.h"
 #include "server/base/metrics.h"
+#include "server/io/work.h"
 
 #include <string.h>
 
 enum {
     RECORD_MAX = 128 << 20,
     TIMELINE_MAX = 1000,
+    /* A record up to here is read and shown on the loop, in half a
+     * millisecond; a helper thread takes larger ones. */
+    SMALL_RECORD = 64 << 10,
+    HELPED_MAX = 64, /* at a time; the others hold the loop */
 };
+
+/* Escapes in what was stored: six bytes for one at worst. */
+static const size_t SHOWN_MAX = (size_t)6 * RECORD_MAX;
 
 /* One look, step by step: email.lua, then the chunks of a big job, then the
  * timeline if it was asked for. */
@@ -23,6 +31,9 @@ struct look {
     struct queue_owner owner;
     struct buf bytes; /* the record, or its summary */
     struct record *record;
+    enum record_result reading; /* how that came about */
+    struct work_job job;
+    void (*then)(struct look *look); /* behind the reading */
     const struct queue_delivery *deliveries;
     size_t count;
     unsigned job_chunks;
@@ -32,6 +43,8 @@ struct look {
     struct idempotency idempotency; /* of a retry */
     enum queue_status status;
     struct error why;
+    queue_email_view_fn view; /* NULL: none */
+    struct buf shown;         /* what it made */
     queue_email_fn done;
     queue_timeline_fn timeline_done; /* NULL: done */
     /* What is still to be done, one of these or none. */
@@ -45,6 +58,7 @@ static void look_finish(struct queue_call *call)
     struct look *look = (struct look *)call;
 
     buf_finish(&look->bytes);
+    buf_finish(&look->shown);
     record_destroy(&look->record);
 }
 
@@ -60,12 +74,13 @@ static struct look *look_new(struct queue *queue, struct queue_owner owner,
     look->changed = -1;
     look->ctx = ctx;
     buf_init(&look->bytes, RECORD_MAX);
+    buf_init(&look->shown, SHOWN_MAX);
     return look;
 }
 
 /* --- the end --- */
 
-static struct queue_email look_email(const struct look *look)
+static struct queue_email look_email(struct look *look)
 {
     return (struct queue_email){
         .status = look->changed == 0 && look->status == QUEUE_OK ? QUEUE_REFUSED
@@ -74,6 +89,7 @@ static struct queue_email look_email(const struct look *look)
         .record = look->record,
         .deliveries = look->deliveries,
         .delivery_count = look->count,
+        .shown = &look->shown,
     };
 }
 
@@ -141,23 +157,66 @@ static void ask_timeline(struct look *look)
 
 /* --- the record --- */
 
-static bool record_open(struct look *look)
+/* What takes long for a large mail: run is pure. A look that is closed with
+ * the queue waits for the thread first (queue_close). */
+static void look_help(struct look *look, void (*run)(void *ctx),
+                      void (*done)(void *ctx))
 {
-    enum record_result result;
+    struct queue *queue = look->call.queue;
+
+    if (look->bytes.len > SMALL_RECORD) {
+        if (queue->helper == NULL)
+            queue->helper = work_open(queue->loop, 1, HELPED_MAX);
+        work_job_init(&look->job, run, done, look);
+        if (work_submit(queue->helper, &look->job))
+            return;
+    }
+    run(look);
+    done(look);
+}
+
+static void read_record(void *ctx)
+{
+    struct look *look = ctx;
 
     look->record = record_read(buf_str(&look->bytes), &look->email,
-                               look->call.queue->keyring, &result);
-    if (result == RECORD_OK)
-        return true;
-    if (result == RECORD_NO_KEY)
+                               look->call.queue->keyring, &look->reading);
+}
+
+static void on_record(void *ctx)
+{
+    struct look *look = ctx;
+
+    if (look->reading == RECORD_OK)
+        look->then(look);
+    else if (look->reading == RECORD_NO_KEY)
         look_fail(look, QUEUE_NO_KEYRING,
                   "the mail is sealed under a key that this process lacks");
     else
         look_fail(look, QUEUE_NOT_READY,
-                  result == RECORD_NEWER
+                  look->reading == RECORD_NEWER
                       ? "the mail was stored by a newer release"
                       : "the stored mail is broken");
-    return false;
+}
+
+static void look_read(struct look *look, void (*then)(struct look *look))
+{
+    look->then = then;
+    record_destroy(&look->record);
+    look_help(look, read_record, on_record);
+}
+
+static void show(void *ctx)
+{
+    struct look *look = ctx;
+    const struct queue_email email = look_email(look);
+
+    look->view(look->call.arena, &email, &look->shown);
+}
+
+static void on_shown(void *ctx)
+{
+    look_tell(ctx);
 }
 
 static void ask_retry(struct look *look);
@@ -171,6 +230,8 @@ static void look_go_on(struct look *look)
         ask_retry(look);
     else if (look->reschedule_plan != NULL)
         ask_reschedule(look);
+    else if (look->view != NULL)
+        look_help(look, show, on_shown);
     else
         look_tell(look);
 }
@@ -182,9 +243,7 @@ static void on_job(void *ctx, enum queue_status status, const struct error *err,
 
     if (status == QUEUE_OK) {
         buf_add(&look->bytes, buf_str(bytes));
-        record_destroy(&look->record);
-        if (record_open(look))
-            look_go_on(look);
+        look_read(look, look_go_on);
     } else if (status == QUEUE_NOT_FOUND) {
         look_go_on(look); /* its bodies have just gone: the summary will do */
     } else {
@@ -193,10 +252,8 @@ static void on_job(void *ctx, enum queue_status status, const struct error *err,
 }
 
 /* The summary tells whose it is; only then its bodies are fetched. */
-static void look_record(struct look *look)
+static void look_content(struct look *look)
 {
-    if (!record_open(look))
-        return;
     if (!str_eq(look->record->summary.owner, look->owner.name))
         look_fail(look, QUEUE_NOT_FOUND, NULL);
     else if (look->has_content && look->job_chunks > 0 &&
@@ -245,7 +302,7 @@ static void on_email(void *ctx, const struct reply *reply,
     look->job_chunks = deliveries.job_chunks;
     if (!look->has_content)
         buf_add(&look->bytes, deliveries.summary);
-    look_record(look);
+    look_read(look, look_content);
 }
 
 static void look_ask(struct look *look)
@@ -392,10 +449,12 @@ static void ask_reschedule(struct look *look)
 /* --- the door --- */
 
 void queue_email_get(struct queue *queue, struct queue_owner owner,
-                     const struct id *email, queue_email_fn done, void *ctx)
+                     const struct id *email, queue_email_view_fn view,
+                     queue_email_fn done, void *ctx)
 {
     struct look *look = look_new(queue, owner, email, ctx);
 
+    look->view = view;
     look->done = done;
     look_ask(look);
 }

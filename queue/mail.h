@@ -124,12 +124,21 @@ struct queue_email {
     const struct record *record; /* job.mail NULL once the bodies are gone */
     const struct queue_delivery *deliveries;
     size_t delivery_count;
+    struct buf *shown; /* what the view made; may be taken over */
 };
 typedef void (*queue_email_fn)(void *ctx, const struct queue_email *email);
 
-/* Another owner's email is QUEUE_NOT_FOUND, as an unknown one. */
+/* What is made of an email that was found, in memory of arena. Pure: for a
+ * large mail a helper thread calls it, so that the loop is not held. */
+typedef void (*queue_email_view_fn)(struct arena *arena,
+                                    const struct queue_email *email,
+                                    struct buf *out);
+
+/* Another owner's email is QUEUE_NOT_FOUND, as an unknown one. view: NULL for
+ * none. */
 void queue_email_get(struct queue *queue, struct queue_owner owner,
-                     const struct id *email, queue_email_fn done, void *ctx);
+                     const struct id *email, queue_email_view_fn view,
+                     queue_email_fn done, void *ctx);
 
 struct queue_timeline {
     enum queue_status status;

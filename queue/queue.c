@@ -4,6 +4,7 @@
 #include "server/base/mem.h"
 #include "server/base/random.h"
 #include "server/base/secret.h"
+#include "server/io/work.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -119,6 +120,7 @@ void queue_close(struct queue **queue_ptr)
     health_close(queue);
     redis_link_close(&queue->main);
     redis_link_close(&queue->bulk);
+    work_close(&queue->helper);
     list_each_safe (at, &queue->calls)
         queue_call_end(LIST_MEMBER(at, struct queue_call, link));
     loop_free_later(queue->loop, free, queue);

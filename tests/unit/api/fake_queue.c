@@ -74,8 +74,17 @@ static void give_email(struct later *later)
                                 .record = &fake.record,
                                 .deliveries = fake.deliveries,
                                 .delivery_count = fake.delivery_count};
+    struct arena *arena = arena_create();
+    struct buf shown;
 
+    buf_init(&shown, 1 << 20);
+    email.shown = &shown;
+    if (fake.view != NULL && fake.status == QUEUE_OK)
+        fake.view(arena, &email, &shown);
+    fake.view = NULL;
     ((queue_email_fn)later->done)(later->ctx, &email);
+    buf_finish(&shown);
+    arena_destroy(&arena);
 }
 
 static void give_timeline(struct later *later)
@@ -177,11 +186,13 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
 }
 
 void queue_email_get(struct queue *queue, struct queue_owner owner,
-                     const struct id *id, queue_email_fn done, void *ctx)
+                     const struct id *id, queue_email_view_fn view,
+                     queue_email_fn done, void *ctx)
 {
     (void)queue;
     (void)id;
     assert_true(str_eq(owner.name, S("acme")));
+    fake.view = view;
     LATER(give_email, done, ctx);
 }
 

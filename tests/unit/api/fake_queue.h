@@ -27,6 +27,7 @@ extern struct fake {
     char finished[64];
     struct queue_delivery deliveries[3];
     size_t delivery_count;
+    queue_email_view_fn view; /* of the get under way */
     struct record record;
     bool (*wants)(void *ctx, const struct queue_email *email); /* of the list */
 } fake;

@@ -2,6 +2,8 @@
  * counting them. */
 #include "mail_fixture.h"
 
+#include <pthread.h>
+
 /* What a look brought, kept beyond its callback. */
 static struct {
     unsigned count;
@@ -57,7 +59,7 @@ static void look_as(struct world *world, const char *owner,
                     const struct id *email)
 {
     got.count = 0;
-    queue_email_get(world->queue, owner_of(owner), email, on_email, NULL);
+    queue_email_get(world->queue, owner_of(owner), email, NULL, on_email, NULL);
     assert_int_equal(got.count, 0);
     until(world->loop, got.count == 1);
 }
@@ -77,6 +79,69 @@ static void cancel(struct world *world, const char *owner,
     queue_email_cancel(world->queue, owner_of(owner), email, key, on_email,
                        NULL);
     until(world->loop, got.count == 1);
+}
+
+static pthread_t shown_by;
+
+static void view(struct arena *arena, const struct queue_email *email,
+                 struct buf *out)
+{
+    struct str text = json_get_str(email->record->job.mail, "text");
+
+    shown_by = pthread_self();
+    buf_add(out, arena_printf(arena, "%zu of %zu bytes", email->delivery_count,
+                              text.len));
+}
+
+static void on_view(void *ctx, const struct queue_email *email)
+{
+    on_email(ctx, email);
+    assert_int_equal(email->status, QUEUE_OK);
+    snprintf(got.body, sizeof got.body, "%.*s", STR_ARG(buf_str(email->shown)));
+}
+
+/* With a value in Redis of its own, without one, and a small one. */
+static void a_large_mail_is_read_and_shown_off_the_loop(void **state)
+{
+    static const struct {
+        size_t body;
+        const char *shown;
+        bool on_loop;
+    } CASES[] = {
+        {1200000, "1 of 1200000 bytes", false},
+        {70000, "1 of 70000 bytes", false},
+        {1000, "1 of 1000 bytes", true},
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        struct mail mail = {.body_size = CASES[i].body};
+
+        mail_store(world, &mail);
+        got.count = 0;
+        queue_email_get(world->queue, owner_of("default"), &mail.id, view,
+                        on_view, NULL);
+        until(world->loop, got.count == 1);
+        assert_string_equal(got.body, CASES[i].shown);
+        assert_true(CASES[i].on_loop ==
+                    (pthread_equal(shown_by, pthread_self()) != 0));
+    }
+}
+
+/* The thread is at it, or has not begun. */
+static void a_large_look_ends_with_the_queue(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.body_size = 70000};
+
+    mail_store(world, &mail);
+    got.count = 0;
+    for (int i = 0; i < 50; i++)
+        queue_email_get(world->queue, owner_of("default"), &mail.id, view,
+                        on_email, NULL);
+    until(world->loop, got.count > 0);
+    queue_close(&world->queue);
+    assert_true(got.count < 50);
 }
 
 static void a_stored_mail_is_found_by_its_owner_alone(void **state)
@@ -670,6 +735,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_stored_mail_is_found_by_its_owner_alone),
         WORLD_TEST(a_large_job_comes_out_of_its_chunks),
+        WORLD_TEST(a_large_mail_is_read_and_shown_off_the_loop),
+        WORLD_TEST(a_large_look_ends_with_the_queue),
         WORLD_TEST(a_scheduled_mail_tells_when),
         WORLD_TEST(the_last_reply_is_told),
         WORLD_TEST(a_queued_mail_is_canceled_for_good),

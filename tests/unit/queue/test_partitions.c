@@ -236,7 +236,7 @@ static enum queue_status status_of(struct world *world, const struct id *email)
 {
     enum queue_status status = QUEUE_DONE;
 
-    queue_email_get(world->queue, owner_of("default"), email, on_email,
+    queue_email_get(world->queue, owner_of("default"), email, NULL, on_email,
                     &status);
     until(world->loop, status != QUEUE_DONE);
     return status;
