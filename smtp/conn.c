@@ -332,13 +332,23 @@ static void follow_greet(struct smtp_session *session)
     }
 }
 
+/* Bytes that came before what they would answer was sent: from here on each
+ * reply would be taken for that to another command (row 77). */
+static bool is_ahead(const struct smtp_session *session)
+{
+    if (!has_surplus(session))
+        return false;
+    return session->is_carrying ? txn_awaits_command(&session->txn)
+                                : session->greet.state == GREET_GOING;
+}
+
 static void take_greet_reply(struct smtp_session *session,
                              const struct smtp_reply *reply)
 {
     struct buf *out = stream_output(session->stream);
 
     note_phase(session, greet_stage(&session->greet));
-    if (!greet_reply(&session->greet, reply, out)) {
+    if (!greet_reply(&session->greet, reply, out) || is_ahead(session)) {
         lose(session, TROUBLE_PROTOCOL, UNASKED);
         return;
     }
@@ -351,7 +361,8 @@ static void take_reply(struct smtp_session *session,
 {
     if (!session->is_greeted)
         take_greet_reply(session, reply);
-    else if (!session->is_carrying || !txn_reply(&session->txn, reply))
+    else if (!session->is_carrying || !txn_reply(&session->txn, reply) ||
+             is_ahead(session))
         lose(session, TROUBLE_PROTOCOL, UNASKED);
     else
         pump(session);

@@ -380,6 +380,11 @@ void txn_allow_dot(struct txn *txn)
     txn->may_dot = true;
 }
 
+bool txn_awaits_command(const struct txn *txn)
+{
+    return !txn->is_decided && !txn->data_open && txn->read == txn->sent;
+}
+
 bool txn_reply(struct txn *txn, const struct smtp_reply *reply)
 {
     CHECK(reply->code >= 200 && reply->code <= 599); /* reply.c saw to it */

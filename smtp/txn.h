@@ -67,6 +67,10 @@ void txn_abandon(struct txn *txn);
 /* The same behind a dot that was written and never left. */
 void txn_take_back_dot(struct txn *txn);
 
+/* All that was sent is answered, and the next command of the envelope is due:
+ * no reply can be under way. */
+bool txn_awaits_command(const struct txn *txn);
+
 /* Takes the next reply. False: nobody asked for it, so close the session. */
 MUST_USE bool txn_reply(struct txn *txn, const struct smtp_reply *reply);
 

@@ -351,6 +351,22 @@ static const struct scene {
         .alarm = true,
     },
     {
+        .name = "two replies to MAIL: nobody knows what the next ones answer",
+        .scripts = {SCRIPT(HELLO, MAIL, "=250 a\r\n250 b\r\n")},
+        .tls = TLS_OFF,
+        .verdict = SMTP_SOFT,
+        .stage = SMTP_STAGE_RCPT,
+        .text = "nobody asked for",
+    },
+    {
+        .name = "two banners",
+        .scripts = {SCRIPT("=220 one\r\n220 two\r\n")},
+        .tls = TLS_OFF,
+        .verdict = SMTP_SOFT,
+        .stage = SMTP_STAGE_EHLO,
+        .text = "nobody asked for",
+    },
+    {
         .name = "no TLS where it is demanded",
         .scripts = {SCRIPT(HELLO)},
         .tls = TLS_STARTTLS,
