@@ -4,6 +4,7 @@
 // reads, lib/scripted.mjs what a server can be told to do.
 import assert from 'node:assert/strict';
 import { Chance } from '../integration/harness/chance.mjs';
+import { until } from '../integration/harness/scope.mjs';
 import { play, row } from './lib/rows.mjs';
 
 const BASE = ['PIPELINING', '8BITMIME', 'SIZE 50000000'];
@@ -142,7 +143,14 @@ row(77, 'two replies to a dot', { isOwn: true, dot: ['ok', '250 again'] }, 'D',
         assert.equal(sessions(played), 2) });
 row(77, 'two replies, the second one late', {
     isOwn: true, dot: ['ok', 'wait 100', '250 again'],
-}, 'D', { mails: 2, first: 'D' });
+}, 'D', {
+    mails: 2, first: 'D',
+    between: ({ server }) => until('the session is left', () =>
+        server.sessions[0].isGone),
+});
+row(77, 'two replies to MAIL, in one packet', {
+    offers: [], mail: 'raw 250 2.1.0 ok\r\n250 again\r\n',
+}, 'R, D');
 row(78, '199', { dot: 'raw 199 what?\r\n' }, 'U, D');
 row(78, '999', { dot: ['take', 'raw 999 what?\r\n'] }, 'U, D', { copies: 2 });
 row(78, '250-, then 550', { dot: 'raw 250-one\r\n550 two\r\n' }, 'U, D');
