@@ -26,7 +26,7 @@ row(3, 'RST at accept', { isOwn: true, connect: 'reset' }, 'R, D');
 row(4, 'IPv6 is a hole, IPv4 is good', { isOwn: true }, 'D', {
     upstream: { host: 'both.test', connect_timeout: '5s' },
     zone: { 'both.test': { aaaa: ['::1'], a: ['127.0.0.1'] } },
-    brokenFamily: true,
+    isIpv6Hole: true,
     check: (played) => {
         const { total_ms } = delivery(played);
         assert.ok(total_ms < 1500, `${total_ms} ms`);

@@ -7,33 +7,35 @@
 //
 //   D              email.sent, and the server took one copy
 //   R 450 4.2.0    email.delivery_delayed with these codes ("R": without a
-//                  reply), the next attempt by the plan; "R 450 >60s": not
-//                  before 60 s, which then pass by the clock of Redis
+//                  reply; "R ?": any), the next attempt by the plan; "R 450
+//                  >60s": not before 60 s, which then pass by the clock of
+//                  Redis
 //   U              the same, flagged: it may have been delivered
 //   X 550 5.1.1    email.bounced that blames the address
 //   F 554 5.7.1    email.bounced that does not
 //   E              email.expired
-//                  "R ?": by whatever codes
 //   ...            any number of the one before it
 //   C              no event: upstream.alarm in the log, posthaste_upstream_up
 //                  0, and the mail waits
 //
 // server: a script with any key of `OWN` gets a port and an upstream of its
-// own; any other is played twice on ports that all such rows share, one with
+// own, of which a service has 64 at most; any other is played twice on ports that all such rows share, one with
 // PIPELINING and one without. A script that is a mere scene is for the first
 // session (or transaction); an array of scenes for as many.
 // more:
 //   mail      fields of the mail
 //   upstream  keys of its [[upstream]]
-//   then      'good': the route has a second upstream that takes everything;
-//             'D, also': it was that one that took the mail
+//   then      'good': the route has a second upstream that takes everything
 //   mails     how many are sent, one after the other (1); first: what becomes
 //             of all but the last one; between: (play) => is awaited
 //   local     local part of the recipient; domain: what his domain ends in
 //   copies    that the server takes (one for each D)
-//   hole      the server is a port that swallows connects; 'closed': a port
+//   hole      true: the server is a port that swallows connects; 'closed': one
 //             that refuses them
-//   check     (play) => asserts on play.server, .events, .alarms
+//   zone      what the name server says (names.mjs); isIpv6Hole: the port
+//             swallows connects on ::1
+//   rule      of the alarm, where it is not the row's number
+//   check     (play) => asserts on play.server and play.events(id)
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -64,7 +66,7 @@ const TYPES = { D: 'email.sent', R: 'email.delivery_delayed',
                 F: 'email.bounced', E: 'email.expired' };
 
 const CODES = { D: 250 };
-const AT_ONCE = 24;         // rows, so that no machine is too slow for all
+const AT_ONCE = 24;          // rows, so that no machine is too slow for all
 const HEAVY_BYTES = 1 << 20; // such mails go one after the other
 
 const rows = [];
@@ -167,7 +169,8 @@ class Stage {
                 upstreams: [this.plays.get(each).upstream,
                             ...(each.more.then ? ['good'] : [])],
             })),
-            config: { worker: { lease: '5s', retry: [`${PLAN_MS}ms`] } },
+            config: { worker: { lease: '5s', retry: [`${PLAN_MS}ms`] },
+                      log: { level: 'info', format: 'json' } },
             roleEnv: { worker: {
                 POSTHASTE_FAULT_NAME_SERVERS: this.names.address,
             } },
@@ -185,9 +188,8 @@ class Stage {
     async openServers() {
         const ways = {};
         for (const [way, offers] of [['pipelined', GOOD_OFFERS],
-                                     ['stepwise', []]]) {
+                                     ['stepwise', []]])
             ways[way] = await startScripted({ offers, senders: new Map() });
-        }
         const good = await startScripted({ offers: GOOD_OFFERS });
         const upstreams = [
             ...Object.entries(ways).map(([name, { port }]) => upstream(
@@ -214,12 +216,12 @@ class Stage {
         const port = await freePort();
         let server;
         if (more.hole === true)
-            await startHole(port, more.host);
+            await startHole(port);
         else if (more.hole !== 'closed')
             server = await startScripted(
                 { offers: GOOD_OFFERS, ...script },
                 { certs: this.certs, port });
-        if (more.brokenFamily)
+        if (more.isIpv6Hole)
             await startHole(port, '::1');
         upstreams.push(upstream(each.name, port, {
             ...(tls && { tls, tls_ca_file: this.certs.ca }),

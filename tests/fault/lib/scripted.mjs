@@ -18,8 +18,8 @@
 //               one port
 //
 // Steps, in the order of a session: connect banner ehlo helo starttls handshake
-// auth answer mail rcpt data dot rset quit. "dot 3" is the third one in
-// the session, "ehlo 2" the one behind TLS.
+// auth answer mail rcpt data dot rset quit. "dot 3" is the third one in the
+// session, "ehlo 2" the one behind TLS.
 //
 // Acts, one or a list:
 //   ok          what a good server says there, behind the dot: and it is taken
