@@ -24,15 +24,15 @@ static void connect_next(struct smtp_session *session);
 /* Between two mails. */
 static bool is_resting(const struct smtp_session *session)
 {
-    return session->is_greeted && !session->is_carrying;
+    return session->is_greeted && session->mail == NULL;
 }
 
 /* --- time --- */
 
 static enum smtp_stage stage_of(const struct smtp_session *session)
 {
-    if (session->is_carrying)
-        return txn_stage(&session->txn);
+    if (session->mail != NULL)
+        return txn_stage(&session->mail->txn);
     if (session->lookup != NULL)
         return SMTP_STAGE_DNS;
     if (session->stream == NULL)
@@ -45,8 +45,8 @@ static int64_t wait_ms(const struct smtp_session *session)
     const struct config_upstream *config = session->upstream->config;
     int64_t full_ms = smtp_wait_ms(config, WAIT_CONNECT);
 
-    if (session->is_carrying)
-        return smtp_wait_ms(config, txn_wait(&session->txn));
+    if (session->mail != NULL)
+        return smtp_wait_ms(config, txn_wait(&session->mail->txn));
     if (session->is_greeted)
         return smtp_wait_ms(config, WAIT_IDLE);
     if (session->stream == NULL && session->tries_left > 0)
@@ -90,19 +90,29 @@ static void note_phase(struct smtp_session *session, enum smtp_stage stage)
 
 /* --- the end --- */
 
-/* Tells what became of the mail, once. */
-static void tell(struct smtp_session *session, struct smtp_finding *finding)
+/* Tells what became of a mail, once. */
+static void tell(struct session_mail *mail, struct smtp_finding *finding)
 {
-    session->is_told = true;
-    finding->reused = session->messages > 1;
-    session->then = smtp_judge(finding).then;
-    session->events->settled(session, finding);
+    mail->is_told = true;
+    finding->reused = mail->number > 1;
+    finding->paired = txn_is_paired(&mail->txn);
+    mail->then = smtp_judge(finding).then;
+    mail->session->events->settled(mail, finding);
+}
+
+/* No mail is under way any more; session->mail was told of. */
+static void go_away(struct smtp_session *session)
+{
+    if (session->next != NULL && !session->next->is_told)
+        session->events->left_over(session->next);
+    session->events->gone(session);
 }
 
 /* Every way to lose a session leads here. */
 static void lose(struct smtp_session *session, enum smtp_trouble trouble,
                  const char *words)
 {
+    struct session_mail *mail = session->mail;
     struct smtp_finding finding;
 
     timer_clear(session->loop, &session->timer);
@@ -112,10 +122,9 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
         session->events->failed(session, &finding);
         return;
     }
-    if (session->is_carrying && !session->is_told)
-        tell(session,
-             session->txn.is_decided ? &session->txn.finding : &finding);
-    session->events->gone(session);
+    if (mail != NULL && !mail->is_told)
+        tell(mail, mail->txn.is_decided ? &mail->txn.finding : &finding);
+    go_away(session);
 }
 
 /* The dot was decided on and has not left: its mail is surely unsent. */
@@ -123,10 +132,10 @@ static void lose_late_dot(struct smtp_session *session)
 {
     timer_clear(session->loop, &session->timer);
     session->says_quit = false;
-    session->is_told = true;
-    txn_take_back_dot(&session->txn);
-    session->events->late(session);
-    session->events->gone(session);
+    session->mail->is_told = true;
+    txn_take_back_dot(&session->mail->txn);
+    session->events->late(session->mail);
+    go_away(session);
 }
 
 static void lose_connection(struct smtp_session *session, enum stream_end end,
@@ -177,7 +186,7 @@ static const char *patience_words(enum smtp_stage stage)
 /* It reads, if slowly, and the session's whole time is not over. */
 static bool is_slow_reader(const struct smtp_session *session)
 {
-    return session->is_carrying && stage_of(session) == SMTP_STAGE_BODY &&
+    return session->mail != NULL && stage_of(session) == SMTP_STAGE_BODY &&
            stream_sent_bytes(session->stream) != session->sent_bytes &&
            clock_now_ms() < end_ms(session);
 }
@@ -200,13 +209,13 @@ static void on_timer(void *ctx)
 
 /* --- a mail --- */
 
-static void tell_settled(struct smtp_session *session)
+static void tell_settled(struct session_mail *mail)
 {
-    if (session->is_told || !txn_is_settled(&session->txn))
+    if (mail->is_told || !txn_is_settled(&mail->txn))
         return;
-    if (session->txn.is_dotted)
+    if (mail->txn.is_dotted)
         FAULT_POINT("smtp.dot_answered");
-    tell(session, &session->txn.finding);
+    tell(mail, &mail->txn.finding);
 }
 
 /* Bytes that came behind the reply that ends a step nobody has asked for: what
@@ -216,68 +225,101 @@ static bool has_surplus(const struct smtp_session *session)
     return stream_input(session->stream)->len > 0;
 }
 
-/* After all that could be said was said. */
-static void tell_over(struct smtp_session *session)
-{
-    struct txn *txn = &session->txn;
+static void pump(struct smtp_session *session);
 
-    if (!txn_is_over(txn)) {
-        arm(session);
-        return;
-    }
-    timer_clear(session->loop, &session->timer);
-    session->is_carrying = false;
-    if (txn->must_close || (session->then & THEN_CLOSE) != 0 ||
-        has_surplus(session)) {
-        session->events->gone(session);
-        return;
-    }
+/* Its mail being over: what comes behind that answers the next one, if any. */
+static bool is_usable(const struct smtp_session *session)
+{
+    const struct session_mail *mail = session->mail;
+
+    return !mail->txn.must_close && (mail->then & THEN_CLOSE) == 0 &&
+           (session->next != NULL || !has_surplus(session));
+}
+
+/* The next replies are those to the mail that was written behind the dot. */
+static void take_turn(struct smtp_session *session)
+{
+    session->mail = session->next;
+    session->next = NULL;
+    session->mail->turn_ms = clock_now_ms();
+    pump(session);
+}
+
+static void take_rest(struct smtp_session *session)
+{
+    session->mail = NULL;
     arm(session); /* the idle time */
     session->says_quit = true;
     session->events->free(session);
 }
 
-static void give_up(struct smtp_session *session)
+/* After all that could be said was said. */
+static void tell_over(struct smtp_session *session)
 {
-    session->is_told = true;
-    txn_abandon(&session->txn);
+    const struct session_mail *mail = session->mail;
+
+    if (!txn_is_over(&mail->txn)) {
+        arm(session);
+        return;
+    }
+    timer_clear(session->loop, &session->timer);
+    if (!is_usable(session))
+        go_away(session);
+    else if (session->next != NULL)
+        take_turn(session);
+    else
+        take_rest(session);
 }
 
-static void write_commands(struct smtp_session *session, struct buf *out)
+static void give_up(struct session_mail *mail)
 {
-    struct txn *txn = &session->txn;
+    mail->is_told = true;
+    txn_abandon(&mail->txn);
+}
+
+static void write_commands(struct session_mail *mail, struct buf *out)
+{
+    const struct session_events *events = mail->session->events;
+    struct txn *txn = &mail->txn;
     bool had_data = txn->data_is_sent;
 
     if (!had_data && !txn->is_decided &&
-        session->events->may_command(session) == SESSION_STOP)
-        give_up(session);
+        events->may_command(mail) == SESSION_STOP)
+        give_up(mail);
     txn_write(txn, out, OUT_PIECE);
     if (!had_data && txn->data_is_sent)
-        session->events->data_sent(session);
+        events->data_sent(mail);
 }
 
 /* A long message goes at the server's pace: it is away before its dot is
  * asked for, whose time is short. */
-static bool is_behind_long_message(const struct smtp_session *session)
+static bool is_behind_long_message(const struct session_mail *mail)
 {
-    return session->txn.envelope.message.len > OUT_PIECE / 2 &&
-           stream_queued_bytes(session->stream) > 0;
+    return mail->txn.envelope.message.len > OUT_PIECE / 2 &&
+           stream_queued_bytes(mail->session->stream) > 0;
 }
 
-static void write_dot(struct smtp_session *session, struct buf *out)
+static void let_dot_go(struct session_mail *mail, struct buf *out)
 {
-    struct txn *txn = &session->txn;
+    struct smtp_session *session = mail->session;
 
-    if (!txn_awaits_dot(txn) || is_behind_long_message(session))
+    txn_allow_dot(&mail->txn);
+    txn_write(&mail->txn, out, OUT_PIECE);
+    stream_write_by(session->stream, mail->dot_by_ms);
+    if (mail->txn.is_dotted && session->greet.offers.pipelining)
+        session->events->dotted(session);
+}
+
+static void write_dot(struct session_mail *mail, struct buf *out)
+{
+    if (!txn_awaits_dot(&mail->txn) || is_behind_long_message(mail))
         return;
-    switch (session->events->may_dot(session)) {
+    switch (mail->session->events->may_dot(mail)) {
     case SESSION_GO:
-        txn_allow_dot(txn);
-        txn_write(txn, out, OUT_PIECE);
-        stream_write_by(session->stream, session->dot_by_ms);
+        let_dot_go(mail, out);
         break;
     case SESSION_STOP:
-        give_up(session);
+        give_up(mail);
         break;
     case SESSION_HOLD:
         break;
@@ -287,10 +329,11 @@ static void write_dot(struct smtp_session *session, struct buf *out)
 static void pump(struct smtp_session *session)
 {
     struct buf *out = stream_output(session->stream);
+    struct session_mail *mail = session->mail;
 
-    write_commands(session, out);
-    write_dot(session, out);
-    tell_settled(session);
+    write_commands(mail, out);
+    write_dot(mail, out);
+    tell_settled(mail);
     if (!session->is_closed)
         tell_over(session);
 }
@@ -338,8 +381,8 @@ static bool is_ahead(const struct smtp_session *session)
 {
     if (!has_surplus(session))
         return false;
-    return session->is_carrying ? txn_awaits_command(&session->txn)
-                                : session->greet.state == GREET_GOING;
+    return session->mail != NULL ? txn_awaits_command(&session->mail->txn)
+                                 : session->greet.state == GREET_GOING;
 }
 
 static void take_greet_reply(struct smtp_session *session,
@@ -361,11 +404,20 @@ static void take_reply(struct smtp_session *session,
 {
     if (!session->is_greeted)
         take_greet_reply(session, reply);
-    else if (!session->is_carrying || !txn_reply(&session->txn, reply) ||
+    else if (session->mail == NULL || !txn_reply(&session->mail->txn, reply) ||
              is_ahead(session))
         lose(session, TROUBLE_PROTOCOL, UNASKED);
     else
         pump(session);
+}
+
+/* Whoever finds the process dead asks whose reply it read. */
+static void take_in_hand(const struct smtp_session *session)
+{
+    if (session->mail != NULL && !session->mail->is_told)
+        hand_take(session->mail->txn.envelope.id);
+    else
+        hand_drop();
 }
 
 static void read_replies(struct smtp_session *session, struct buf *input)
@@ -380,6 +432,7 @@ static void read_replies(struct smtp_session *session, struct buf *input)
             lose(session, TROUBLE_PROTOCOL, UNASKED);
             return;
         }
+        take_in_hand(session);
         status = reply_parse(&session->parser, &rest, &reply);
         buf_consume(input, input->len - rest.len);
         if (status == REPLY_BAD)
@@ -414,8 +467,6 @@ static void on_readable(void *ctx, struct buf *input)
     /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
     if (session_is_dotted(session))
         FAULT_POINT("smtp.dot_reply_unread");
-    if (session->is_carrying && !session->is_told)
-        hand_take(session->txn.envelope.id);
     read_replies(session, input);
     hand_drop();
 }
@@ -423,11 +474,13 @@ static void on_readable(void *ctx, struct buf *input)
 static void on_drained(void *ctx)
 {
     struct smtp_session *session = session_of(ctx);
+    const struct txn *txn;
 
-    if (!session->is_carrying)
+    if (session->mail == NULL)
         return;
-    pass_sent(&session->txn);
-    if (txn_has_more(&session->txn) || txn_awaits_dot(&session->txn))
+    txn = &session->mail->txn;
+    pass_sent(txn);
+    if (txn_has_more(txn) || txn_awaits_dot(txn))
         pump(session);
     else
         arm(session); /* the wait begins when the last byte has left */
@@ -558,6 +611,8 @@ struct smtp_session *session_open(struct loop *loop, struct dns *dns,
     struct smtp_session *session = xcalloc(1, sizeof *session);
 
     list_init(&session->link);
+    for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+        session->seats[i].session = session;
     session->upstream = upstream;
     session->events = events;
     session->loop = loop;
@@ -613,36 +668,75 @@ void session_close(struct smtp_session **ptr)
     loop_free_later(session->loop, session_free, session);
 }
 
+struct session_mail *session_seat(struct smtp_session *session)
+{
+    struct session_mail *seat =
+        &session->seats[session->mail == &session->seats[0] ? 1 : 0];
+
+    CHECK(session->next == NULL);
+    return seat;
+}
+
+static struct session_mail *begin(struct smtp_session *session,
+                                  const struct txn_envelope *envelope)
+{
+    struct session_mail *mail = session_seat(session);
+
+    mail->is_told = false;
+    mail->then = 0;
+    mail->number = ++session->messages;
+    mail->dot_by_ms = 0;
+    mail->since_ms = clock_now_ms();
+    mail->turn_ms = mail->since_ms;
+    txn_init(&mail->txn, envelope, &session->greet.offers);
+    return mail;
+}
+
 void session_carry(struct smtp_session *session,
                    const struct txn_envelope *envelope)
 {
     CHECK(is_resting(session));
-    session->is_carrying = true;
     session->says_quit = false;
-    session->is_told = false;
-    session->then = 0;
-    session->messages++;
-    session->carry_since_ms = clock_now_ms();
-    txn_init(&session->txn, envelope, &session->greet.offers);
+    session->mail = begin(session, envelope);
     pump(session);
+}
+
+bool session_may_follow(const struct smtp_session *session,
+                        const struct txn_envelope *envelope)
+{
+    return txn_lack(envelope, &session->greet.offers) == TROUBLE_NONE;
+}
+
+void session_follow(struct smtp_session *session,
+                    const struct txn_envelope *envelope)
+{
+    struct session_mail *next = begin(session, envelope);
+
+    txn_follow(&next->txn, &session->mail->txn);
+    session->next = next;
+    write_commands(next, stream_output(session->stream));
 }
 
 void session_go_on(struct smtp_session *session)
 {
-    CHECK(session->is_carrying);
+    CHECK(session->mail != NULL);
     pump(session);
 }
 
-void session_abandon(struct smtp_session *session)
+/* One whose turn has not come is found given up when it has. */
+void session_abandon(struct session_mail *mail)
 {
-    CHECK(session->is_carrying && !session->is_told);
-    give_up(session);
-    pump(session);
+    struct smtp_session *session = mail->session;
+
+    CHECK(!mail->is_told);
+    give_up(mail);
+    if (mail == session->mail)
+        pump(session);
 }
 
 bool session_is_dotted(const struct smtp_session *session)
 {
-    return session->is_carrying && session->txn.is_dotted;
+    return session->mail != NULL && session->mail->txn.is_dotted;
 }
 
 /* One that is half-way through its time gets no new mail: the dot alone may

@@ -1,12 +1,14 @@
 /* conn.h - one session with an upstream: moves bytes, keeps the time.
  *
  * Look-up, connect, greeting (greet.h), then one transaction (txn.h) after
- * another. It knows no queue and no pool: events tell its owner what came.
+ * another; the commands of the next one may follow the final dot before it is
+ * answered (RFC 2920 section 3.1). It knows no queue and no pool: events tell
+ * its owner what came.
  *
  * Each wait has its timer (step.h); a reply that trickles in does not
  * prolong it. All events fire from the loop, or from session_carry,
- * session_go_on and session_abandon; the owner may close the session in all
- * but may_command, data_sent, may_dot and late.
+ * session_follow, session_go_on and session_abandon; the owner may close the
+ * session in opened, failed, free and gone.
  */
 #ifndef SMTP_CONN_H
 #define SMTP_CONN_H
@@ -31,6 +33,20 @@ enum session_leave {
     SESSION_STOP, /* the mail must not be sent: as session_abandon */
 };
 
+/* A mail that a session carries. */
+struct session_mail {
+    struct smtp_session *session;
+    struct smtp_delivery *delivery; /* the owner's */
+    bool is_second;                 /* the owner's */
+    struct txn txn;
+    bool is_told;      /* settled was called for it, or it was given up */
+    unsigned then;     /* of the ruling on it */
+    unsigned number;   /* of the session's mails, from 1 */
+    int64_t dot_by_ms; /* monotonic; 0: whenever. The owner's */
+    int64_t since_ms;  /* MAIL FROM was written */
+    int64_t turn_ms;   /* the mail before it had ended */
+};
+
 struct session_events {
     /* It was greeted and may carry a mail. */
     void (*opened)(struct smtp_session *session);
@@ -38,17 +54,23 @@ struct session_events {
     void (*failed)(struct smtp_session *session,
                    const struct smtp_finding *finding);
     /* May what comes before DATA's reply be written? */
-    enum session_leave (*may_command)(struct smtp_session *session);
+    enum session_leave (*may_command)(struct session_mail *mail);
     /* DATA was written: the mark is due in this turn. */
-    void (*data_sent)(struct smtp_session *session);
+    void (*data_sent)(struct session_mail *mail);
     /* May the final dot be written? SESSION_GO: until dot_by_ms. */
-    enum session_leave (*may_dot)(struct smtp_session *session);
+    enum session_leave (*may_dot)(struct session_mail *mail);
+    /* The dot was written, and the server takes commands behind it: the
+     * moment for session_follow. */
+    void (*dotted)(struct smtp_session *session);
     /* The dot had not left by dot_by_ms, so it never will: the mail is surely
      * unsent, without a word to settled. gone follows. */
-    void (*late)(struct smtp_session *session);
+    void (*late)(struct session_mail *mail);
     /* What became of the mail. */
-    void (*settled)(struct smtp_session *session,
+    void (*settled)(struct session_mail *mail,
                     const struct smtp_finding *finding);
+    /* It was to follow, and the session ends before its turn: surely unsent,
+     * and no fault of its own. Without a word to settled; gone follows. */
+    void (*left_over)(struct session_mail *mail);
     /* It may carry the next mail. */
     void (*free)(struct smtp_session *session);
     /* It is of no more use; its mail, if any, was settled. Close it. */
@@ -68,9 +90,8 @@ struct session_try {
 };
 
 struct smtp_session {
-    struct list link;               /* the owner's */
-    int state;                      /* the owner's */
-    struct smtp_delivery *delivery; /* the owner's */
+    struct list link; /* the owner's */
+    int state;        /* the owner's */
 
     struct smtp_upstream *upstream;
     const struct session_events *events;
@@ -86,17 +107,14 @@ struct smtp_session {
 
     struct greet greet;
     bool is_greeted;
-    bool says_quit;    /* if it is closed now */
-    bool is_carrying;  /* txn is under way */
-    bool is_told;      /* settled was called for it */
-    int64_t dot_by_ms; /* monotonic; 0: whenever */
-    struct txn txn;
-    unsigned then; /* of the ruling on it */
+    bool says_quit;            /* if it is closed now */
+    struct session_mail *mail; /* whose replies come; NULL: none */
+    struct session_mail *next; /* written behind its dot; NULL: none */
+    struct session_mail seats[2];
 
     int64_t began_ms;
     int64_t phase_since_ms;
     int64_t phase_ms[PHASE_COUNT];
-    int64_t carry_since_ms;
     unsigned messages;       /* begun so far, this one included */
     const char *tls_version; /* "" in the clear */
     const char *tls_cipher;
@@ -111,14 +129,23 @@ struct smtp_session *session_open(struct loop *loop, struct dns *dns,
 /* With a last QUIT if the server still listens. */
 void session_close(struct smtp_session **session);
 
-/* Carries a mail; envelope's bytes must live until settled. */
+/* The free seat, for the delivery that is carried next. */
+struct session_mail *session_seat(struct smtp_session *session);
+/* Carries the mail in that seat; envelope's bytes must live until settled. */
 void session_carry(struct smtp_session *session,
                    const struct txn_envelope *envelope);
+/* Whether the server takes such a mail: else it is for session_carry, which
+ * tells why. */
+bool session_may_follow(const struct smtp_session *session,
+                        const struct txn_envelope *envelope);
+/* The same as session_carry, during dotted, behind the dot. */
+void session_follow(struct smtp_session *session,
+                    const struct txn_envelope *envelope);
 /* After SESSION_HOLD. */
 void session_go_on(struct smtp_session *session);
-/* Gives the mail up without a word to settled, short of the dot. The session
+/* Gives a mail up without a word to settled, short of the dot. The session
  * becomes free, or gone. */
-void session_abandon(struct smtp_session *session);
+void session_abandon(struct session_mail *mail);
 
 bool session_is_dotted(const struct smtp_session *session);
 /* Whether it is young enough, and has carried few enough, for one more. */

@@ -87,7 +87,7 @@ static void end(struct smtp_delivery *delivery)
 {
     struct smtp *smtp = delivery->smtp;
 
-    CHECK(delivery->upstream == NULL && delivery->session == NULL);
+    CHECK(delivery->upstream == NULL && delivery->mail == NULL);
     CHECK(!delivery->is_ended);
     delivery->is_ended = true;
     list_remove(&delivery->link);
@@ -149,14 +149,15 @@ static unsigned clamp_ms(int64_t ms)
 }
 
 static void note_session(struct smtp_result *result,
-                         const struct smtp_session *session)
+                         const struct smtp_session *session,
+                         const struct session_mail *mail)
 {
     result->tls_version = session->tls_version;
     result->tls_cipher = session->tls_cipher;
     result->tls_verified = session->tls_verified;
-    result->reused = session->messages > 1;
-    if (session->messages > 0)
-        result->data_ms = clamp_ms(clock_now_ms() - session->carry_since_ms);
+    result->reused = mail != NULL && mail->number > 1;
+    if (mail != NULL)
+        result->data_ms = clamp_ms(clock_now_ms() - mail->since_ms);
     if (result->reused)
         return;
     result->connect_ms = clamp_ms(session->phase_ms[PHASE_CONNECT]);
@@ -165,11 +166,13 @@ static void note_session(struct smtp_result *result,
 }
 
 static void fill(struct smtp_outcome *outcome,
-                 const struct smtp_upstream *upstream,
                  const struct smtp_session *session,
+                 const struct session_mail *mail,
                  const struct smtp_finding *finding,
                  const struct smtp_ruling *ruling)
 {
+    const struct config_upstream *upstream = session->upstream->config;
+
     outcome->finding = *finding;
     outcome->result = (struct smtp_result){
         .verdict = ruling->verdict,
@@ -179,8 +182,8 @@ static void fill(struct smtp_outcome *outcome,
         .code = finding->code,
         .enhanced = outcome->finding.enhanced,
         .text = outcome->finding.text,
-        .upstream = upstream->config->name,
-        .host = upstream->config->host,
+        .upstream = upstream->name,
+        .host = upstream->host,
         .tls_version = "",
         .tls_cipher = "",
         .bounce = ruling->bounce,
@@ -188,12 +191,12 @@ static void fill(struct smtp_outcome *outcome,
         .pace = ruling->pace,
         .alarm = (ruling->then & THEN_ALARM) != 0,
     };
-    note_session(&outcome->result, session);
+    note_session(&outcome->result, session, mail);
 }
 
 void delivery_take(struct smtp_delivery *delivery,
-                   struct smtp_upstream *upstream,
                    const struct smtp_session *session,
+                   const struct session_mail *mail,
                    const struct smtp_finding *finding)
 {
     struct smtp_ruling ruling = smtp_judge(finding);
@@ -204,12 +207,12 @@ void delivery_take(struct smtp_delivery *delivery,
     }
     if (delivery->outcome == NULL)
         delivery->outcome = xmalloc(sizeof *delivery->outcome);
-    fill(delivery->outcome, upstream, session, finding, &ruling);
+    fill(delivery->outcome, session, mail, finding, &ruling);
     if ((ruling.then & THEN_NEXT) == 0) {
         end(delivery);
         return;
     }
-    delivery->tried |= (uint64_t)1 << upstream->index;
+    delivery->tried |= (uint64_t)1 << session->upstream->index;
     delivery_place(delivery);
 }
 

@@ -58,12 +58,12 @@ struct smtp {
 
 /* Gives it to an upstream of its route, or ends it. */
 void delivery_place(struct smtp_delivery *delivery);
-/* What befell it at that upstream: takes it to the next one, or ends it. It
- * is with no upstream any more. session: that carried it, or whose failure
- * befell it. */
+/* What befell it at an upstream: takes it to the next one, or ends it. It is
+ * with no upstream any more. mail: of the session, that it was; NULL: none,
+ * the session's failure befell it. */
 void delivery_take(struct smtp_delivery *delivery,
-                   struct smtp_upstream *upstream,
                    const struct smtp_session *session,
+                   const struct session_mail *mail,
                    const struct smtp_finding *finding);
 /* Ends it as SMTP_UNSENT. It is with no upstream any more. */
 void delivery_return(struct smtp_delivery *delivery, enum smtp_unsent unsent);

@@ -43,7 +43,8 @@ static void drop(struct smtp_session *session)
 {
     struct smtp_upstream *upstream = session->upstream;
 
-    CHECK(session->delivery == NULL);
+    for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+        CHECK(session->seats[i].delivery == NULL);
     if (session->is_greeted) {
         series_observe(upstream->messages_series, session->messages);
         log_write(LOG_DEBUG, LOG_SMTP_SESSION_CLOSED,
@@ -73,10 +74,44 @@ void pool_close_all(struct smtp_upstream *upstream)
             struct smtp_session *session =
                 LIST_MEMBER(link, struct smtp_session, link);
 
-            session->delivery = NULL;
+            for (size_t seat = 0; seat < COUNT_OF(session->seats); seat++)
+                session->seats[seat].delivery = NULL;
             drop(session);
         }
     }
+}
+
+/* The count that a mail of that lane belongs to. */
+static size_t *count_of(const struct session_mail *mail, unsigned lane)
+{
+    struct smtp_upstream *upstream = mail->session->upstream;
+
+    return mail->is_second ? &upstream->following[lane]
+                           : &upstream->carried[lane];
+}
+
+static void sit_down(struct smtp_delivery *delivery, struct session_mail *seat,
+                     bool is_second)
+{
+    delivery->mail = seat;
+    seat->delivery = delivery;
+    seat->is_second = is_second;
+    ++*count_of(seat, delivery->lane);
+}
+
+/* Behind the first mail of a session, the second one becomes that. */
+static void get_up(struct smtp_delivery *delivery)
+{
+    struct session_mail *seat = delivery->mail;
+    struct session_mail *next = seat->session->next;
+
+    --*count_of(seat, delivery->lane);
+    seat->delivery = NULL;
+    delivery->mail = NULL;
+    if (seat->is_second || next == NULL || next->delivery == NULL)
+        return;
+    --*count_of(next, next->delivery->lane);
+    sit_down(next->delivery, next, false);
 }
 
 /* Off its session, or out of the waiting ones. */
@@ -84,36 +119,32 @@ static void detach(struct smtp_delivery *delivery)
 {
     struct smtp_upstream *upstream = delivery->upstream;
 
-    if (delivery->session != NULL) {
-        delivery->session->delivery = NULL;
-        delivery->session = NULL;
-        upstream->carried[delivery->lane]--;
-    } else {
+    if (delivery->mail != NULL)
+        get_up(delivery);
+    else
         upstream->waiting_count[delivery->lane]--;
-    }
     delivery->upstream = NULL;
     smtp_note_room(upstream->smtp);
 }
 
-static void attach(struct smtp_delivery *delivery, struct smtp_session *session)
+static void attach(struct smtp_delivery *delivery, struct session_mail *seat,
+                   bool is_second)
 {
     struct smtp_upstream *upstream = delivery->upstream;
 
     upstream->waiting_count[delivery->lane]--;
-    upstream->carried[delivery->lane]++;
     list_remove(&delivery->link);
     list_add_last(&upstream->smtp->active, &delivery->link);
-    delivery->session = session;
-    session->delivery = delivery;
+    sit_down(delivery, seat, is_second);
 }
 
-static size_t waiting(const struct smtp_upstream *upstream)
+static size_t sum(const size_t *counts)
 {
-    size_t count = 0;
+    size_t all = 0;
 
     for (size_t i = 0; i < LANE_COUNT; i++)
-        count += upstream->waiting_count[i];
-    return count;
+        all += counts[i];
+    return all;
 }
 
 /* The next of those that wait; it is with no upstream any more. */
@@ -143,10 +174,10 @@ static size_t late_room(const struct smtp_upstream *upstream)
     return limit > taken ? limit - taken : 0;
 }
 
-static struct smtp_delivery *first_waiting(const struct smtp_upstream *upstream)
+/* lanes: how many may be served. NULL: nothing waits there. */
+static struct smtp_delivery *first_of(const struct smtp_upstream *upstream,
+                                      unsigned lanes)
 {
-    unsigned lanes = late_room(upstream) > 0 ? LANE_COUNT : 2;
-
     for (unsigned i = 0; i < lanes; i++)
         if (!list_is_empty(&upstream->waiting[i]))
             return LIST_FIRST(&upstream->waiting[i], struct smtp_delivery,
@@ -154,16 +185,26 @@ static struct smtp_delivery *first_waiting(const struct smtp_upstream *upstream)
     return NULL;
 }
 
+static struct smtp_delivery *first_waiting(const struct smtp_upstream *upstream)
+{
+    return first_of(upstream, late_room(upstream) > 0 ? LANE_COUNT : 2);
+}
+
+/* For a session that a mail still has: behind one of lanes 2 and 3 no more is
+ * taken from the others than it takes already. */
+static struct smtp_delivery *next_waiting(const struct smtp_session *session)
+{
+    if (session->mail->delivery->lane >= 2)
+        return first_of(session->upstream, LANE_COUNT);
+    return first_waiting(session->upstream);
+}
+
 /* Sessions that will be free without our doing: about to open, or clearing up
  * after a mail. */
 static size_t coming(const struct smtp_upstream *upstream)
 {
-    size_t carrying = 0;
-
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        carrying += upstream->carried[i];
     return upstream->counts[SESSION_OPENING] +
-           (upstream->counts[SESSION_BUSY] - carrying);
+           (upstream->counts[SESSION_BUSY] - sum(upstream->carried));
 }
 
 /* How many of those that wait could start if there were sessions. */
@@ -176,23 +217,36 @@ static size_t startable(const struct smtp_upstream *upstream)
            (others < room ? others : room);
 }
 
-static void carry(struct smtp_session *session, struct smtp_delivery *delivery)
+static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
 {
-    const struct txn_envelope envelope = {
+    return (struct txn_envelope){
         .id = delivery->id,
         .mail_from = delivery->mail_from,
         .rcpt_to = delivery->rcpt_to,
         .needs_smtputf8 = delivery->needs_smtputf8,
         .message = delivery->message,
     };
+}
+
+/* True, and it has ended, if it must not go any more. */
+static bool is_turned_back(struct smtp_delivery *delivery)
+{
     enum smtp_unsent hurdle = delivery_hurdle(delivery);
 
-    if (hurdle != SMTP_UNSENT_NONE) {
-        detach(delivery);
-        delivery_return(delivery, hurdle);
+    if (hurdle == SMTP_UNSENT_NONE)
+        return false;
+    detach(delivery);
+    delivery_return(delivery, hurdle);
+    return true;
+}
+
+static void carry(struct smtp_session *session, struct smtp_delivery *delivery)
+{
+    const struct txn_envelope envelope = envelope_of(delivery);
+
+    if (is_turned_back(delivery))
         return;
-    }
-    attach(delivery, session);
+    attach(delivery, session_seat(session), false);
     move(session, SESSION_BUSY);
     session_carry(session, &envelope);
 }
@@ -232,6 +286,13 @@ static void place_elsewhere(struct smtp_upstream *upstream)
         delivery_place(delivery);
 }
 
+static void be_patient(struct smtp_upstream *upstream)
+{
+    if (sum(upstream->waiting_count) + sum(upstream->following) > 0 &&
+        !timer_is_set(&upstream->patience_timer))
+        timer_set(upstream->smtp->loop, &upstream->patience_timer, PATIENCE_MS);
+}
+
 void pool_serve(struct smtp_upstream *upstream)
 {
     if (upstream->is_serving)
@@ -244,8 +305,7 @@ void pool_serve(struct smtp_upstream *upstream)
         open_one(upstream);
     if (upstream_capacity(upstream) == 0)
         place_elsewhere(upstream);
-    if (waiting(upstream) > 0 && !timer_is_set(&upstream->patience_timer))
-        timer_set(upstream->smtp->loop, &upstream->patience_timer, PATIENCE_MS);
+    be_patient(upstream);
     upstream->is_serving = false;
     show_counts(upstream);
 }
@@ -254,7 +314,7 @@ void pool_serve(struct smtp_upstream *upstream)
  * the least urgent first. NULL: none. */
 static struct smtp_delivery *first_impatient(struct smtp_upstream *upstream)
 {
-    if (waiting(upstream) <= upstream->counts[SESSION_OPENING])
+    if (sum(upstream->waiting_count) <= upstream->counts[SESSION_OPENING])
         return NULL;
     for (size_t i = LANE_COUNT; i-- > 0;) {
         struct smtp_delivery *delivery =
@@ -265,6 +325,22 @@ static struct smtp_delivery *first_impatient(struct smtp_upstream *upstream)
             return delivery;
     }
     return NULL;
+}
+
+/* The mail before it is not answered, and its session stands still. */
+static void let_follower_go(struct smtp_session *session)
+{
+    struct session_mail *next = session->next;
+    struct smtp_delivery *delivery;
+
+    if (next == NULL || next->delivery == NULL ||
+        clock_now_ms() - next->since_ms < PATIENCE_MS)
+        return;
+    delivery = next->delivery;
+    upstream_note_halt(session->upstream);
+    detach(delivery);
+    session_abandon(next);
+    delivery_place(delivery);
 }
 
 /* Its speed is not what it was, so nothing more is taken ahead. */
@@ -278,6 +354,8 @@ static void on_patience(void *ctx)
         detach(delivery);
         delivery_place(delivery);
     }
+    list_each_safe (link, &upstream->sessions[SESSION_BUSY])
+        let_follower_go(LIST_MEMBER(link, struct smtp_session, link));
     pool_serve(upstream);
 }
 
@@ -293,18 +371,18 @@ void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
 
 void pool_remove(struct smtp_delivery *delivery)
 {
-    struct smtp_session *session = delivery->session;
+    struct session_mail *mail = delivery->mail;
 
     if (delivery->upstream == NULL)
         return;
     detach(delivery);
-    if (session != NULL)
-        session_abandon(session);
+    if (mail != NULL)
+        session_abandon(mail);
 }
 
 void pool_go_on(struct smtp_delivery *delivery)
 {
-    session_go_on(delivery->session);
+    session_go_on(delivery->mail->session);
 }
 
 /* --- health --- */
@@ -336,6 +414,20 @@ static void raise_alarm(struct smtp_upstream *upstream,
               log_cstr("text", finding->text));
 }
 
+/* What it made of commands behind a dot will not be tried again. */
+static void keep_apart(struct smtp_upstream *upstream,
+                       const struct smtp_finding *finding)
+{
+    if (!upstream->takes_pairs)
+        return;
+    upstream->takes_pairs = false;
+    log_write(LOG_WARN, LOG_UPSTREAM_APART,
+              log_cstr("upstream", upstream->config->name),
+              log_cstr("host", upstream->config->host),
+              log_cstr("step", smtp_stage_name(finding->stage)),
+              log_int("code", finding->code), log_cstr("text", finding->text));
+}
+
 static bool is_paused(const struct smtp_upstream *upstream)
 {
     return upstream->health.is_paused &&
@@ -353,6 +445,8 @@ static void suffer(struct smtp_upstream *upstream,
         raise_alarm(upstream, finding, ruling.row);
     if ((ruling.then & THEN_SLOW) != 0)
         upstream_slow_down(upstream);
+    if ((ruling.then & THEN_APART) != 0)
+        keep_apart(upstream, finding);
     if ((ruling.then & THEN_PAUSE) != 0)
         health_paused(&upstream->health, now_ms);
     else if ((ruling.then & THEN_BACK_OFF) != 0)
@@ -405,7 +499,7 @@ static void fail_waiting(struct smtp_upstream *upstream,
     struct smtp_delivery *delivery;
 
     while ((delivery = take_waiting(upstream)) != NULL)
-        delivery_take(delivery, upstream, session, finding);
+        delivery_take(delivery, session, NULL, finding);
 }
 
 static void on_failed(struct smtp_session *session,
@@ -424,21 +518,9 @@ static void on_failed(struct smtp_session *session,
         pool_serve(upstream);
 }
 
-static enum session_leave stop(struct smtp_session *session,
-                               enum smtp_unsent hurdle)
+static enum session_leave may_command(struct session_mail *mail)
 {
-    struct smtp_delivery *delivery = session->delivery;
-
-    detach(delivery);
-    delivery_return(delivery, hurdle);
-    return SESSION_STOP;
-}
-
-static enum session_leave may_command(struct smtp_session *session)
-{
-    enum smtp_unsent hurdle = delivery_hurdle(session->delivery);
-
-    return hurdle == SMTP_UNSENT_NONE ? SESSION_GO : stop(session, hurdle);
+    return is_turned_back(mail->delivery) ? SESSION_STOP : SESSION_GO;
 }
 
 static void ask_mark(struct smtp_delivery *delivery)
@@ -450,33 +532,63 @@ static void ask_mark(struct smtp_delivery *delivery)
 /* A server may take minutes to say 354, and as long for a big message: a mark
  * that grew too old meanwhile is asked for again, and refused if the delivery
  * is another's by now. The clock of the turn may be older than it knows. */
-static enum session_leave may_dot(struct smtp_session *session)
+static enum session_leave may_dot(struct session_mail *mail)
 {
-    struct smtp_delivery *delivery = session->delivery;
-    enum smtp_unsent hurdle;
+    struct smtp_delivery *delivery = mail->delivery;
 
     clock_tick();
-    hurdle = delivery_hurdle(delivery);
-    if (hurdle != SMTP_UNSENT_NONE)
-        return stop(session, hurdle);
+    if (is_turned_back(delivery))
+        return SESSION_STOP;
     CHECK(delivery->mark != MARK_NONE);
     if (delivery->mark == MARK_YES && clock_now_ms() >= delivery->mark_until_ms)
         ask_mark(delivery);
     if (delivery->mark != MARK_YES)
         return SESSION_HOLD;
-    session->dot_by_ms = delivery->mark_until_ms;
+    mail->dot_by_ms = delivery->mark_until_ms;
     return SESSION_GO;
 }
 
-static void late(struct smtp_session *session)
+/* What waits may go out behind the dot, if this session is to serve on. */
+static void dotted(struct smtp_session *session)
 {
-    (void)stop(session, SMTP_UNSENT_MARK);
+    struct smtp_upstream *upstream = session->upstream;
+    struct smtp_delivery *delivery = next_waiting(session);
+    struct txn_envelope envelope;
+
+    if (delivery == NULL || !upstream_takes_pairs(upstream) ||
+        !session_may_carry(session) ||
+        upstream_session_count(upstream) > upstream->limit)
+        return;
+    envelope = envelope_of(delivery);
+    if (!session_may_follow(session, &envelope) || is_turned_back(delivery))
+        return;
+    attach(delivery, session_seat(session), true);
+    session_follow(session, &envelope);
+    series_add(upstream->pairs_series, 1);
+    be_patient(upstream);
 }
 
-static void data_sent(struct smtp_session *session)
+static void late(struct session_mail *mail)
 {
-    if (session->delivery->mark == MARK_NONE)
-        ask_mark(session->delivery); /* else it was on a session before */
+    struct smtp_delivery *delivery = mail->delivery;
+
+    detach(delivery);
+    delivery_return(delivery, SMTP_UNSENT_MARK);
+}
+
+/* As if it had never been on that session. */
+static void left_over(struct session_mail *mail)
+{
+    struct smtp_delivery *delivery = mail->delivery;
+
+    detach(delivery);
+    delivery_place(delivery);
+}
+
+static void data_sent(struct session_mail *mail)
+{
+    if (mail->delivery->mark == MARK_NONE)
+        ask_mark(mail->delivery); /* else it was on a session before */
 }
 
 /* Servers quote what they refuse. */
@@ -496,24 +608,30 @@ static void hide_codes(const struct smtp_delivery *delivery,
     buf_finish(&text);
 }
 
-static void settled(struct smtp_session *session,
-                    const struct smtp_finding *told)
+/* A session's next mail has to wait for so long, and no longer for what of it
+ * went by behind the dot of another. */
+static void note_taken(const struct session_mail *mail)
+{
+    struct smtp_upstream *upstream = mail->session->upstream;
+    int64_t now_ms = clock_now_ms();
+
+    upstream_note_taken(upstream, now_ms - mail->turn_ms);
+    series_observe(upstream->phase_series[PHASE_COUNT],
+                   (double)(now_ms - mail->since_ms) / 1000);
+}
+
+static void settled(struct session_mail *mail, const struct smtp_finding *told)
 {
     struct smtp_finding shown = *told;
     const struct smtp_finding *finding = &shown;
-    struct smtp_delivery *delivery = session->delivery;
-    struct smtp_upstream *upstream = session->upstream;
-    int64_t took_ms = clock_now_ms() - session->carry_since_ms;
+    struct smtp_delivery *delivery = mail->delivery;
 
-    if (finding->stage == SMTP_STAGE_DOT && finding->code != 0) {
-        upstream_note_taken(upstream, took_ms);
-        series_observe(upstream->phase_series[PHASE_COUNT],
-                       (double)took_ms / 1000);
-    }
+    if (finding->stage == SMTP_STAGE_DOT && finding->code != 0)
+        note_taken(mail);
     hide_codes(delivery, &shown);
-    suffer(upstream, finding);
+    suffer(mail->session->upstream, finding);
     detach(delivery);
-    delivery_take(delivery, upstream, session, finding);
+    delivery_take(delivery, mail->session, mail, finding);
 }
 
 static void on_free(struct smtp_session *session)
@@ -544,8 +662,10 @@ static const struct session_events EVENTS = {
     .may_command = may_command,
     .data_sent = data_sent,
     .may_dot = may_dot,
+    .dotted = dotted,
     .late = late,
     .settled = settled,
+    .left_over = left_over,
     .free = on_free,
     .gone = on_gone,
 };

@@ -265,7 +265,7 @@ void smtp_delivery_marked(struct smtp_delivery *delivery, bool may_go,
     CHECK(delivery->mark == MARK_ASKED);
     delivery->mark = may_go ? MARK_YES : MARK_NO;
     delivery->mark_until_ms = valid_until_ms;
-    if (!delivery->is_ended && delivery->session == NULL)
+    if (!delivery->is_ended && delivery->mail == NULL)
         return; /* on its way to another session, which will look */
     list_remove(&delivery->link);
     list_add_last(delivery->is_ended ? &smtp->ended : &smtp->answered,

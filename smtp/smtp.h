@@ -215,7 +215,7 @@ struct smtp_delivery {
     /* From here on the engine's own. */
     struct list link; /* of the list that stands for what it waits for */
     struct smtp *smtp;
-    struct smtp_session *session;   /* that carries it; NULL: none */
+    struct session_mail *mail;      /* of a session; NULL: on none */
     struct smtp_upstream *upstream; /* that it was given to; NULL: none */
     uint64_t tried;                 /* upstreams that failed it: a bit each */
     enum { MARK_NONE, MARK_ASKED, MARK_YES, MARK_NO } mark;

@@ -11,11 +11,17 @@
 
 #include <stdint.h>
 
+/* A server that has answered a dot, and says nothing for so long to what came
+ * behind it, threw that away (RFC 2920 section 3.2 forbids it). The mail goes
+ * out on another session. */
+enum { FOLLOWER_WAIT_MS = 5000 };
+
 enum smtp_wait {
     WAIT_CONNECT,
     WAIT_BANNER,
     WAIT_HANDSHAKE,
     WAIT_COMMAND,
+    WAIT_FOLLOWER, /* the first reply to what came behind a dot */
     WAIT_DATA,
     WAIT_BLOCK, /* the peer takes none of what we write */
     WAIT_DOT,
@@ -33,6 +39,10 @@ static inline int64_t smtp_wait_ms(const struct config_upstream *upstream,
         return upstream->banner_timeout_ms;
     case WAIT_COMMAND:
         return upstream->command_timeout_ms;
+    case WAIT_FOLLOWER:
+        return upstream->command_timeout_ms < FOLLOWER_WAIT_MS
+                   ? upstream->command_timeout_ms
+                   : FOLLOWER_WAIT_MS;
     case WAIT_DATA:
         return upstream->data_timeout_ms;
     case WAIT_BLOCK:

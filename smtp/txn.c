@@ -60,9 +60,9 @@ static void add_path(struct buf *out, const char *command, struct str address)
 }
 
 /* RFC 1870 section 6: as sent, the stuffed dots and the final one apart. */
-static size_t declared_size(const struct txn *txn)
+static size_t declared_size(const struct txn_envelope *envelope)
 {
-    struct str message = txn->envelope.message;
+    struct str message = envelope->message;
 
     return message.len + (str_ends(message, S("\r\n")) ? 0 : 2);
 }
@@ -85,7 +85,7 @@ static void write_mail(struct txn *txn, struct buf *out)
 {
     add_path(out, "MAIL FROM:", txn->envelope.mail_from);
     if (txn->offers->size)
-        buf_addf(out, " SIZE=%zu", declared_size(txn));
+        buf_addf(out, " SIZE=%zu", declared_size(&txn->envelope));
     if (txn->envelope.needs_smtputf8) {
         /* Header fields in UTF-8 are 8-bit (RFC 6531 section 3.6). */
         if (txn->offers->eightbitmime)
@@ -209,26 +209,47 @@ static const struct step STEPS[STEP_COUNT] = {
     [STEP_RSET] = {SMTP_STAGE_DOT, WAIT_COMMAND, true, write_rset, reply_rset},
 };
 
+enum smtp_trouble txn_lack(const struct txn_envelope *envelope,
+                           const struct smtp_offers *offers)
+{
+    if (envelope->needs_smtputf8 && !offers->smtputf8)
+        return TROUBLE_UTF8_MISSING;
+    if (offers->size_max > 0 && declared_size(envelope) > offers->size_max)
+        return TROUBLE_TOO_LARGE;
+    return TROUBLE_NONE;
+}
+
 void txn_init(struct txn *txn, const struct txn_envelope *envelope,
               const struct smtp_offers *offers)
 {
+    enum smtp_trouble lack = txn_lack(envelope, offers);
+
     *txn = (struct txn){.envelope = *envelope, .offers = offers};
-    txn->is_decided = true;
-    if (envelope->needs_smtputf8 && !offers->smtputf8)
-        finding_of_trouble(&txn->finding, SMTP_STAGE_MAIL, TROUBLE_UTF8_MISSING,
-                           "the address needs SMTPUTF8, which the server does "
-                           "not offer");
-    else if (offers->size_max > 0 && declared_size(txn) > offers->size_max)
-        finding_of_trouble(&txn->finding, SMTP_STAGE_MAIL, TROUBLE_TOO_LARGE,
-                           "the message is larger than the server takes");
-    else
-        txn->is_decided = false;
+    txn->is_decided = lack != TROUBLE_NONE;
+    if (txn->is_decided)
+        finding_of_trouble(&txn->finding, SMTP_STAGE_MAIL, lack,
+                           lack == TROUBLE_UTF8_MISSING
+                               ? "the address needs SMTPUTF8, which the server "
+                                 "does not offer"
+                               : "the message is larger than the server takes");
+}
+
+void txn_follow(struct txn *txn, struct txn *before)
+{
+    CHECK(before->is_dotted && !before->is_decided && txn->sent == 0);
+    before->is_followed = true;
+    txn->follows = true;
+}
+
+bool txn_is_paired(const struct txn *txn)
+{
+    return txn->is_dotted ? txn->is_followed : txn->follows;
 }
 
 /* A transaction that began and came to nothing leaves its sender behind. */
 static bool wants_reset(const struct txn *txn)
 {
-    return txn->mail_accepted && txn->read <= STEP_RSET &&
+    return txn->mail_accepted && txn->read <= STEP_RSET && !txn->is_followed &&
            txn->finding.code / 100 != 2;
 }
 
@@ -412,5 +433,7 @@ enum smtp_wait txn_wait(const struct txn *txn)
 {
     unsigned step = txn->read < STEP_COUNT ? txn->read : STEP_RSET;
 
+    if (txn->follows && step == STEP_MAIL)
+        return WAIT_FOLLOWER;
     return is_in_message(txn) ? WAIT_BLOCK : STEPS[step].wait;
 }

@@ -40,13 +40,19 @@ struct txn {
     bool owes_lone_dot; /* 354 came behind a refused recipient */
     bool may_dot;
     bool is_dotted; /* the final dot of the message was written */
+    bool follows;   /* written behind another's dot */
+    bool is_followed;
     bool must_close;
     size_t body_at; /* bytes of message written */
     struct smtp_finding finding;
 };
 
+/* What the mail needs and the server lacks; TROUBLE_NONE: nothing. */
+enum smtp_trouble txn_lack(const struct txn_envelope *envelope,
+                           const struct smtp_offers *offers);
+
 /* envelope's bytes and offers must outlive it. It may be decided at once,
- * with nothing to write: the server lacks what the mail needs. */
+ * with nothing to write: txn_lack. */
 void txn_init(struct txn *txn, const struct txn_envelope *envelope,
               const struct smtp_offers *offers);
 
@@ -70,6 +76,15 @@ void txn_take_back_dot(struct txn *txn);
 /* All that was sent is answered, and the next command of the envelope is due:
  * no reply can be under way. */
 bool txn_awaits_command(const struct txn *txn);
+
+/* txn, which was just begun, is written behind the dot of before. Replies go
+ * to before until it is over, then to txn; if before must close the session,
+ * txn came to nothing. A refused dot is not followed by RSET then: what
+ * answers the dot ends the transaction (RFC 5321 section 4.1.1.4). */
+void txn_follow(struct txn *txn, struct txn *before);
+/* Whether what befalls it now may be due to the commands behind its dot, or
+ * to its own behind another's. */
+bool txn_is_paired(const struct txn *txn);
 
 /* Takes the next reply. False: nobody asked for it, so close the session. */
 MUST_USE bool txn_reply(struct txn *txn, const struct smtp_reply *reply);

@@ -16,6 +16,11 @@ enum {
     AHEAD_MS = 50,
     AHEAD_MAX = 4, /* mails a session */
 
+    /* A mail behind a dot is worth a round trip; it is stuck there while the
+     * server thinks about the mail before. */
+    PAIR_MS = 250,
+    PAIR_AHEAD = 2, /* one behind the dot, one for the dot that follows */
+
     /* Half of the sessions at a time, one back for so many mails taken. */
     TAKEN_TO_RAISE = 32,
 };
@@ -59,6 +64,7 @@ static void init_series(struct smtp_upstream *upstream)
     }
     upstream->messages_series =
         metrics_series(METRIC_SMTP_SESSION_MESSAGES, values);
+    upstream->pairs_series = metrics_series(METRIC_SMTP_PAIRS, values);
     upstream->up_series = metrics_series(METRIC_UPSTREAM_UP, values);
     upstream->expiry_series =
         metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, values);
@@ -75,6 +81,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         list_init(&upstream->sessions[i]);
     for (size_t i = 0; i < LANE_COUNT; i++)
         list_init(&upstream->waiting[i]);
+    upstream->takes_pairs = config->pipeline_next;
     upstream->policy = (struct greet_policy){
         .hello_name = hello_name,
         .tls = config->tls,
@@ -201,15 +208,24 @@ size_t upstream_reserve(const struct smtp_upstream *upstream)
     return upstream->limit < 8 ? 1 : upstream->limit / 4;
 }
 
+bool upstream_takes_pairs(const struct smtp_upstream *upstream)
+{
+    return upstream->takes_pairs && upstream->average_ms > 0 &&
+           upstream->average_ms <= PAIR_MS;
+}
+
 /* Mails to hand in beyond the free sessions, so that a session whose mail
  * takes no longer than a claim does not wait for the queue. */
-static size_t ahead(const struct smtp_upstream *upstream, size_t capacity)
+static size_t ahead(const struct smtp_upstream *upstream, unsigned lane,
+                    size_t capacity)
 {
     double fit;
 
     if (upstream->average_ms <= 0)
         return 0;
     fit = AHEAD_MS / upstream->average_ms;
+    if (fit < PAIR_AHEAD && lane >= 2 && upstream_takes_pairs(upstream))
+        fit = PAIR_AHEAD;
     return capacity * (fit >= AHEAD_MAX ? AHEAD_MAX : (size_t)fit);
 }
 
@@ -223,31 +239,37 @@ static size_t lower(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* What is in hand of the lanes from first up to end. */
+static size_t in_hand(const struct smtp_upstream *upstream, unsigned first,
+                      unsigned end)
+{
+    size_t count = 0;
+
+    for (unsigned i = first; i < end; i++)
+        count += upstream->waiting_count[i] + upstream->carried[i] +
+                 upstream->following[i];
+    return count;
+}
+
+/* more: beyond the sessions, of that lane. What lanes 2 and 3 were given
+ * beyond that takes no room from the others. */
 static size_t room_with(const struct smtp_upstream *upstream, unsigned lane,
                         size_t more)
 {
     size_t capacity = upstream_capacity(upstream);
-    size_t late = upstream->limit - upstream_reserve(upstream);
-    size_t in_hand = 0;
-    size_t late_in_hand = 0;
-    size_t room;
+    size_t late =
+        lower(capacity, upstream->limit - upstream_reserve(upstream)) + more;
+    size_t late_in_hand = in_hand(upstream, 2, LANE_COUNT);
+    size_t room = less(capacity + more,
+                       in_hand(upstream, 0, 2) + lower(late_in_hand, late));
 
-    for (unsigned i = 0; i < LANE_COUNT; i++) {
-        size_t count = upstream->waiting_count[i] + upstream->carried[i];
-
-        in_hand += count;
-        late_in_hand += i >= 2 ? count : 0;
-    }
-    room = less(capacity + more, in_hand);
-    if (lane < 2)
-        return room;
-    return lower(room, less(lower(capacity, late) + more, late_in_hand));
+    return lane < 2 ? room : lower(room, less(late, late_in_hand));
 }
 
 size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)
 {
     return room_with(upstream, lane,
-                     ahead(upstream, upstream_capacity(upstream)));
+                     ahead(upstream, lane, upstream_capacity(upstream)));
 }
 
 size_t upstream_room_once(const struct smtp_upstream *upstream, unsigned lane)

@@ -39,8 +39,10 @@ struct smtp_upstream {
     size_t counts[SESSION_STATE_COUNT];
     struct list waiting[LANE_COUNT]; /* deliveries without a session */
     size_t waiting_count[LANE_COUNT];
-    size_t carried[LANE_COUNT]; /* deliveries with one */
-    bool is_serving;            /* pool_serve is at work */
+    size_t carried[LANE_COUNT];   /* deliveries with one */
+    size_t following[LANE_COUNT]; /* with one, behind another */
+    bool takes_pairs;             /* commands behind a dot */
+    bool is_serving;              /* pool_serve is at work */
 
     struct address addresses[DNS_ADDRESSES_MAX];
     size_t address_count;
@@ -56,6 +58,7 @@ struct smtp_upstream {
 
     struct series *state_series[SESSION_STATE_COUNT];
     struct series *messages_series;
+    struct series *pairs_series;
     struct series *up_series;
     struct series *expiry_series;
     struct series *phase_series[4]; /* connect, tls, auth, data */
@@ -99,6 +102,9 @@ size_t upstream_room_once(const struct smtp_upstream *upstream, unsigned lane);
 size_t upstream_session_count(const struct smtp_upstream *upstream);
 /* The server wants fewer sessions than are open. */
 void upstream_slow_down(struct smtp_upstream *upstream);
+/* Whether the commands of another mail may go behind a dot to it: they were
+ * never taken amiss, and it answers too soon for them to be stuck there. */
+bool upstream_takes_pairs(const struct smtp_upstream *upstream);
 /* Mails wait, and no session comes free. */
 void upstream_note_halt(struct smtp_upstream *upstream);
 /* A mail was taken, after so long on its session. */

@@ -14,7 +14,7 @@ enum {
     ANYWHERE = (1u << SMTP_STAGE_COUNT) - 1,
 };
 
-enum { EITHER, ONLY_REUSED };
+enum { EITHER, ONLY_REUSED, ONLY_PAIRED };
 
 /* Words of servers, in lower case, parted by bars. */
 #define GREYLIST_WORDS                                                         \
@@ -29,6 +29,8 @@ enum { EITHER, ONLY_REUSED };
     "mailbox full|mailbox is full|over quota|overquota|"                       \
     "quota exceeded|exceeded its quota|exceeded storage|"                      \
     "insufficient storage|mailbox size"
+#define PIPELINING_WORDS                                                       \
+    "pipelin|synchroni|out of sequence|bad sequence|out of order"
 #define REPUTATION_WORDS                                                       \
     "blacklist|blocklist|block list|black list|blocked using|reputation|"      \
     "spamhaus|dnsbl| rbl|dt:rbl|barracuda|listed at|listed in|is listed"
@@ -80,6 +82,7 @@ struct rule {
 enum { GREYLIST = 1 << 8, RATE = 1 << 9, FREQUENCY = 1 << 10 };
 
 #define SICK  (THEN_NEXT | THEN_BACK_OFF | THEN_CLOSE)
+#define APART (THEN_AGAIN | THEN_CLOSE | THEN_APART)
 #define WRONG (THEN_NEXT | THEN_PAUSE | THEN_ALARM | THEN_CLOSE)
 #define GONE  (THEN_NEXT | THEN_CLOSE)
 #define BUSY  (THEN_SLOW | RATE)
@@ -88,6 +91,9 @@ enum { GREYLIST = 1 << 8, RATE = 1 << 9, FREQUENCY = 1 << 10 };
 #define TROUBLE(kind)      TROUBLE_##kind, 0, 0, NULL, NULL, EITHER
 #define REUSED_REPLY(code) TROUBLE_NONE, code, code, NULL, NULL, ONLY_REUSED
 #define REUSED(kind)       TROUBLE_##kind, 0, 0, NULL, NULL, ONLY_REUSED
+#define PAIRED_REPLY(low, high, words)                                         \
+    TROUBLE_NONE, low, high, NULL, words, ONLY_PAIRED
+#define PAIRED(kind) TROUBLE_##kind, 0, 0, NULL, NULL, ONLY_PAIRED
 
 #define D        FATE_D, SMTP_BOUNCE_NONE
 #define R(class) FATE_R, SMTP_BOUNCE_##class
@@ -142,6 +148,16 @@ static const struct rule RULES[] = {
     {46, AT(AUTH), REPLY(400, 499, NULL, NULL), R(CONNECTION), SICK},
     {45, AT(AUTH), REPLY(500, 599, NULL, NULL), C, WRONG},
     {45, ENVELOPE, REPLY(535, 537, NULL, NULL), C, WRONG},
+
+    /* What came behind a dot was not understood: it never will be there. */
+    {23, ENVELOPE, PAIRED_REPLY(503, 503, NULL), AGAIN, APART},
+    {23, ENVELOPE, PAIRED_REPLY(400, 599, PIPELINING_WORDS), AGAIN, APART},
+    {23, AT(MAIL), PAIRED(LOST), AGAIN, APART},
+    {23, AT(MAIL), PAIRED(TIMEOUT), AGAIN, APART},
+    {23, ENVELOPE, PAIRED(PROTOCOL), AGAIN, APART},
+    {23, AT(DOT), PAIRED(LOST), U, THEN_CLOSE | THEN_APART},
+    {23, AT(DOT), PAIRED(TIMEOUT), U, THEN_CLOSE | THEN_APART},
+    {23, AT(DOT), PAIRED(PROTOCOL), U, THEN_CLOSE | THEN_APART},
 
     /* A session that served others before, and is gone now. */
     {77, AT(MAIL), REUSED(PROTOCOL), AGAIN, THEN_AGAIN | THEN_CLOSE},
@@ -266,6 +282,8 @@ static bool fits(const struct rule *rule, const struct smtp_finding *finding)
         rule->trouble != finding->trouble)
         return false;
     if (rule->reuse == ONLY_REUSED && !finding->reused)
+        return false;
+    if (rule->reuse == ONLY_PAIRED && !finding->paired)
         return false;
     if (rule->trouble != TROUBLE_NONE)
         return true;

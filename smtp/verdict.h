@@ -37,6 +37,8 @@ struct smtp_finding {
     enum smtp_stage stage;
     enum smtp_trouble trouble;
     bool reused; /* on a session that had carried a mail before */
+    bool paired; /* the commands of one mail were behind the dot of another,
+                    and this befell one of the two: txn_is_paired */
     unsigned code;
     char enhanced[REPLY_ENHANCED_SIZE];
     char text[REPLY_TEXT_MAX + 1]; /* clean, see reply_text_add */
@@ -57,7 +59,8 @@ enum {
     THEN_ALARM = 16,   /* the operator is told */
     THEN_CLOSE = 32,   /* the session is of no more use */
     THEN_SLOW = 64,    /* the upstream wants fewer sessions */
-    THEN_ALL = 127,
+    THEN_APART = 128,  /* nothing goes behind a dot to it any more */
+    THEN_ALL = 255,
 };
 
 struct smtp_ruling {

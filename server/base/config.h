@@ -108,6 +108,7 @@ struct config_upstream {
     int64_t messages_per_session;
     int64_t weight;
     int64_t priority;
+    bool pipeline_next;
     int64_t connect_timeout_ms;
     int64_t banner_timeout_ms;
     int64_t command_timeout_ms;

@@ -16,6 +16,7 @@ enum {
     FLAG_UTF8 = 8,
     FLAG_NO_DOT = 16, /* the mark is never answered */
     FLAG_AUTH = 96,   /* two bits */
+    FLAG_PAIRS = 128, /* the next mail goes behind the dot */
 };
 
 enum { OUT_MAX = 4096, MAILS_MAX = 8 };
@@ -27,71 +28,117 @@ static const struct txn_envelope ENVELOPE = {
 };
 static const struct str WIRE_MESSAGE = STR("Subject: x\r\n\r\n..\r\nHi\r\n");
 
+struct mail {
+    struct txn txn;
+    struct buf out;
+};
+
 struct client {
     unsigned flags;
     struct reply_parser parser;
     struct greet greet;
-    struct txn txn;
+    struct buf greet_out;
+    struct mail seats[2];
+    struct mail *mail; /* whose replies come; NULL: greeting */
+    struct mail *next; /* behind its dot; NULL: none */
     unsigned mails;
-    bool is_carrying;
     bool is_over;
-    struct buf out;
 };
 
-static void begin_mail(struct client *client)
+static struct mail *begin_mail(struct client *client)
 {
+    struct mail *mail =
+        &client->seats[client->mail == &client->seats[0] ? 1 : 0];
     struct txn_envelope envelope = ENVELOPE;
 
     envelope.needs_smtputf8 = (client->flags & FLAG_UTF8) != 0;
-    buf_clear(&client->out);
-    txn_init(&client->txn, &envelope, &client->greet.offers);
-    client->is_carrying = true;
+    buf_clear(&mail->out);
+    txn_init(&mail->txn, &envelope, &client->greet.offers);
     client->is_over = ++client->mails > MAILS_MAX;
+    return mail;
+}
+
+static void follow(struct client *client)
+{
+    if ((client->flags & FLAG_PAIRS) == 0 || !client->greet.offers.pipelining ||
+        txn_lack(&client->mail->txn.envelope, &client->greet.offers) !=
+            TROUBLE_NONE)
+        return;
+    client->next = begin_mail(client);
+    txn_follow(&client->next->txn, &client->mail->txn);
+    txn_write(&client->next->txn, &client->next->out, OUT_MAX / 2);
+    CHECK(client->next->txn.data_is_sent);
+}
+
+static struct smtp_ruling judge(const struct mail *mail,
+                                struct smtp_finding finding)
+{
+    finding.paired = txn_is_paired(&mail->txn);
+    return smtp_judge(&finding);
 }
 
 /* What holds for every mail that is told of, whatever the server said. */
-static void check_outcome(const struct client *client)
+static void check_outcome(const struct mail *mail)
 {
-    struct smtp_ruling ruling = smtp_judge(&client->txn.finding);
-    struct str wire = buf_str(&client->out);
+    struct smtp_ruling ruling = judge(mail, mail->txn.finding);
+    struct str wire = buf_str(&mail->out);
 
     if (ruling.verdict == SMTP_SENT || ruling.verdict == SMTP_UNKNOWN)
-        CHECK(client->txn.is_dotted);
-    if (client->txn.is_dotted) {
+        CHECK(mail->txn.is_dotted);
+    if (mail->txn.is_dotted) {
         CHECK(str_contains(wire, WIRE_MESSAGE));
         CHECK((ruling.then & (THEN_NEXT | THEN_AGAIN)) == 0);
     }
     if (ruling.suppress)
         CHECK(ruling.verdict == SMTP_HARD);
-    CHECK(!str_has_control(str_of(client->txn.finding.text)));
+    CHECK(!str_has_control(str_of(mail->txn.finding.text)));
 }
 
-static void check_wire(const struct client *client)
+static void check_wire(const struct buf *out, bool data_open)
 {
-    struct str wire = buf_str(&client->out);
-
-    CHECK(!client->out.full);
-    CHECK(wire.len == 0 || str_ends(wire, S("\r\n")) || client->txn.data_open);
+    CHECK(!out->full);
+    CHECK(out->len == 0 || str_ends(buf_str(out), S("\r\n")) || data_open);
 }
 
-static void pump(struct client *client)
+static void write_dot(struct client *client)
 {
-    struct txn *txn = &client->txn;
+    struct txn *txn = &client->mail->txn;
 
-    txn_write(txn, &client->out, OUT_MAX / 2);
-    if (txn_awaits_dot(txn) && (client->flags & FLAG_NO_DOT) == 0) {
-        txn_allow_dot(txn);
-        txn_write(txn, &client->out, OUT_MAX / 2);
-    }
-    check_wire(client);
-    if (txn_is_settled(txn))
-        check_outcome(client);
-    if (!txn_is_over(txn))
+    if (!txn_awaits_dot(txn) || (client->flags & FLAG_NO_DOT) != 0)
         return;
-    if (txn->must_close)
+    txn_allow_dot(txn);
+    txn_write(txn, &client->mail->out, OUT_MAX / 2);
+    if (txn->is_dotted)
+        follow(client);
+}
+
+static void end_mail(struct client *client)
+{
+    if (client->mail->txn.must_close) {
+        CHECK(client->next == NULL || !client->next->txn.is_dotted);
         client->is_over = true;
-    else
-        begin_mail(client);
+    } else if (client->next != NULL) {
+        client->mail = client->next;
+        client->next = NULL;
+    } else {
+        client->mail = begin_mail(client);
+    }
+}
+
+/* True: another mail has its turn now. */
+static bool pump(struct client *client)
+{
+    struct mail *mail = client->mail;
+
+    txn_write(&mail->txn, &mail->out, OUT_MAX / 2);
+    write_dot(client);
+    check_wire(&mail->out, mail->txn.data_open);
+    if (txn_is_settled(&mail->txn))
+        check_outcome(mail);
+    if (!txn_is_over(&mail->txn))
+        return false;
+    end_mail(client);
+    return !client->is_over;
 }
 
 static void follow_greet(struct client *client)
@@ -100,44 +147,46 @@ static void follow_greet(struct client *client)
 
     if (greet->state == GREET_HANDSHAKE) {
         greet_secured(greet);
-        greet_write(greet, &client->out);
+        greet_write(greet, &client->greet_out);
     }
-    check_wire(client);
+    check_wire(&client->greet_out, false);
     if (greet->state == GREET_FAILED) {
         (void)smtp_judge(&greet->finding);
         client->is_over = true;
     } else if (greet->state == GREET_READY) {
-        begin_mail(client);
+        client->mail = begin_mail(client);
     }
 }
 
 static void take_reply(struct client *client, const struct smtp_reply *reply)
 {
-    if (!client->is_carrying) {
-        client->is_over = !greet_reply(&client->greet, reply, &client->out);
+    if (client->mail == NULL) {
+        client->is_over =
+            !greet_reply(&client->greet, reply, &client->greet_out);
         follow_greet(client);
     } else {
-        client->is_over = !txn_reply(&client->txn, reply);
+        client->is_over = !txn_reply(&client->mail->txn, reply);
     }
-    while (client->is_carrying && !client->is_over) {
-        unsigned mails = client->mails;
-
-        pump(client);
-        if (mails == client->mails)
-            break;
-    }
+    while (client->mail != NULL && !client->is_over && pump(client))
+        continue;
 }
 
 /* All the server said and no more will come. */
 static void lose(struct client *client)
 {
+    const struct mail *mail = client->mail;
     struct smtp_finding finding;
+    enum smtp_verdict verdict;
 
-    if (!client->is_carrying || client->txn.is_decided)
+    if (mail == NULL || mail->txn.is_decided)
         return;
-    finding_of_trouble(&finding, txn_stage(&client->txn), TROUBLE_LOST, "x");
-    CHECK(smtp_judge(&finding).verdict ==
-          (client->txn.is_dotted ? SMTP_UNKNOWN : SMTP_SOFT));
+    finding_of_trouble(&finding, txn_stage(&mail->txn), TROUBLE_LOST, "x");
+    verdict = judge(mail, finding).verdict;
+    if (mail->txn.is_dotted)
+        CHECK(verdict == SMTP_UNKNOWN);
+    else
+        CHECK(verdict == SMTP_SOFT ||
+              (verdict == SMTP_UNSENT && mail->txn.follows));
 }
 
 static void run(struct client *client, struct str said, size_t piece)
@@ -174,14 +223,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     policy.auth = AUTHS[(data[0] & FLAG_AUTH) / 32];
     if ((data[0] & FLAG_LOGIN) != 0)
         policy.login = (struct auth_login){S("joe"), S("sesame")};
-    buf_init(&client.out, OUT_MAX);
+    buf_init(&client.greet_out, OUT_MAX);
+    buf_init(&client.seats[0].out, OUT_MAX);
+    buf_init(&client.seats[1].out, OUT_MAX);
     reply_parser_init(&client.parser);
     greet_init(&client.greet, &policy);
     follow_greet(&client);
-    greet_write(&client.greet, &client.out);
+    greet_write(&client.greet, &client.greet_out);
     run(&client, str_make(data + 2, size - 2), (size_t)data[1] + 1);
     lose(&client);
     reply_parser_finish(&client.parser);
-    buf_finish(&client.out);
+    buf_finish(&client.greet_out);
+    buf_finish(&client.seats[0].out);
+    buf_finish(&client.seats[1].out);
     return 0;
 }

@@ -73,6 +73,7 @@ static void init_upstream(struct stage *stage, size_t i)
         .password = "sesame",
         .max_sessions = 4,
         .messages_per_session = 100,
+        .pipeline_next = true,
         .weight = 10,
         .priority = (int64_t)i,
         .connect_timeout_ms = 30000,
@@ -147,7 +148,8 @@ void stage_deliver(struct stage *stage, struct mail *mail)
     task_init(&mail->mark_task, answer_mark, mail);
     mail->delivery.id = S("job");
     mail->delivery.mail_from = S("a@me.example");
-    mail->delivery.rcpt_to = S("b@you.example");
+    if (mail->delivery.rcpt_to.ptr == NULL)
+        mail->delivery.rcpt_to = S("b@you.example");
     if (mail->delivery.message.ptr == NULL)
         mail->delivery.message = S("Subject: x\r\n\r\nHi\r\n");
     mail->delivery.route = smtp_route_named(stage->smtp, S("all"));

@@ -8,7 +8,7 @@
 #include "server/io/dns.h"
 #include "server/io/listen.h"
 #include "server/io/stream.h"
-#include "smtp/smtp.h"
+#include "smtp/engine.h"
 
 #include "check_cmocka.h"
 
@@ -36,6 +36,7 @@ struct chaos {
     struct list peers;
     unsigned taken[MAILS]; /* how often each mail was taken */
     unsigned rage;         /* of 100 replies, so many go wrong */
+    size_t pairs;          /* dots with commands behind them */
 };
 
 struct peer {
@@ -158,8 +159,10 @@ static void peer_readable(void *ctx, struct buf *input)
         buf_consume(input, (size_t)end + 2);
         if (!peer->in_data)
             take_command(peer, str_make(line, len));
-        else if (str_eq(str_make(line, len), S(".")))
+        else if (str_eq(str_make(line, len), S("."))) {
+            peer->chaos->pairs += str_starts(buf_str(input), S("MAIL"));
             end_of_data(peer);
+        }
     }
 }
 
@@ -305,6 +308,8 @@ static void run(struct client *client)
     struct loop *loop = client->chaos.loop;
 
     for (int i = 0; i < TURNS_MAX && client->ended < MAILS; i++) {
+        for (size_t u = 0; u < client->smtp->upstream_count; u++)
+            client->smtp->upstreams[u].takes_pairs = true; /* always anew */
         hand_in(client);
         if (smtp_in_hand(client->smtp) == 0)
             move_clock(20000); /* all rest */
@@ -312,7 +317,9 @@ static void run(struct client *client)
             move_clock(200); /* patience passes */
         loop_turn(loop, 0);
     }
-    print_message("  %zu attempts, %zu sent\n", client->attempts, client->sent);
+    print_message("  %zu attempts, %zu sent, %zu pairs\n", client->attempts,
+                  client->sent, client->chaos.pairs);
+    assert_true(client->chaos.pairs > 0);
     assert_int_equal(client->ended, MAILS);
     assert_int_equal(smtp_in_hand(client->smtp), 0);
 }
@@ -331,6 +338,7 @@ static void init_upstream(struct config_upstream *upstream, const char *name,
         .password = "",
         .max_sessions = 3,
         .messages_per_session = 7,
+        .pipeline_next = true,
         .weight = 1,
         .connect_timeout_ms = 30000,
         .banner_timeout_ms = 30000,

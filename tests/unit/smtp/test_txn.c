@@ -469,6 +469,68 @@ static void abandoned(void **state)
     buf_finish(&out);
 }
 
+/* Behind the dot of another; replies come in order, and each is for the first
+ * until that is over. */
+static const struct pair {
+    const char *name;
+    const char *reply; /* to the first's dot */
+    enum smtp_verdict verdict;
+    bool must_close; /* then the second came to nothing */
+} PAIRS[] = {
+    {"accepted", "250 d\r\n", SMTP_SENT, false},
+    {"refused: no RSET", "554 5.7.1 d\r\n", SMTP_HARD, false},
+    {"put off: no RSET", "451 d\r\n", SMTP_SOFT, false},
+    {"421", "421 d\r\n", SMTP_SOFT, true},
+    {"no answer to a dot", "354 d\r\n", SMTP_UNKNOWN, true},
+};
+
+static void check_pair(const struct pair *pair)
+{
+    const struct smtp_offers offers = {.pipelining = true};
+    struct txn first;
+    struct txn second;
+    struct buf out;
+
+    print_message("  %s\n", pair->name);
+    buf_init(&out, OUT_MAX);
+    txn_init(&first, &ENVELOPE, &offers);
+    txn_write(&first, &out, OUT_MAX);
+    assert_true(txn_reply(&first, say("250 a\r\n")));
+    assert_true(txn_reply(&first, say("250 b\r\n")));
+    assert_true(txn_reply(&first, say("354 c\r\n")));
+    txn_allow_dot(&first);
+    txn_write(&first, &out, OUT_MAX);
+    txn_init(&second, &ENVELOPE, &offers);
+    txn_follow(&second, &first);
+    txn_write(&second, &out, OUT_MAX);
+    assert_said(&out, MAIL RCPT DATA BODY DOT MAIL RCPT DATA);
+    assert_true(txn_is_paired(&first) && txn_is_paired(&second));
+    assert_int_equal(txn_wait(&first), WAIT_DOT);
+    assert_int_equal(txn_wait(&second), WAIT_FOLLOWER);
+
+    assert_true(txn_reply(&first, say(pair->reply)));
+    txn_write(&first, &out, OUT_MAX);
+    assert_said(&out, "");
+    assert_true(txn_is_over(&first));
+    assert_int_equal(first.must_close, pair->must_close);
+    assert_int_equal(smtp_judge(&first.finding).verdict, pair->verdict);
+
+    assert_true(txn_reply(&second, say("250 a\r\n")));
+    assert_int_equal(txn_wait(&second), WAIT_COMMAND);
+    assert_true(txn_reply(&second, say("550 b\r\n")));
+    assert_true(txn_reply(&second, say("554 c\r\n")));
+    txn_write(&second, &out, OUT_MAX);
+    assert_said(&out, RSET); /* nobody is behind that one */
+    buf_finish(&out);
+}
+
+static void pairs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(PAIRS); i++)
+        check_pair(&PAIRS[i]);
+}
+
 static void unasked(void **state)
 {
     const struct smtp_offers offers = {0};
@@ -491,7 +553,8 @@ int main(void)
         cmocka_unit_test(scripts),        cmocka_unit_test(parameters),
         cmocka_unit_test(stuffing),       cmocka_unit_test(dsn),
         cmocka_unit_test(lacking_server), cmocka_unit_test(smuggling),
-        cmocka_unit_test(abandoned),      cmocka_unit_test(unasked),
+        cmocka_unit_test(abandoned),      cmocka_unit_test(pairs),
+        cmocka_unit_test(unasked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

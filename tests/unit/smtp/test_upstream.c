@@ -102,18 +102,23 @@ static const struct fact {
     size_t urgent_room;
     size_t late_room;
     size_t late_room_once;
+    bool takes_pairs;
 } FACTS[] = {
-    {"nothing at all", 0, 0, 0, 0, 0, 0, 0},
-    {"a single session is everybody's", 1, 0, 0, 0, 1, 1, 1},
-    {"two: one is kept", 2, 0, 0, 0, 2, 1, 1},
-    {"two: the late ones have theirs", 2, 1, 0, 0, 1, 0, 0},
-    {"eight: two are kept", 8, 0, 0, 0, 8, 6, 6},
-    {"the urgent ones may take all", 8, 0, 8, 0, 0, 0, 0},
-    {"the late ones what is left", 8, 0, 5, 0, 3, 3, 3},
-    {"sixteen: four are kept", 16, 12, 0, 0, 4, 0, 0},
-    {"slow: nothing ahead", 8, 8, 0, 51, 0, 0, 30},
-    {"50 ms: one ahead of each", 8, 8, 0, 50, 8, 6, 30},
-    {"fast: four ahead of each", 8, 8, 0, 0.5, 32, 30, 30},
+    {"nothing at all", 0, 0, 0, 0, 0, 0, 0, false},
+    {"a single session is everybody's", 1, 0, 0, 0, 1, 1, 1, false},
+    {"two: one is kept", 2, 0, 0, 0, 2, 1, 1, false},
+    {"two: the late ones have theirs", 2, 1, 0, 0, 1, 0, 0, false},
+    {"eight: two are kept", 8, 0, 0, 0, 8, 6, 6, false},
+    {"the urgent ones may take all", 8, 0, 8, 0, 0, 0, 0, false},
+    {"the late ones what is left", 8, 0, 5, 0, 3, 3, 3, false},
+    {"sixteen: four are kept", 16, 12, 0, 0, 4, 0, 0, false},
+    {"slow: nothing ahead", 8, 8, 0, 51, 2, 0, 30, false},
+    {"50 ms: one ahead of each", 8, 8, 0, 50, 8, 6, 30, false},
+    {"fast: four ahead of each", 8, 8, 0, 0.5, 32, 30, 30, false},
+    {"far, with pairs: two ahead of the late", 8, 0, 0, 100, 8, 22, 38, true},
+    {"which cost the urgent ones nothing", 8, 22, 0, 100, 2, 0, 16, true},
+    {"fast, with pairs", 8, 8, 0, 0.5, 32, 30, 30, true},
+    {"slow beyond pairs", 8, 0, 0, 251, 8, 6, 38, true},
 };
 
 static void room(void **state)
@@ -126,6 +131,7 @@ static void room(void **state)
             .limit = FACTS[i].limit,
             .average_ms = FACTS[i].average_ms,
             .carried = {FACTS[i].urgent, 0, FACTS[i].late, 0},
+            .takes_pairs = FACTS[i].takes_pairs,
         };
 
         print_message("  %s\n", FACTS[i].name);

@@ -160,6 +160,58 @@ static const struct {
     {ON(DOT), TROUBLE_PROTOCOL, SMTP_UNKNOWN, THEN_CLOSE},
 };
 
+/* Commands of one mail behind the dot of another: the server may not like it.
+ */
+static const struct {
+    enum smtp_stage stage;
+    enum smtp_trouble trouble;
+    const char *reply; /* NULL: trouble */
+    enum smtp_verdict verdict;
+    unsigned then;
+} PAIRED[] = {
+#define ASUNDER (THEN_AGAIN | THEN_CLOSE | THEN_APART)
+    {SMTP_STAGE_MAIL, 0, "503 5.5.1 nested MAIL\r\n", SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_RCPT, 0, "503 no sender\r\n", SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_MAIL, 0, "554 5.5.0 improper use of pipelining\r\n",
+     SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_MAIL, 0, "421 4.5.0 bad sequence\r\n", SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_MAIL, 0, "421 bye\r\n", SMTP_UNSENT, THEN_AGAIN | THEN_CLOSE},
+    {SMTP_STAGE_MAIL, 0, "550 5.7.1 no\r\n", SMTP_HARD, 0},
+    {SMTP_STAGE_RCPT, 0, "550 5.1.1 no\r\n", SMTP_HARD, 0},
+    {SMTP_STAGE_RCPT, 0, "501 5.1.3 what?\r\n", SMTP_HARD, 0},
+    {SMTP_STAGE_MAIL, TROUBLE_LOST, NULL, SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_MAIL, TROUBLE_TIMEOUT, NULL, SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_DATA, TROUBLE_PROTOCOL, NULL, SMTP_UNSENT, ASUNDER},
+    {SMTP_STAGE_RCPT, TROUBLE_LOST, NULL, SMTP_UNSENT, THEN_AGAIN | THEN_CLOSE},
+    {SMTP_STAGE_BODY, TROUBLE_LOST, NULL, SMTP_SOFT, GONE},
+    {SMTP_STAGE_DOT, TROUBLE_LOST, NULL, SMTP_UNKNOWN, THEN_CLOSE | THEN_APART},
+    {SMTP_STAGE_DOT, TROUBLE_TIMEOUT, NULL, SMTP_UNKNOWN,
+     THEN_CLOSE | THEN_APART},
+    {SMTP_STAGE_DOT, 0, "503 no\r\n", SMTP_HARD, 0},
+    {SMTP_STAGE_DOT, 0, "250 ok\r\n", SMTP_SENT, 0},
+};
+
+static void paired(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(PAIRED); i++) {
+        struct smtp_finding finding;
+        struct smtp_ruling ruling;
+
+        print_message("  %zu\n", i);
+        if (PAIRED[i].reply != NULL)
+            finding_of_reply(&finding, PAIRED[i].stage, say(PAIRED[i].reply));
+        else
+            finding_of_trouble(&finding, PAIRED[i].stage, PAIRED[i].trouble,
+                               "x");
+        finding.reused = true;
+        finding.paired = true;
+        ruling = smtp_judge(&finding);
+        assert_int_equal(ruling.verdict, PAIRED[i].verdict);
+        assert_int_equal(ruling.then, PAIRED[i].then);
+    }
+}
+
 static void troubles(void **state)
 {
     (void)state;
@@ -210,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies),
         cmocka_unit_test(troubles),
+        cmocka_unit_test(paired),
         cmocka_unit_test(every_code_has_a_rule),
         cmocka_unit_test(bounces_have_words),
     };

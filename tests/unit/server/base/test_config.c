@@ -349,8 +349,6 @@ static const struct broken_case {
     {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},
     {UPSTREAM "rate = [\"50/s\"]\n",
      "4:8: rate: not supported yet; leave it out"},
-    {UPSTREAM "pipeline_next = true\n",
-     "4:17: pipeline_next: not supported yet; leave it out"},
     {UPSTREAM "source_address = \"192.0.2.1\"\n",
      "4:18: source_address: not supported yet; leave it out"},
     {UPSTREAM "tls_fingerprint = \"ab\"\n",

@@ -1,0 +1,152 @@
+// What servers offer beyond RFC 5321, against servers that do.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { before, describe, test } from 'node:test';
+import { startMailHost } from './harness/mailhost.mjs';
+import { startRedis } from './harness/redis.mjs';
+import { atEnd } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
+
+const root = process.getuid() === 0;
+const BEHIND_DOT = /\r\n\.\r\nMAIL FROM:/;
+
+let redis;
+before(async () => (redis = await startRedis()));
+
+// api and one worker child, with its own keys in Redis.
+const start = (prefix, upstream, more = {}) => startService({
+    redis, roles: ['api', 'worker'], children: 1, upstreams: [upstream],
+    config: { redis: { url: redis.url, prefix: `${prefix}:` }, ...more },
+});
+
+async function pairsOf(service) {
+    const metrics = await service.metrics('worker');
+    return Number(/^posthaste_smtp_pairs_total\{[^}]*\} (\d+)/m
+        .exec(metrics)?.[1] ?? 0);
+}
+
+async function sendMany(service, name, count) {
+    const ids = await Promise.all(Array.from({ length: count }, (_, i) =>
+        service.send({ to: `${name}${i}@inbox.test` })));
+    for (const id of ids)
+        await service.emailWith(id, 'sent', 30_000);
+}
+
+function assertEachOnce(recipients, name, count) {
+    assert.deepEqual(recipients.sort(), Array.from({ length: count }, (_, i) =>
+        `${name}${i}@inbox.test`).sort());
+}
+
+// A server in a few lines: answer(line, isBehindDot) gives the reply to a
+// command, or null to close.
+async function startPlain(answer) {
+    const taken = [];
+    const server = net.createServer({ noDelay: true }, (socket) => {
+        let text = '';
+        let to;
+        let inData = false;
+        const take = (line, behindDot) => {
+            if (inData) {
+                if (line !== '.')
+                    return true;
+                inData = false;
+                taken.push(to);
+                socket.write('250 2.0.0 taken\r\n');
+                return true;
+            }
+            to = /^RCPT TO:<(.*)>$/.exec(line)?.[1] ?? to;
+            const reply = answer(line, behindDot);
+            if (reply === null) {
+                socket.destroy();
+                return false;
+            }
+            inData = reply.startsWith('354');
+            socket.write(`${reply}\r\n`);
+            return !reply.startsWith('421');
+        };
+        socket.setEncoding('latin1');
+        socket.on('error', () => {});
+        socket.on('data', (bytes) => {
+            text += bytes;
+            let behindDot = false;
+            let end;
+            while ((end = text.indexOf('\r\n')) >= 0) {
+                const line = text.slice(0, end);
+                text = text.slice(end + 2);
+                if (!take(line, behindDot))
+                    return;
+                behindDot ||= line === '.';
+            }
+        });
+        socket.write('220 plain\r\n');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    atEnd(() => server.close());
+    return {
+        taken,
+        upstream: { name: 'plain', host: '127.0.0.1', tls: 'off', auth: 'none',
+                    port: server.address().port, max_sessions: 1 },
+    };
+}
+
+describe('commands behind the dot', () => {
+    test('postfix takes them', { skip: !root && 'needs root' }, async () => {
+        const host = await startMailHost();
+        const service = await start('postfix',
+            host.upstream('starttls', { max_sessions: 2 }));
+        await sendMany(service, 'warm', 3);
+        await sendMany(service, 'pair', 150);
+        const refused = await service.send({ to: 'refused@inbox.test' });
+        await service.emailWith(refused, 'bounced');
+        assert.ok(await pairsOf(service) > 0);
+        assert.doesNotMatch(service.logs(), /upstream\.apart/);
+        await service.stop('worker');
+    });
+
+    test('smtp-server takes them, in one piece with the dot', async () => {
+        const sink = await startSink();
+        const pieces = [];
+        sink.server.server.on('connection', (socket) =>
+            socket.on('data', (piece) => pieces.push(piece.toString('latin1'))));
+        const service = await start('sink', sink.upstream({ max_sessions: 2 }));
+        await sendMany(service, 'warm', 3);
+        await sendMany(service, 'pair', 150);
+        assert.ok(pieces.some((piece) => BEHIND_DOT.test(piece)));
+        assertEachOnce(sink.mails.flatMap((mail) => mail.to)
+            .filter((to) => to.startsWith('pair')), 'pair', 150);
+        await service.stop('worker');
+    });
+
+    test('pipeline_next = false', async () => {
+        const sink = await startSink();
+        const service = await start('off',
+            sink.upstream({ max_sessions: 1, pipeline_next: false }));
+        await sendMany(service, 'warm', 3);
+        await sendMany(service, 'alone', 30);
+        assert.equal(await pairsOf(service), 0);
+        await service.stop('worker');
+    });
+
+    const plainly = (line) => ({
+        EHLO: '250-plain\r\n250 PIPELINING', DATA: '354 go',
+    })[line.slice(0, 4)] ?? '250 ok';
+
+    for (const [name, answer] of Object.entries({
+        'refuses them': (line, behindDot) =>
+            (behindDot ? '503 5.5.0 improper pipelining' : plainly(line)),
+        'breaks off': (line, behindDot) => (behindDot ? null : plainly(line)),
+    }))
+        test(`a server that ${name} is asked once`, async () => {
+            const server = await startPlain(answer);
+            const service = await start(name.replace(' ', '-'),
+                                        server.upstream);
+            await sendMany(service, 'warm', 3);
+            await sendMany(service, 'apart', 40);
+            assertEachOnce(server.taken.filter((to) => to.startsWith('apart')),
+                           'apart', 40);
+            assert.equal(service.logs().match(/upstream\.apart/g)?.length, 1);
+            assert.equal(await pairsOf(service), 1);
+            await service.stop('worker');
+        });
+});
