@@ -249,7 +249,8 @@ async function fetchOrSay(url, options) {
         if (code === undefined)
             throw error;
         throw new Error(`${options.method} ${url}: ${code} ${message} ` +
-                        JSON.stringify(socket ?? {}), { cause: error });
+                        JSON.stringify(socket ?? {}),
+                        { cause: error.cause });
     }
 }
 
