@@ -744,7 +744,9 @@ bool session_is_dotted(const struct smtp_session *session)
 bool session_may_carry(const struct smtp_session *session)
 {
     const struct config_upstream *config = session->upstream->config;
+    uint64_t mail_max = session->greet.offers.mail_max; /* RFC 9422 */
 
     return session->messages < config->messages_per_session &&
+           (mail_max == 0 || session->messages < mail_max) &&
            clock_now_ms() - session->began_ms < config->session_timeout_ms / 2;
 }

@@ -57,6 +57,24 @@ static void read_auth(struct smtp_offers *offers, struct str args)
                 offers->auth |= MECHANISMS[i].bit;
 }
 
+static void read_deliverby(struct smtp_offers *offers, struct str args)
+{
+    offers->deliverby = true;
+    if (!str_to_u64(str_trim(args), &offers->by_min_s))
+        offers->by_min_s = 0;
+}
+
+static void read_limits(struct smtp_offers *offers, struct str args)
+{
+    struct str limit;
+    struct str name;
+
+    while (str_cut(&args, ' ', &limit))
+        if (str_cut(&limit, '=', &name) && str_eq_nocase(name, S("MAILMAX")) &&
+            !str_to_u64(str_trim(limit), &offers->mail_max))
+            offers->mail_max = 0;
+}
+
 static const struct keyword {
     struct str name;
     void (*read)(struct smtp_offers *offers, struct str args);
@@ -66,6 +84,8 @@ static const struct keyword {
     {STR("8BITMIME"), read_eightbitmime},
     {STR("SMTPUTF8"), read_smtputf8},
     {STR("DSN"), read_dsn},
+    {STR("DELIVERBY"), read_deliverby},
+    {STR("LIMITS"), read_limits},
     {STR("SIZE"), read_size},
     {STR("AUTH"), read_auth},
 };

@@ -1,7 +1,10 @@
 /* ehlo.h - what a server offers, read from its reply to EHLO.
  *
  * Source: RFC 5321 section 4.1.1.1; RFC 1870 (SIZE), 2920 (PIPELINING),
- * 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
+ * 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN),
+ * 2852 (DELIVERBY), 9422 (LIMITS: of these MAILMAX alone, since a transaction
+ * has one recipient here). ENHANCEDSTATUSCODES (RFC 2034) says nothing that
+ * replies do not show: reply.h.
  */
 #ifndef SMTP_EHLO_H
 #define SMTP_EHLO_H
@@ -26,6 +29,9 @@ struct smtp_offers {
     bool size;
     uint64_t size_max; /* bytes; 0: no limit stated */
     unsigned auth;     /* OFFERS_ bits */
+    bool deliverby;
+    uint64_t by_min_s; /* the least time that DELIVERBY takes; 0: any */
+    uint64_t mail_max; /* transactions of a session; 0: any number */
 };
 
 /* Never fails: what cannot be read is not offered. The first line is the

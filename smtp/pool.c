@@ -217,6 +217,15 @@ static size_t startable(const struct smtp_upstream *upstream)
            (others < room ? others : room);
 }
 
+static unsigned seconds_left(const struct smtp_delivery *delivery)
+{
+    int64_t left_s = (delivery->deadline_ms - clock_shared_ms()) / 1000;
+
+    if (delivery->deadline_ms == 0 || left_s < 0)
+        return 0;
+    return left_s > UINT32_MAX ? UINT32_MAX : (unsigned)left_s;
+}
+
 static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
 {
     return (struct txn_envelope){
@@ -225,6 +234,8 @@ static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
         .rcpt_to = delivery->rcpt_to,
         .needs_smtputf8 = delivery->needs_smtputf8,
         .message = delivery->message,
+        .notify = str_of(delivery->upstream->notify),
+        .by_s = seconds_left(delivery),
     };
 }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { BY_MAX_S = 999999999 }; /* nine digits */
+
 enum { STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY, STEP_RSET, STEP_COUNT };
 
 struct step {
@@ -81,6 +83,17 @@ static void add_xtext(struct buf *out, struct str text)
     }
 }
 
+/* Mode R: what is not delivered by then comes back (RFC 2852 section 4). Less
+ * than the server's least time it would refuse, the mail and all. */
+static void add_by(const struct txn *txn, struct buf *out)
+{
+    unsigned by_s = txn->envelope.by_s;
+
+    if (txn->offers->deliverby && by_s > 0 && by_s <= BY_MAX_S &&
+        by_s >= txn->offers->by_min_s)
+        buf_addf(out, " BY=%u;R", by_s);
+}
+
 static void write_mail(struct txn *txn, struct buf *out)
 {
     add_path(out, "MAIL FROM:", txn->envelope.mail_from);
@@ -96,6 +109,7 @@ static void write_mail(struct txn *txn, struct buf *out)
         buf_add_cstr(out, " RET=HDRS ENVID=");
         add_xtext(out, txn->envelope.id);
     }
+    add_by(txn, out);
     buf_add_cstr(out, "\r\n");
 }
 
@@ -112,6 +126,10 @@ static void reply_mail(struct txn *txn, const struct smtp_reply *reply)
 static void write_rcpt(struct txn *txn, struct buf *out)
 {
     add_path(out, "RCPT TO:", txn->envelope.rcpt_to);
+    if (txn->offers->dsn && txn->envelope.notify.len > 0) {
+        buf_add_cstr(out, " NOTIFY=");
+        buf_add(out, txn->envelope.notify);
+    }
     if (txn->offers->dsn && !txn->envelope.needs_smtputf8) {
         buf_add_cstr(out, " ORCPT=rfc822;");
         add_xtext(out, txn->envelope.rcpt_to);

@@ -7,7 +7,7 @@
  * The final dot waits for txn_allow_dot. One recipient a transaction.
  *
  * Source: RFC 5321 section 4.1.1 (commands), RFC 2920 (pipelining),
- * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 3461 (DSN).
+ * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 3461 (DSN), RFC 2852 (DELIVERBY).
  */
 #ifndef SMTP_TXN_H
 #define SMTP_TXN_H
@@ -26,6 +26,8 @@ struct txn_envelope {
     struct str rcpt_to;
     bool needs_smtputf8;
     struct str message;
+    struct str notify; /* "FAILURE,DELAY", for DSN; empty: the server's way */
+    unsigned by_s;     /* until its deadline, for DELIVERBY; 0: it has none */
 };
 
 struct txn {

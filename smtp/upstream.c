@@ -3,6 +3,8 @@
 #include "server/base/clock.h"
 #include "server/base/mem.h"
 
+#include <string.h>
+
 enum {
     LOGIN_MAX = 2048, /* as base64 well within a session's output */
 
@@ -71,6 +73,24 @@ static void init_series(struct smtp_upstream *upstream)
     series_set(upstream->up_series, 1);
 }
 
+/* "FAILURE,DELAY": config_check.c has let each word through once. */
+static void name_notify(struct smtp_upstream *upstream)
+{
+    const struct config_list *words = &upstream->config->dsn_notify;
+    struct buf text;
+
+    buf_init(&text, sizeof upstream->notify - 1);
+    for (size_t i = 0; i < words->count; i++) {
+        buf_add_cstr(&text, i == 0 ? "" : ",");
+        for (const char *from = words->items[i]; *from != '\0'; from++)
+            buf_add_char(&text, (char)(*from - 'a' + 'A'));
+    }
+    CHECK(!text.full);
+    if (text.len > 0)
+        memcpy(upstream->notify, text.data, text.len);
+    buf_finish(&text);
+}
+
 bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                    const struct config_upstream *config, const char *hello_name,
                    struct error *err)
@@ -90,6 +110,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         .login = {str_of(config->username), str_of(config->password)},
     };
     init_series(upstream);
+    name_notify(upstream);
     if (upstream->policy.login.username.len +
             upstream->policy.login.password.len >
         LOGIN_MAX) {

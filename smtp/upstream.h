@@ -30,6 +30,7 @@ struct smtp_upstream {
     unsigned index;
     struct tls_client *tls; /* owned; NULL when TLS is off */
     struct greet_policy policy;
+    char notify[sizeof "SUCCESS,FAILURE,DELAY"]; /* of DSN; "": not asked */
     size_t share;              /* sessions that this process may have */
     size_t limit;              /* while the server wants fewer; share else */
     unsigned taken_since_slow; /* mails, to raise the limit again */

@@ -109,6 +109,7 @@ struct config_upstream {
     int64_t weight;
     int64_t priority;
     bool pipeline_next;
+    struct config_list dsn_notify; /* empty: as the server likes */
     int64_t connect_timeout_ms;
     int64_t banner_timeout_ms;
     int64_t command_timeout_ms;

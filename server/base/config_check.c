@@ -50,6 +50,31 @@ static void check_login(struct config_loading *l,
                        "auth_in_clear = true");
 }
 
+/* RFC 3461 section 4.1: each once, and NEVER alone. */
+static void check_notify(struct config_loading *l,
+                         const struct config_list *words,
+                         struct config_origin origin)
+{
+    static const char *const WORDS[] = {"never", "success", "failure", "delay"};
+    unsigned seen = 0;
+
+    for (size_t i = 0; i < words->count; i++) {
+        unsigned at = 0;
+
+        while (at < COUNT_OF(WORDS) && strcmp(words->items[i], WORDS[at]) != 0)
+            at++;
+        if (at == COUNT_OF(WORDS))
+            config_problem(l, origin,
+                           "dsn_notify is \"never\", or any of \"success\", "
+                           "\"failure\", \"delay\"");
+        else if ((seen & 1u << at) != 0)
+            config_problem(l, origin, "dsn_notify has \"%s\" twice", WORDS[at]);
+        seen |= 1u << at;
+    }
+    if ((seen & 1u) != 0 && words->count > 1)
+        config_problem(l, origin, "\"never\" stands alone in dsn_notify");
+}
+
 /* What was set, but wrongly, has had its problem told. */
 static bool is_missing(const struct config_block *block, const char *name)
 {
@@ -80,6 +105,7 @@ static void check_upstreams(struct config_loading *l)
                                "there is an [[upstream]] \"%s\" already",
                                all[i].name);
         check_login(l, &all[i], block);
+        check_notify(l, &all[i].dsn_notify, origin_of(block, "dsn_notify"));
     }
 }
 

@@ -42,7 +42,10 @@ function assertEachOnce(recipients, name, count) {
 // command, or null to close.
 async function startPlain(answer) {
     const taken = [];
+    const lines = [];
+    let sessions = 0;
     const server = net.createServer({ noDelay: true }, (socket) => {
+        sessions++;
         let text = '';
         let to;
         let inData = false;
@@ -55,7 +58,8 @@ async function startPlain(answer) {
                 socket.write('250 2.0.0 taken\r\n');
                 return true;
             }
-            to = /^RCPT TO:<(.*)>$/.exec(line)?.[1] ?? to;
+            lines.push(line);
+            to = /^RCPT TO:<(.*?)>/.exec(line)?.[1] ?? to;
             const reply = answer(line, behindDot);
             if (reply === null) {
                 socket.destroy();
@@ -84,11 +88,18 @@ async function startPlain(answer) {
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     atEnd(() => server.close());
     return {
-        taken,
+        taken, lines,
+        get sessions() { return sessions; },
         upstream: { name: 'plain', host: '127.0.0.1', tls: 'off', auth: 'none',
                     port: server.address().port, max_sessions: 1 },
     };
 }
+
+const plainly = (line, offers = []) => ({
+    EHLO: ['250-plain', ...offers.map((offer) => `250-${offer}`),
+           '250 PIPELINING'].join('\r\n'),
+    DATA: '354 go',
+})[line.slice(0, 4)] ?? '250 ok';
 
 describe('commands behind the dot', () => {
     test('postfix takes them', { skip: !root && 'needs root' }, async () => {
@@ -128,10 +139,6 @@ describe('commands behind the dot', () => {
         await service.stop('worker');
     });
 
-    const plainly = (line) => ({
-        EHLO: '250-plain\r\n250 PIPELINING', DATA: '354 go',
-    })[line.slice(0, 4)] ?? '250 ok';
-
     for (const [name, answer] of Object.entries({
         'refuses them': (line, behindDot) =>
             (behindDot ? '503 5.5.0 improper pipelining' : plainly(line)),
@@ -149,4 +156,44 @@ describe('commands behind the dot', () => {
             assert.equal(await pairsOf(service), 1);
             await service.stop('worker');
         });
+});
+
+test('LIMITS: no more mails in a session than the server takes', async () => {
+    const server = await startPlain((line) =>
+        plainly(line, ['LIMITS MAILMAX=3 RCPTMAX=1']));
+    const service = await start('limits', server.upstream);
+    await sendMany(service, 'mail', 12);
+    assert.equal(server.sessions, 4);
+    await service.stop('worker');
+});
+
+test('DELIVERBY: the server knows the deadline', async () => {
+    const server = await startPlain((line) => plainly(line, ['DELIVERBY 60']));
+    const service = await start('deliverby', server.upstream);
+    for (const [expires_in, pattern] of [
+        [3600, / BY=3(599|600);R$/], [30, /<[^ ]*>$/],
+    ]) {
+        const id = await service.send({ to: `in${expires_in}@inbox.test`,
+                                        expires_in });
+        await service.emailWith(id, 'sent');
+        assert.match(server.lines.filter((line) => /^MAIL/.test(line)).at(-1),
+                     pattern);
+    }
+    await service.stop('worker');
+});
+
+test('DSN: postfix is told whom to tell', { skip: !root && 'needs root' },
+     async () => {
+    const host = await startMailHost();
+    const service = await start('dsn', host.upstream('starttls', {
+        dsn_notify: ['success', 'failure'],
+    }));
+    const id = await service.send({ from: 'App <told@inbox.test>',
+                                    to: 'dsn@inbox.test' });
+    await service.emailWith(id, 'sent');
+    const report = await host.mail('told@inbox.test');
+    assert.match(report, new RegExp(`^Original-Envelope-Id: ${id}:0\\r?$`, 'm'));
+    assert.match(report, /^Original-Recipient: rfc822;dsn@inbox\.test\r?$/m);
+    assert.match(report, /^Action: (relayed|delivered)/m);
+    await service.stop('worker');
 });

@@ -14,8 +14,13 @@ static const struct fact {
      "250-mx\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-STARTTLS\r\n"
      "250-AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\r\n250-8BITMIME\r\n"
      "250 SMTPUTF8\r\n",
-     {true, true, true, true, false, true, 10240000,
-      OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5}},
+     {.pipelining = true,
+      .starttls = true,
+      .eightbitmime = true,
+      .smtputf8 = true,
+      .size = true,
+      .size_max = 10240000,
+      .auth = OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5}},
     {"lower case, and the old AUTH=",
      "250-mx\r\n250-pipelining\r\n250 auth=login\r\n",
      {.pipelining = true, .auth = OFFERS_LOGIN}},
@@ -27,6 +32,16 @@ static const struct fact {
      {.starttls = true, .auth = OFFERS_PLAIN}},
     {"a word that begins with an offer", "250-mx\r\n250 STARTTLSX\r\n", {0}},
     {"DSN", "250-mx\r\n250 dsn\r\n", {.dsn = true}},
+    {"DELIVERBY, and its least time",
+     "250-mx\r\n250 DELIVERBY 240\r\n",
+     {.deliverby = true, .by_min_s = 240}},
+    {"DELIVERBY alone", "250-mx\r\n250 DELIVERBY\r\n", {.deliverby = true}},
+    {"LIMITS, those to come too",
+     "250-mx\r\n250 LIMITS RCPTMAX=1 mailmax=20 FUTURE=a\r\n",
+     {.mail_max = 20}},
+    {"LIMITS that are none",
+     "250-mx\r\n250 LIMITS MAILMAX MAILMAX=x =\r\n",
+     {0}},
     {"SIZE without a limit", "250-mx\r\n250 SIZE\r\n", {.size = true}},
     {"SIZE 0", "250-mx\r\n250 SIZE 0\r\n", {.size = true}},
     {"SIZE beyond 64 bits",
@@ -53,6 +68,9 @@ static void facts(void **state)
         assert_int_equal(offers.size, want->size);
         assert_int_equal(offers.size_max, want->size_max);
         assert_int_equal(offers.auth, want->auth);
+        assert_int_equal(offers.deliverby, want->deliverby);
+        assert_int_equal(offers.by_min_s, want->by_min_s);
+        assert_int_equal(offers.mail_max, want->mail_max);
     }
 }
 

@@ -324,6 +324,41 @@ static void dsn(void **state)
     assert_mail(envelope, offers,
                 "MAIL FROM:<a@me.example> SMTPUTF8 RET=HDRS ENVID=01a2:0\r\n"
                 "RCPT TO:<\xc3\xbc@you.example>\r\nDATA\r\n");
+    envelope.notify = S("FAILURE,DELAY");
+    assert_mail(envelope, offers,
+                "MAIL FROM:<a@me.example> SMTPUTF8 RET=HDRS ENVID=01a2:0\r\n"
+                "RCPT TO:<\xc3\xbc@you.example> NOTIFY=FAILURE,DELAY\r\n"
+                "DATA\r\n");
+    assert_mail(envelope, (struct smtp_offers){.smtputf8 = true},
+                "MAIL FROM:<a@me.example> SMTPUTF8\r\n"); /* not offered */
+}
+
+static void deliverby(void **state)
+{
+    static const struct {
+        unsigned by_s;
+        bool offered;
+        uint64_t min_s;
+        const char *wire;
+    } FACTS[] = {
+        {60, true, 0, "MAIL FROM:<a@me.example> BY=60;R\r\n"},
+        {60, true, 60, "MAIL FROM:<a@me.example> BY=60;R\r\n"},
+        {59, true, 60, MAIL},
+        {0, true, 0, MAIL},
+        {60, false, 0, MAIL},
+        {999999999, true, 0, "MAIL FROM:<a@me.example> BY=999999999;R\r\n"},
+        {1000000000, true, 0, MAIL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(FACTS); i++) {
+        struct txn_envelope envelope = ENVELOPE;
+        const struct smtp_offers offers = {.deliverby = FACTS[i].offered,
+                                           .by_min_s = FACTS[i].min_s};
+
+        envelope.by_s = FACTS[i].by_s;
+        assert_mail(envelope, offers, FACTS[i].wire);
+    }
 }
 
 static void lacking_server(void **state)
@@ -550,11 +585,11 @@ static void unasked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scripts),        cmocka_unit_test(parameters),
-        cmocka_unit_test(stuffing),       cmocka_unit_test(dsn),
-        cmocka_unit_test(lacking_server), cmocka_unit_test(smuggling),
-        cmocka_unit_test(abandoned),      cmocka_unit_test(pairs),
-        cmocka_unit_test(unasked),
+        cmocka_unit_test(scripts),   cmocka_unit_test(parameters),
+        cmocka_unit_test(stuffing),  cmocka_unit_test(dsn),
+        cmocka_unit_test(deliverby), cmocka_unit_test(lacking_server),
+        cmocka_unit_test(smuggling), cmocka_unit_test(abandoned),
+        cmocka_unit_test(pairs),     cmocka_unit_test(unasked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -349,6 +349,13 @@ static const struct broken_case {
     {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},
     {UPSTREAM "rate = [\"50/s\"]\n",
      "4:8: rate: not supported yet; leave it out"},
+    {UPSTREAM "dsn_notify = [\"failure\", \"maybe\"]\n",
+     "4:1: dsn_notify is \"never\", or any of \"success\", \"failure\", "
+     "\"delay\""},
+    {UPSTREAM "dsn_notify = [\"delay\", \"delay\"]\n",
+     "4:1: dsn_notify has \"delay\" twice"},
+    {UPSTREAM "dsn_notify = [\"never\", \"delay\"]\n",
+     "4:1: \"never\" stands alone in dsn_notify"},
     {UPSTREAM "source_address = \"192.0.2.1\"\n",
      "4:18: source_address: not supported yet; leave it out"},
     {UPSTREAM "tls_fingerprint = \"ab\"\n",
