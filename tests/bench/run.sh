@@ -248,6 +248,8 @@ run_lanes() {
     stop "${role[worker]}"
     bench lanes fill --redis "$redis" --first $((seconds * 200)) \
         --mails "$bulk"
+    # Gigabytes on their way to the disk would hold up every write of Redis.
+    sync "$work/redis-$redis"/appendonlydir/*
     start_role worker
     bench lanes mail --port "$port" --key "$key" --sink-port "$sink_port" \
         --prefix lanes_busy --seconds $seconds --bulk "$bulk" |
