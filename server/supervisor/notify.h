@@ -14,8 +14,9 @@ void notify_ready(void);     /* all children work, or went on as before */
 void notify_reloading(void); /* notify_ready follows */
 void notify_stopping(void);
 
-/* Says that the loop turns, twice in each WATCHDOG_USEC. NULL, and nothing is
- * said, when nobody asks that of this process. */
+/* Says that the loop turns, twice in each WATCHDOG_USEC. Behind notify_ready:
+ * the manager does not watch before, and its socket holds few words. NULL, and
+ * nothing is said, when nobody asks that of this process. */
 struct watchdog *watchdog_open(struct loop *loop);
 void watchdog_close(struct watchdog **watchdog);
 

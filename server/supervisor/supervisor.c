@@ -284,6 +284,8 @@ static void generation_check(struct supervisor *supervisor)
             process_drain(process);
     }
     notify_ready();
+    if (supervisor->watchdog == NULL)
+        supervisor->watchdog = watchdog_open(supervisor->loop);
 }
 
 static void on_restart(void *ctx)
@@ -673,7 +675,6 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
                1);
     on_scrape(supervisor);
     watch_signals(supervisor);
-    supervisor->watchdog = watchdog_open(supervisor->loop);
     supervisor->give_back = give_back_open(
         supervisor->loop, supervisor->config,
         state_dir_of(role, supervisor->config), &supervisor->reload);
