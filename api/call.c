@@ -9,33 +9,57 @@ enum {
     RATE_ASKS_MAX = 3,
     PAGE_DEFAULT = 20,
     PAGE_MAX = 100,
+    ANSWER_MS = 900, /* to any call, whatever Redis does */
+    UPLOAD_BYTES_MS = 20 * 1024,
 };
 
 /* --- replies --- */
 
+/* NULL: it was answered before. */
 static struct http_request *call_leave(struct call *call)
 {
     list_remove(&call->link);
     if (call->release != NULL)
         call->release(call->own);
-    return call->request;
+    if (!call->is_late)
+        return call->request;
+    http_let_go(call->request);
+    return NULL;
+}
+
+void call_add_field(struct call *call, const char *name, struct str value)
+{
+    if (!call->is_late)
+        http_add_field(call->request, name, value);
 }
 
 void call_reply(struct call *call, unsigned status, struct buf *body)
 {
-    http_reply(call_leave(call), status, "application/json; charset=utf-8",
-               body);
+    struct http_request *request = call_leave(call);
+
+    if (request != NULL)
+        http_reply(request, status, "application/json; charset=utf-8", body);
+}
+
+static void call_fail_with(struct call *call, const struct problem *problem)
+{
+    struct http_request *request = call_leave(call);
+
+    if (request != NULL)
+        problem_reply(request, problem);
 }
 
 void call_fail(struct call *call, enum problem_kind kind, const char *message)
 {
-    problem_reply(call_leave(call),
-                  &(struct problem){.kind = kind, .message = message});
+    call_fail_with(call, &(struct problem){.kind = kind, .message = message});
 }
 
 void call_fail_faults(struct call *call, const struct faults *faults)
 {
-    problem_reply_faults(call_leave(call), faults);
+    struct http_request *request = call_leave(call);
+
+    if (request != NULL)
+        problem_reply_faults(request, faults);
 }
 
 struct queue_owner call_owner(const struct call *call)
@@ -51,18 +75,22 @@ static void call_begin_anew(struct call *call);
 void call_fail_queue(struct call *call, enum queue_status status,
                      const struct error *why, const char *missing)
 {
-    if (status == QUEUE_MOVED && !call->was_sent_on) {
+    struct http_request *request;
+
+    if (status == QUEUE_MOVED && !call->was_sent_on && !call->is_late) {
         call_begin_anew(call);
         return;
     }
-    problem_reply_queue(call_leave(call), status, why, missing);
+    request = call_leave(call);
+    if (request != NULL)
+        problem_reply_queue(request, status, why, missing);
 }
 
 void call_replay(struct call *call, const struct queue_answer *answer)
 {
     struct buf body;
 
-    http_add_field(call->request, "Idempotent-Replayed", S("true"));
+    call_add_field(call, "Idempotent-Replayed", S("true"));
     buf_init(&body, answer->answer.len);
     buf_add(&body, answer->answer);
     call_reply(call, (unsigned)answer->http_status, &body);
@@ -77,6 +105,45 @@ void calls_end(struct api *api)
         call_fail(call, PROBLEM_UNAVAILABLE,
                   "The server is stopping, so the outcome is unknown: ask "
                   "again with the same Idempotency-Key.");
+}
+
+/* --- how long? --- */
+
+/* A caller is answered within a second, however many questions Redis is asked
+ * meanwhile; only a large mail may take longer, as its upload does on a disk of
+ * 20 MB/s. */
+static int64_t answer_ms(const struct call *call)
+{
+    return ANSWER_MS +
+           (int64_t)(http_body(call->request).len / UPLOAD_BYTES_MS);
+}
+
+/* What Redis still answers is for nobody. Its link stays: that one is slow
+ * does not mean that it is lost, which the limits of commands find out. */
+static void on_late(void *ctx)
+{
+    struct call *call = ctx;
+    struct error why;
+
+    call->is_late = true;
+    error_set(&why, ERR_TIMEOUT, "redis: no answer in time");
+    http_hold(call->request);
+    problem_reply_queue(call->request, QUEUE_AWAY, &why, NULL);
+}
+
+int64_t call_patience_ms(const struct call *call)
+{
+    int64_t left_ms = call->ends_ms - clock_now_ms();
+
+    return left_ms > 1 ? left_ms : 1;
+}
+
+bool call_goes_on(struct call *call)
+{
+    if (!call->is_late)
+        return true;
+    CHECK(call_leave(call) == NULL);
+    return false;
 }
 
 /* --- who calls --- */
@@ -186,7 +253,7 @@ static bool idempotency_read(struct call *call)
 
 static void add_number(struct call *call, const char *name, int64_t number)
 {
-    http_add_field(call->request, name,
+    call_add_field(call, name,
                    arena_printf(call->arena, "%lld", (long long)number));
 }
 
@@ -196,7 +263,7 @@ static void add_rate_fields(struct call *call, const struct queue_rate *rate)
     add_number(call, "ratelimit-limit", rate->limit);
     add_number(call, "ratelimit-remaining", rate->remaining);
     add_number(call, "ratelimit-reset", rate->reset_s);
-    http_add_field(call->request, "ratelimit-policy",
+    call_add_field(call, "ratelimit-policy",
                    arena_printf(call->arena, "%lld;w=%lld",
                                 (long long)rate->limit,
                                 (long long)rate->window_s));
@@ -208,10 +275,10 @@ static void on_rate_lease(void *ctx, const struct queue_answer *answer)
 {
     struct call *call = ctx;
 
-    if (answer->status == QUEUE_OK)
-        rate_check(call);
-    else
+    if (answer->status != QUEUE_OK)
         call_fail_queue(call, answer->status, &answer->why, NULL);
+    else if (call_goes_on(call))
+        rate_check(call);
 }
 
 static void run(struct call *call)
@@ -245,11 +312,11 @@ static void rate_check(struct call *call)
         run(call);
         return;
     }
-    problem_reply(call_leave(call),
-                  &(struct problem){
-                      .kind = PROBLEM_RATE_LIMIT_EXCEEDED,
-                      .message = "Too many requests with this API key.",
-                      .retry_after_s = rate.reset_s > 0 ? rate.reset_s : 1});
+    call_fail_with(call,
+                   &(struct problem){
+                       .kind = PROBLEM_RATE_LIMIT_EXCEEDED,
+                       .message = "Too many requests with this API key.",
+                       .retry_after_s = rate.reset_s > 0 ? rate.reset_s : 1});
 }
 
 /* --- in --- */
@@ -290,7 +357,8 @@ static void on_key(void *ctx, const struct queue_keys *keys)
     }
     api_key_copy(call->arena, &keys->keys[0], &call->key);
     key_cache_put(call->api->keys, token_hash(call), &call->key);
-    call_let_in(call);
+    if (call_goes_on(call))
+        call_let_in(call);
 }
 
 /* What was cached of the key names the old home. */
@@ -315,7 +383,8 @@ void call_begin(void *ctx, struct http_request *request)
     call->request = request;
     call->arena = http_arena(request);
     call->row = api_endpoint(row);
-    call->begun_ms = clock_now_ms();
+    call->ends_ms = clock_now_ms() + answer_ms(call);
+    http_set_deadline(request, call_patience_ms(call), on_late, call);
     list_add_last(&api->calls, &call->link);
     if (http_body(request).len > CALL_SMALL_BODY &&
         !call->row->takes_large_body)

@@ -57,13 +57,15 @@ struct call {
     struct api_key key; /* a copy in arena */
     unsigned rate_asks;
     bool was_sent_on;               /* its owner had moved: it began anew */
-    int64_t begun_ms;               /* monotonic: when the request was whole */
+    bool is_late;                   /* was answered, for want of time */
+    int64_t ends_ms;                /* monotonic: answered by then */
     struct idempotency idempotency; /* key_hash empty: none given */
     void *own;                      /* of the endpoint */
     void (*release)(void *own);     /* when the call ends; or NULL */
 };
 
 /* api.c: the row of a route. */
+enum { API_ENDPOINTS = 17 };
 const struct endpoint_row *api_endpoint(size_t row);
 
 /* Whose data a call is about. */
@@ -75,7 +77,17 @@ void call_begin(void *ctx, struct http_request *request);
 /* All that are left, with a 503. */
 void calls_end(struct api *api);
 
-/* Replies; the call is gone afterwards. */
+/* What is left until its caller is answered, whatever Redis does; 1 at
+ * least. */
+int64_t call_patience_ms(const struct call *call);
+/* Asked behind each wait that more work follows. False: its caller has heard
+ * that it took too long, nothing new shall be begun, and the call is gone. */
+MUST_USE bool call_goes_on(struct call *call);
+
+/* A field of the answer. */
+void call_add_field(struct call *call, const char *name, struct str value);
+
+/* Replies; the call is gone afterwards. Of a late call nobody hears. */
 void call_reply(struct call *call, unsigned status, struct buf *body);
 void call_fail(struct call *call, enum problem_kind kind, const char *message);
 void call_fail_faults(struct call *call, const struct faults *faults);

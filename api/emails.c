@@ -13,9 +13,6 @@ enum {
     ANSWER_MAX = 1024,
     SUBJECT_MASKED_MAX = 3 * SUBJECT_MAX, /* a dot is three bytes */
     VIEW_SPARE = 1024 * 1024,
-    ANSWER_MS = 900, /* to a POST, whatever Redis does */
-    PATIENCE_MIN_MS = 100,
-    UPLOAD_BYTES_MS = 20 * 1024,
 };
 
 static const char NO_ROUTE[] =
@@ -30,7 +27,6 @@ struct sending {
     struct faults faults;
     bool ok;
     int64_t now_ms;
-    int64_t patience_ms;
     struct work_job job;
     struct buf answer;
 };
@@ -182,7 +178,7 @@ static void enqueue(struct sending *sending)
                       .on_unknown = request->on_unknown,
                       .idempotency = call->idempotency,
                       .answer = buf_str(&sending->answer),
-                      .patience_ms = sending->patience_ms,
+                      .patience_ms = call_patience_ms(call),
                   },
                   on_enqueued, sending);
 }
@@ -205,21 +201,10 @@ static void on_read(void *ctx)
 {
     struct sending *sending = ctx;
 
-    if (sending->ok)
-        enqueue(sending);
-    else
+    if (!sending->ok)
         call_fail_faults(sending->call, &sending->faults);
-}
-
-/* A caller is answered within a second, however many questions Redis was asked
- * before; only a large mail may take longer, as its upload does on a disk of
- * 20 MB/s. */
-static int64_t patience_of(const struct call *call)
-{
-    int64_t left = ANSWER_MS - (clock_now_ms() - call->begun_ms);
-    int64_t upload = (int64_t)(http_body(call->request).len / UPLOAD_BYTES_MS);
-
-    return (left > PATIENCE_MIN_MS ? left : PATIENCE_MIN_MS) + upload;
+    else if (call_goes_on(sending->call))
+        enqueue(sending);
 }
 
 void emails_send(struct call *call)
@@ -228,7 +213,6 @@ void emails_send(struct call *call)
 
     sending->call = call;
     sending->now_ms = clock_shared_ms();
-    sending->patience_ms = patience_of(call);
     buf_init(&sending->answer, ANSWER_MAX);
     faults_init(&sending->faults, call->arena);
     call->own = sending;
@@ -318,7 +302,7 @@ static void keep_answer(const struct change *change, unsigned status,
     const struct call *call = change->call;
 
     if (change->is_replay)
-        http_add_field(call->request, "Idempotent-Replayed", S("true"));
+        call_add_field(change->call, "Idempotent-Replayed", S("true"));
     if (call->idempotency.key_hash.len > 0)
         queue_idempotency_finish(call->api->queue, call_owner(call),
                                  &call->idempotency, (int)status,
@@ -367,7 +351,8 @@ static void on_changed(void *ctx, const struct queue_email *email)
     } else if (email->status == QUEUE_NOT_FOUND) {
         change_refuse(change, PROBLEM_NOT_FOUND, NO_EMAIL);
     } else if (email->status == QUEUE_REPLAY) {
-        change_start(change); /* an equal request was quicker */
+        if (call_goes_on(call))
+            change_start(change); /* an equal request was quicker */
     } else if (email->status != QUEUE_OK) {
         call_fail_queue(call, email->status, &email->why, NULL);
     } else {
@@ -385,7 +370,8 @@ static void on_looked(void *ctx, const struct queue_answer *answer)
     struct call *call = change->call;
 
     if (answer->status == QUEUE_OK) {
-        change->run(change);
+        if (call_goes_on(call))
+            change->run(change);
     } else if (answer->status == QUEUE_REPLAY) {
         call_replay(call, answer);
     } else if (answer->status == QUEUE_DONE) {

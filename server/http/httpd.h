@@ -134,6 +134,13 @@ struct str http_field(const struct http_request *request,
 void http_set_deadline(struct http_request *request, int64_t delay_ms,
                        void (*fn)(void *ctx), void *ctx);
 
+/* For a handler that answers before its work has ended: what is known of the
+ * request lives on, beyond its answer and its connection, until http_let_go
+ * (but for http_client). Before http_reply; http_let_go behind it, and before
+ * httpd_close. */
+void http_hold(struct http_request *request);
+void http_let_go(struct http_request *request);
+
 /* Fields of the answer, before http_reply; both are copied. */
 void http_add_field(struct http_request *request, const char *name,
                     struct str value);

@@ -106,6 +106,8 @@ struct http_request {
     bool asked;      /* the handler has it */
     bool answered;   /* http_reply was called */
     bool is_written; /* past the library, see request_write_raw */
+    bool is_held;    /* by its handler, whatever becomes of the connection */
+    bool is_over;    /* the connection has let go of it */
     struct answer_field *fields;
     struct MHD_Response *response;
     size_t answer_bytes;

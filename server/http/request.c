@@ -117,21 +117,48 @@ static void body_release(struct http_request *request)
     buf_init(&request->body, 0);
 }
 
+static void request_free(void *ctx)
+{
+    struct http_request *request = ctx;
+    struct arena *arena = request->arena;
+
+    arena_destroy(&arena); /* with the request in it */
+}
+
 void request_destroy(struct http_request **request_at)
 {
     struct http_request *request = *request_at;
-    struct arena *arena;
 
     if (request == NULL)
         return;
     *request_at = NULL;
     CHECK(!request->asked || request->answered);
     timer_clear(request->httpd->loop, &request->deadline);
-    body_release(request);
     if (request->response != NULL)
         MHD_destroy_response(request->response);
-    arena = request->arena;
-    arena_destroy(&arena); /* with the request in it */
+    request->response = NULL;
+    request->conn = NULL;
+    request->is_over = true;
+    if (request->is_held)
+        return;
+    body_release(request);
+    request_free(request);
+}
+
+void http_hold(struct http_request *request)
+{
+    CHECK(!request->answered && !request->is_held);
+    request->is_held = true;
+}
+
+void http_let_go(struct http_request *request)
+{
+    CHECK(request->answered && request->is_held);
+    request->is_held = false;
+    if (!request->is_over)
+        return;
+    body_release(request);
+    loop_free_later(request->httpd->loop, request_free, request);
 }
 
 /* --- the head --- */

@@ -21,6 +21,23 @@ const post = (headers) => service.call('POST', '/v1/emails', {
     text: 'Hello.',
 }, { headers });
 
+// One call of each endpoint: method, target, body.
+function endpoints(id) {
+    const hook = { endpoint: 'https://hooks.test/', events: ['email.sent'] };
+    return [
+        ['GET', '/v1/emails'], ['GET', `/v1/emails/${id}`],
+        ['GET', `/v1/emails/${id}/events`],
+        ['PATCH', `/v1/emails/${id}`, { scheduled_at: 'in 2 hours' }],
+        ['POST', `/v1/emails/${id}/cancel`], ['POST', `/v1/emails/${id}/retry`],
+        ['GET', '/v1/events'], ['GET', '/v1/queue'],
+        ['GET', '/v1/webhooks'], ['POST', '/v1/webhooks', hook],
+        ['GET', `/v1/webhooks/${id}`], ['PATCH', `/v1/webhooks/${id}`, hook],
+        ['DELETE', `/v1/webhooks/${id}`],
+        ['GET', '/v1/api-keys'], ['POST', '/v1/api-keys', { name: 'more' }],
+        ['DELETE', `/v1/api-keys/${id}`],
+    ];
+}
+
 async function refusedInTime() {
     const begin = Date.now();
     const answer = await post();
@@ -60,6 +77,28 @@ describe('redis', () => {
         await refusedInTime();
         await deaf.close();
         await resumes();
+    });
+
+    // The first one that waits for too long has the link made anew, so all of
+    // them ask at once.
+    test('standing still: every endpoint answers within a second', async () => {
+        const id = await service.send({ scheduled_at: 'in 1 hour' });
+        const calls = endpoints(id);
+        process.kill(redis.program.pid, 'SIGSTOP');
+        const answers = await Promise.all(calls.map(async (call) => {
+            const begin = Date.now();
+            const answer = await service.call(...call);
+            return { call, answer, ms: Date.now() - begin };
+        }));
+        process.kill(redis.program.pid, 'SIGCONT');
+        for (const { call: [method, target], answer, ms } of answers) {
+            assert.equal(answer.status, 503, `${method} ${target}`);
+            assert.match(answer.headers.get('retry-after'), /^\d+$/);
+            assert.ok(ms < 1000, `${method} ${target}: ${ms} ms`);
+        }
+        await until('all answer again', async () => (await Promise.all(
+            calls.map((call) => service.call(...call))))
+            .every(({ status }) => status !== 503));
     });
 
     test('what was queued when it stopped is delivered after', async () => {

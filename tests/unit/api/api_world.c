@@ -56,6 +56,7 @@ int teardown(void **state)
     close(world->listen_fd);
     loop_turn(world->loop, 0);
     loop_destroy(&world->loop);
+    fake_forget();
     buf_finish(&fake.seen);
     clock_set(-1, -1);
     free(world);
@@ -70,12 +71,11 @@ void pass_ms(struct world *world, int64_t ms)
         loop_turn(world->loop, 0);
 }
 
-unsigned ask_with(struct world *world, const char *request_line,
-                  const char *fields, const char *body)
+void say_call(struct world *world, const char *request_line, const char *fields,
+              const char *body)
 {
     struct client *client = world->client;
     struct buf out;
-    uint64_t status = 0;
 
     buf_clear(&client->in);
     buf_init(&out, 1 << 22);
@@ -89,6 +89,15 @@ unsigned ask_with(struct world *world, const char *request_line,
         buf_add_cstr(&out, "\r\n");
     say(client, buf_str(&out));
     buf_finish(&out);
+}
+
+unsigned ask_with(struct world *world, const char *request_line,
+                  const char *fields, const char *body)
+{
+    struct client *client = world->client;
+    uint64_t status = 0;
+
+    say_call(world, request_line, fields, body);
     turn_until_heard(client, "\r\n\r\n", 1);
     if (str_starts(buf_str(&client->in), S("HTTP/1.1 413")) || body == NULL ||
         !has(client, "Connection: close"))

@@ -25,6 +25,9 @@ int teardown(void **state);
 /* Moves both clocks, and lets the loop turn. */
 void pass_ms(struct world *world, int64_t ms);
 
+/* The first half of ask_with: nothing is waited for. */
+void say_call(struct world *world, const char *request_line, const char *fields,
+              const char *body);
 /* One call over the world's connection; what was heard before is dropped.
  * fields: header lines; body: JSON, or NULL. Gives the status. */
 unsigned ask_with(struct world *world, const char *request_line,

@@ -9,6 +9,7 @@
 struct fake fake;
 
 struct later {
+    struct list link; /* of fake.kept */
     struct task task;
     void (*fn)(struct later *later);
     void (*done)(void);
@@ -29,15 +30,32 @@ static void answer_later(void (*fn)(struct later *later), void (*done)(void),
 {
     struct later *later = xcalloc(1, sizeof *later);
 
-    if (fake.silent) {
-        free(later);
-        return;
-    }
     later->fn = fn;
     later->done = done;
     later->ctx = ctx;
     task_init(&later->task, run_later, later);
-    task_run_soon(fake.loop, &later->task);
+    list_init(&later->link);
+    if (fake.silent)
+        list_add_last(&fake.kept, &later->link);
+    else
+        task_run_soon(fake.loop, &later->task);
+}
+
+void fake_speak(void)
+{
+    fake.silent = false;
+    list_each_safe (at, &fake.kept) {
+        list_remove(at);
+        task_run_soon(fake.loop, &LIST_MEMBER(at, struct later, link)->task);
+    }
+}
+
+void fake_forget(void)
+{
+    list_each_safe (at, &fake.kept) {
+        list_remove(at);
+        free(LIST_MEMBER(at, struct later, link));
+    }
 }
 
 static void give_key(struct later *later)
@@ -522,6 +540,7 @@ void fake_fill(struct loop *loop)
 
     memset(&fake, 0, sizeof fake);
     buf_init(&fake.seen, 1 << 16);
+    list_init(&fake.kept);
     fake.loop = loop;
     fake.key_is_known = true;
     fake.key.owner = S("acme");

@@ -4,6 +4,7 @@
 #define TESTS_API_FAKE_QUEUE_H
 
 #include "api/api.h"
+#include "server/base/list.h"
 
 #define WALL_MS INT64_C(1795521600000) /* 2026-11-24T12:00:00Z */
 #define ID      "019300a0-0000-7000-8000-000000000001"
@@ -19,7 +20,8 @@ extern struct fake {
     bool rate_needs_lease;
     int64_t rate_left;
     enum queue_status status; /* of everything else */
-    bool silent;              /* never answers, until the queue is closed */
+    bool silent;              /* keeps its answers: fake_speak */
+    struct list kept;         /* owned: answers not given */
     size_t enqueued;
     struct buf seen; /* of the last enqueue: what matters, as text */
     char answer[512];
@@ -34,5 +36,8 @@ extern struct fake {
 
 /* One owner with a full-access key and one email. */
 void fake_fill(struct loop *loop);
+/* It answers again: first what it kept, in the next turn. */
+void fake_speak(void);
+void fake_forget(void); /* what it kept, as a queue that closes */
 
 #endif

@@ -1,6 +1,8 @@
 /* What is the same for each call, and the end of the API. */
 #include "api_world.h"
 
+#include "api/call.h"
+
 #include <stdio.h>
 
 static void problems_have_their_shape(void **state)
@@ -192,6 +194,145 @@ static void what_is_under_way_at_the_close_is_answered(void **state)
     expect(world, "HTTP/1.1 503 ");
 }
 
+/* --- a queue that does not answer --- */
+
+enum { ANSWER_MS = 900, KEY_FRESH_MS = 5000 };
+
+/* Bodies that are taken; what is not here takes none, or any. */
+static const char *body_of(const struct endpoint_row *row)
+{
+    static const struct {
+        const char *method;
+        const char *path;
+        const char *body;
+    } BODIES[] = {
+        {"POST", "/emails", MAIL},
+        {"PATCH", "/emails/{id}", "{\"scheduled_at\":\"in 1 hour\"}"},
+        {"POST", "/webhooks",
+         "{\"endpoint\":\"https://hooks.example.com/x\","
+         "\"events\":\"email.sent\"}"},
+        {"PATCH", "/webhooks/{id}", "{\"status\":\"disabled\"}"},
+        {"POST", "/api-keys", "{\"name\":\"web\"}"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(BODIES); i++)
+        if (strcmp(row->method, BODIES[i].method) == 0 &&
+            strcmp(row->path, BODIES[i].path) == 0)
+            return BODIES[i].body;
+    return row->takes_body ? "" : NULL;
+}
+
+static void say_row(struct world *world, const struct endpoint_row *row)
+{
+    struct str path = str_of(row->path);
+    struct str end = S("/{id}");
+    char line[200];
+
+    if (str_contains(path, end))
+        snprintf(line, sizeof line, "%s %.*s/" ID "%s", row->method,
+                 (int)(strstr(row->path, end.ptr) - row->path), row->path,
+                 strstr(row->path, end.ptr) + end.len);
+    else
+        snprintf(line, sizeof line, "%s %s%s", row->method, row->path,
+                 strcmp(row->method, "GET") == 0 ? "?limit=7" : "");
+    say_call(world, line, key_field(), body_of(row));
+}
+
+static void turn_until_asked(struct world *world)
+{
+    for (int i = 0; i < 1000 && list_is_empty(&fake.kept); i++)
+        loop_turn(world->loop, 1);
+    assert_false(list_is_empty(&fake.kept));
+}
+
+static void expect_late(struct world *world)
+{
+    pass_ms(world, ANSWER_MS - 1);
+    hear(world->client);
+    assert_int_equal(world->client->in.len, 0);
+    pass_ms(world, 1);
+    turn_until_heard(world->client, "request_id", 1);
+    expect(world, "HTTP/1.1 503 ");
+    expect(world, "Retry-After: 1\r\n");
+    expect(world, "so the outcome is unknown");
+}
+
+/* What comes late is for nobody, and harms nobody. */
+static void expect_well(struct world *world)
+{
+    fake_speak();
+    for (int i = 0; i < 5; i++)
+        loop_turn(world->loop, 0);
+    assert_true(list_is_empty(&fake.kept));
+    assert_int_equal(ask(world, "GET /v1/queue", NULL), 200);
+    assert_int_equal(times(world->client, "HTTP/1.1 "), 1);
+}
+
+/* The key and the rate are known: what is silent is the endpoint's part. */
+static void every_endpoint_answers_in_time(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < API_ENDPOINTS; i++) {
+        assert_int_equal(ask(world, "GET /v1/queue", NULL), 200);
+        fake.silent = true;
+        say_row(world, api_endpoint(i));
+        turn_until_asked(world);
+        expect_late(world);
+        expect_well(world);
+    }
+}
+
+/* One time for all that a call asks; the rest is not begun. */
+static void all_questions_of_a_call_share_its_time(void **state)
+{
+    struct world *world = *state;
+
+    world->config.limits.rate = 5;
+    world->config.limits.rate_per_ms = 1000;
+    for (size_t i = 0; i < API_ENDPOINTS; i++) {
+        pass_ms(world, KEY_FRESH_MS);
+        fake.silent = true;
+        fake.rate_needs_lease = true;
+        fake.enqueued = 0;
+        say_row(world, api_endpoint(i));
+        turn_until_asked(world);
+        expect_late(world);
+        expect_well(world);
+
+        pass_ms(world, KEY_FRESH_MS);
+        fake.silent = true;
+        fake.rate_needs_lease = true;
+        say_row(world, api_endpoint(i));
+        turn_until_asked(world);
+        pass_ms(world, ANSWER_MS / 2); /* the key comes, the rate does not */
+        fake_speak();
+        fake.silent = true;
+        turn_until_asked(world);
+        hear(world->client);
+        assert_int_equal(world->client->in.len, 0);
+        pass_ms(world, ANSWER_MS / 2);
+        turn_until_heard(world->client, "request_id", 1);
+        expect(world, "HTTP/1.1 503 ");
+        expect_well(world);
+        assert_int_equal(fake.enqueued, 0);
+    }
+}
+
+/* Its caller heard of it; the close has nobody to tell. */
+static void what_is_late_at_the_close_is_let_go(void **state)
+{
+    struct world *world = *state;
+
+    fake.silent = true;
+    say_row(world, api_endpoint(0));
+    turn_until_asked(world);
+    expect_late(world);
+    api_close(&world->api);
+    hear(world->client);
+    assert_int_equal(times(world->client, "HTTP/1.1 "), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +345,9 @@ int main(void)
         API_TEST(only_mails_may_be_large),
         API_TEST(a_drain_waits_for_the_answers),
         API_TEST(what_is_under_way_at_the_close_is_answered),
+        API_TEST(every_endpoint_answers_in_time),
+        API_TEST(all_questions_of_a_call_share_its_time),
+        API_TEST(what_is_late_at_the_close_is_let_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
