@@ -14,12 +14,14 @@ import { startSink } from './harness/sink.mjs';
 const KILLS = Number(process.env.KILLS ?? 8);
 const address = (n) => `n${n}@inbox.test`;
 
-// One session, so that nothing else is in the window when the worker dies.
+// One session and one mail at a time on it, so that nothing else is in the
+// window when the worker dies.
 async function start(worker = {}) {
     const sink = await startSink();
     const redis = await startRedis();
     const service = await startService({
-        redis, upstreams: [sink.upstream({ max_sessions: 1 })],
+        redis, upstreams: [sink.upstream({ max_sessions: 1,
+                                           pipeline_next: false })],
         roles: ['api', 'hooks'],
         config: { worker: { lease: '1s', retry: ['1s'], ...worker },
                   log: { level: 'info', format: 'json' } },
