@@ -80,14 +80,19 @@ void queue_idempotency_finish(struct queue *queue, struct queue_owner owner,
                               int http_status, struct str answer)
 {
     struct redis_command command;
+    struct buf value;
     char name[KEY_MAX];
 
+    buf_init(&value, idempotency->fingerprint.len + answer.len + 32);
+    buf_addf(&value, "%.*s %d ", STR_ARG(idempotency->fingerprint),
+             http_status);
+    buf_add(&value, answer); /* of many recipients it is long */
     command_init(&command, "SET");
     command_add(&command,
                 queue_key(queue, owner.home, name, KEY_IDEMPOTENCY "%.*s:%.*s",
                           STR_ARG(owner.name), STR_ARG(idempotency->key_hash)));
-    command_addf(&command, "%.*s %d %.*s", STR_ARG(idempotency->fingerprint),
-                 http_status, STR_ARG(answer));
+    command_add(&command, buf_str(&value));
+    buf_finish(&value);
     command_add_cstr(&command, "XX"); /* the action put it there */
     command_add_cstr(&command, "KEEPTTL");
     redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
