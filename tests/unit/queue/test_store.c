@@ -29,7 +29,7 @@ static struct {
     enum queue_status status;
     int http_status;
     int64_t changed;
-    char answer[256];
+    char answer[8192];
     char ids[512]; /* of keys, joined by blanks */
     char name[64];
     int64_t last_used_ms;
@@ -250,6 +250,22 @@ static void an_answer_is_kept_beside_its_action(void **state)
                     5000);
 }
 
+/* As a retry for fifty recipients is answered. */
+static void a_long_answer_is_kept_whole(void **state)
+{
+    char answer[6001];
+
+    (void)state;
+    memset(answer, 'x', sizeof answer - 1);
+    answer[sizeof answer - 1] = '\0';
+    redis_do("SET ph:{0}:i:acme:aa %s PX 5000", "f1 0 3");
+    queue_idempotency_finish(queue, owner_of("acme"), &FIRST, 200,
+                             str_of(answer));
+    look(&FIRST);
+    assert_int_equal(got.status, QUEUE_REPLAY);
+    assert_string_equal(got.answer, answer);
+}
+
 /* --- rates --- */
 
 static const struct id RATED = {"019ab000-0000-7000-8000-000000000099"};
@@ -341,6 +357,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_is_kept_beside_its_action,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_answer_is_kept_whole, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(children_share_one_limit, rated_setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_new_window_begins_anew, rated_setup,
