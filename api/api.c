@@ -14,7 +14,7 @@ enum {
     HELPED_MAX = 64,
 };
 
-static const struct endpoint_row ENDPOINTS[API_ENDPOINTS] = {
+static const struct endpoint_row ENDPOINTS[] = {
     {"POST", "/emails", NEED_SEND, true, true, emails_send},
     {"GET", "/emails", NEED_READ, false, false, emails_list},
     {"GET", "/emails/{id}", NEED_READ, false, false, emails_get},
@@ -34,17 +34,22 @@ static const struct endpoint_row ENDPOINTS[API_ENDPOINTS] = {
     {"DELETE", "/api-keys/{id}", NEED_FULL, false, false, keys_delete},
 };
 
+size_t api_endpoint_count(void)
+{
+    return COUNT_OF(ENDPOINTS);
+}
+
 const struct endpoint_row *api_endpoint(size_t row)
 {
-    CHECK(row < API_ENDPOINTS);
+    CHECK(row < COUNT_OF(ENDPOINTS));
     return &ENDPOINTS[row];
 }
 
 static struct http_route *routes_create(void)
 {
-    struct http_route *routes = xcalloc(API_ENDPOINTS, sizeof *routes);
+    struct http_route *routes = xcalloc(COUNT_OF(ENDPOINTS), sizeof *routes);
 
-    for (size_t i = 0; i < API_ENDPOINTS; i++)
+    for (size_t i = 0; i < COUNT_OF(ENDPOINTS); i++)
         routes[i] = (struct http_route){
             .method = ENDPOINTS[i].method,
             .path = ENDPOINTS[i].path,
@@ -79,7 +84,7 @@ struct api *api_open(struct loop *loop, const struct config *config,
 {
     struct api *api = xcalloc(1, sizeof *api);
     struct httpd_options options = {
-        .route_count = API_ENDPOINTS,
+        .route_count = COUNT_OF(ENDPOINTS),
         .problem = api_problem,
         .head = call_vet_head,
         .ctx = api,
