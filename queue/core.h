@@ -114,6 +114,9 @@ struct str queue_global_key(const struct queue *queue, char *out,
 void command_init_partition(struct redis_command *command,
                             const struct queue *queue, enum script script,
                             unsigned partition);
+/* Asks how many owners each partition has, in their order. */
+void command_init_owners(struct redis_command *command,
+                         const struct queue *queue);
 
 /* idempotency.c: two arguments for a script, hash and fingerprint (NULL: no
  * key was given), and what scripts answer that have seen them: {'ok', ...},

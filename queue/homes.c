@@ -98,16 +98,23 @@ static void on_counts(void *ctx, const struct reply *reply,
         settle(homing, emptiest(reply));
 }
 
+void command_init_owners(struct redis_command *command,
+                         const struct queue *queue)
+{
+    char key[KEY_MAX];
+
+    command_init(command, "HMGET");
+    command_add(command, queue_global_key(queue, key, KEY_META));
+    for (unsigned i = 0; i < queue->partitions.count; i++)
+        command_addf(command, META_OWNERS "%u", i);
+}
+
 static void choose(struct homing *homing)
 {
     struct queue *queue = homing->call.queue;
     struct redis_command command;
-    char key[KEY_MAX];
 
-    command_init(&command, "HMGET");
-    command_add(&command, queue_global_key(queue, key, KEY_META));
-    for (unsigned i = 0; i < queue->partitions.count; i++)
-        command_addf(&command, META_OWNERS "%u", i);
+    command_init_owners(&command, queue);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_counts, homing);
 }
 

@@ -579,12 +579,8 @@ static void choose(struct move *move)
 {
     struct queue *queue = move->call.queue;
     struct redis_command command;
-    char key[KEY_MAX];
 
-    command_init(&command, "HMGET");
-    command_add(&command, queue_global_key(queue, key, KEY_META));
-    for (unsigned i = 0; i < queue->partitions.count; i++)
-        command_addf(&command, META_OWNERS "%u", i);
+    command_init_owners(&command, queue);
     script_send(move, &command, on_counts);
 }
 

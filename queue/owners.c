@@ -104,7 +104,6 @@ void queue_partition_list(struct queue *queue, queue_partitions_fn done,
 {
     struct listing *listing = queue_call_new(queue, sizeof *listing);
     struct redis_command command;
-    char key[KEY_MAX];
 
     listing->count = queue->partitions.count;
     listing->infos =
@@ -113,10 +112,7 @@ void queue_partition_list(struct queue *queue, queue_partitions_fn done,
         ARENA_ARRAY(listing->call.arena, struct counting, listing->count);
     listing->done = done;
     listing->ctx = ctx;
-    command_init(&command, "HMGET");
-    command_add(&command, queue_global_key(queue, key, KEY_META));
-    for (unsigned i = 0; i < queue->partitions.count; i++)
-        command_addf(&command, META_OWNERS "%u", i);
+    command_init_owners(&command, queue);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_owners, listing);
 }
 

@@ -24,10 +24,6 @@ local first = load(email .. ':0')
 if not first then
     return 0
 end
-local refusal = no_change(first.o)
-if refusal then
-    return refusal
-end
 local waiting = {}
 for n = 0, first.m - 1 do
     local d = n == 0 and first or load(email .. ':' .. n)

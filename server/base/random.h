@@ -1,4 +1,4 @@
-/* random - bytes of the kernel's generator, for keys, ids and jitter.
+/* random.h - bytes of the kernel's generator, for keys, ids and jitter.
  *
  * They are fetched by the page, since a system call costs more than hashing a
  * kilobyte; what was given out is wiped, and a forked child never sees what
