@@ -64,7 +64,8 @@ async function underLoad(change) {
 function assertAnswered(...other) {
     for (const kind of Object.keys(ledger.answers))
         assert.ok(['200', 'slowest', ...other].includes(kind),
-                  `${ledger.answers[kind]} times ${kind}`);
+                  `${ledger.answers[kind]} times ${kind}: ` +
+                  [...new Set(ledger.silences)].join(', '));
 }
 
 const isAlive = (pid) => {

@@ -73,6 +73,7 @@ export class Ledger {
     // How many answers of each status there were ('none': no answer; 'refused':
     // nobody listened), and how many ms the slowest took.
     answers = { slowest: 0 };
+    silences = []; // why there was no answer
     sent = 0;
 
     constructor(service, sinks, partitions) {
@@ -186,6 +187,7 @@ export class Ledger {
                                                              : 'none',
                 text: String(error.cause ?? error),
             };
+            this.silences.push(answer.text);
         }
         if (answer.status === 503 && !(answer.headers.get('retry-after') > 0))
             this.answers.careless = (this.answers.careless ?? 0) + 1;
