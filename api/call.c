@@ -9,7 +9,7 @@ enum {
     RATE_ASKS_MAX = 3,
     PAGE_DEFAULT = 20,
     PAGE_MAX = 100,
-    ANSWER_MS = 900, /* to any call, whatever Redis does */
+    ANSWER_MS = 800, /* to any call, whatever Redis does */
     UPLOAD_BYTES_MS = 20 * 1024,
 };
 

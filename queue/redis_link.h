@@ -133,7 +133,7 @@ MUST_USE bool redis_address_parse(const char *url, struct redis_address *out,
 
 struct redis_link;
 
-enum { REDIS_BUDGET_MS = 800 }; /* what an answer to a caller may wait */
+enum { REDIS_BUDGET_MS = 700 }; /* what an answer to a caller may wait */
 
 struct redis_link_settings {
     const struct config_redis *config;
