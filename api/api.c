@@ -114,9 +114,10 @@ struct api *api_open(struct loop *loop, const struct config *config,
     return api;
 }
 
-void api_drain(struct api *api, void (*done)(void *ctx), void *ctx)
+void api_drain(struct api *api, bool is_replaced, void (*done)(void *ctx),
+               void *ctx)
 {
-    httpd_drain(api->httpd, done, ctx);
+    httpd_drain(api->httpd, is_replaced, done, ctx);
 }
 
 void api_close(struct api **api_at)

@@ -27,8 +27,10 @@ MUST_USE struct api *api_open(struct loop *loop, const struct config *config,
                               struct queue *queue, const int *listen_fds,
                               size_t listen_count, struct error *err);
 
-/* Takes nothing new, answers what was accepted, then calls done once. */
-void api_drain(struct api *api, void (*done)(void *ctx), void *ctx);
+/* Takes nothing new, answers what was accepted, then calls done once.
+ * is_replaced: see httpd_drain. */
+void api_drain(struct api *api, bool is_replaced, void (*done)(void *ctx),
+               void *ctx);
 
 /* Before queue_close. What is still unanswered is answered 503. */
 void api_close(struct api **api);

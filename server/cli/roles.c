@@ -44,7 +44,7 @@ struct life {
 struct work_kind {
     const char *name;
     void *(*open)(struct life *life, struct error *err);
-    void (*drain)(void *work, void (*done)(void *ctx), void *ctx);
+    void (*drain)(struct life *life); /* on_drained is called behind it */
     void (*close)(void *work);
     bool owns_claims;
 };
@@ -109,7 +109,7 @@ static void on_signal(void *ctx, int number)
     queue_leave(life->queue);
     timer_clear(life->loop, &life->first_ready);
     if (life->work != NULL)
-        life->kind->drain(life->work, on_drained, life);
+        life->kind->drain(life);
     else
         loop_stop(life->loop);
 }
@@ -174,9 +174,9 @@ static void *open_api(struct life *life, struct error *err)
                     life->child->listen_fds, life->child->listen_count, err);
 }
 
-static void drain_api(void *work, void (*done)(void *ctx), void *ctx)
+static void drain_api(struct life *life)
 {
-    api_drain(work, done, ctx);
+    api_drain(life->work, child_is_replaced(life->child), on_drained, life);
 }
 
 static void close_api(void *work)
@@ -228,9 +228,9 @@ static void *open_worker(struct life *life, struct error *err)
     return worker_open(life->loop, &options, err);
 }
 
-static void drain_worker(void *work, void (*done)(void *ctx), void *ctx)
+static void drain_worker(struct life *life)
 {
-    worker_drain(work, done, ctx);
+    worker_drain(life->work, on_drained, life);
 }
 
 static void close_worker(void *work)
@@ -284,9 +284,9 @@ static void *open_hooks(struct life *life, struct error *err)
                       err);
 }
 
-static void drain_hooks(void *work, void (*done)(void *ctx), void *ctx)
+static void drain_hooks(struct life *life)
 {
-    hooks_drain(work, done, ctx);
+    hooks_drain(life->work, on_drained, life);
 }
 
 static void close_hooks(void *work)

@@ -19,7 +19,8 @@
 
 enum {
     IDLE_MS = 75 * 1000,  /* above the 60 s after which proxies close */
-    DRAIN_MS = 1000,      /* for a next request, when no more will follow */
+    STOP_MS = 1000,       /* for a next request, when no more will follow */
+    REPLACED_MS = 5000,   /* above the 4 s after which undici closes */
     LINGER_MS = 2 * 1000, /* for a client that is told off while it sends */
     BYTES_PER_SECOND = 256 * 1024,
 };
@@ -46,7 +47,8 @@ static int64_t state_limit_ms(const struct conn *conn)
     case CONN_WRITE:
         return options->body_timeout_ms + for_bytes_ms;
     case CONN_IDLE:
-        return conn->httpd->draining ? DRAIN_MS : idle_step_ms(conn->httpd);
+        return conn->httpd->draining ? conn->httpd->drain_ms
+                                     : idle_step_ms(conn->httpd);
     case CONN_LINGER:
         return LINGER_MS;
     case CONN_WORK: /* the handler's own deadline counts */
@@ -435,7 +437,7 @@ static void on_drain_timer(void *ctx)
         struct conn *conn = LIST_MEMBER(link, struct conn, link);
 
         if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
-            timer_set(httpd->loop, &conn->timer, DRAIN_MS);
+            timer_set(httpd->loop, &conn->timer, httpd->drain_ms);
     }
     connections_count(httpd);
 }
@@ -495,10 +497,12 @@ struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
     return httpd;
 }
 
-void httpd_drain(struct httpd *httpd, httpd_done_fn done, void *ctx)
+void httpd_drain(struct httpd *httpd, bool is_replaced, httpd_done_fn done,
+                 void *ctx)
 {
     CHECK(!httpd->draining);
     httpd->draining = true;
+    httpd->drain_ms = is_replaced ? REPLACED_MS : STOP_MS;
     httpd->drained = done;
     httpd->drained_ctx = ctx;
     task_run_soon(httpd->loop, &httpd->drain_task);

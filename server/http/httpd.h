@@ -83,10 +83,13 @@ MUST_USE struct httpd *httpd_open(struct loop *loop, const int *listen_fds,
                                   struct error *err);
 
 /* Takes what waits in the sockets' backlogs, then nothing new; answers say
- * Connection: close from now on, and connections that stay idle for another
- * second are closed. done is called once, when no connection is left. */
+ * Connection: close from now on, and connections that stay idle are closed:
+ * after a second, or, when others serve the same address by now (is_replaced),
+ * after five, since a client that uses one again just then loses a request.
+ * done is called once, when no connection is left. */
 typedef void (*httpd_done_fn)(void *ctx);
-void httpd_drain(struct httpd *httpd, httpd_done_fn done, void *ctx);
+void httpd_drain(struct httpd *httpd, bool is_replaced, httpd_done_fn done,
+                 void *ctx);
 
 /* Closes all connections. No request may be waiting for its answer. */
 void httpd_close(struct httpd **httpd);

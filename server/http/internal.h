@@ -42,6 +42,7 @@ struct httpd {
     struct series *waiting_series;
 
     bool draining;
+    int64_t drain_ms; /* that an idle connection has then */
     struct task drain_task;
     struct timer drain_timer;
     httpd_done_fn drained;

@@ -38,8 +38,9 @@ enum {
     EXIT_CONFIG = 6,
 };
 
-/* What a child tells its parent, in a page that both see. */
+/* What a child tells its parent, and is told, in a page that both see. */
 struct child_shared {
+    atomic_bool is_replaced;
     char epoch[EPOCH_SIZE];
     atomic_uint epoch_version; /* odd while it is being written */
     char hand[HAND_SIZE];      /* server/base/hand.h */
@@ -98,6 +99,11 @@ void child_started(const struct child *child)
 
     (void)told; /* a parent that is gone does not want to know */
     close(child->started_fd);
+}
+
+bool child_is_replaced(const struct child *child)
+{
+    return atomic_load(&child->shared->is_replaced);
 }
 
 void child_owns(const struct child *child, struct str epoch)
@@ -280,8 +286,10 @@ static void generation_check(struct supervisor *supervisor)
     list_each (link, &supervisor->processes) {
         struct process *process = LIST_MEMBER(link, struct process, link);
 
-        if (process->generation != supervisor->generation)
-            process_drain(process);
+        if (process->generation == supervisor->generation)
+            continue;
+        atomic_store(&supervisor->shared[process->slot].is_replaced, true);
+        process_drain(process);
     }
     notify_ready();
     if (supervisor->watchdog == NULL)

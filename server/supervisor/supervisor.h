@@ -63,6 +63,8 @@ int supervisor_run(const struct supervisor_options *options);
 
 /* By a child, once: it takes work now. */
 void child_started(const struct child *child);
+/* SIGTERM came because children of a newer generation serve its addresses. */
+bool child_is_replaced(const struct child *child);
 /* By a child, whenever it changes: the epoch under which it holds claims.
  * After its death the parent gives back what that epoch owns. */
 void child_owns(const struct child *child, struct str epoch);

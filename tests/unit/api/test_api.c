@@ -168,7 +168,7 @@ static void a_drain_waits_for_the_answers(void **state)
 {
     struct world *world = *state;
 
-    api_drain(world->api, note_drained, world);
+    api_drain(world->api, false, note_drained, world);
     world->listen_fd = -1; /* the drain closes it */
     assert_int_equal(ask(world, "POST /emails", MAIL), 200);
     for (int i = 0; i < 100 && !world->drained; i++)
@@ -196,7 +196,7 @@ static void what_is_under_way_at_the_close_is_answered(void **state)
 
 /* --- a queue that does not answer --- */
 
-enum { ANSWER_MS = 900, KEY_FRESH_MS = 5000 };
+enum { ANSWER_MS = 800, KEY_FRESH_MS = 5000 };
 
 /* Bodies that are taken; what is not here takes none, or any. */
 static const char *body_of(const struct endpoint_row *row)

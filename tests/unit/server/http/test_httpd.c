@@ -239,7 +239,7 @@ static void a_drain_answers_all_that_was_accepted(void **state)
     say(waiting, GET("/echo?q=waiting"));
     say(idle, GET("/echo?q=last")); /* in the socket's buffer */
 
-    httpd_drain(world->httpd, note_drained, world);
+    httpd_drain(world->httpd, false, note_drained, world);
     world->listen_fd = -1; /* the drain closes it */
     assert_false(world->drained);
     turn_until_heard(waiting, "q=waiting", 1);
@@ -263,9 +263,10 @@ static void a_drain_answers_all_that_was_accepted(void **state)
     client_close(waiting);
 }
 
-static void a_drain_gives_silent_clients_a_second(void **state)
+/* Closed while its client uses it again, a connection loses a request. */
+static void drain_silent(struct world *world, bool is_replaced,
+                         int64_t patience_ms)
 {
-    struct world *world = *state;
     struct client *fresh = enter(world);
     struct client *idle = enter(world);
     struct client *quick = enter(world);
@@ -274,11 +275,11 @@ static void a_drain_gives_silent_clients_a_second(void **state)
     say(quick, GET("/echo"));
     turn_until_heard(idle, "body=;", 1);
     turn_until_heard(quick, "body=;", 1);
-    httpd_drain(world->httpd, note_drained, world);
+    httpd_drain(world->httpd, is_replaced, note_drained, world);
     world->listen_fd = -1; /* the drain closes it */
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 1);
-    pass_ms(world, 999);
+    pass_ms(world, patience_ms - 1);
     hear(idle);
     assert_false(idle->ended);
     say(quick, GET("/echo?q=quick"));
@@ -297,11 +298,22 @@ static void a_drain_gives_silent_clients_a_second(void **state)
     client_close(quick);
 }
 
+static void a_drain_gives_silent_clients_a_second(void **state)
+{
+    drain_silent(*state, false, 1000);
+}
+
+/* Node's fetch closes what it did not use for four seconds. */
+static void a_drain_of_who_is_replaced_gives_them_five(void **state)
+{
+    drain_silent(*state, true, 5000);
+}
+
 static void a_drain_of_nothing_ends_at_once(void **state)
 {
     struct world *world = *state;
 
-    httpd_drain(world->httpd, note_drained, world);
+    httpd_drain(world->httpd, false, note_drained, world);
     world->listen_fd = -1; /* the drain closes it */
     assert_false(world->drained);
     for (int i = 0; i < 5; i++)
@@ -323,6 +335,7 @@ int main(void)
         HTTP_TEST(unix_sockets_serve_as_well),
         HTTP_TEST(a_drain_answers_all_that_was_accepted),
         HTTP_TEST(a_drain_gives_silent_clients_a_second),
+        HTTP_TEST(a_drain_of_who_is_replaced_gives_them_five),
         HTTP_TEST(a_drain_of_nothing_ends_at_once),
     };
 
