@@ -159,7 +159,10 @@ static void lose_connection(struct smtp_session *session, enum stream_end end,
         lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST, reason);
         break;
     case STREAM_STALE:
-        lose_late_dot(session);
+        if (session->mail->txn.is_decided) /* the recipient was refused */
+            lose(session, TROUBLE_LOST, reason);
+        else
+            lose_late_dot(session);
         break;
     case STREAM_EOF:
     case STREAM_RESET:
@@ -281,14 +284,14 @@ static void write_commands(struct session_mail *mail, struct buf *out)
 {
     const struct session_events *events = mail->session->events;
     struct txn *txn = &mail->txn;
-    bool had_data = txn->data_is_sent;
+    bool was_due = txn->mark_is_due;
 
-    if (!had_data && !txn->is_decided &&
+    if (!was_due && !txn->is_decided &&
         events->may_command(mail) == SESSION_STOP)
         give_up(mail);
     txn_write(txn, out, OUT_PIECE);
-    if (!had_data && txn->data_is_sent)
-        events->data_sent(mail);
+    if (!was_due && txn->mark_is_due)
+        events->mark_due(mail);
 }
 
 /* A long message goes at the server's pace: it is away before its dot is
@@ -306,7 +309,7 @@ static void let_dot_go(struct session_mail *mail, struct buf *out)
     txn_allow_dot(&mail->txn);
     txn_write(&mail->txn, out, OUT_PIECE);
     stream_write_by(session->stream, mail->dot_by_ms);
-    if (mail->txn.is_dotted && session->greet.offers.pipelining)
+    if (txn_may_be_followed(&mail->txn))
         session->events->dotted(session);
 }
 

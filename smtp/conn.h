@@ -53,10 +53,10 @@ struct session_events {
     /* It never came so far. Close it; finding stays valid in the call. */
     void (*failed)(struct smtp_session *session,
                    const struct smtp_finding *finding);
-    /* May what comes before DATA's reply be written? */
+    /* May its commands be written? Not asked when the mark was due. */
     enum session_leave (*may_command)(struct session_mail *mail);
-    /* DATA was written: the mark is due in this turn. */
-    void (*data_sent)(struct session_mail *mail);
+    /* The dot may come soon: the mark is due in this turn. */
+    void (*mark_due)(struct session_mail *mail);
     /* May the final dot be written? SESSION_GO: until dot_by_ms. */
     enum session_leave (*may_dot)(struct session_mail *mail);
     /* The dot was written, and the server takes commands behind it: the

@@ -30,6 +30,12 @@ static void read_dsn(struct smtp_offers *offers, struct str args)
     offers->dsn = true;
 }
 
+static void read_chunking(struct smtp_offers *offers, struct str args)
+{
+    (void)args;
+    offers->chunking = true;
+}
+
 /* "SIZE" alone and "SIZE 0" state no limit; a number beyond 64 bits is none
  * either. */
 static void read_size(struct smtp_offers *offers, struct str args)
@@ -84,6 +90,7 @@ static const struct keyword {
     {STR("8BITMIME"), read_eightbitmime},
     {STR("SMTPUTF8"), read_smtputf8},
     {STR("DSN"), read_dsn},
+    {STR("CHUNKING"), read_chunking},
     {STR("DELIVERBY"), read_deliverby},
     {STR("LIMITS"), read_limits},
     {STR("SIZE"), read_size},

@@ -2,9 +2,9 @@
  *
  * Source: RFC 5321 section 4.1.1.1; RFC 1870 (SIZE), 2920 (PIPELINING),
  * 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8), 3461 (DSN),
- * 2852 (DELIVERBY), 9422 (LIMITS: of these MAILMAX alone, since a transaction
- * has one recipient here). ENHANCEDSTATUSCODES (RFC 2034) says nothing that
- * replies do not show: reply.h.
+ * 2852 (DELIVERBY), 3030 (CHUNKING), 9422 (LIMITS: of these MAILMAX alone,
+ * since a transaction has one recipient here). ENHANCEDSTATUSCODES (RFC 2034)
+ * says nothing that replies do not show: reply.h.
  */
 #ifndef SMTP_EHLO_H
 #define SMTP_EHLO_H
@@ -25,7 +25,8 @@ struct smtp_offers {
     bool starttls;
     bool eightbitmime;
     bool smtputf8;
-    bool dsn; /* RFC 3461 */
+    bool dsn;      /* RFC 3461 */
+    bool chunking; /* RFC 3030 */
     bool size;
     uint64_t size_max; /* bytes; 0: no limit stated */
     unsigned auth;     /* OFFERS_ bits */

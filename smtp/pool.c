@@ -236,6 +236,7 @@ static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
         .message = delivery->message,
         .notify = str_of(delivery->upstream->notify),
         .by_s = seconds_left(delivery),
+        .chunking = delivery->upstream->config->chunking,
     };
 }
 
@@ -596,7 +597,7 @@ static void left_over(struct session_mail *mail)
     delivery_place(delivery);
 }
 
-static void data_sent(struct session_mail *mail)
+static void mark_due(struct session_mail *mail)
 {
     if (mail->delivery->mark == MARK_NONE)
         ask_mark(mail->delivery); /* else it was on a session before */
@@ -671,7 +672,7 @@ static const struct session_events EVENTS = {
     .opened = on_opened,
     .failed = on_failed,
     .may_command = may_command,
-    .data_sent = data_sent,
+    .mark_due = mark_due,
     .may_dot = may_dot,
     .dotted = dotted,
     .late = late,

@@ -6,6 +6,7 @@
 
 enum { BY_MAX_S = 999999999 }; /* nine digits */
 
+/* A single chunk goes as STEP_DATA, and STEP_BODY is left out. */
 enum { STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY, STEP_RSET, STEP_COUNT };
 
 struct step {
@@ -19,6 +20,11 @@ struct step {
 static bool is_positive(const struct smtp_reply *reply)
 {
     return reply->code < 300;
+}
+
+static bool is_answered(const struct txn *txn)
+{
+    return txn->sent == txn->read;
 }
 
 /* The first outcome holds: what is refused behind it follows from it. */
@@ -135,6 +141,8 @@ static void write_rcpt(struct txn *txn, struct buf *out)
         add_xtext(out, txn->envelope.rcpt_to);
     }
     buf_add_cstr(out, "\r\n");
+    if (txn->way == TXN_ONE_CHUNK)
+        txn->mark_is_due = true;
 }
 
 static void reply_rcpt(struct txn *txn, const struct smtp_reply *reply)
@@ -148,7 +156,7 @@ static void reply_rcpt(struct txn *txn, const struct smtp_reply *reply)
 
 static void write_data(struct txn *txn, struct buf *out)
 {
-    txn->data_is_sent = true;
+    txn->mark_is_due = true;
     buf_add_cstr(out, "DATA\r\n");
 }
 
@@ -199,126 +207,42 @@ static void reply_body(struct txn *txn, const struct smtp_reply *reply)
     if (reply->code < 400 && (!txn->is_dotted || !is_positive(reply)))
         break_off(txn, stage, TROUBLE_PROTOCOL,
                   "the message was answered before its end");
+    else if (reply->code < 400 && txn->is_decided) /* a chunk for nobody */
+        txn->must_close = true;
     else
         decide(txn, stage, reply);
     if (!txn->is_dotted)
         txn->must_close = true;
 }
 
-static void write_rset(struct txn *txn, struct buf *out)
+static bool is_all_written(const struct txn *txn)
 {
-    (void)txn;
-    buf_add_cstr(out, "RSET\r\n");
+    return txn->body_at == txn->envelope.message.len;
 }
 
-static void reply_rset(struct txn *txn, const struct smtp_reply *reply)
+static void write_chunk(struct txn *txn, struct buf *out)
 {
-    if (!is_positive(reply))
+    txn->mark_is_due = true;
+    buf_addf(out, "BDAT %zu\r\n", declared_size(&txn->envelope));
+}
+
+static void reply_chunk(struct txn *txn, const struct smtp_reply *reply)
+{
+    if (reply->code >= 400)
+        decide(txn, SMTP_STAGE_BODY, reply);
+    else if (!is_all_written(txn) || !is_positive(reply))
+        break_off(txn, SMTP_STAGE_BODY, TROUBLE_PROTOCOL,
+                  "the message was answered before its end");
+    else
+        FAULT_POINT("smtp.data_ok");
+    if (!is_all_written(txn)) /* the rest would be taken for commands */
         txn->must_close = true;
 }
 
-static const struct step STEPS[STEP_COUNT] = {
-    [STEP_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND, false, write_mail,
-                   reply_mail},
-    [STEP_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND, false, write_rcpt,
-                   reply_rcpt},
-    [STEP_DATA] = {SMTP_STAGE_DATA, WAIT_DATA, true, write_data, reply_data},
-    [STEP_BODY] = {SMTP_STAGE_BODY, WAIT_DOT, true, write_body, reply_body},
-    [STEP_RSET] = {SMTP_STAGE_DOT, WAIT_COMMAND, true, write_rset, reply_rset},
-};
-
-enum smtp_trouble txn_lack(const struct txn_envelope *envelope,
-                           const struct smtp_offers *offers)
+static void write_last(struct txn *txn, struct buf *out)
 {
-    if (envelope->needs_smtputf8 && !offers->smtputf8)
-        return TROUBLE_UTF8_MISSING;
-    if (offers->size_max > 0 && declared_size(envelope) > offers->size_max)
-        return TROUBLE_TOO_LARGE;
-    return TROUBLE_NONE;
-}
-
-void txn_init(struct txn *txn, const struct txn_envelope *envelope,
-              const struct smtp_offers *offers)
-{
-    enum smtp_trouble lack = txn_lack(envelope, offers);
-
-    *txn = (struct txn){.envelope = *envelope, .offers = offers};
-    txn->is_decided = lack != TROUBLE_NONE;
-    if (txn->is_decided)
-        finding_of_trouble(&txn->finding, SMTP_STAGE_MAIL, lack,
-                           lack == TROUBLE_UTF8_MISSING
-                               ? "the address needs SMTPUTF8, which the server "
-                                 "does not offer"
-                               : "the message is larger than the server takes");
-}
-
-void txn_follow(struct txn *txn, struct txn *before)
-{
-    CHECK(before->is_dotted && !before->is_decided && txn->sent == 0);
-    before->is_followed = true;
-    txn->follows = true;
-}
-
-bool txn_is_paired(const struct txn *txn)
-{
-    return txn->is_dotted ? txn->is_followed : txn->follows;
-}
-
-/* A transaction that began and came to nothing leaves its sender behind. */
-static bool wants_reset(const struct txn *txn)
-{
-    return txn->mail_accepted && txn->read <= STEP_RSET && !txn->is_followed &&
-           txn->finding.code / 100 != 2;
-}
-
-bool txn_is_settled(const struct txn *txn)
-{
-    return txn->is_decided && (txn->must_close || (!txn->owes_lone_dot &&
-                                                   (txn->read == txn->sent ||
-                                                    txn->read == STEP_RSET)));
-}
-
-bool txn_is_over(const struct txn *txn)
-{
-    return txn_is_settled(txn) &&
-           (txn->must_close || (txn->read == txn->sent && !wants_reset(txn)));
-}
-
-/* The step that may go out now; STEP_COUNT: none. One may go when nothing is
- * awaited, or right behind its forerunner when both sides pipeline. A failed
- * transaction sends only the dot it owes, then RSET. */
-static unsigned next_step(const struct txn *txn)
-{
-    if (txn->must_close)
-        return STEP_COUNT;
-    if (txn->is_decided && txn->owes_lone_dot)
-        return txn->sent == STEP_BODY ? STEP_BODY : STEP_COUNT;
-    if (txn->is_decided)
-        return txn->sent == txn->read && wants_reset(txn) ? STEP_RSET
-                                                          : STEP_COUNT;
-    if (txn->sent == STEP_BODY)
-        return txn->data_open ? STEP_BODY : STEP_COUNT;
-    if (txn->sent > STEP_BODY)
-        return STEP_COUNT;
-    if (txn->sent == txn->read ||
-        (txn->offers->pipelining && !STEPS[txn->sent - 1].waits))
-        return txn->sent;
-    return STEP_COUNT;
-}
-
-void txn_abandon(struct txn *txn)
-{
-    CHECK(!txn->is_dotted);
-    txn->is_decided = true;
-    if (txn->data_is_sent)
-        txn->must_close = true;
-}
-
-void txn_take_back_dot(struct txn *txn)
-{
-    CHECK(txn->is_dotted && !txn->is_decided);
-    txn->is_dotted = false;
-    txn_abandon(txn);
+    buf_add_cstr(out, "BDAT 0 LAST\r\n");
+    txn->is_dotted = true;
 }
 
 /* Every line end in [from, to) is CRLF, and no byte is NUL. */
@@ -337,24 +261,246 @@ static bool is_canonical(struct str message, size_t from, size_t to)
     return memchr(begin + from, '\0', to - from) == NULL;
 }
 
-/* Where the run of bytes from body_at that needs no dot ends, at most max
+static bool check_canonical(struct txn *txn, size_t to)
+{
+    if (is_canonical(txn->envelope.message, txn->body_at, to))
+        return true;
+    break_off(txn, SMTP_STAGE_BODY, TROUBLE_BAD_MESSAGE,
+              "the message has a bare CR, LF or NUL");
+    return false;
+}
+
+static void add_line_end(const struct txn *txn, struct buf *out)
+{
+    if (!str_ends(txn->envelope.message, S("\r\n")))
+        buf_add_cstr(out, "\r\n");
+}
+
+static void write_one_chunk(struct txn *txn, struct buf *out)
+{
+    struct str message = txn->envelope.message;
+
+    if (!check_canonical(txn, message.len))
+        return;
+    buf_addf(out, "BDAT %zu LAST\r\n", declared_size(&txn->envelope));
+    buf_add(out, message);
+    add_line_end(txn, out);
+    txn->body_at = message.len;
+    txn->is_dotted = true;
+}
+
+static void write_rset(struct txn *txn, struct buf *out)
+{
+    (void)txn;
+    buf_add_cstr(out, "RSET\r\n");
+}
+
+static void reply_rset(struct txn *txn, const struct smtp_reply *reply)
+{
+    if (!is_positive(reply))
+        txn->must_close = true;
+}
+
+static const struct step WAYS[][STEP_COUNT] =
+    {
+        [TXN_DATA] =
+            {
+                [STEP_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND, false, write_mail,
+                               reply_mail},
+                [STEP_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND, false, write_rcpt,
+                               reply_rcpt},
+                [STEP_DATA] = {SMTP_STAGE_DATA, WAIT_DATA, true, write_data,
+                               reply_data},
+                [STEP_BODY] = {SMTP_STAGE_BODY, WAIT_DOT, true, write_body,
+                               reply_body},
+                [STEP_RSET] = {SMTP_STAGE_DOT, WAIT_COMMAND, true, write_rset,
+                               reply_rset},
+            },
+        [TXN_CHUNKS] =
+            {
+                [STEP_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND, false, write_mail,
+                               reply_mail},
+                [STEP_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND, true, write_rcpt,
+                               reply_rcpt},
+                [STEP_DATA] = {SMTP_STAGE_BODY, WAIT_DATA, true,
+                               write_chunk, reply_chunk},
+                [STEP_BODY] = {SMTP_STAGE_BODY, WAIT_DOT, true,
+                               write_last, reply_body},
+                [STEP_RSET] = {SMTP_STAGE_DOT, WAIT_COMMAND, true,
+                               write_rset, reply_rset},
+            },
+        [TXN_ONE_CHUNK] =
+            {
+                [STEP_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND, false, write_mail,
+                               reply_mail},
+                [STEP_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND, false, write_rcpt,
+                               reply_rcpt},
+                [STEP_DATA] = {SMTP_STAGE_BODY, WAIT_DOT, true, write_one_chunk,
+                               reply_body},
+                [STEP_RSET] = {SMTP_STAGE_DOT, WAIT_COMMAND, true, write_rset,
+                               reply_rset},
+            },
+};
+
+static const struct step *step_at(const struct txn *txn, unsigned step)
+{
+    return &WAYS[txn->way][step];
+}
+
+/* The one whose command, or whose dot, commits the message. */
+static unsigned last_step(const struct txn *txn)
+{
+    return txn->way == TXN_ONE_CHUNK ? STEP_DATA : STEP_BODY;
+}
+
+static enum txn_way way_of(const struct txn_envelope *envelope,
+                           const struct smtp_offers *offers)
+{
+    if (!offers->chunking || envelope->chunking == CHUNKING_NEVER)
+        return TXN_DATA;
+    if (envelope->message.len > TXN_ONE_CHUNK_MAX)
+        return TXN_CHUNKS;
+    return envelope->chunking == CHUNKING_ALWAYS ? TXN_ONE_CHUNK : TXN_DATA;
+}
+
+enum smtp_trouble txn_lack(const struct txn_envelope *envelope,
+                           const struct smtp_offers *offers)
+{
+    if (envelope->needs_smtputf8 && !offers->smtputf8)
+        return TROUBLE_UTF8_MISSING;
+    if (offers->size_max > 0 && declared_size(envelope) > offers->size_max)
+        return TROUBLE_TOO_LARGE;
+    return TROUBLE_NONE;
+}
+
+void txn_init(struct txn *txn, const struct txn_envelope *envelope,
+              const struct smtp_offers *offers)
+{
+    enum smtp_trouble lack = txn_lack(envelope, offers);
+
+    *txn = (struct txn){
+        .envelope = *envelope,
+        .offers = offers,
+        .way = way_of(envelope, offers),
+    };
+    txn->is_decided = lack != TROUBLE_NONE;
+    if (txn->is_decided)
+        finding_of_trouble(&txn->finding, SMTP_STAGE_MAIL, lack,
+                           lack == TROUBLE_UTF8_MISSING
+                               ? "the address needs SMTPUTF8, which the server "
+                                 "does not offer"
+                               : "the message is larger than the server takes");
+}
+
+bool txn_may_be_followed(const struct txn *txn)
+{
+    return txn->is_dotted && !txn->is_decided && txn->way == TXN_DATA &&
+           txn->offers->pipelining;
+}
+
+void txn_follow(struct txn *txn, struct txn *before)
+{
+    CHECK(txn_may_be_followed(before) && txn->sent == 0);
+    before->is_followed = true;
+    txn->follows = true;
+}
+
+bool txn_is_paired(const struct txn *txn)
+{
+    return txn->is_dotted ? txn->is_followed : txn->follows;
+}
+
+/* A transaction that began and came to nothing leaves its sender behind. */
+static bool wants_reset(const struct txn *txn)
+{
+    return txn->mail_accepted && txn->read <= STEP_RSET && !txn->is_followed &&
+           txn->finding.code / 100 != 2;
+}
+
+bool txn_is_settled(const struct txn *txn)
+{
+    return txn->is_decided &&
+           (txn->must_close || (!txn->owes_lone_dot &&
+                                (is_answered(txn) || txn->read == STEP_RSET)));
+}
+
+bool txn_is_over(const struct txn *txn)
+{
+    return txn_is_settled(txn) &&
+           (txn->must_close || (is_answered(txn) && !wants_reset(txn)));
+}
+
+/* The command that commits the message, or what ends in its dot. */
+static bool may_begin_last(const struct txn *txn)
+{
+    return txn->way == TXN_DATA ? txn->data_open : txn->may_dot;
+}
+
+/* The step that may go out now; STEP_COUNT: none. One may go when nothing is
+ * awaited, or right behind its forerunner when both sides pipeline. A failed
+ * transaction sends only the dot it owes, then RSET. */
+static unsigned next_step(const struct txn *txn)
+{
+    if (txn->must_close)
+        return STEP_COUNT;
+    if (txn->is_decided && txn->owes_lone_dot)
+        return txn->sent == STEP_BODY ? STEP_BODY : STEP_COUNT;
+    if (txn->is_decided)
+        return is_answered(txn) && wants_reset(txn) ? STEP_RSET : STEP_COUNT;
+    if (txn->sent > last_step(txn) ||
+        (txn->sent == last_step(txn) && !may_begin_last(txn)))
+        return STEP_COUNT;
+    if (is_answered(txn) ||
+        (txn->offers->pipelining && !step_at(txn, txn->sent - 1)->waits))
+        return txn->sent;
+    return STEP_COUNT;
+}
+
+/* A chunk that was begun has to be ended; nothing but a dot ends DATA. */
+static bool is_message_under_way(const struct txn *txn)
+{
+    if (txn->way == TXN_DATA)
+        return txn->sent > STEP_DATA;
+    return txn->way == TXN_CHUNKS && txn->sent > STEP_DATA &&
+           !is_all_written(txn);
+}
+
+void txn_abandon(struct txn *txn)
+{
+    CHECK(!txn->is_dotted);
+    txn->is_decided = true;
+    if (is_message_under_way(txn))
+        txn->must_close = true;
+}
+
+void txn_take_back_dot(struct txn *txn)
+{
+    CHECK(txn->is_dotted && !txn->is_decided);
+    txn->is_dotted = false;
+    txn->is_decided = true;
+    txn->must_close = true;
+}
+
+/* Where the run of bytes from body_at that needs no dot more ends, at most max
  * bytes ahead. */
 static size_t run_end(const struct txn *txn, size_t max)
 {
     struct str rest = str_slice(txn->envelope.message, txn->body_at, max + 1);
-    const char *dot = memmem(rest.ptr, rest.len, "\n.", 2);
+    const char *dot = NULL;
 
+    if (txn->way == TXN_DATA)
+        dot = memmem(rest.ptr, rest.len, "\n.", 2);
     if (dot != NULL)
         return txn->body_at + (size_t)(dot - rest.ptr) + 1;
     return txn->body_at + (rest.len > max ? max : rest.len);
 }
 
 /* RFC 5321 section 4.5.2: a dot that begins a line is doubled. */
-static bool begins_with_dot(const struct txn *txn)
+static bool needs_dot(const struct txn *txn)
 {
     struct str message = txn->envelope.message;
 
-    return message.ptr[txn->body_at] == '.' &&
+    return txn->way == TXN_DATA && message.ptr[txn->body_at] == '.' &&
            (txn->body_at == 0 || message.ptr[txn->body_at - 1] == '\n');
 }
 
@@ -365,28 +511,31 @@ static void write_message(struct txn *txn, struct buf *out, size_t out_max)
 
     while (txn->body_at < message.len && out->len < out_max) {
         end = run_end(txn, out_max - out->len);
-        if (!is_canonical(message, txn->body_at, end)) {
-            break_off(txn, SMTP_STAGE_BODY, TROUBLE_BAD_MESSAGE,
-                      "the message has a bare CR, LF or NUL");
+        if (!check_canonical(txn, end))
             return;
-        }
-        if (begins_with_dot(txn))
+        if (needs_dot(txn))
             buf_add_char(out, '.');
         buf_add(out, str_slice(message, txn->body_at, end - txn->body_at));
         txn->body_at = end;
-        if (end == message.len && !str_ends(message, S("\r\n")))
-            buf_add_cstr(out, "\r\n");
+        if (end == message.len)
+            add_line_end(txn, out);
     }
-    if (txn->body_at == message.len && txn->may_dot) {
+    if (txn->way == TXN_DATA && is_all_written(txn) && txn->may_dot) {
         buf_add_cstr(out, ".\r\n");
         txn->is_dotted = true;
     }
 }
 
+/* Its bytes go out, or behind DATA its dot. */
 static bool is_in_message(const struct txn *txn)
 {
-    return txn->sent == STEP_BODY + 1 && txn->data_open &&
-           !txn->owes_lone_dot && !txn->is_dotted && !txn->must_close;
+    if (txn->must_close || txn->is_dotted)
+        return false;
+    if (txn->way == TXN_DATA)
+        return txn->sent == STEP_BODY + 1 && txn->data_open &&
+               !txn->owes_lone_dot;
+    return txn->way == TXN_CHUNKS && txn->sent == STEP_DATA + 1 &&
+           !is_all_written(txn);
 }
 
 void txn_write(struct txn *txn, struct buf *out, size_t out_max)
@@ -397,7 +546,7 @@ void txn_write(struct txn *txn, struct buf *out, size_t out_max)
         if (step == STEP_RSET)
             txn->read = STEP_RSET;
         txn->sent = step + 1;
-        STEPS[step].write(txn, out);
+        step_at(txn, step)->write(txn, out);
     }
     if (is_in_message(txn))
         write_message(txn, out, out_max);
@@ -406,12 +555,16 @@ void txn_write(struct txn *txn, struct buf *out, size_t out_max)
 
 bool txn_has_more(const struct txn *txn)
 {
-    return is_in_message(txn) && txn->body_at < txn->envelope.message.len;
+    return is_in_message(txn) && !is_all_written(txn);
 }
 
 bool txn_awaits_dot(const struct txn *txn)
 {
-    return is_in_message(txn) && txn->body_at == txn->envelope.message.len;
+    if (txn->way == TXN_DATA)
+        return is_in_message(txn) && is_all_written(txn);
+    return txn->sent == last_step(txn) && !txn->is_decided &&
+           (is_answered(txn) ||
+            (txn->way == TXN_ONE_CHUNK && txn->offers->pipelining));
 }
 
 void txn_allow_dot(struct txn *txn)
@@ -421,37 +574,41 @@ void txn_allow_dot(struct txn *txn)
 
 bool txn_awaits_command(const struct txn *txn)
 {
-    return !txn->is_decided && !txn->data_open && txn->read == txn->sent;
+    return !txn->is_decided && !txn->data_open && is_answered(txn);
 }
 
 bool txn_reply(struct txn *txn, const struct smtp_reply *reply)
 {
     CHECK(reply->code >= 200 && reply->code <= 599); /* reply.c saw to it */
-    if (txn->read == txn->sent || txn->must_close)
+    if (is_answered(txn) || txn->must_close)
         return false;
     if (reply->code >= 300 && reply->code < 400 && txn->read < STEP_DATA)
-        break_off(txn, STEPS[txn->read].stage, TROUBLE_PROTOCOL,
+        break_off(txn, txn_stage(txn), TROUBLE_PROTOCOL,
                   "a 3xx code came where none belongs");
     else
-        STEPS[txn->read].reply(txn, reply);
+        step_at(txn, txn->read)->reply(txn, reply);
     txn->read++;
     return true;
 }
 
+/* The step whose reply is awaited. */
+static const struct step *awaited(const struct txn *txn)
+{
+    return step_at(txn, txn->read <= last_step(txn) ? txn->read : STEP_RSET);
+}
+
+/* Behind the dot the replies to what went before it count no more: only the
+ * one to it tells whether the mail was taken. */
 enum smtp_stage txn_stage(const struct txn *txn)
 {
-    unsigned step = txn->read < STEP_COUNT ? txn->read : STEP_RSET;
-
-    if (step == STEP_BODY && txn->is_dotted)
-        return SMTP_STAGE_DOT;
-    return STEPS[step].stage;
+    return txn->is_dotted ? SMTP_STAGE_DOT : awaited(txn)->stage;
 }
 
 enum smtp_wait txn_wait(const struct txn *txn)
 {
-    unsigned step = txn->read < STEP_COUNT ? txn->read : STEP_RSET;
-
-    if (txn->follows && step == STEP_MAIL)
+    if (txn->is_dotted && !txn->is_decided)
+        return WAIT_DOT;
+    if (txn->follows && txn->read == STEP_MAIL)
         return WAIT_FOLLOWER;
-    return is_in_message(txn) ? WAIT_BLOCK : STEPS[step].wait;
+    return is_in_message(txn) ? WAIT_BLOCK : awaited(txn)->wait;
 }

@@ -4,10 +4,20 @@
  * It knows no socket, no clock and no queue: conn.c moves the bytes, and a
  * test or a fuzzer can move them from memory just as well.
  *
- * The final dot waits for txn_allow_dot. One recipient a transaction.
+ * One recipient a transaction. The message goes in one of three ways:
+ *
+ *   DATA           behind its reply, with a final dot
+ *   BDAT n         all of it, once the recipient was accepted; then, once that
+ *   BDAT 0 LAST    was, the commit
+ *   BDAT n LAST    all of a small one at once, without a word about the
+ *                  recipient if the server pipelines
+ *
+ * What commits it, the dot or the LAST chunk, is called the dot here, and it
+ * waits for txn_allow_dot.
  *
  * Source: RFC 5321 section 4.1.1 (commands), RFC 2920 (pipelining),
- * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 3461 (DSN), RFC 2852 (DELIVERBY).
+ * RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 3461 (DSN), RFC 2852 (DELIVERBY),
+ * RFC 3030 (CHUNKING).
  */
 #ifndef SMTP_TXN_H
 #define SMTP_TXN_H
@@ -20,6 +30,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { TXN_ONE_CHUNK_MAX = 32 * 1024 }; /* bytes of message */
+
+enum txn_way { TXN_DATA, TXN_CHUNKS, TXN_ONE_CHUNK };
+
 struct txn_envelope {
     struct str id;        /* whose reply is read: server/base/hand.h */
     struct str mail_from; /* empty: <> */
@@ -28,20 +42,23 @@ struct txn_envelope {
     struct str message;
     struct str notify; /* "FAILURE,DELAY", for DSN; empty: the server's way */
     unsigned by_s;     /* until its deadline, for DELIVERBY; 0: it has none */
+    enum config_chunking chunking;
 };
 
 struct txn {
     struct txn_envelope envelope;
     const struct smtp_offers *offers;
+    enum txn_way way;
     unsigned sent;   /* steps whose command was written */
     unsigned read;   /* steps whose reply was read */
     bool is_decided; /* finding holds the outcome */
     bool mail_accepted;
-    bool data_is_sent;  /* written: the mark is due in the same turn */
+    bool mark_is_due;   /* the dot may come soon: DATA was written, or BDAT,
+                         * or what BDAT n LAST follows */
     bool data_open;     /* 354 came: only a dot or a close ends it */
     bool owes_lone_dot; /* 354 came behind a refused recipient */
     bool may_dot;
-    bool is_dotted; /* the final dot of the message was written */
+    bool is_dotted; /* the dot was written */
     bool follows;   /* written behind another's dot */
     bool is_followed;
     bool must_close;
@@ -69,8 +86,8 @@ bool txn_has_more(const struct txn *txn);
 bool txn_awaits_dot(const struct txn *txn);
 void txn_allow_dot(struct txn *txn);
 
-/* Gives it up, short of the final dot. The session goes on, with RSET, if
- * DATA was not sent. The envelope is not looked at any more. */
+/* Gives it up, short of the dot. The session goes on, with RSET, unless a
+ * message is under way. The envelope is not looked at any more. */
 void txn_abandon(struct txn *txn);
 /* The same behind a dot that was written and never left. */
 void txn_take_back_dot(struct txn *txn);
@@ -79,6 +96,10 @@ void txn_take_back_dot(struct txn *txn);
  * no reply can be under way. */
 bool txn_awaits_command(const struct txn *txn);
 
+/* Whether the commands of another one may go behind its dot: not behind a
+ * chunk, since a refused one leaves a transaction that RSET alone ends
+ * (RFC 3030 section 2). */
+bool txn_may_be_followed(const struct txn *txn);
 /* txn, which was just begun, is written behind the dot of before. Replies go
  * to before until it is over, then to txn; if before must close the session,
  * txn came to nothing. A refused dot is not followed by RSET then: what

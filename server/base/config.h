@@ -43,6 +43,8 @@ struct config_duration_list {
 };
 
 enum config_tls { TLS_IMPLICIT, TLS_STARTTLS, TLS_OPPORTUNISTIC, TLS_OFF };
+/* Which messages go by BDAT (RFC 3030), where CHUNKING is offered. */
+enum config_chunking { CHUNKING_LARGE, CHUNKING_ALWAYS, CHUNKING_NEVER };
 enum config_auth {
     AUTH_AUTO,
     AUTH_NONE,
@@ -109,6 +111,7 @@ struct config_upstream {
     int64_t weight;
     int64_t priority;
     bool pipeline_next;
+    enum config_chunking chunking;
     struct config_list dsn_notify; /* empty: as the server likes */
     int64_t connect_timeout_ms;
     int64_t banner_timeout_ms;

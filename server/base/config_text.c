@@ -510,6 +510,12 @@ static const struct word TLS_WORDS[] = {
     {"off", TLS_OFF},
     {NULL, 0},
 };
+static const struct word CHUNKING_WORDS[] = {
+    {"large", CHUNKING_LARGE},
+    {"always", CHUNKING_ALWAYS},
+    {"never", CHUNKING_NEVER},
+    {NULL, 0},
+};
 static const struct word AUTH_WORDS[] = {
     {"auto", AUTH_AUTO},           {"none", AUTH_NONE},
     {"plain", AUTH_PLAIN},         {"login", AUTH_LOGIN},
@@ -551,6 +557,7 @@ static bool refuse_word(struct config_reading *r, struct str text,
 /* The enums of config.h are stored as the ints that they are. */
 _Static_assert(sizeof(enum config_tls) == sizeof(int), "an int");
 _Static_assert(sizeof(enum config_auth) == sizeof(int), "an int");
+_Static_assert(sizeof(enum config_chunking) == sizeof(int), "an int");
 
 static bool read_word(struct config_reading *r, struct str text,
                       const struct word *words, void *to)
@@ -574,6 +581,11 @@ bool config_read_tls(struct config_reading *r, struct str text, void *to)
 bool config_read_auth(struct config_reading *r, struct str text, void *to)
 {
     return read_word(r, text, AUTH_WORDS, to);
+}
+
+bool config_read_chunking(struct config_reading *r, struct str text, void *to)
+{
+    return read_word(r, text, CHUNKING_WORDS, to);
 }
 
 bool config_read_log_level(struct config_reading *r, struct str text, void *to)

@@ -1,4 +1,4 @@
-// The catalogue of SMTP servers' behaviour, rows 50 to 88: a mail, and the
+// The catalogue of SMTP servers' behaviour, rows 50 to 88, and 25: a mail, and the
 // sessions that carry many. Rows 56 and 57 are of several recipients in one
 // transaction, which Posthaste does not have. lib/rows.mjs says how a row
 // reads, lib/scripted.mjs what a server can be told to do.
@@ -94,6 +94,65 @@ row(87, 'lines too long, dots, bare CR', {}, 'D', {
     mail: { text: `.\n..\n.x\n${'long '.repeat(500)}\na\rb\n.`,
             subject: 'x'.repeat(900) },
 });
+
+// --- BDAT ---
+
+const CHUNKING = [...BASE, 'CHUNKING'];
+const LARGE = 'Fifty bytes of a line, and so on, to a large one.\n'
+    .repeat(2_000);
+const always = { upstream: { chunking: 'always' } };
+const sizes = ({ server }) => server.sessions.flatMap(({ commands }) =>
+    commands.filter((text) => text.startsWith('BDAT')));
+
+row(25, 'a large mail goes in a chunk, committed apart', { offers: CHUNKING },
+    'D', { mail: { text: LARGE }, check: (played) => {
+        assert.match(sizes(played).join(), /^BDAT 1\d{5},BDAT 0 LAST$/);
+    } });
+row(25, 'a small one by DATA', { offers: CHUNKING }, 'D',
+    { check: (played) => assert.deepEqual(sizes(played), []) });
+row(25, 'or at once, where it is wanted', { offers: CHUNKING }, 'D',
+    { ...always, mails: 2, first: 'D', check: (played) => {
+        assert.match(sizes(played).join(), /^BDAT \d+ LAST,BDAT \d+ LAST$/);
+        assert.equal(sessions(played), 1);
+    } });
+row(25, 'without PIPELINING', { offers: ['CHUNKING'] }, 'D', always);
+row(25, 'never', { offers: CHUNKING }, 'D', {
+    mail: { text: LARGE }, upstream: { chunking: 'never' },
+    check: (played) => assert.deepEqual(sizes(played), []),
+});
+row(25, 'dots that begin lines are not doubled', { offers: CHUNKING }, 'D',
+    { ...always, mail: { text: '.\n..\n.x\n.' } });
+for (const [code, events] of [['451 4.3.0 later', 'R 451 4.3.0, D'],
+                              ['554 5.6.0 no', 'F 554 5.6.0']]) {
+    row(25, `a chunk ${code}`, { offers: CHUNKING, 'chunk 1': code },
+        events,
+        { mail: { text: LARGE } });
+    row(25, `LAST ${code}`, { offers: CHUNKING, 'dot 1': code }, events,
+        { mail: { text: LARGE } });
+    row(25, `all in one ${code}`, { offers: CHUNKING, 'dot 1': code }, events,
+        always);
+}
+row(25, 'a chunk 552 before its end', {
+    offers: CHUNKING, isOwn: true,
+    bdat: ['552 5.3.4 too big', 'close'],
+}, 'F 552 5.3.4', { mail: { text: LONG } });
+row(25, 'a drop behind a chunk', { offers: CHUNKING, chunk: 'close' }, 'R, D',
+    { mail: { text: LARGE } });
+row(25, 'a drop behind LAST, not taken', { offers: CHUNKING, dot: 'close' },
+    'U, D', { mail: { text: LARGE } });
+row(25, 'all in one is taken, and a drop', {
+    offers: CHUNKING, dot: ['take', 'close'],
+}, 'U, D', { ...always, copies: 2 });
+row(25, 'a drop at MAIL, all in one under way', {
+    offers: CHUNKING, mail: ['wait 300', 'close'],
+}, 'U, D', always);
+row(25, 'RCPT refused, all in one under way', {
+    offers: CHUNKING, mail: ['wait 300', 'ok'], rcpt: '550 5.1.1 no such user',
+}, 'X 550 5.1.1', always);
+row(25, 'two mails behind one another, the first refused', {
+    offers: CHUNKING, 'dot 1': '554 5.7.1 spam',
+}, 'D', { ...always, mails: 2, first: 'F 554 5.7.1',
+          check: (played) => assert.equal(sessions(played), 1) });
 
 // --- behind the dot ---
 
@@ -225,4 +284,4 @@ function fresh(played) {
         assert.equal(played.events(id)[0].data.delivery.attempt, 1);
 }
 
-play('rows 50 to 88');
+play('rows 50 to 88, and 25');

@@ -7,6 +7,7 @@
 #include "smtp/txn.h"
 
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,14 +20,28 @@ enum {
     FLAG_PAIRS = 128, /* the next mail goes behind the dot */
 };
 
-enum { OUT_MAX = 4096, MAILS_MAX = 8 };
+enum { OUT_MAX = 8192, MAILS_MAX = 8, LARGE = TXN_ONE_CHUNK_MAX + 2 };
 
 static const struct txn_envelope ENVELOPE = {
     .mail_from = STR("a@me.example"),
     .rcpt_to = STR("b@you.example"),
     .message = STR("Subject: x\r\n\r\n.\r\nHi"),
 };
-static const struct str WIRE_MESSAGE = STR("Subject: x\r\n\r\n..\r\nHi\r\n");
+/* By DATA and by BDAT. */
+static const struct str STUFFED = STR("Subject: x\r\n\r\n..\r\nHi\r\n");
+static const struct str PLAIN = STR("Subject: x\r\n\r\n.\r\nHi\r\n");
+
+/* Spaces, but for a line end. */
+static struct str large_message(void)
+{
+    static char bytes[LARGE];
+
+    if (bytes[0] == '\0') {
+        memset(bytes, ' ', LARGE);
+        memcpy(bytes + LARGE - 2, "\r\n", 2);
+    }
+    return (struct str){bytes, LARGE};
+}
 
 struct mail {
     struct txn txn;
@@ -52,6 +67,10 @@ static struct mail *begin_mail(struct client *client)
     struct txn_envelope envelope = ENVELOPE;
 
     envelope.needs_smtputf8 = (client->flags & FLAG_UTF8) != 0;
+    if (client->mails % 2 == 1)
+        envelope.chunking = CHUNKING_ALWAYS;
+    if (client->mails % 4 == 2)
+        envelope.message = large_message();
     buf_clear(&mail->out);
     txn_init(&mail->txn, &envelope, &client->greet.offers);
     client->is_over = ++client->mails > MAILS_MAX;
@@ -60,14 +79,15 @@ static struct mail *begin_mail(struct client *client)
 
 static void follow(struct client *client)
 {
-    if ((client->flags & FLAG_PAIRS) == 0 || !client->greet.offers.pipelining ||
+    if ((client->flags & FLAG_PAIRS) == 0 ||
+        !txn_may_be_followed(&client->mail->txn) ||
         txn_lack(&client->mail->txn.envelope, &client->greet.offers) !=
             TROUBLE_NONE)
         return;
     client->next = begin_mail(client);
     txn_follow(&client->next->txn, &client->mail->txn);
     txn_write(&client->next->txn, &client->next->out, OUT_MAX / 2);
-    CHECK(client->next->txn.data_is_sent);
+    CHECK(client->next->txn.mark_is_due || client->next->txn.way == TXN_CHUNKS);
 }
 
 static struct smtp_ruling judge(const struct mail *mail,
@@ -75,6 +95,13 @@ static struct smtp_ruling judge(const struct mail *mail,
 {
     finding.paired = txn_is_paired(&mail->txn);
     return smtp_judge(&finding);
+}
+
+static struct str wire_message(const struct txn *txn)
+{
+    if (txn->envelope.message.len == LARGE)
+        return large_message();
+    return txn->way == TXN_DATA ? STUFFED : PLAIN;
 }
 
 /* What holds for every mail that is told of, whatever the server said. */
@@ -86,18 +113,26 @@ static void check_outcome(const struct mail *mail)
     if (ruling.verdict == SMTP_SENT || ruling.verdict == SMTP_UNKNOWN)
         CHECK(mail->txn.is_dotted);
     if (mail->txn.is_dotted) {
-        CHECK(str_contains(wire, WIRE_MESSAGE));
-        CHECK((ruling.then & (THEN_NEXT | THEN_AGAIN)) == 0);
+        CHECK(str_contains(wire, wire_message(&mail->txn)));
+        CHECK(mail->txn.finding.stage != SMTP_STAGE_DOT ||
+              (ruling.then & (THEN_NEXT | THEN_AGAIN)) == 0);
     }
     if (ruling.suppress)
         CHECK(ruling.verdict == SMTP_HARD);
     CHECK(!str_has_control(str_of(mail->txn.finding.text)));
 }
 
-static void check_wire(const struct buf *out, bool data_open)
+static void check_lines(const struct buf *out)
 {
     CHECK(!out->full);
-    CHECK(out->len == 0 || str_ends(buf_str(out), S("\r\n")) || data_open);
+    CHECK(out->len == 0 || str_ends(buf_str(out), S("\r\n")));
+}
+
+static void write_all(struct mail *mail)
+{
+    do
+        txn_write(&mail->txn, &mail->out, mail->out.len + OUT_MAX / 2);
+    while (txn_has_more(&mail->txn));
 }
 
 static void write_dot(struct client *client)
@@ -107,7 +142,7 @@ static void write_dot(struct client *client)
     if (!txn_awaits_dot(txn) || (client->flags & FLAG_NO_DOT) != 0)
         return;
     txn_allow_dot(txn);
-    txn_write(txn, &client->mail->out, OUT_MAX / 2);
+    txn_write(txn, &client->mail->out, client->mail->out.len + OUT_MAX / 2);
     if (txn->is_dotted)
         follow(client);
 }
@@ -130,9 +165,10 @@ static bool pump(struct client *client)
 {
     struct mail *mail = client->mail;
 
-    txn_write(&mail->txn, &mail->out, OUT_MAX / 2);
+    write_all(mail);
     write_dot(client);
-    check_wire(&mail->out, mail->txn.data_open);
+    if (!mail->txn.data_open && !mail->txn.must_close)
+        check_lines(&mail->out);
     if (txn_is_settled(&mail->txn))
         check_outcome(mail);
     if (!txn_is_over(&mail->txn))
@@ -149,7 +185,7 @@ static void follow_greet(struct client *client)
         greet_secured(greet);
         greet_write(greet, &client->greet_out);
     }
-    check_wire(&client->greet_out, false);
+    check_lines(&client->greet_out);
     if (greet->state == GREET_FAILED) {
         (void)smtp_judge(&greet->finding);
         client->is_over = true;
@@ -224,8 +260,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((data[0] & FLAG_LOGIN) != 0)
         policy.login = (struct auth_login){S("joe"), S("sesame")};
     buf_init(&client.greet_out, OUT_MAX);
-    buf_init(&client.seats[0].out, OUT_MAX);
-    buf_init(&client.seats[1].out, OUT_MAX);
+    buf_init(&client.seats[0].out, LARGE + OUT_MAX);
+    buf_init(&client.seats[1].out, LARGE + OUT_MAX);
     reply_parser_init(&client.parser);
     greet_init(&client.greet, &policy);
     follow_greet(&client);

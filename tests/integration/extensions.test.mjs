@@ -4,7 +4,7 @@ import net from 'node:net';
 import { before, describe, test } from 'node:test';
 import { startMailHost } from './harness/mailhost.mjs';
 import { startRedis } from './harness/redis.mjs';
-import { atEnd } from './harness/scope.mjs';
+import { atEnd, until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
 
@@ -196,4 +196,28 @@ test('DSN: postfix is told whom to tell', { skip: !root && 'needs root' },
     assert.match(report, /^Original-Recipient: rfc822;dsn@inbox\.test\r?$/m);
     assert.match(report, /^Action: (relayed|delivered)/m);
     await service.stop('worker');
+});
+
+test('CHUNKING: postfix takes chunks, and refuses for nobody',
+     { skip: !root && 'needs root' }, async () => {
+    const host = await startMailHost();
+    const service = await start('chunks', host.upstream('starttls', {
+        max_sessions: 1, chunking: 'always',
+    }));
+    const large = `.\n..\n${'Of a large mail, a line.\n'.repeat(12_000)}.\n`;
+    const ids = [];
+    for (const [to, text] of [['small', '.\nsmall\n.'], ['large', large]]) {
+        ids.push(await service.send({ to: `${to}@inbox.test`, text }));
+        await service.emailWith(ids.at(-1), 'sent', 30_000);
+        const mail = await host.mail(`${to}@inbox.test`);
+        assert.ok(mail.replaceAll('\r\n', '\n').includes(text.trimEnd()), to);
+    }
+    const refused = await service.send({ to: 'refused@inbox.test' });
+    await service.emailWith(refused, 'bounced');
+    await service.stop('worker');
+    // BDAT n LAST; BDAT n, BDAT 0 LAST; BDAT n LAST for nobody.
+    await until('the session is over', () =>
+        /disconnect from .* rcpt=2\/3 bdat=3\/4 rset=1 quit=1/
+            .test(host.maillog()));
+    assert.doesNotMatch(host.maillog(), / data=/);
 });

@@ -1,6 +1,6 @@
 // scripted.mjs - an SMTP server that does what its script says, keeps a ledger
 // of what it took, and writes down whatever its client does against RFC 5321,
-// 1870, 2920, 3207, 3461, 4954 and 6531.
+// 1870, 2920, 3030, 3207, 3461, 4954 and 6531.
 //
 // A script says what the server is, and what it does otherwise than a good one:
 //
@@ -19,7 +19,8 @@
 //
 // Steps, in the order of a session: connect banner ehlo helo starttls handshake
 // auth answer mail rcpt data dot rset quit. "dot 3" is the third one in the
-// session, "ehlo 2" the one behind TLS.
+// session, "ehlo 2" the one behind TLS. BDAT has bdat, before the bytes, which
+// nobody answers; chunk behind them; and dot behind those of the LAST one.
 //
 // Acts, one or a list:
 //   ok          what a good server says there, behind the dot: and it is taken
@@ -464,6 +465,40 @@ class Session {
             await this.take(isReady);
     }
 
+    // A refused one leaves a transaction that RSET alone ends.
+    async chunk(rest, isEarly) {
+        const [, size, last] = /^(\d+)( LAST)?$/.exec(rest) ?? [];
+        const isReady = this.mail !== null && this.mail.to.length > 0;
+        if (size === undefined || !this.offers('CHUNKING'))
+            this.blame(`BDAT ${rest}`);
+        if (!isReady && !isEarly || this.mail?.isRefused)
+            this.blame('BDAT that cannot be taken');
+        await this.perform('bdat');
+        this.isOwing = true;
+        await this.until((text) => text.length >= Number(size) ? 1 : 0);
+        const bytes = this.cut(Number(size));
+        const text = (this.mail?.text ?? '') + bytes;
+        if (isReady)
+            this.mail.text = text;
+        const code = last ? await this.commit(isReady, text)
+            : await this.perform('chunk', isReady ? '250 2.0.0 more'
+                                                  : '503 5.5.1 no');
+        if (this.mail !== null && code >= 400)
+            this.mail.isRefused = true;
+    }
+
+    async commit(isReady, text) {
+        this.text = isReady ? stuffed(text) : null;
+        if (isReady)
+            this.judgeText(this.text);
+        const code = await this.perform('dot', isReady ? '250 2.0.0 taken'
+            : '503 5.5.1 no valid recipient');
+        this.text = null;
+        if (code >= 200 && code < 300)
+            this.mail = null;
+        return code;
+    }
+
     async take(isReady) {
         if (this.waiting !== '' && this.punctual === 0)
             this.blame('a message before the 354');
@@ -552,6 +587,7 @@ class Message {
     }
 }
 
+const stuffed = (text) => text.replace(/^\./gm, '..');
 const unstuffed = (text) => text.replace(/^\./gm, '');
 
 const FROM_PARAMETERS = {
@@ -576,6 +612,7 @@ const VERBS = {
     MAIL: (session, rest) => session.begin(rest),
     RCPT: (session, rest, isEarly) => session.recipient(rest, isEarly),
     DATA: (session, rest, isEarly) => session.data(isEarly),
+    BDAT: (session, rest, isEarly) => session.chunk(rest, isEarly),
     RSET: (session) => session.reset(),
     QUIT: (session) => session.quit(),
 };

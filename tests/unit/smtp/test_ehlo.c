@@ -32,6 +32,7 @@ static const struct fact {
      {.starttls = true, .auth = OFFERS_PLAIN}},
     {"a word that begins with an offer", "250-mx\r\n250 STARTTLSX\r\n", {0}},
     {"DSN", "250-mx\r\n250 dsn\r\n", {.dsn = true}},
+    {"CHUNKING", "250-mx\r\n250 CHUNKING\r\n", {.chunking = true}},
     {"DELIVERBY, and its least time",
      "250-mx\r\n250 DELIVERBY 240\r\n",
      {.deliverby = true, .by_min_s = 240}},
@@ -65,6 +66,7 @@ static void facts(void **state)
         assert_int_equal(offers.eightbitmime, want->eightbitmime);
         assert_int_equal(offers.smtputf8, want->smtputf8);
         assert_int_equal(offers.dsn, want->dsn);
+        assert_int_equal(offers.chunking, want->chunking);
         assert_int_equal(offers.size, want->size);
         assert_int_equal(offers.size_max, want->size_max);
         assert_int_equal(offers.auth, want->auth);

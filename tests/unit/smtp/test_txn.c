@@ -9,14 +9,16 @@
 #define BODY "Subject: x\r\n\r\nHi\r\n"
 #define DOT  ".\r\n"
 #define RSET "RSET\r\n"
+#define LAST "BDAT 18 LAST\r\n" BODY
 
 enum { OUT_MAX = 65536 };
 
-/* may_dot comes with the 354, as when the mark was quick; a script with
- * .holds_dot never gets it. */
+/* The dot may go at once, as when the mark was quick; in a script with
+ * .holds_dot it never may. */
 static const struct script {
     const char *name;
     bool pipelining;
+    bool chunking; /* offered, and wanted always */
     bool holds_dot;
     const char *replies[6]; /* in order, NULL ends */
     const char *wire;
@@ -226,6 +228,121 @@ static const struct script {
         .over = true,
         .verdict = SMTP_SOFT,
     },
+    {
+        .name = "one chunk, one step at a time",
+        .chunking = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_DOT,
+        .code = 250,
+        .over = true,
+        .verdict = SMTP_SENT,
+    },
+    {
+        .name = "one chunk, pipelined: all in one flight",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {NULL},
+        .wire = MAIL RCPT LAST,
+    },
+    {
+        .name = "one chunk, pipelined, accepted",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_DOT,
+        .code = 250,
+        .over = true,
+        .verdict = SMTP_SENT,
+    },
+    {
+        .name = "the chunk waits for the mark",
+        .pipelining = true,
+        .chunking = true,
+        .holds_dot = true,
+        .replies = {"250 a\r\n", "250 b\r\n"},
+        .wire = MAIL RCPT,
+    },
+    {
+        .name = "refused recipient before the chunk",
+        .pipelining = true,
+        .chunking = true,
+        .holds_dot = true,
+        .replies = {"250 a\r\n", "550 5.1.1 no\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused recipient behind the chunk: told when that is, too",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {"250 a\r\n", "550 5.1.1 no\r\n", "503 no\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT LAST RSET,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused recipient, yet the chunk is taken: close",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {"250 a\r\n", "450 no\r\n", "250 d\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_RCPT,
+        .code = 450,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_SOFT,
+    },
+    {
+        .name = "refused sender behind the chunk",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {"550 no\r\n", "503 b\r\n", "503 c\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_MAIL,
+        .code = 550,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "refused chunk: RSET",
+        .chunking = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "554 5.7.1 d\r\n", "250 r\r\n"},
+        .wire = MAIL RCPT LAST RSET,
+        .stage = SMTP_STAGE_DOT,
+        .code = 554,
+        .over = true,
+        .verdict = SMTP_HARD,
+    },
+    {
+        .name = "354 to a chunk: nobody knows",
+        .chunking = true,
+        .replies = {"250 a\r\n", "250 b\r\n", "354 c\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_DOT,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_UNKNOWN,
+    },
+    {
+        .name = "354 to the sender, a chunk under way: nobody knows",
+        .pipelining = true,
+        .chunking = true,
+        .replies = {"354 a\r\n"},
+        .wire = MAIL RCPT LAST,
+        .stage = SMTP_STAGE_DOT,
+        .trouble = TROUBLE_PROTOCOL,
+        .over = true,
+        .must_close = true,
+        .verdict = SMTP_UNKNOWN,
+    },
 };
 
 static const struct txn_envelope ENVELOPE = {
@@ -234,21 +351,31 @@ static const struct txn_envelope ENVELOPE = {
     .message = STR(BODY),
 };
 
+static void write_on(struct txn *txn, struct buf *out, bool may_dot)
+{
+    txn_write(txn, out, OUT_MAX);
+    if (!txn_awaits_dot(txn) || !may_dot)
+        return;
+    txn_allow_dot(txn);
+    txn_write(txn, out, OUT_MAX);
+}
+
 static void run(const struct script *script)
 {
-    const struct smtp_offers offers = {.pipelining = script->pipelining};
+    const struct smtp_offers offers = {.pipelining = script->pipelining,
+                                       .chunking = script->chunking};
+    struct txn_envelope envelope = ENVELOPE;
     struct txn txn;
     struct buf out;
 
     print_message("  %s\n", script->name);
+    envelope.chunking = CHUNKING_ALWAYS;
     buf_init(&out, OUT_MAX * 2);
-    txn_init(&txn, &ENVELOPE, &offers);
-    txn_write(&txn, &out, OUT_MAX);
+    txn_init(&txn, &envelope, &offers);
+    write_on(&txn, &out, !script->holds_dot);
     for (size_t i = 0; script->replies[i] != NULL; i++) {
         assert_true(txn_reply(&txn, say(script->replies[i])));
-        if (txn.data_open && !script->holds_dot)
-            txn_allow_dot(&txn);
-        txn_write(&txn, &out, OUT_MAX);
+        write_on(&txn, &out, !script->holds_dot);
     }
     assert_said(&out, script->wire);
     assert_int_equal(txn_is_over(&txn), script->over);
@@ -504,6 +631,132 @@ static void abandoned(void **state)
     buf_finish(&out);
 }
 
+/* --- a large message by BDAT --- */
+
+enum { LARGE = TXN_ONE_CHUNK_MAX + 1 };
+
+static char large[LARGE + 1];
+
+static void begin_large(struct txn *txn, struct buf *out)
+{
+    static const struct smtp_offers offers = {.pipelining = true,
+                                              .chunking = true};
+    struct txn_envelope envelope = ENVELOPE;
+
+    memset(large, '.', LARGE);
+    envelope.message = str_of(large);
+    txn_init(txn, &envelope, &offers);
+    txn_write(txn, out, 1000);
+    assert_said(out, MAIL RCPT);
+    assert_false(txn->mark_is_due);
+    assert_true(txn_reply(txn, say("250 a\r\n")));
+    txn_write(txn, out, 1000);
+    assert_said(out, "");
+    assert_true(txn_reply(txn, say("250 b\r\n")));
+    txn_write(txn, out, 1000);
+    assert_true(txn->mark_is_due);
+    assert_true(str_starts(buf_str(out), S("BDAT 32771\r\n...")));
+    assert_int_equal(out->len, 1000);
+    assert_int_equal(txn_stage(txn), SMTP_STAGE_BODY);
+    assert_int_equal(txn_wait(txn), WAIT_BLOCK);
+}
+
+static void write_large(struct txn *txn, struct buf *out)
+{
+    while (txn_has_more(txn))
+        txn_write(txn, out, out->len + 1000);
+    assert_int_equal(out->len, strlen("BDAT 32771\r\n") + 32771);
+    assert_true(str_ends(buf_str(out), S(".\r\n")));
+    buf_clear(out);
+    txn_allow_dot(txn);
+    txn_write(txn, out, 1000);
+    assert_said(out, ""); /* the last one waits for the reply */
+    assert_false(txn_awaits_dot(txn));
+    assert_int_equal(txn_wait(txn), WAIT_DATA);
+}
+
+static void a_large_message_is_committed_apart(void **state)
+{
+    struct txn txn;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    begin_large(&txn, &out);
+    write_large(&txn, &out);
+    assert_true(txn_reply(&txn, say("250 c\r\n")));
+    assert_true(txn_awaits_dot(&txn));
+    txn_write(&txn, &out, 1000);
+    assert_said(&out, "BDAT 0 LAST\r\n");
+    assert_int_equal(txn_stage(&txn), SMTP_STAGE_DOT);
+    assert_int_equal(txn_wait(&txn), WAIT_DOT);
+    assert_false(txn_may_be_followed(&txn));
+    assert_true(txn_reply(&txn, say("250 d\r\n")));
+    assert_true(txn_is_over(&txn));
+    assert_false(txn.must_close);
+    assert_int_equal(smtp_judge(&txn.finding).verdict, SMTP_SENT);
+    buf_finish(&out);
+}
+
+static void a_refused_chunk_is_not_committed(void **state)
+{
+    struct txn txn;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    begin_large(&txn, &out);
+    write_large(&txn, &out);
+    assert_true(txn_reply(&txn, say("552 5.3.4 c\r\n")));
+    txn_write(&txn, &out, 1000);
+    assert_said(&out, RSET);
+    assert_true(txn_reply(&txn, say("250 r\r\n")));
+    assert_true(txn_is_over(&txn));
+    assert_false(txn.must_close);
+    assert_int_equal(smtp_judge(&txn.finding).verdict, SMTP_HARD);
+    buf_finish(&out);
+}
+
+/* What follows would be read as commands, or the other way round. */
+static void a_chunk_that_is_cut_short_ends_the_session(void **state)
+{
+    static const char *const REPLIES[] = {"451 c\r\n", "250 c\r\n"};
+    struct txn txn;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    for (size_t i = 0; i < COUNT_OF(REPLIES); i++) {
+        begin_large(&txn, &out);
+        assert_true(txn_reply(&txn, say(REPLIES[i])));
+        assert_true(txn_is_over(&txn));
+        assert_true(txn.must_close);
+        assert_int_equal(smtp_judge(&txn.finding).verdict, SMTP_SOFT);
+        buf_clear(&out);
+    }
+    begin_large(&txn, &out);
+    txn_abandon(&txn);
+    assert_true(txn.must_close);
+    buf_finish(&out);
+}
+
+static void an_abandoned_whole_chunk_is_reset(void **state)
+{
+    struct txn txn;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    begin_large(&txn, &out);
+    write_large(&txn, &out);
+    assert_true(txn_reply(&txn, say("250 c\r\n")));
+    txn_abandon(&txn);
+    txn_write(&txn, &out, 1000);
+    assert_said(&out, RSET);
+    assert_false(txn.must_close);
+    buf_finish(&out);
+}
+
 /* Behind the dot of another; replies come in order, and each is for the first
  * until that is over. */
 static const struct pair {
@@ -585,11 +838,20 @@ static void unasked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scripts),   cmocka_unit_test(parameters),
-        cmocka_unit_test(stuffing),  cmocka_unit_test(dsn),
-        cmocka_unit_test(deliverby), cmocka_unit_test(lacking_server),
-        cmocka_unit_test(smuggling), cmocka_unit_test(abandoned),
-        cmocka_unit_test(pairs),     cmocka_unit_test(unasked),
+        cmocka_unit_test(scripts),
+        cmocka_unit_test(parameters),
+        cmocka_unit_test(stuffing),
+        cmocka_unit_test(dsn),
+        cmocka_unit_test(deliverby),
+        cmocka_unit_test(lacking_server),
+        cmocka_unit_test(smuggling),
+        cmocka_unit_test(a_large_message_is_committed_apart),
+        cmocka_unit_test(a_refused_chunk_is_not_committed),
+        cmocka_unit_test(a_chunk_that_is_cut_short_ends_the_session),
+        cmocka_unit_test(an_abandoned_whole_chunk_is_reset),
+        cmocka_unit_test(abandoned),
+        cmocka_unit_test(pairs),
+        cmocka_unit_test(unasked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
