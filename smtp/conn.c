@@ -520,13 +520,26 @@ static void on_ended(void *ctx, enum stream_end end, const char *reason)
         lose_connection(session, end, reason);
 }
 
+/* The losers are those that were begun before, whatever became of them. */
+static void note_race(const struct session_try *winner)
+{
+    struct smtp_session *session = winner->session;
+    struct address losers[SESSION_TRIES_MAX];
+    size_t count = 0;
+
+    for (const struct session_try *it = winner + 1;
+         it < session->tries + session->tries_count; it++)
+        losers[count++] = it->address;
+    upstream_note_address(session->upstream, &winner->address, losers, count);
+}
+
 static void on_opened(void *ctx)
 {
     struct session_try *it = ctx;
     struct smtp_session *session = it->session;
     struct smtp_upstream *upstream = session->upstream;
 
-    upstream_note_address(upstream, &it->address);
+    note_race(it);
     session->stream = it->stream;
     it->stream = NULL;
     session->tries_left = 0;
@@ -569,6 +582,7 @@ static const struct stream_events STREAM_EVENTS = {
 static void connect_next(struct smtp_session *session)
 {
     struct session_try *it = &session->tries[--session->tries_left];
+    const struct address *source = &session->upstream->source;
     const struct stream_options options = {
         .events = &STREAM_EVENTS,
         .ctx = it,
@@ -576,7 +590,8 @@ static void connect_next(struct smtp_session *session)
         .output_max = OUT_MAX,
     };
 
-    it->stream = stream_connect(session->loop, &options, &it->address, NULL);
+    it->stream = stream_connect(session->loop, &options, &it->address,
+                                source->len == 0 ? NULL : source);
     arm(session);
 }
 
@@ -584,7 +599,7 @@ static void connect_first(struct smtp_session *session)
 {
     struct address addresses[SESSION_TRIES_MAX];
 
-    session->tries_left =
+    session->tries_count = session->tries_left =
         upstream_tries(session->upstream, addresses, SESSION_TRIES_MAX);
     for (size_t i = 0; i < session->tries_left; i++)
         session->tries[i] = (struct session_try){session, addresses[i], NULL};
@@ -595,15 +610,16 @@ static void on_answer(void *ctx, const struct dns_answer *answer)
 {
     struct smtp_session *session = ctx;
     enum smtp_trouble trouble;
+    const char *words;
     struct smtp_finding finding;
 
     session->lookup = NULL;
-    if (upstream_take_answer(session->upstream, answer, &trouble)) {
+    if (upstream_take_answer(session->upstream, answer, &trouble, &words)) {
         connect_first(session);
         return;
     }
     timer_clear(session->loop, &session->timer);
-    finding_of_trouble(&finding, SMTP_STAGE_DNS, trouble, answer->reason);
+    finding_of_trouble(&finding, SMTP_STAGE_DNS, trouble, words);
     session->events->failed(session, &finding);
 }
 

@@ -103,7 +103,8 @@ struct smtp_session {
     struct timer timer;
     uint64_t sent_bytes;                         /* when the timer was set */
     struct session_try tries[SESSION_TRIES_MAX]; /* the last one goes first */
-    size_t tries_left;                           /* not begun yet */
+    size_t tries_count;
+    size_t tries_left; /* not begun yet */
 
     struct greet greet;
     bool is_greeted;

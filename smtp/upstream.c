@@ -109,6 +109,9 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         .auth_in_clear = config->auth_in_clear,
         .login = {str_of(config->username), str_of(config->password)},
     };
+    if (config->source_address[0] != '\0')
+        CHECK(address_parse(str_of(config->source_address), 0,
+                            &upstream->source)); /* config_text.c saw to it */
     init_series(upstream);
     name_notify(upstream);
     if (upstream->policy.login.username.len +
@@ -152,50 +155,88 @@ static int64_t lifetime_ms(uint32_t ttl_s)
     return (int64_t)ttl_s * 1000;
 }
 
-bool upstream_take_answer(struct smtp_upstream *upstream,
-                          const struct dns_answer *answer,
-                          enum smtp_trouble *trouble)
+static void find_first(struct smtp_upstream *upstream,
+                       const struct address *address)
+{
+    for (size_t i = 0; i < upstream->address_count; i++)
+        if (address_eq(&upstream->addresses[i], address))
+            upstream->address_first = i;
+}
+
+/* Those that can be reached from the source, in the answer's order. */
+static size_t usable(const struct smtp_upstream *upstream,
+                     const struct dns_answer *answer,
+                     struct address addresses[DNS_ADDRESSES_MAX])
+{
+    size_t count = 0;
+
+    CHECK(answer->count > 0 && answer->count <= DNS_ADDRESSES_MAX);
+    for (size_t i = 0; i < answer->count; i++)
+        if (upstream->source.len == 0 ||
+            upstream->source.at.any.sa_family ==
+                answer->addresses[i].at.any.sa_family)
+            addresses[count++] = answer->addresses[i];
+    return count;
+}
+
+static void take_addresses(struct smtp_upstream *upstream,
+                           const struct address *addresses, size_t count,
+                           uint32_t ttl_s)
 {
     int64_t now_ms = clock_now_ms();
+    struct address worked = upstream->addresses[upstream->address_first];
 
+    for (size_t i = 0; i < count; i++)
+        upstream->addresses[i] = addresses[i];
+    upstream->address_count = count;
+    upstream->address_first = 0;
+    find_first(upstream, &worked);
+    upstream->addresses_until_ms = now_ms + lifetime_ms(ttl_s);
+    upstream->addresses_stale_ms = now_ms + ADDRESS_STALE_MS;
+}
+
+bool upstream_take_answer(struct smtp_upstream *upstream,
+                          const struct dns_answer *answer,
+                          enum smtp_trouble *trouble, const char **words)
+{
+    struct address addresses[DNS_ADDRESSES_MAX];
+    size_t count;
+
+    *words = answer->reason;
     if (answer->status == DNS_FOUND) {
-        struct address worked = upstream->addresses[upstream->address_first];
-
-        CHECK(answer->count > 0 && answer->count <= DNS_ADDRESSES_MAX);
-        for (size_t i = 0; i < answer->count; i++)
-            upstream->addresses[i] = answer->addresses[i];
-        upstream->address_count = answer->count;
-        upstream->address_first = 0;
-        upstream_note_address(upstream, &worked);
-        upstream->addresses_until_ms = now_ms + lifetime_ms(answer->ttl_s);
-        upstream->addresses_stale_ms = now_ms + ADDRESS_STALE_MS;
-        return true;
+        count = usable(upstream, answer, addresses);
+        if (count > 0)
+            take_addresses(upstream, addresses, count, answer->ttl_s);
+        *trouble = TROUBLE_NO_NAME;
+        *words = "no address of the host is of the family of source_address";
+        return count > 0;
     }
     *trouble =
         answer->status == DNS_NOT_FOUND ? TROUBLE_NO_NAME : TROUBLE_NO_DNS;
     return answer->status == DNS_FAILED && upstream->address_count > 0 &&
-           now_ms < upstream->addresses_stale_ms;
+           clock_now_ms() < upstream->addresses_stale_ms;
 }
 
 size_t upstream_tries(const struct smtp_upstream *upstream,
                       struct address *tries, size_t max)
 {
-    size_t count =
-        upstream->address_count < max ? upstream->address_count : max;
+    struct address ordered[DNS_ADDRESSES_MAX];
+    size_t count = race_order(
+        &upstream->race, upstream->addresses, upstream->address_count,
+        upstream->address_first, clock_now_ms(), ordered,
+        max < DNS_ADDRESSES_MAX ? max : DNS_ADDRESSES_MAX);
 
     for (size_t i = 0; i < count; i++)
-        tries[count - 1 - i] =
-            upstream->addresses[(upstream->address_first + i) %
-                                upstream->address_count];
+        tries[count - 1 - i] = ordered[i];
     return count;
 }
 
 void upstream_note_address(struct smtp_upstream *upstream,
-                           const struct address *address)
+                           const struct address *address,
+                           const struct address *losers, size_t loser_count)
 {
-    for (size_t i = 0; i < upstream->address_count; i++)
-        if (address_eq(&upstream->addresses[i], address))
-            upstream->address_first = i;
+    find_first(upstream, address);
+    race_note(&upstream->race, address, losers, loser_count, clock_now_ms());
 }
 
 size_t upstream_session_count(const struct smtp_upstream *upstream)

@@ -15,6 +15,7 @@
 #include "server/io/tls.h"
 #include "smtp/greet.h"
 #include "smtp/health.h"
+#include "smtp/race.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,8 @@ struct smtp_upstream {
     bool takes_pairs;             /* commands behind a dot */
     bool is_serving;              /* pool_serve is at work */
 
+    struct address source; /* to connect from; len 0: any */
+    struct race race;
     struct address addresses[DNS_ADDRESSES_MAX];
     size_t address_count;
     size_t address_first; /* the one that worked last */
@@ -77,18 +80,22 @@ size_t upstream_share(int64_t max_sessions, unsigned child,
                       unsigned child_count);
 
 bool upstream_addresses_fresh(const struct smtp_upstream *upstream);
-/* Takes what a look-up found. False: there is nothing to connect to; then
- * trouble says why. A failed look-up falls back on the last answer. */
+/* Takes what a look-up found, of the family of source if that is set. False:
+ * there is nothing to connect to; then trouble and words say why. A failed
+ * look-up falls back on the last answer. */
 MUST_USE bool upstream_take_answer(struct smtp_upstream *upstream,
                                    const struct dns_answer *answer,
-                                   enum smtp_trouble *trouble);
+                                   enum smtp_trouble *trouble,
+                                   const char **words);
 
 /* At most max addresses to try, the one to begin with last. */
 size_t upstream_tries(const struct smtp_upstream *upstream,
                       struct address *tries, size_t max);
-/* That one works: the next session begins with it. */
+/* That one works: the next session begins with it. The losers had been tried
+ * before. */
 void upstream_note_address(struct smtp_upstream *upstream,
-                           const struct address *address);
+                           const struct address *address,
+                           const struct address *losers, size_t loser_count);
 
 /* Sessions that it may have in all just now, the open ones included. */
 size_t upstream_capacity(const struct smtp_upstream *upstream);

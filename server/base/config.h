@@ -113,6 +113,7 @@ struct config_upstream {
     bool pipeline_next;
     enum config_chunking chunking;
     struct config_list dsn_notify; /* empty: as the server likes */
+    const char *source_address;    /* "": any */
     int64_t connect_timeout_ms;
     int64_t banner_timeout_ms;
     int64_t command_timeout_ms;

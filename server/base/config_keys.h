@@ -21,6 +21,7 @@ enum config_kind {
     KIND_DOMAIN,    /* lower case; may begin with "*." */
     KIND_ENDPOINT,  /* "host:port" or "unix:/path" */
     KIND_ENDPOINTS, /* struct config_list of them */
+    KIND_ADDRESS,   /* an IP address, or "" */
     KIND_NETWORKS,  /* addresses, or address/bits */
     KIND_REDIS_URL,
     KIND_PREFIX,      /* of Redis keys */

@@ -321,6 +321,13 @@ static bool is_network(struct str text)
            (str_to_u64(rest, &bits) && bits <= (is_v4 ? 32 : 128));
 }
 
+bool config_read_address(struct config_reading *r, struct str text, void *to)
+{
+    if (text.len > 0 && (!is_network(text) || str_contains(text, S("/"))))
+        return config_refuse(r, "must be an IP address, as \"192.0.2.1\"");
+    return keep(r, text, to);
+}
+
 bool config_read_network(struct config_reading *r, struct str text, void *to)
 {
     if (!is_network(text))

@@ -154,6 +154,7 @@ static const struct kind {
     [KIND_DOMAIN] = {TOML_TEXT, read_one, config_read_domain},
     [KIND_ENDPOINT] = {TOML_TEXT, read_one, config_read_endpoint},
     [KIND_ENDPOINTS] = {TOML_LIST, read_texts, config_read_endpoint},
+    [KIND_ADDRESS] = {TOML_TEXT, read_one, config_read_address},
     [KIND_NETWORKS] = {TOML_LIST, read_texts, config_read_network},
     [KIND_REDIS_URL] = {TOML_TEXT, read_one, config_read_redis_url},
     [KIND_PREFIX] = {TOML_TEXT, read_one, config_read_prefix},

@@ -523,6 +523,16 @@ static void set_nodelay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* The port is chosen by connect, so that it is taken for one peer only. */
+static bool bind_source(int fd, const struct address *from)
+{
+    int on = 1;
+
+    if (from->at.any.sa_family != AF_UNIX && address_port(from) == 0)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, &from->at.any, from->len) == 0;
+}
+
 static int connect_begin(int fd, const struct address *to,
                          const struct address *from)
 {
@@ -530,7 +540,7 @@ static int connect_begin(int fd, const struct address *to,
         return errno;
     if (to->at.any.sa_family != AF_UNIX)
         set_nodelay(fd);
-    if (from != NULL && bind(fd, &from->at.any, from->len) != 0)
+    if (from != NULL && !bind_source(fd, from))
         return errno;
     return connect(fd, &to->at.any, to->len) == 0 ? 0 : errno;
 }

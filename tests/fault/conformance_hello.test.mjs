@@ -32,6 +32,17 @@ row(4, 'IPv6 is a hole, IPv4 is good', { isOwn: true }, 'D', {
         assert.ok(total_ms < 1500, `${total_ms} ms`);
     },
 });
+row(4, 'a source address', { isOwn: true }, 'D', {
+    upstream: { source_address: '127.0.0.9' },
+    check: ({ server }) => assert.equal(server.sessions[0].remoteAddress,
+                                        '127.0.0.9'),
+});
+row(4, 'a source address of the other family', { isOwn: true }, 'C', {
+    upstream: { source_address: '::1' }, rule: 5,
+});
+row(4, 'a source address that is not here', { isOwn: true }, 'R, ...', {
+    upstream: { source_address: '192.0.2.1' },
+});
 row(5, 'its name does not exist', { isOwn: true }, 'C',
     { upstream: { host: 'none.test' } });
 row(6, 'SERVFAIL for its name, then an answer', { isOwn: true }, 'R, D', {

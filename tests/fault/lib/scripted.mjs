@@ -132,6 +132,7 @@ class Session {
         this.isOdd = this.script.isOdd ?? false;
         this.scene = server.scene(this.script);
         this.raw = socket;
+        this.remoteAddress = socket.remoteAddress;
         this.use(socket);
         this.serve().catch((error) => {
             if (!(error instanceof Gone))

@@ -329,6 +329,7 @@ static void init_upstream(struct config_upstream *upstream, const char *name,
 {
     *upstream = (struct config_upstream){
         .name = name,
+        .source_address = "",
         .host = "127.0.0.1",
         .port = port,
         .tls = TLS_OFF,

@@ -30,6 +30,14 @@ static struct dns_answer found(const char *one, const char *two, uint32_t ttl_s)
     return answer;
 }
 
+static bool take(struct smtp_upstream *upstream,
+                 const struct dns_answer *answer, enum smtp_trouble *trouble)
+{
+    const char *words;
+
+    return upstream_take_answer(upstream, answer, trouble, &words);
+}
+
 static void addresses_live_as_long_as_dns_says(void **state)
 {
     struct smtp_upstream upstream = {0};
@@ -39,7 +47,7 @@ static void addresses_live_as_long_as_dns_says(void **state)
     (void)state;
     clock_set(START_MS, START_MS);
     assert_false(upstream_addresses_fresh(&upstream));
-    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_true(take(&upstream, &answer, &trouble));
     clock_set(START_MS + 29999, START_MS);
     assert_true(upstream_addresses_fresh(&upstream));
     clock_set(START_MS + 30000, START_MS);
@@ -56,15 +64,15 @@ static void failed_look_ups_fall_back(void **state)
 
     (void)state;
     clock_set(START_MS, START_MS);
-    assert_false(upstream_take_answer(&upstream, &failed, &trouble));
+    assert_false(take(&upstream, &failed, &trouble));
     assert_int_equal(trouble, TROUBLE_NO_DNS);
-    assert_true(upstream_take_answer(&upstream, &good, &trouble));
+    assert_true(take(&upstream, &good, &trouble));
     clock_set(START_MS + HOUR_MS - 1, START_MS);
-    assert_true(upstream_take_answer(&upstream, &failed, &trouble));
-    assert_false(upstream_take_answer(&upstream, &none, &trouble));
+    assert_true(take(&upstream, &failed, &trouble));
+    assert_false(take(&upstream, &none, &trouble));
     assert_int_equal(trouble, TROUBLE_NO_NAME);
     clock_set(START_MS + HOUR_MS, START_MS);
-    assert_false(upstream_take_answer(&upstream, &failed, &trouble));
+    assert_false(take(&upstream, &failed, &trouble));
 }
 
 static void the_address_that_worked_goes_first(void **state)
@@ -76,21 +84,57 @@ static void the_address_that_worked_goes_first(void **state)
     enum smtp_trouble trouble;
 
     (void)state;
-    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_true(take(&upstream, &answer, &trouble));
     assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
     assert_true(address_eq(&tries[1], &answer.addresses[0])); /* last first */
-    upstream_note_address(&upstream, &two);
+    upstream_note_address(&upstream, &two, NULL, 0);
     assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
     assert_true(address_eq(&tries[1], &two));
     assert_int_equal(upstream_tries(&upstream, tries, 1), 1);
     assert_true(address_eq(&tries[0], &two));
     answer = found("2001:db8::1", "192.0.2.1", 30); /* in another order */
-    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_true(take(&upstream, &answer, &trouble));
     assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
     assert_true(address_eq(&tries[1], &two));
     answer = found("192.0.2.9", NULL, 30);
-    assert_true(upstream_take_answer(&upstream, &answer, &trouble));
+    assert_true(take(&upstream, &answer, &trouble));
     assert_int_equal(upstream_tries(&upstream, tries, 4), 1);
+}
+
+static void a_source_reaches_its_own_family(void **state)
+{
+    struct smtp_upstream upstream = {.source = address_of("2001:db8::9")};
+    struct dns_answer both = found("192.0.2.1", "2001:db8::1", 30);
+    struct dns_answer other = found("192.0.2.1", NULL, 30);
+    struct address tries[4];
+    enum smtp_trouble trouble;
+    const char *words;
+
+    (void)state;
+    assert_true(take(&upstream, &both, &trouble));
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 1);
+    assert_true(address_eq(&tries[0], &both.addresses[1]));
+    assert_false(upstream_take_answer(&upstream, &other, &trouble, &words));
+    assert_int_equal(trouble, TROUBLE_NO_NAME);
+    assert_non_null(strstr(words, "source_address"));
+}
+
+static void who_lost_goes_last(void **state)
+{
+    struct smtp_upstream upstream = {0};
+    struct dns_answer answer = found("2001:db8::1", "192.0.2.1", 30);
+    struct address tries[4];
+    enum smtp_trouble trouble;
+
+    (void)state;
+    clock_set(START_MS, START_MS);
+    assert_true(take(&upstream, &answer, &trouble));
+    upstream_note_address(&upstream, &answer.addresses[1], &answer.addresses[0],
+                          1);
+    answer = found("2001:db8::2", "192.0.2.2", 30); /* all new */
+    assert_true(take(&upstream, &answer, &trouble));
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
+    assert_true(address_eq(&tries[1], &answer.addresses[1]));
 }
 
 static const struct fact {
@@ -188,6 +232,8 @@ int main(void)
         cmocka_unit_test(addresses_live_as_long_as_dns_says),
         cmocka_unit_test(failed_look_ups_fall_back),
         cmocka_unit_test(the_address_that_worked_goes_first),
+        cmocka_unit_test(a_source_reaches_its_own_family),
+        cmocka_unit_test(who_lost_goes_last),
         cmocka_unit_test(room),
         cmocka_unit_test(anybody_may_probe),
         cmocka_unit_test(the_limit_recovers),
