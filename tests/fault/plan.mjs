@@ -49,7 +49,7 @@ function kindOf(world, n) {
     if (n % 30 === 11)
         more.attachments = [{ filename: 'big.bin', content:
             Buffer.alloc(200_000, n).toString('base64') }];
-    return more;
+    return { ...more, ...plan.mail?.(world, n) };
 }
 
 async function trouble(world, load) {
@@ -91,8 +91,9 @@ function endFits(world, mail, { payload: { type, data } }) {
         return mail.body.on_unknown === 'fail' &&
                data.failed.reason === 'unknown_outcome';
     case 'email.expired':
-        return plan.expires === true && mail.body.class !== 'transactional' &&
-               mail.body.class !== 'bulk';
+        return plan.expires === true &&
+               (mail.body.expires_in !== undefined ||
+                !['transactional', 'bulk'].includes(mail.body.class));
     default:
         return false;
     }
@@ -189,6 +190,7 @@ async function play(begin) {
         process.on('exit', () =>
             fs.writeFileSync(process.env.FAULT_LOG, world.service.logs()));
     await world.ledger.send(WARM_MAILS, { rate: 200 });
+    await settle(world);
     world.memory.mark();
     const load = world.ledger.send(MAILS, {
         rate: RATE, again: 'when told', patience: 300_000,

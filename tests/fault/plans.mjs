@@ -8,15 +8,17 @@
 //   rest       ms between two rounds; usually enough for some mails to pass
 //   duplicates may there be any? (flagged ones; others never are)
 //   leaves     may a POST stay without any answer? (an api process dies)
-//   expires    may mails with a deadline expire? (a clock jumps)
+//   expires    may mails with a deadline expire?
 //   recoveryMaxMs  if not 2 s
 //   stales     may webhooks be refused for the time of their signature?
 //   slow       takes longer than a minute: not in the short form, which has
 //              `brief` in its place
+//   mail       more of the n-th mail: (w, n) => fields
 //   after      what must be true besides, when all is settled
 import { ROLES, pause } from './lib/world.mjs';
 import { diskWorld, fillDisk } from './lib/disk.mjs';
 import * as cluster from './lib/cluster.mjs';
+import { HURDLES, inTime, shortLived } from './lib/deadlines.mjs';
 import { failover, zombie as oldMaster } from './lib/failover.mjs';
 import { fakedRoles, jump } from './lib/faketime.mjs';
 import { EVERYTHING, anything, nothingLeft } from './lib/everything.mjs';
@@ -306,6 +308,18 @@ const PLANS = {
                  moods: { connect: { stall: 5 }, dot: { takeAndStall: 5 } } },
         duplicates: true,
         trouble: aLittle,
+    },
+    'upstream-deadlines': {
+        what: 'mails with seconds to live; the upstream greylists, is late, hangs',
+        world: { stepTimeout: '6s' },
+        expires: true,
+        rest: 0,
+        mail: shortLived,
+        async trouble(w) {
+            w.sinks[0].moods = HURDLES; // those without a deadline are through
+            await aLittle(w);
+        },
+        after: inTime,
     },
     failover: {
         what: 'the master of three Sentinels dies; wait_replicas = 1',

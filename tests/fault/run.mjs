@@ -79,7 +79,8 @@ function line(cell) {
 function verdict({ faults, skipped }) {
     if (skipped)
         return `  skipped: ${skipped}`;
-    return faults.length === 0 ? '  ok' : '  FAILED';
+    return faults.length === 0 ? '  ok'
+        : `  FAILED: ${faults[0].split('\n')[0].slice(0, 300)}`;
 }
 
 // The long ones first, so that the others fit around them.

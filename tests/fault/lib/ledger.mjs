@@ -228,9 +228,10 @@ export class Ledger {
     async settled(patience = PATIENCE_MS) {
         const expected = this.mails.reduce((sum, { to }) => sum + to.length, 0);
         await until(`an end of ${expected} mails`, () => {
-            const ends = this.ends().size;
-            if (ends < expected)
-                throw new Error(`${ends} have one`);
+            const ends = this.ends();
+            if (ends.size < expected)
+                throw new Error(`${ends.size} have one, not ` +
+                                this.endless(ends).slice(0, 3).join(', '));
             return true;
         }, patience);
         await until('nothing is left to do', async () => {
@@ -239,6 +240,12 @@ export class Ledger {
                 throw new Error(JSON.stringify(left));
             return true;
         }, patience);
+    }
+
+    endless(ends) {
+        return this.mails.flatMap(({ id, to }) => to
+            .map((address) => `${id} ${address}`)
+            .filter((key) => !ends.has(key)));
     }
 
     // What Redis still has to do. Not asked more often than is good for those

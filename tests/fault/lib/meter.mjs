@@ -17,6 +17,14 @@ setInterval(() => {
     last = now;
 }, TICK_MS).unref();
 
+// ms of that stretch of wall clock in which this process stood still.
+export function standstill(from, to) {
+    const begin = from - performance.timeOrigin;
+    const end = to - performance.timeOrigin;
+    return stalls.reduce((sum, stall) => sum + Math.max(0,
+        Math.min(stall.to, end) - Math.max(stall.from, begin)), 0);
+}
+
 // Begins to measure; the result gives the ms since then.
 export function meter() {
     const begin = performance.now();

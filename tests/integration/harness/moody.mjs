@@ -17,8 +17,10 @@ export const MOODS = {
     after: { close: 2, limit: 1 },
 };
 const SLOW_MS = 200;
+const LATE_MS = 4000; // at most
 
 const SOFT = '451 4.3.0 come back\r\n';
+const GREY = '450 4.2.0 Greylisted, come back\r\n';
 const NO_MAIL = '503 5.5.1 no mail\r\n';
 const HARD = '550 5.1.1 no such mailbox\r\n';
 
@@ -188,14 +190,29 @@ class Session {
         const mood = this.sink.onRcpt(address) ?? this.sink.mood('rcpt');
         if (mood === 'close')
             return this.socket.destroy();
-        if (mood === 'soft')
-            return this.say(SOFT);
+        if (mood === 'soft' || mood === 'grey')
+            return this.say(mood === 'soft' ? SOFT : GREY);
         if (mood === 'hard') {
             this.sink.refused(address);
             return this.say(HARD);
         }
         this.to.push(address);
-        return this.pastGate('rcpt', () => this.say('250 2.1.5 ok\r\n'));
+        return this.inTime(mood, () =>
+            this.pastGate('rcpt', () => this.say('250 2.1.5 ok\r\n')));
+    }
+
+    // then() now; or late; or never.
+    inTime(mood, then) {
+        if (mood !== 'late' && mood !== 'stall')
+            return then();
+        this.deaf = true;
+        if (mood === 'late')
+            setTimeout(() => {
+                this.deaf = false;
+                then();
+                this.read();
+            }, this.sink.chance.below(LATE_MS));
+        return undefined;
     }
 
     data() {
@@ -209,7 +226,7 @@ class Session {
         this.body = this.to;
         this.to = null;
         this.willClose = this.sink.mood('body') === 'close';
-        return this.say('354 go on\r\n');
+        return this.inTime(mood, () => this.say('354 go on\r\n'));
     }
 
     readBody() {
