@@ -40,6 +40,19 @@ void api_close(struct api **api);
 void api_problem(void *ctx, struct http_request *request, unsigned status,
                  const char *detail);
 
+/* --- upstreams, as GET /upstreams and `posthaste upstreams list` show one ---
+ */
+
+struct config_upstream;
+struct json_out;
+struct queue_upstream;
+
+/* "paused", "unknown" (no worker tells), or smtp_health_name. */
+const char *api_upstream_state(const struct queue_upstream *upstream);
+void api_upstream_write(struct json_out *out,
+                        const struct config_upstream *config,
+                        const struct queue_upstream *upstream);
+
 /* --- tokens of API keys ---
  *
  * "ph_live_" and 59 characters: 256 random bits and the CRC-32 of what

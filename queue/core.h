@@ -59,6 +59,7 @@ struct queue {
     struct rates *rates;
     struct key_uses *key_uses;
     struct traffic *traffic;
+    struct upstream_teller *upstream_teller;
     struct work *helper;      /* emails.c: for large mails */
     struct list calls;        /* callers who wait: struct queue_call */
     struct list mail_batches; /* mail.c */

@@ -13,6 +13,9 @@
  *     o:<owner>               hash    owner: home partition
  *     move:<owner>            string  who moves him: a lock (move.c)
  *     l:<key id>              string  rate tokens of an API key (rates.c)
+ *     u:{<upstream>}:pause    string  when an operator paused it
+ *     u:{<upstream>}:alive  said  zset, hash  workers and what each says of
+ *                                     it (upstreams.c)
  *     {N}:o:<owner>           hash    frozen (1, leaving, moved),
  *                                     open (under a limit),
  *                                     max (a limit of his own),
@@ -69,6 +72,7 @@ enum { KEY_MAX = 512 };
 #define META_MOVE       "move:"
 #define KEY_MOVE        "move:"
 #define KEY_RATE        "l:"
+#define KEY_UPSTREAM    "u:"
 #define KEY_KEYS        "keys:"
 #define KEY_USED        "used:"
 #define KEY_IDEMPOTENCY "i:"

@@ -28,6 +28,7 @@
 #include "queue/record.h"
 #include "queue/store.h"
 #include "queue/tasks.h"
+#include "queue/upstreams.h"
 #include "server/base/check.h"
 #include "server/base/config.h"
 #include "server/base/error.h"

@@ -11,6 +11,7 @@ enum {
     /* What waits longer than this for a session goes elsewhere: the upstream
      * has come to a halt. */
     PATIENCE_MS = 1000,
+    TROUBLE_MAX = REPLY_TEXT_MAX + 64,
     MASKED_MAX = 8 * REPLY_TEXT_MAX, /* six dots may stand for 4 bytes */
 };
 
@@ -298,6 +299,15 @@ static void place_elsewhere(struct smtp_upstream *upstream)
         delivery_place(delivery);
 }
 
+/* What is open is of no use either while it may have no session at all. */
+static void leave_alone(struct smtp_upstream *upstream)
+{
+    if (upstream_capacity(upstream) > 0)
+        return;
+    place_elsewhere(upstream);
+    pool_close_idle(upstream);
+}
+
 static void be_patient(struct smtp_upstream *upstream)
 {
     if (sum(upstream->waiting_count) + sum(upstream->following) > 0 &&
@@ -310,13 +320,13 @@ void pool_serve(struct smtp_upstream *upstream)
     if (upstream->is_serving)
         return; /* the loop below will come to it */
     upstream->is_serving = true;
+    leave_alone(upstream);
     while (serve_one(upstream))
         continue;
     while (startable(upstream) > coming(upstream) &&
            upstream_session_count(upstream) < upstream_capacity(upstream))
         open_one(upstream);
-    if (upstream_capacity(upstream) == 0)
-        place_elsewhere(upstream);
+    leave_alone(upstream);
     be_patient(upstream);
     upstream->is_serving = false;
     show_counts(upstream);
@@ -446,6 +456,23 @@ static bool is_paused(const struct smtp_upstream *upstream)
            health_is_resting(&upstream->health, clock_now_ms());
 }
 
+/* "AUTH: 535 5.7.8 no such user", as an operator shall read it. */
+static void note_trouble(struct smtp_upstream *upstream,
+                         const struct smtp_finding *finding)
+{
+    struct buf why;
+
+    buf_init(&why, TROUBLE_MAX);
+    buf_addf(&why, "%s: ", smtp_stage_name(finding->stage));
+    if (finding->code != 0)
+        buf_addf(&why, "%u ", finding->code);
+    if (finding->enhanced[0] != '\0')
+        buf_addf(&why, "%s ", finding->enhanced);
+    buf_add_cstr(&why, finding->text);
+    upstream_note_why(upstream, buf_str(&why));
+    buf_finish(&why);
+}
+
 /* What a finding means for the upstream, whoever was on the session. */
 static void suffer(struct smtp_upstream *upstream,
                    const struct smtp_finding *finding)
@@ -459,6 +486,8 @@ static void suffer(struct smtp_upstream *upstream,
         upstream_slow_down(upstream);
     if ((ruling.then & THEN_APART) != 0)
         keep_apart(upstream, finding);
+    if ((ruling.then & (THEN_PAUSE | THEN_BACK_OFF)) != 0)
+        note_trouble(upstream, finding);
     if ((ruling.then & THEN_PAUSE) != 0)
         health_paused(&upstream->health, now_ms);
     else if ((ruling.then & THEN_BACK_OFF) != 0)
@@ -466,6 +495,7 @@ static void suffer(struct smtp_upstream *upstream,
     else if (finding->code != 0 && finding->stage >= SMTP_STAGE_MAIL &&
              (ruling.then & THEN_CLOSE) == 0) {
         health_well(&upstream->health);
+        upstream_note_why(upstream, S(""));
         series_set(upstream->up_series, 1);
     }
     if ((ruling.then & (THEN_PAUSE | THEN_AGAIN)) != 0)

@@ -230,6 +230,41 @@ struct smtp_route *smtp_route_named(struct smtp *smtp, struct str name)
     return NULL;
 }
 
+/* --- upstreams --- */
+
+const char *smtp_health_name(enum smtp_health health)
+{
+    static const char *const NAMES[SMTP_HEALTH_COUNT] = {
+        [SMTP_HEALTH_UP] = "up",
+        [SMTP_HEALTH_PROBING] = "probing",
+        [SMTP_HEALTH_RESTING] = "resting",
+        [SMTP_HEALTH_ALARM] = "alarm",
+    };
+
+    CHECK(health < SMTP_HEALTH_COUNT);
+    return NAMES[health];
+}
+
+void smtp_upstream_look(const struct smtp *smtp, size_t index,
+                        struct smtp_upstream_view *out)
+{
+    CHECK(index < smtp->upstream_count);
+    upstream_look(&smtp->upstreams[index], out);
+}
+
+void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused)
+{
+    struct smtp_upstream *upstream;
+
+    CHECK(index < smtp->upstream_count);
+    upstream = &smtp->upstreams[index];
+    if (upstream->is_paused == is_paused)
+        return;
+    upstream->is_paused = is_paused;
+    pool_serve(upstream);
+    smtp_note_room(smtp);
+}
+
 size_t smtp_room(struct smtp *smtp, const struct smtp_route *route,
                  unsigned lane)
 {

@@ -148,6 +148,31 @@ struct smtp_result {
     unsigned data_ms; /* from MAIL FROM to the last reply */
 };
 
+/* --- what an operator sees of an upstream --- */
+
+enum smtp_health {
+    SMTP_HEALTH_UP,      /* the best one first */
+    SMTP_HEALTH_PROBING, /* rested, and nobody has come through yet */
+    SMTP_HEALTH_RESTING, /* failures let it rest for seconds */
+    SMTP_HEALTH_ALARM,   /* an operator must mend something */
+    SMTP_HEALTH_COUNT
+};
+const char *smtp_health_name(enum smtp_health health); /* "up" ... */
+
+enum { SMTP_WHY_SIZE = 256 };
+
+/* As this process sees it. */
+struct smtp_upstream_view {
+    enum smtp_health health;
+    char why[SMTP_WHY_SIZE]; /* what it suffered last; "": it is up */
+    size_t sessions;         /* open ones, and those about to open */
+    size_t busy;             /* of them */
+    size_t limit;            /* sessions that it may have now, ... */
+    size_t share;            /* ... and when the server minds no number */
+    size_t waiting;          /* deliveries that have no session yet */
+    uint64_t taken;          /* mails, since the engine was opened */
+};
+
 /* --- the engine --- */
 
 struct smtp;
@@ -180,6 +205,14 @@ size_t smtp_in_hand(const struct smtp *smtp);
 
 /* NULL: the configuration has no route of that name. */
 struct smtp_route *smtp_route_named(struct smtp *smtp, struct str name);
+
+/* index: that of the upstream in the configuration. */
+void smtp_upstream_look(const struct smtp *smtp, size_t index,
+                        struct smtp_upstream_view *out);
+/* A paused one begins no transaction and keeps no session: what waits for it
+ * goes to another upstream, or comes back SMTP_UNSENT; transactions that have
+ * begun go on to their end. None is paused when the engine opens. */
+void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused);
 
 /* How many deliveries of that lane may be handed in now. Each upstream keeps
  * a quarter of its sessions, at least one, for lanes 0 and 1. Fast upstreams

@@ -1,6 +1,7 @@
 #include "smtp/upstream.h"
 
 #include "server/base/clock.h"
+#include "server/base/codec.h"
 #include "server/base/mem.h"
 
 #include <string.h>
@@ -245,14 +246,55 @@ size_t upstream_session_count(const struct smtp_upstream *upstream)
            upstream->counts[SESSION_IDLE];
 }
 
-/* While it rests no session is opened; after a rest, one as a probe. While
- * an operator must mend something, those that are open are not trusted
- * either. */
+static enum smtp_health health_of(const struct smtp_upstream *upstream)
+{
+    const struct health *health = &upstream->health;
+    int64_t now_ms = clock_now_ms();
+
+    if (health->pauses > 0)
+        return SMTP_HEALTH_ALARM;
+    if (health_is_resting(health, now_ms))
+        return SMTP_HEALTH_RESTING;
+    return health_is_probed(health, now_ms) ? SMTP_HEALTH_PROBING
+                                            : SMTP_HEALTH_UP;
+}
+
+void upstream_look(const struct smtp_upstream *upstream,
+                   struct smtp_upstream_view *out)
+{
+    *out = (struct smtp_upstream_view){
+        .health = health_of(upstream),
+        .sessions = upstream_session_count(upstream),
+        .busy = upstream->counts[SESSION_BUSY],
+        .limit = upstream->limit,
+        .share = upstream->share,
+        .taken = upstream->taken,
+    };
+    if (out->health != SMTP_HEALTH_UP)
+        memcpy(out->why, upstream->why, sizeof out->why);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        out->waiting += upstream->waiting_count[i];
+}
+
+void upstream_note_why(struct smtp_upstream *upstream, struct str why)
+{
+    size_t len = utf8_cut(why, sizeof upstream->why - 1);
+
+    if (len > 0)
+        memcpy(upstream->why, why.ptr, len);
+    upstream->why[len] = '\0';
+}
+
+/* While an operator has paused it nothing may be open. While it rests no
+ * session is opened; after a rest, one as a probe. While an operator must mend
+ * something, those that are open are not trusted either. */
 size_t upstream_capacity(const struct smtp_upstream *upstream)
 {
     int64_t now_ms = clock_now_ms();
     size_t all = upstream_session_count(upstream);
 
+    if (upstream->is_paused)
+        return 0;
     if (health_is_resting(&upstream->health, now_ms))
         return upstream->health.is_paused ? 0 : all;
     if (health_is_probed(&upstream->health, now_ms) &&
@@ -374,6 +416,7 @@ void upstream_note_taken(struct smtp_upstream *upstream, int64_t ms)
 {
     double sample = ms > 0 ? (double)ms : 0.5;
 
+    upstream->taken++;
     raise_limit(upstream);
     if (upstream->average_ms <= 0)
         upstream->average_ms = sample;

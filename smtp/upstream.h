@@ -16,12 +16,11 @@
 #include "smtp/greet.h"
 #include "smtp/health.h"
 #include "smtp/race.h"
+#include "smtp/smtp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct smtp;
 
 enum { SESSION_OPENING, SESSION_BUSY, SESSION_IDLE, SESSION_STATE_COUNT };
 
@@ -55,6 +54,9 @@ struct smtp_upstream {
     int64_t addresses_stale_ms; /* last resort until then */
 
     struct health health;
+    char why[SMTP_WHY_SIZE]; /* it rests; "": it is well */
+    bool is_paused;          /* by an operator */
+    uint64_t taken;          /* mails */
     struct timer rest_timer;
     struct timer patience_timer; /* of those that wait */
 
@@ -108,6 +110,10 @@ size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane);
 size_t upstream_room_once(const struct smtp_upstream *upstream, unsigned lane);
 
 size_t upstream_session_count(const struct smtp_upstream *upstream);
+void upstream_look(const struct smtp_upstream *upstream,
+                   struct smtp_upstream_view *out);
+/* What makes it rest; empty: it is well. */
+void upstream_note_why(struct smtp_upstream *upstream, struct str why);
 /* The server wants fewer sessions than are open. */
 void upstream_slow_down(struct smtp_upstream *upstream);
 /* Whether the commands of another mail may go behind a dot to it: they were

@@ -61,6 +61,7 @@ struct config_api {
     int64_t body_timeout_ms;
     int64_t connections_per_ip;
     struct config_list trusted_proxies;
+    const char *operator; /* an owner; "": none */
 };
 
 /* Of a whole that is known later, or in bytes; both 0: no limit. */

@@ -11,6 +11,7 @@
 #include "server/worker/compose.h"
 #include "server/worker/depth.h"
 #include "server/worker/report.h"
+#include "server/worker/steer.h"
 #include "smtp/message/message.h"
 #include "smtp/smtp.h"
 
@@ -53,6 +54,7 @@ struct worker {
     struct list mails;
     struct task refuse_task;
     struct depth depth;
+    struct steer steer;
     void (*drained)(void *ctx);
     void *drained_ctx;
 };
@@ -386,6 +388,7 @@ struct worker *worker_open(struct loop *loop,
     if (journal != NULL)
         queue_worker_journal(worker->queue, journal);
     depth_start(&worker->depth, loop, worker->queue);
+    steer_start(&worker->steer, worker->queue, worker->smtp, worker->config);
     return worker;
 }
 
@@ -401,6 +404,7 @@ void worker_drain(struct worker *worker, void (*done)(void *ctx), void *ctx)
     CHECK(worker->drained == NULL);
     worker->drained = done;
     worker->drained_ctx = ctx;
+    steer_stop(&worker->steer);
     queue_worker_stop(worker->queue, on_drained, worker);
     smtp_stop(worker->smtp);
 }
@@ -411,6 +415,7 @@ void worker_close(struct worker **worker)
         return;
     smtp_close(&(*worker)->smtp);
     depth_stop(&(*worker)->depth);
+    steer_finish(&(*worker)->steer);
     task_cancel(&(*worker)->refuse_task);
     list_each_safe (link, &(*worker)->errands)
         errand_free(LIST_MEMBER(link, struct errand, link));

@@ -20,6 +20,11 @@ static void config_fill(struct world *world)
     config->api.body_timeout_ms = 30000;
     config->api.connections_per_ip = 100;
     config->worker.message_ttl_ms = INT64_C(72) * 3600000;
+    config->api.operator= "acme";
+    world->upstream = (struct config_upstream){
+        .name = "main", .host = "smtp.example", .port = 587, .max_sessions = 9};
+    config->upstreams = &world->upstream;
+    config->upstream_count = 1;
     config->routes = &world->route;
     config->route_count = 1;
 }

@@ -10,6 +10,7 @@ struct world {
     struct api *api;
     struct config config;
     struct config_route route;
+    struct config_upstream upstream;
     int listen_fd;
     struct address address;
     struct client *client;

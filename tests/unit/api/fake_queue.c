@@ -241,6 +241,58 @@ void queue_stats_of(struct queue *queue, struct queue_owner owner,
     LATER(give_stats, done, ctx);
 }
 
+static void give_upstreams(struct later *later)
+{
+    static const struct queue_upstream FOUND[2] = {
+        {
+            .workers = 2,
+            .all = {.trouble = 2,
+                    .why = STR("CONNECT: refused"),
+                    .sessions = 3,
+                    .busy = 1,
+                    .limit = 8,
+                    .waiting = 4,
+                    .sent_rate = 1500},
+        },
+        {.paused_ms = WALL_MS},
+    };
+    const struct queue_upstreams upstreams = {
+        .status = fake.status,
+        .why.text = "away",
+        .upstreams = &FOUND[fake.upstream_is_paused],
+        .count = 1,
+    };
+
+    ((queue_upstreams_fn)later->done)(later->ctx, &upstreams);
+}
+
+void queue_upstreams_get(struct queue *queue, const struct str *names,
+                         size_t count, queue_upstreams_fn done, void *ctx)
+{
+    (void)queue;
+    assert_int_equal(count, 1);
+    assert_true(str_eq(names[0], S("main")));
+    LATER(give_upstreams, done, ctx);
+}
+
+void queue_upstream_pause(struct queue *queue, struct str name,
+                          queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)name;
+    fake.upstream_is_paused = true;
+    LATER(give_answer, done, ctx);
+}
+
+void queue_upstream_resume(struct queue *queue, struct str name,
+                           queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)name;
+    fake.upstream_is_paused = false;
+    LATER(give_answer, done, ctx);
+}
+
 void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_timeline_fn done, void *ctx)
 {

@@ -17,6 +17,7 @@ extern struct fake {
     bool key_is_known;
     enum queue_status key_status;
     size_t key_lookups;
+    bool upstream_is_paused;
     bool rate_needs_lease;
     int64_t rate_left;
     enum queue_status status; /* of everything else */

@@ -128,6 +128,47 @@ static void what_waits_is_shown_by_lane(void **state)
     assert_int_equal(ask(world, "GET /queue", NULL), 503);
 }
 
+static void upstreams_are_shown_and_steered(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /v1/upstreams", NULL), 200);
+    expect(world, "{\"object\":\"list\",\"data\":[{\"object\":\"upstream\","
+                  "\"name\":\"main\",\"host\":\"smtp.example\",\"port\":587,"
+                  "\"state\":\"resting\",\"why\":\"CONNECT: refused\","
+                  "\"paused_at\":null,\"workers\":2,\"sessions\":{\"open\":3,"
+                  "\"busy\":1,\"limit\":8,\"max\":9},\"waiting\":4,"
+                  "\"sent_per_s\":1.500}]}");
+    assert_int_equal(ask(world, "POST /v1/upstreams/main/pause", NULL), 200);
+    expect(world, "\"state\":\"paused\",\"why\":null,"
+                  "\"paused_at\":\"2026-11-24T12:00:00.000Z\"");
+    assert_true(fake.upstream_is_paused);
+    assert_int_equal(ask(world, "POST /v1/upstreams/main/resume", NULL), 200);
+    assert_false(fake.upstream_is_paused);
+    assert_int_equal(ask(world, "POST /v1/upstreams/other/pause", NULL), 404);
+    assert_int_equal(ask(world, "GET /v1/upstreams/main/pause", NULL), 405);
+    assert_false(fake.upstream_is_paused);
+}
+
+static void upstreams_are_the_operators(void **state)
+{
+    static const char *const LINES[] = {
+        "GET /v1/upstreams",
+        "POST /v1/upstreams/main/pause",
+        "POST /v1/upstreams/main/resume",
+    };
+    static const char *const OTHERS[] = {"", "default"};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(LINES); i++)
+        for (size_t k = 0; k < COUNT_OF(OTHERS); k++) {
+            world->config.api.operator= OTHERS[k];
+            assert_int_equal(ask(world, LINES[i], NULL), 401);
+            expect(world, "\"name\":\"restricted_api_key\"");
+        }
+    assert_false(fake.upstream_is_paused);
+}
+
 static void pages_are_vetted(void **state)
 {
     static const char *const BAD[] = {
@@ -224,14 +265,13 @@ static const char *body_of(const struct endpoint_row *row)
 
 static void say_row(struct world *world, const struct endpoint_row *row)
 {
-    struct str path = str_of(row->path);
-    struct str end = S("/{id}");
+    const char *param = strchr(row->path, '{');
     char line[200];
 
-    if (str_contains(path, end))
-        snprintf(line, sizeof line, "%s %.*s/" ID "%s", row->method,
-                 (int)(strstr(row->path, end.ptr) - row->path), row->path,
-                 strstr(row->path, end.ptr) + end.len);
+    if (param != NULL)
+        snprintf(line, sizeof line, "%s %.*s%s%s", row->method,
+                 (int)(param - row->path), row->path,
+                 param[1] == 'i' ? ID : "main", strchr(param, '}') + 1);
     else
         snprintf(line, sizeof line, "%s %s%s", row->method, row->path,
                  strcmp(row->method, "GET") == 0 ? "?limit=7" : "");
@@ -341,6 +381,8 @@ int main(void)
         API_TEST(the_queues_answers_become_statuses),
         API_TEST(idempotency_keys_are_vetted),
         API_TEST(what_waits_is_shown_by_lane),
+        API_TEST(upstreams_are_shown_and_steered),
+        API_TEST(upstreams_are_the_operators),
         API_TEST(pages_are_vetted),
         API_TEST(only_mails_may_be_large),
         API_TEST(a_drain_waits_for_the_answers),

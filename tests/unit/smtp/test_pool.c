@@ -338,6 +338,114 @@ static void login_trouble_pauses(void **state)
     stage_destroy(stage);
 }
 
+static struct smtp_upstream_view view_of(const struct stage *stage,
+                                         size_t index)
+{
+    struct smtp_upstream_view view;
+
+    smtp_upstream_look(stage->smtp, index, &view);
+    return view;
+}
+
+static void a_paused_upstream_begins_nothing(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[4] = {0};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, MAIL, ">250 a", "!hold", RCPT, ">250 b", "<DATA",
+                    ">354 c", BODY, "<.", ">250 d", "<QUIT"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    stage_deliver(stage, &mails[0]);
+    stage_until_held(stage, 1);
+    stage_deliver(stage, &mails[1]); /* waits for the only session */
+    stage_settle(stage);
+    smtp_upstream_pause(stage->smtp, 0, true);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    stage_until(stage, &mails[1].dones, 1);
+    assert_int_equal(mails[1].result.unsent, SMTP_UNSENT_ROOM);
+    assert_int_equal(mails[0].dones, 0);
+    play_go_on(&stage->plays[0]); /* what has begun comes to its end */
+    stage_until(stage, &mails[0].dones, 1);
+    assert_int_equal(mails[0].result.verdict, SMTP_SENT);
+    stage_settle(stage);
+    assert_int_equal(view_of(stage, 0).sessions, 0);
+    send_one(stage, &mails[2]);
+    assert_int_equal(mails[2].result.unsent, SMTP_UNSENT_ROOM);
+
+    stage->rooms = 0;
+    smtp_upstream_pause(stage->smtp, 0, false);
+    stage_until(stage, &stage->rooms, 1);
+    send_one(stage, &mails[3]);
+    assert_int_equal(mails[3].result.verdict, SMTP_SENT);
+    assert_int_equal(view_of(stage, 0).taken, 2);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
+static void a_pause_sends_mail_to_the_next_upstream(void **state)
+{
+    struct stage *stage = stage_create(2);
+    struct mail mails[3] = {0};
+
+    (void)state;
+    stage->upstreams[1].priority = 1;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">250 a", "!hold", RCPT,
+                                      ">550 5.1.1 no", "<RSET", ">250 r"));
+    play_add(&stage->plays[1], SCRIPT(HELLO, ACCEPTED, ACCEPTED));
+    stage_open(stage);
+    stage_deliver(stage, &mails[0]);
+    stage_until_held(stage, 1);
+    smtp_upstream_pause(stage->smtp, 0, true);
+    send_one(stage, &mails[1]);
+    assert_int_equal(mails[1].result.verdict, SMTP_SENT);
+    assert_string_equal(mails[1].upstream, stage->names[1]);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mails[0].dones, 1);
+    send_one(stage, &mails[2]);
+    assert_string_equal(mails[2].upstream, stage->names[1]);
+    assert_int_equal(view_of(stage, 0).health, SMTP_HEALTH_UP);
+    play_assert_over(&stage->plays[1]);
+    stage_destroy(stage);
+}
+
+static void a_view_tells_what_an_upstream_suffers(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[3] = {0};
+    struct smtp_upstream_view view;
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT("!close"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">530 5.7.0 log in"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage_open(stage);
+    assert_string_equal(view_of(stage, 0).why, "");
+    send_one(stage, &mails[0]);
+    view = view_of(stage, 0);
+    assert_int_equal(view.health, SMTP_HEALTH_RESTING);
+    assert_non_null(strstr(view.why, "banner: "));
+    play_move_clock(1000);
+    assert_int_equal(view_of(stage, 0).health, SMTP_HEALTH_PROBING);
+    send_one(stage, &mails[1]);
+    view = view_of(stage, 0);
+    assert_int_equal(view.health, SMTP_HEALTH_ALARM);
+    assert_string_equal(view.why, "MAIL FROM: 530 5.7.0 log in");
+    play_move_clock(60000);
+    send_one(stage, &mails[2]);
+    view = view_of(stage, 0);
+    assert_int_equal(view.health, SMTP_HEALTH_UP);
+    assert_string_equal(view.why, "");
+    assert_int_equal(view.sessions, 1);
+    stage_destroy(stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +461,9 @@ int main(void)
         cmocka_unit_test(urgent_mail_goes_first),
         cmocka_unit_test(refused_connects),
         cmocka_unit_test(login_trouble_pauses),
+        cmocka_unit_test(a_paused_upstream_begins_nothing),
+        cmocka_unit_test(a_pause_sends_mail_to_the_next_upstream),
+        cmocka_unit_test(a_view_tells_what_an_upstream_suffers),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -1,0 +1,73 @@
+/* upstreams.h - what all processes know of an upstream together.
+ *
+ * Each worker child says every few seconds how its sessions do, and learns
+ * within a second what an operator wants: no mail waits for that, and none
+ * costs a round trip more. An upstream is known by its name; its host and its
+ * limits are the configuration's business.
+ */
+#ifndef QUEUE_UPSTREAMS_H
+#define QUEUE_UPSTREAMS_H
+
+#include "queue/mail.h"
+
+struct queue;
+
+/* What one worker says, or all of them together: numbers are added up. */
+struct upstream_report {
+    unsigned trouble; /* 0: none; of all the highest counts, with its why */
+    struct str why;
+    int64_t sessions; /* open, or about to */
+    int64_t busy;
+    int64_t limit; /* that it may have now */
+    int64_t waiting;
+    int64_t sent_rate; /* thousandths a second */
+};
+
+/* --- by a worker --- */
+
+struct upstream_side {
+    void *ctx;
+    size_t count;
+    const struct str *names;
+    /* Fills in *out; its text lives until the next call. */
+    void (*report)(void *ctx, size_t index, struct upstream_report *out);
+    /* An operator wants it to take nothing, or not any more. Called for each
+     * upstream as soon as Redis has said so for the first time, then at each
+     * change. */
+    void (*pause)(void *ctx, size_t index, bool is_paused);
+};
+
+/* From now until the queue closes, or until stop. side outlives that. */
+void queue_upstreams_start(struct queue *queue,
+                           const struct upstream_side *side);
+/* This worker has nothing more to say. */
+void queue_upstreams_stop(struct queue *queue);
+
+/* --- by those who look --- */
+
+struct queue_upstream {
+    unsigned workers;  /* that told of it within the last 10 s */
+    int64_t paused_ms; /* wall clock: when an operator paused it; 0: not */
+    struct upstream_report all;
+};
+
+struct queue_upstreams {
+    enum queue_status status;
+    struct error why;
+    const struct queue_upstream *upstreams; /* in the order of the names */
+    size_t count;
+};
+typedef void (*queue_upstreams_fn)(void *ctx,
+                                   const struct queue_upstreams *upstreams);
+/* The names are copied. */
+void queue_upstreams_get(struct queue *queue, const struct str *names,
+                         size_t count, queue_upstreams_fn done, void *ctx);
+
+/* Both hold for all workers, also for those that start later; asked twice,
+ * the first time counts. */
+void queue_upstream_pause(struct queue *queue, struct str name,
+                          queue_answer_fn done, void *ctx);
+void queue_upstream_resume(struct queue *queue, struct str name,
+                           queue_answer_fn done, void *ctx);
+
+#endif

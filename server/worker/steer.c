@@ -1,0 +1,96 @@
+#include "server/worker/steer.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/metrics.h"
+
+#include <stdlib.h>
+
+struct steered {
+    bool was_paused; /* by an operator */
+    uint64_t taken;  /* mails, when it was looked at last */
+    int64_t looked_ms;
+};
+
+enum { MILLI = 1000 };
+
+/* Mails a second since the last look, in thousandths. */
+static int64_t sent_rate(struct steered *steered, uint64_t taken)
+{
+    int64_t now_ms = clock_now_ms();
+    int64_t passed_ms = now_ms - steered->looked_ms;
+    int64_t count = (int64_t)(taken - steered->taken);
+
+    steered->taken = taken;
+    steered->looked_ms = now_ms;
+    return passed_ms <= 0 ? 0 : count * MILLI * 1000 / passed_ms;
+}
+
+static void on_report(void *ctx, size_t index, struct upstream_report *out)
+{
+    struct steer *steer = ctx;
+    struct smtp_upstream_view *view = &steer->view;
+
+    smtp_upstream_look(steer->smtp, index, view);
+    *out = (struct upstream_report){
+        .trouble = view->health,
+        .why = str_of(view->why),
+        .sessions = (int64_t)view->sessions,
+        .busy = (int64_t)view->busy,
+        .limit = (int64_t)view->limit,
+        .waiting = (int64_t)view->waiting,
+        .sent_rate = sent_rate(&steer->steered[index], view->taken),
+    };
+}
+
+static void on_pause(void *ctx, size_t index, bool is_paused)
+{
+    struct steer *steer = ctx;
+    struct steered *steered = &steer->steered[index];
+    const char *name = steer->config->upstreams[index].name;
+
+    smtp_upstream_pause(steer->smtp, index, is_paused);
+    series_set(
+        metrics_series(METRIC_UPSTREAM_PAUSED, (const char *const[]){name}),
+        is_paused);
+    if (steered->was_paused == is_paused)
+        return; /* it is not, and was said to be until this was known */
+    steered->was_paused = is_paused;
+    log_write(LOG_INFO, is_paused ? LOG_UPSTREAM_PAUSED : LOG_UPSTREAM_RESUMED,
+              log_cstr("upstream", name));
+}
+
+void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
+                 const struct config *config)
+{
+    size_t count = config->upstream_count;
+
+    *steer = (struct steer){.queue = queue, .smtp = smtp, .config = config};
+    steer->names = xcalloc(count + 1, sizeof *steer->names);
+    steer->steered = xcalloc(count + 1, sizeof *steer->steered);
+    for (size_t i = 0; i < count; i++) {
+        steer->names[i] = str_of(config->upstreams[i].name);
+        steer->steered[i].looked_ms = clock_now_ms();
+        smtp_upstream_pause(smtp, i, true);
+    }
+    steer->side = (struct upstream_side){
+        .ctx = steer,
+        .count = count,
+        .names = steer->names,
+        .report = on_report,
+        .pause = on_pause,
+    };
+    queue_upstreams_start(queue, &steer->side);
+}
+
+void steer_stop(struct steer *steer)
+{
+    queue_upstreams_stop(steer->queue);
+}
+
+void steer_finish(struct steer *steer)
+{
+    free(steer->names);
+    free(steer->steered);
+}

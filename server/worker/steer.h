@@ -1,0 +1,30 @@
+/* steer.h - upstreams between the queue and the engine: what operators want
+ * of them goes in, how they do goes out.
+ *
+ * All are paused until Redis has said that they are not, so that one which an
+ * operator paused gets no mail from a worker that starts.
+ */
+#ifndef WORKER_STEER_H
+#define WORKER_STEER_H
+
+#include "queue/queue.h"
+#include "server/base/config.h"
+#include "smtp/smtp.h"
+
+struct steer {
+    struct queue *queue;
+    struct smtp *smtp;
+    const struct config *config;
+    struct upstream_side side;
+    struct str *names;       /* owned; one for each upstream */
+    struct steered *steered; /* owned; the same */
+    struct smtp_upstream_view view;
+};
+
+/* Both outlive it. */
+void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
+                 const struct config *config);
+void steer_stop(struct steer *steer); /* the worker drains */
+void steer_finish(struct steer *steer);
+
+#endif
