@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# compose, smtp_engine or smtpsink.
+# compose, smtp_engine, smtp_rtt, smtp_reuse, big or smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -395,6 +395,67 @@ run_smtp_engine() {
     local mails=100000
     ! $tiny || mails=1000
     bench smtp_engine --mails $mails
+}
+
+# An upstream 20 ms away.
+run_smtp_rtt() {
+    local seconds=10
+    ! $tiny || seconds=1
+    bench smtp_rtt --seconds $seconds
+}
+
+run_smtp_reuse() {
+    local mails=20000
+    ! $tiny || mails=1000
+    bench smtp_reuse --mails $mails
+}
+
+# The most that a process and its children ever held, in MiB.
+peak_mib() {
+    local pid sum=0 kib
+    for pid in "$1" $(cat "/proc/$1/task/$1/children"); do
+        kib=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status")
+        sum=$((sum + kib))
+    done
+    awk -v kib=$sum 'BEGIN { printf "%.1f", kib / 1024 }'
+}
+
+taken_by_worker() {
+    curl -fsS "http://127.0.0.1:${admin[worker]}/metrics" |
+        awk '/^posthaste_smtp_attempts_total\{.*outcome="sent"/ { n += $2 }
+             END { print n + 0 }'
+}
+has_taken() { [ "$(taken_by_worker)" -ge "$1" ]; }
+
+# Mails with an attachment of MIB MiB, four POSTs at a time.
+run_big() {
+    local mails=40 mib=18 begin rest_api rest_worker
+    ! $tiny || { mails=4 mib=2; }
+    start_redis everysec
+    start_sink
+    configure
+    start_role api
+    start_role worker
+    make_key
+    rest_api=$(peak_mib "${role[api]}")
+    rest_worker=$(peak_mib "${role[worker]}")
+    {
+        printf '{"from":"a@sender.test","to":"n1@sink.test","subject":"big",'
+        printf '"text":"x","attachments":[{"filename":"a.bin","content":"'
+        head -c $((mib << 20)) /dev/urandom | base64 -w 0
+        printf '"}]}'
+    } >"$work/body"
+    begin=$(date +%s%N)
+    seq $mails | xargs -P 4 -I{} curl -fsS -o "$work/answer{}" \
+        -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
+        --data-binary "@$work/body" "http://127.0.0.1:$port/v1/emails"
+    await "the mails" has_taken $mails
+    awk -v ns=$(($(date +%s%N) - begin)) -v mib=$((mails * mib)) \
+        'BEGIN { printf "big_rate %.1f MiB/s\n", mib / (ns / 1e9) }'
+    echo "big_api_rest $rest_api MiB"
+    echo "big_api_peak $(peak_mib "${role[api]}") MiB"
+    echo "big_worker_rest $rest_worker MiB"
+    echo "big_worker_peak $(peak_mib "${role[worker]}") MiB"
 }
 
 # The sink by itself: that it takes what a plain client sends.

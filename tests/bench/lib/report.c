@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 void report(const char *prefix, const char *name, double value,
@@ -44,4 +45,35 @@ uint64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static double cpu_s(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+struct effort effort_begin(void)
+{
+    return (struct effort){(double)now_ns() / 1e9, cpu_s()};
+}
+
+void effort_end(struct effort *effort)
+{
+    effort->wall_s = (double)now_ns() / 1e9 - effort->wall_s;
+    effort->cpu_s = cpu_s() - effort->cpu_s;
+}
+
+void report_effort(const char *prefix, const struct effort *effort,
+                   size_t count, const char *things)
+{
+    char unit[32];
+
+    snprintf(unit, sizeof unit, "%s/s", things);
+    report(prefix, "rate", (double)count / effort->wall_s, unit);
+    report(prefix, "per_core", (double)count / effort->cpu_s, unit);
+    report(prefix, "cpu", effort->cpu_s / (double)count * 1e6, "us each");
 }

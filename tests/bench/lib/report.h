@@ -19,4 +19,16 @@ uint64_t percentile(const uint64_t *sorted, size_t count, double share);
 
 uint64_t now_ns(void); /* monotonic */
 
+/* What this process spent on something, its children apart. */
+struct effort {
+    double wall_s;
+    double cpu_s;
+};
+
+struct effort effort_begin(void);
+void effort_end(struct effort *effort);
+/* Lines prefix_rate and prefix_per_core (a second), prefix_cpu (us each). */
+void report_effort(const char *prefix, const struct effort *effort,
+                   size_t count, const char *things);
+
 #endif

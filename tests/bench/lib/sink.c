@@ -450,6 +450,10 @@ static SSL_CTX *open_tls(const struct sink_plan *plan)
     CHECK(SSL_CTX_use_certificate_chain_file(tls, plan->cert_file) == 1);
     CHECK(SSL_CTX_use_PrivateKey_file(tls, plan->key_file, SSL_FILETYPE_PEM) ==
           1);
+    if (plan->forgets) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_num_tickets(tls, 0);
+    }
     return tls;
 }
 

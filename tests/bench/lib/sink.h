@@ -11,6 +11,7 @@
 
 #include "server/base/check.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct sink_plan {
     unsigned delay_ms;     /* of every reply */
     const char *cert_file; /* PEM; NULL: no STARTTLS */
     const char *key_file;
+    bool forgets;    /* no TLS session is resumed */
     size_t capacity; /* numbers from 0 to capacity - 1 are noted */
 };
 

@@ -1,0 +1,164 @@
+#include "tests/bench/lib/engine.h"
+
+#include "server/base/clock.h"
+#include "server/base/mem.h"
+#include "server/io/dns.h"
+#include "server/io/loop.h"
+#include "smtp/smtp.h"
+
+#include <stdlib.h>
+
+struct driver {
+    const struct engine_plan *plan;
+    struct loop *loop;
+    struct smtp *smtp;
+    size_t begun;
+    size_t done;
+    struct errand *errands;
+    size_t errand_count;
+};
+
+struct errand {
+    struct driver *driver;
+    struct smtp_delivery delivery;
+    struct task task;
+    char rcpt[32];
+};
+
+static void answer_mark(void *ctx)
+{
+    struct errand *errand = ctx;
+
+    smtp_delivery_marked(&errand->delivery, true, clock_now_ms() + 60000);
+}
+
+static void on_mark(void *ctx)
+{
+    struct errand *errand = ctx;
+
+    task_run_soon(errand->driver->loop, &errand->task);
+}
+
+static void on_done(void *ctx, const struct smtp_result *result);
+
+static void errand_go(struct errand *errand)
+{
+    struct driver *driver = errand->driver;
+    int len = snprintf(errand->rcpt, sizeof errand->rcpt, "n%zu@sink.example",
+                       driver->begun++);
+
+    errand->delivery = (struct smtp_delivery){
+        .id = S("bench"),
+        .mail_from = S("bounce@bench.example"),
+        .rcpt_to = str_make(errand->rcpt, (size_t)len),
+        .message = driver->plan->message,
+        .route = smtp_route_named(driver->smtp, S("sink")),
+        .lane = 0,
+        .on_mark = on_mark,
+        .on_done = on_done,
+        .ctx = errand,
+    };
+    smtp_deliver(driver->smtp, &errand->delivery);
+}
+
+static size_t in_hand(const struct engine_plan *plan)
+{
+    return plan->in_hand == 0 ? plan->sessions : plan->in_hand;
+}
+
+/* Until there are so many. */
+static void errands_begin(struct driver *driver, size_t count)
+{
+    while (driver->errand_count < count) {
+        struct errand *errand = &driver->errands[driver->errand_count++];
+
+        errand->driver = driver;
+        task_init(&errand->task, answer_mark, errand);
+        errand_go(errand);
+    }
+}
+
+static void on_done(void *ctx, const struct smtp_result *result)
+{
+    struct errand *errand = ctx;
+    struct driver *driver = errand->driver;
+
+    CHECK(result->verdict == SMTP_SENT);
+    if (++driver->done == driver->plan->sessions) /* all are open */
+        errands_begin(driver, in_hand(driver->plan));
+    if (driver->begun < driver->plan->mails)
+        errand_go(errand);
+}
+
+static struct config_upstream upstream_of(const struct engine_plan *plan)
+{
+    return (struct config_upstream){
+        .name = "sink",
+        .host = "127.0.0.1",
+        .port = plan->port,
+        .tls = plan->tls,
+        .tls_ca_file = "",
+        .username = "",
+        .password = "",
+        .source_address = "",
+        .max_sessions = (int64_t)plan->sessions,
+        .messages_per_session = (int64_t)plan->messages_per_session,
+        .pipeline_next = plan->pipeline_next,
+        .weight = 1,
+        .connect_timeout_ms = 30000,
+        .banner_timeout_ms = 30000,
+        .command_timeout_ms = 30000,
+        .data_timeout_ms = 30000,
+        .block_timeout_ms = 30000,
+        .dot_timeout_ms = 30000,
+        .session_timeout_ms = 3600000,
+        .idle_timeout_ms = 60000,
+    };
+}
+
+static void drive(struct driver *driver)
+{
+    driver->errands = xcalloc(in_hand(driver->plan), sizeof *driver->errands);
+    errands_begin(driver, driver->plan->sessions);
+    while (driver->done < driver->plan->mails)
+        loop_turn(driver->loop, -1);
+}
+
+struct effort engine_send(const struct engine_plan *plan)
+{
+    const char *upstream_name = "sink";
+    struct config_upstream upstream = upstream_of(plan);
+    struct config_route route = {"sink", "", "", "", "", {&upstream_name, 1},
+                                 false};
+    const struct config config = {.upstreams = &upstream,
+                                  .upstream_count = 1,
+                                  .routes = &route,
+                                  .route_count = 1};
+    const struct smtp_settings settings = {.child_count = 1,
+                                           .hello_name = "bench.example"};
+    struct driver driver = {.plan = plan, .loop = loop_create()};
+    struct dns *dns = dns_open(driver.loop, NULL, NULL);
+    struct effort effort = effort_begin();
+
+    driver.smtp = smtp_open(driver.loop, dns, &config, &settings, NULL);
+    CHECK(driver.smtp != NULL);
+    drive(&driver);
+    effort_end(&effort);
+    smtp_close(&driver.smtp);
+    dns_close(&dns);
+    loop_turn(driver.loop, 0);
+    loop_destroy(&driver.loop);
+    free(driver.errands);
+    return effort;
+}
+
+void engine_message(struct buf *message, size_t bytes)
+{
+    static const struct str LINE =
+        STR("The quick brown fox jumps over the lazy dog, and then again.\r\n");
+
+    buf_init(message, bytes + 2 * LINE.len);
+    buf_add_cstr(message, "Subject: bench\r\n\r\n");
+    while (message->len < bytes)
+        buf_add(message, LINE);
+}
