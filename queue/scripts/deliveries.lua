@@ -429,7 +429,7 @@ local function unknown(d, due, outcome, fields)
         hold(d, outcome, fields)
     elseif d.x > 0 and math.max(due, now) >= d.x then
         finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
-    elseif due <= now then
+    elseif due == 0 then
         requeue(d, true)
     else
         delay(d, due, outcome, fields)

@@ -23,7 +23,8 @@ enum op {
     OP_UNSENT_LATER,
     OP_UNKNOWN,
     OP_UNKNOWN_LATER,
-    OP_UNKNOWN_LATE, /* the next try lies past its end */
+    OP_UNKNOWN_PASSED, /* that time has come before its word */
+    OP_UNKNOWN_LATE,   /* the next try lies past its end */
     OP_CANCEL,
     OP_RETRY,              /* by hand */
     OP_RESCHEDULE,         /* to a later time */
@@ -129,6 +130,8 @@ static const struct cell {
     {"dotted, unknown: retry", 'x', OP_UNKNOWN, 'q', NULL, false,
      ON_UNKNOWN_RETRY, false},
     {"dotted, unknown: retry later", 'x', OP_UNKNOWN_LATER, 'u',
+     "delivery_delayed", false, ON_UNKNOWN_RETRY, false},
+    {"dotted, unknown: retry since a while", 'x', OP_UNKNOWN_PASSED, 'q',
      "delivery_delayed", false, ON_UNKNOWN_RETRY, false},
     {"dotted, unknown: no time to retry", 'x', OP_UNKNOWN_LATE, 'F', "failed",
      false, ON_UNKNOWN_RETRY, false},
@@ -426,6 +429,9 @@ static void operate(struct world *world, const struct cell *cell)
         break;
     case OP_UNKNOWN:
         result(world, "u", token, 0);
+        break;
+    case OP_UNKNOWN_PASSED:
+        result(world, "u", token, 1);
         break;
     case OP_UNKNOWN_LATER:
         result(world, "u", token, soon_ms);
