@@ -177,8 +177,6 @@ const PLANS = {
         what: 'the clock of Redis jumps by an hour, forth and back',
         once: true,
         expires: true,
-        // A step ends the leases of the children that did not see it first.
-        recoveryMaxMs: 6000,
         async trouble(w) {
             for (const ms of [HOUR_MS, 0, -HOUR_MS, 0]) {
                 await w.redis.cli('HSET', 'ph:meta', 'test_offset_ms',
