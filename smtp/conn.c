@@ -20,6 +20,8 @@ static const struct stream_events STREAM_EVENTS;
 static const char UNASKED[] = "a reply came that nobody asked for";
 
 static void connect_next(struct smtp_session *session);
+static void give_up(struct session_mail *mail);
+static void pump(struct smtp_session *session);
 
 /* Between two mails. */
 static bool is_resting(const struct smtp_session *session)
@@ -61,6 +63,17 @@ static int64_t end_ms(const struct smtp_session *session)
     return session->began_ms + session->upstream->config->session_timeout_ms;
 }
 
+/* When a mail that may still be given up has to be; INT64_MAX: never. */
+static int64_t mail_until_ms(const struct smtp_session *session)
+{
+    const struct session_mail *mail = session->mail;
+
+    if (mail == NULL || mail->until_ms == 0 || mail->is_told ||
+        mail->txn.is_dotted)
+        return INT64_MAX;
+    return mail->until_ms;
+}
+
 /* The time of the session as a whole ends every wait but the last one: once
  * the dot is out, an answer is worth its own time. */
 static void arm(struct smtp_session *session)
@@ -69,6 +82,8 @@ static void arm(struct smtp_session *session)
 
     if (!session_is_dotted(session) && end_ms(session) < at_ms)
         at_ms = end_ms(session);
+    if (mail_until_ms(session) < at_ms)
+        at_ms = mail_until_ms(session);
     session->sent_bytes =
         session->stream == NULL ? 0 : stream_sent_bytes(session->stream);
     timer_set_at(session->loop, &session->timer, at_ms);
@@ -194,12 +209,25 @@ static bool is_slow_reader(const struct smtp_session *session)
            clock_now_ms() < end_ms(session);
 }
 
+/* A server that is silent keeps the session, not the mail. */
+static void end_overdue(struct smtp_session *session)
+{
+    if (session->events->overdue(session->mail)) {
+        give_up(session->mail);
+        pump(session);
+    } else {
+        arm(session);
+    }
+}
+
 static void on_timer(void *ctx)
 {
     struct smtp_session *session = ctx;
     enum smtp_stage stage = stage_of(session);
 
-    if (stage == SMTP_STAGE_CONNECT && session->tries_left > 0) {
+    if (clock_now_ms() >= mail_until_ms(session)) {
+        end_overdue(session);
+    } else if (stage == SMTP_STAGE_CONNECT && session->tries_left > 0) {
         connect_next(session);
     } else if (is_slow_reader(session)) {
         arm(session);
@@ -227,8 +255,6 @@ static bool has_surplus(const struct smtp_session *session)
 {
     return stream_input(session->stream)->len > 0;
 }
-
-static void pump(struct smtp_session *session);
 
 /* Its mail being over: what comes behind that answers the next one, if any. */
 static bool is_usable(const struct smtp_session *session)

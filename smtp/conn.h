@@ -43,6 +43,8 @@ struct session_mail {
     unsigned then;     /* of the ruling on it */
     unsigned number;   /* of the session's mails, from 1 */
     int64_t dot_by_ms; /* monotonic; 0: whenever. The owner's */
+    int64_t until_ms;  /* of use so long; monotonic, 0: for ever. The
+                        * owner's, from before it is carried */
     int64_t since_ms;  /* MAIL FROM was written */
     int64_t turn_ms;   /* the mail before it had ended */
 };
@@ -62,6 +64,9 @@ struct session_events {
     /* The dot was written, and the server takes commands behind it: the
      * moment for session_follow. */
     void (*dotted)(struct smtp_session *session);
+    /* until_ms has come short of the dot. True: it was given up, as by
+     * session_abandon. False: it is of use until another time. */
+    bool (*overdue)(struct session_mail *mail);
     /* The dot had not left by dot_by_ms, so it never will: the mail is surely
      * unsent, without a word to settled. gone follows. */
     void (*late)(struct session_mail *mail);

@@ -22,6 +22,15 @@ static bool is_late(const struct smtp_delivery *delivery)
            clock_shared_ms() >= delivery->deadline_ms;
 }
 
+int64_t delivery_until_ms(const struct smtp_delivery *delivery)
+{
+    int64_t left_ms = delivery->deadline_ms - clock_shared_ms();
+
+    if (delivery->deadline_ms == 0)
+        return 0;
+    return clock_now_ms() + (left_ms > 0 ? left_ms : 0);
+}
+
 enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery)
 {
     if (is_late(delivery))

@@ -74,6 +74,8 @@ void delivery_forget_all(struct list *list);
 /* Why its dot, or a command before, must not go now; SMTP_UNSENT_NONE: it
  * may. */
 enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery);
+/* Its deadline by the monotonic clock; 0: it has none. */
+int64_t delivery_until_ms(const struct smtp_delivery *delivery);
 
 /* --- pool.c: the sessions of an upstream --- */
 

@@ -136,6 +136,7 @@ static void attach(struct smtp_delivery *delivery, struct session_mail *seat,
     upstream->waiting_count[delivery->lane]--;
     list_remove(&delivery->link);
     list_add_last(&upstream->smtp->active, &delivery->link);
+    seat->until_ms = delivery_until_ms(delivery);
     sit_down(delivery, seat, is_second);
 }
 
@@ -365,12 +366,21 @@ static void let_follower_go(struct smtp_session *session)
     delivery_place(delivery);
 }
 
+/* The sessions that are to come may take long. */
+static void end_late_ones(struct smtp_upstream *upstream)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        list_each_safe (link, &upstream->waiting[i])
+            (void)is_turned_back(LIST_MEMBER(link, struct smtp_delivery, link));
+}
+
 /* Its speed is not what it was, so nothing more is taken ahead. */
 static void on_patience(void *ctx)
 {
     struct smtp_upstream *upstream = ctx;
     struct smtp_delivery *delivery;
 
+    end_late_ones(upstream);
     while ((delivery = first_impatient(upstream)) != NULL) {
         upstream_note_halt(upstream);
         detach(delivery);
@@ -571,6 +581,14 @@ static void ask_mark(struct smtp_delivery *delivery)
     delivery->on_mark(delivery->ctx);
 }
 
+/* Of two times, 0 being never. */
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    if (a_ms == 0 || b_ms == 0)
+        return a_ms + b_ms;
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* A server may take minutes to say 354, and as long for a big message: a mark
  * that grew too old meanwhile is asked for again, and refused if the delivery
  * is another's by now. The clock of the turn may be older than it knows. */
@@ -586,7 +604,8 @@ static enum session_leave may_dot(struct session_mail *mail)
         ask_mark(delivery);
     if (delivery->mark != MARK_YES)
         return SESSION_HOLD;
-    mail->dot_by_ms = delivery->mark_until_ms;
+    mail->dot_by_ms =
+        earlier(delivery->mark_until_ms, delivery_until_ms(delivery));
     return SESSION_GO;
 }
 
@@ -610,12 +629,23 @@ static void dotted(struct smtp_session *session)
     be_patient(upstream);
 }
 
+/* The clock that deadlines are of may have been set back meanwhile. */
+static bool overdue(struct session_mail *mail)
+{
+    if (is_turned_back(mail->delivery))
+        return true;
+    mail->until_ms = delivery_until_ms(mail->delivery);
+    return false;
+}
+
 static void late(struct session_mail *mail)
 {
     struct smtp_delivery *delivery = mail->delivery;
+    enum smtp_unsent hurdle = delivery_hurdle(delivery);
 
     detach(delivery);
-    delivery_return(delivery, SMTP_UNSENT_MARK);
+    delivery_return(delivery,
+                    hurdle == SMTP_UNSENT_NONE ? SMTP_UNSENT_MARK : hurdle);
 }
 
 /* As if it had never been on that session. */
@@ -705,6 +735,7 @@ static const struct session_events EVENTS = {
     .mark_due = mark_due,
     .may_dot = may_dot,
     .dotted = dotted,
+    .overdue = overdue,
     .late = late,
     .settled = settled,
     .left_over = left_over,

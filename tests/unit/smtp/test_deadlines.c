@@ -46,6 +46,62 @@ static void never_late(void **state)
     }
 }
 
+/* The server is silent; what it says in the end is for nobody. */
+static const char *const *const SILENT[] = {
+    SCRIPT(HELLO, MAIL, "!hold", ">250 a", "<RSET", ">250 r", "<QUIT"),
+    SCRIPT(HELLO, MAIL, ">250 a", RCPT, "!hold", ">250 b", "<RSET", ">250 r",
+           "<QUIT"),
+    SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", "!hold"),
+    SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b", "<DATA", "!hold"),
+};
+
+static void a_silent_server_keeps_no_mail_beyond_its_deadline(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SILENT); i++) {
+        struct stage *stage = stage_create(1);
+        struct mail mail = {.delivery = {.deadline_ms = WALL_MS + 5000}};
+
+        print_message("  %zu\n", i);
+        play_add(&stage->plays[0], SILENT[i]);
+        stage_open(stage);
+        stage_deliver(stage, &mail);
+        stage_settle(stage);
+        play_move_clock(4999);
+        stage_settle(stage);
+        assert_int_equal(mail.dones, 0);
+        play_move_clock(1);
+        stage_until(stage, &mail.dones, 1);
+        assert_int_equal(mail.result.unsent, SMTP_UNSENT_DEADLINE);
+        play_go_on(&stage->plays[0]);
+        stage_settle(stage);
+        smtp_close(&stage->smtp);
+        stage_settle(stage);
+        play_assert_over(&stage->plays[0]);
+        stage_destroy(stage);
+    }
+}
+
+/* Nor does one that does not even greet. */
+static void nor_is_one_kept_waiting_for_a_session(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mail = {.delivery = {.deadline_ms = WALL_MS + 5000}};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT("!hold"));
+    stage_open(stage);
+    stage_deliver(stage, &mail);
+    for (int s = 0; s < 5; s++) {
+        assert_int_equal(mail.dones, 0);
+        stage_settle(stage);
+        play_move_clock(1000);
+    }
+    stage_until(stage, &mail.dones, 1);
+    assert_int_equal(mail.result.unsent, SMTP_UNSENT_DEADLINE);
+    stage_destroy(stage);
+}
+
 static void stop(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -138,6 +194,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(late_at_once),
         cmocka_unit_test(never_late),
+        cmocka_unit_test(a_silent_server_keeps_no_mail_beyond_its_deadline),
+        cmocka_unit_test(nor_is_one_kept_waiting_for_a_session),
         cmocka_unit_test(stop),
         cmocka_unit_test(a_dot_that_is_late_does_not_leave),
         cmocka_unit_test(a_result_waits_for_the_mark),
