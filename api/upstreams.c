@@ -18,6 +18,30 @@ const char *api_upstream_state(const struct queue_upstream *upstream)
                                                         : SMTP_HEALTH_ALARM);
 }
 
+static int64_t used_of(const struct queue_upstream *upstream, int64_t window_ms)
+{
+    for (size_t i = 0; i < upstream->window_count; i++)
+        if (upstream->windows[i].ms == window_ms)
+            return upstream->windows[i].used;
+    return 0;
+}
+
+static void write_rates(struct json_out *out,
+                        const struct config_rate_list *rates,
+                        const struct queue_upstream *upstream)
+{
+    json_name(out, "rates");
+    json_open_list(out);
+    for (size_t i = 0; i < rates->count; i++) {
+        json_open_map(out);
+        json_add_int(out, "limit", rates->items[i].count);
+        json_add_int(out, "window_s", rates->items[i].per_ms / 1000);
+        json_add_int(out, "used", used_of(upstream, rates->items[i].per_ms));
+        json_close_map(out);
+    }
+    json_close_list(out);
+}
+
 void api_upstream_write(struct json_out *out,
                         const struct config_upstream *config,
                         const struct queue_upstream *upstream)
@@ -46,6 +70,7 @@ void api_upstream_write(struct json_out *out,
     json_add_int(out, "limit", all->limit);
     json_add_int(out, "max", config->max_sessions);
     json_close_map(out);
+    write_rates(out, &config->rate, upstream);
     json_add_int(out, "waiting", all->waiting);
     json_add_milli(out, "sent_per_s", all->sent_rate);
     json_close_map(out);

@@ -155,6 +155,10 @@ void traffic_count(struct queue *queue, struct queue_owner owner,
 /* sweep.c: from now until the queue closes. */
 void sweep_start(struct queue *queue);
 
+/* upstreams.c: each upstream has a hash tag of its own, "u:{name}:". */
+struct str upstream_prefix(const struct queue *queue, struct str name,
+                           char *out);
+
 /* levels.c */
 void levels_open(struct queue *queue);
 void levels_close(struct queue *queue);

@@ -14,6 +14,7 @@
  *     move:<owner>            string  who moves him: a lock (move.c)
  *     l:<key id>              string  rate tokens of an API key (rates.c)
  *     u:{<upstream>}:pause    string  when an operator paused it
+ *     u:{<upstream>}:rate     hash    what of each window is used: quotas.c
  *     u:{<upstream>}:alive  said  zset, hash  workers and what each says of
  *                                     it (upstreams.c)
  *     {N}:o:<owner>           hash    frozen (1, leaving, moved),

@@ -14,9 +14,8 @@ enum {
     WORDS_MAX = 4096, /* of one worker about one upstream */
 };
 
-/* Each upstream has a hash tag of its own. */
-static struct str prefix_of(const struct queue *queue, struct str name,
-                            char *out)
+struct str upstream_prefix(const struct queue *queue, struct str name,
+                           char *out)
 {
     return queue_global_key(queue, out, KEY_UPSTREAM "{%.*s}:", STR_ARG(name));
 }
@@ -105,7 +104,7 @@ static void tell(struct told *told, int64_t alive_ms)
     write_words(&report, &words);
     command_init_script(
         &command, SCRIPT_UPSTREAM_TELL,
-        prefix_of(teller->queue, teller->side->names[told->index], key));
+        upstream_prefix(teller->queue, teller->side->names[told->index], key));
     command.lasts = false; /* said again in a moment */
     command_add(&command, str_of(teller->name.text));
     command_add(&command, buf_str(&words));
@@ -233,6 +232,17 @@ static void add_words(struct arena *arena, struct queue_upstream *upstream,
     json_destroy(&words);
 }
 
+static void read_windows(const struct reply *reply, struct queue_upstream *out)
+{
+    for (size_t i = 0;
+         i + 1 < reply_count(reply) && out->window_count < UPSTREAM_WINDOWS_MAX;
+         i += 2)
+        out->windows[out->window_count++] = (struct upstream_window){
+            .ms = reply_int(reply_at(reply, i)),
+            .used = reply_int(reply_at(reply, i + 1)),
+        };
+}
+
 static void on_look(void *ctx, const struct reply *reply,
                     const struct error *why)
 {
@@ -246,6 +256,7 @@ static void on_look(void *ctx, const struct reply *reply,
         looking->upstreams.status = status;
         looking->upstreams.why = err;
     }
+    read_windows(reply_at(reply, 2), look->out);
     look->out->paused_ms = reply_int(reply_at(reply, 0));
     for (size_t i = 0; i < reply_count(said); i++)
         add_words(looking->call.arena, look->out, reply_str(reply_at(said, i)));
@@ -284,7 +295,7 @@ void queue_upstreams_get(struct queue *queue, const struct str *names,
 
         looking->looks[i] = (struct look){looking, &looking->found[i]};
         command_init_script(&command, SCRIPT_UPSTREAM_LOOK,
-                            prefix_of(queue, names[i], key));
+                            upstream_prefix(queue, names[i], key));
         redis_send(queue->main, &command, REDIS_BUDGET_MS, on_look,
                    &looking->looks[i]);
     }

@@ -9,6 +9,7 @@
 #define QUEUE_UPSTREAMS_H
 
 #include "queue/mail.h"
+#include "server/base/config.h"
 
 struct queue;
 
@@ -43,9 +44,42 @@ void queue_upstreams_start(struct queue *queue,
 /* This worker has nothing more to say. */
 void queue_upstreams_stop(struct queue *queue);
 
+/* Mails of an upstream's rate, leased from Redis: for lanes 0 and 1, for
+ * which a fiftieth is kept, and for the others. */
+struct quota_ask {
+    int64_t urgent;
+    int64_t other;
+    int64_t back;  /* of the last lease, unused */
+    int64_t stamp; /* that it had */
+};
+
+/* Times are monotonic. Not OK: Redis is away, and nothing was leased. */
+struct quota_lease {
+    enum queue_status status;
+    int64_t urgent;
+    int64_t other;
+    int64_t until_ms; /* they may be used until then: a second at most */
+    int64_t urgent_used_up_until_ms; /* past: more is to be had */
+    int64_t other_used_up_until_ms;
+    int64_t stamp;
+};
+typedef void (*quota_fn)(void *ctx, const struct quota_lease *lease);
+/* rates: as configured, at least one, at most UPSTREAM_WINDOWS_MAX. */
+void queue_quota_lease(struct queue *queue, struct str upstream,
+                       const struct config_rate_list *rates,
+                       const struct quota_ask *ask, quota_fn done, void *ctx);
+
 /* --- by those who look --- */
 
+struct upstream_window {
+    int64_t ms;
+    int64_t used; /* mails of it that are leased, or were sent */
+};
+enum { UPSTREAM_WINDOWS_MAX = 4 };
+
 struct queue_upstream {
+    struct upstream_window windows[UPSTREAM_WINDOWS_MAX]; /* of its rates */
+    size_t window_count;
     unsigned workers;  /* that told of it within the last 10 s */
     int64_t paused_ms; /* wall clock: when an operator paused it; 0: not */
     struct upstream_report all;

@@ -49,6 +49,8 @@ struct smtp {
     struct task task;
 
     void (*on_room)(void *ctx);
+    void (*on_quota)(void *ctx, size_t upstream,
+                     const struct smtp_quota_ask *ask);
     void *ctx;
     struct task room_task;
     bool is_stopping;
@@ -88,6 +90,11 @@ void pool_remove(struct smtp_delivery *delivery);
 void pool_go_on(struct smtp_delivery *delivery);
 /* Matches deliveries and sessions anew. */
 void pool_serve(struct smtp_upstream *upstream);
+/* Tokens came, or the word that there are none. */
+void pool_grant(struct smtp_upstream *upstream,
+                const struct smtp_quota_grant *grant);
+/* No mail is to come: what waits was given back. */
+void pool_stop(struct smtp_upstream *upstream);
 void pool_close_idle(struct smtp_upstream *upstream);
 void pool_close_all(struct smtp_upstream *upstream);
 

@@ -67,6 +67,8 @@ void pool_close_idle(struct smtp_upstream *upstream)
 void pool_close_all(struct smtp_upstream *upstream)
 {
     timer_clear(upstream->smtp->loop, &upstream->rest_timer);
+    timer_clear(upstream->smtp->loop, &upstream->quota_timer);
+    task_cancel(&upstream->quota_task);
     timer_clear(upstream->smtp->loop, &upstream->patience_timer);
     for (size_t i = 0; i < LANE_COUNT; i++)
         delivery_forget_all(&upstream->waiting[i]);
@@ -201,11 +203,11 @@ static struct smtp_delivery *next_waiting(const struct smtp_session *session)
     return first_waiting(session->upstream);
 }
 
-/* Sessions that will be free without our doing: about to open, or clearing up
- * after a mail. */
+/* Sessions that are free, or will be without our doing: about to open, or
+ * clearing up after a mail. */
 static size_t coming(const struct smtp_upstream *upstream)
 {
-    return upstream->counts[SESSION_OPENING] +
+    return upstream->counts[SESSION_IDLE] + upstream->counts[SESSION_OPENING] +
            (upstream->counts[SESSION_BUSY] - sum(upstream->carried));
 }
 
@@ -256,13 +258,27 @@ static bool is_turned_back(struct smtp_delivery *delivery)
 
 static void carry(struct smtp_session *session, struct smtp_delivery *delivery)
 {
+    struct smtp_upstream *upstream = session->upstream;
     const struct txn_envelope envelope = envelope_of(delivery);
 
     if (is_turned_back(delivery))
         return;
+    quota_take(&upstream->quota, delivery->lane, clock_now_ms());
     attach(delivery, session_seat(session), false);
     move(session, SESSION_BUSY);
     session_carry(session, &envelope);
+}
+
+/* False: tokens are asked for, or there are none and its like go elsewhere
+ * when the turn ends. */
+static bool quota_lets(struct smtp_upstream *upstream,
+                       const struct smtp_delivery *delivery)
+{
+    if (quota_has(&upstream->quota, delivery->lane, clock_now_ms()))
+        return true;
+    if (!upstream->quota.is_asked)
+        task_run_soon(upstream->smtp->loop, &upstream->quota_task);
+    return false;
 }
 
 /* The session that rested last goes first: the rest may grow old. */
@@ -272,7 +288,7 @@ static bool serve_one(struct smtp_upstream *upstream)
                                               struct smtp_session, link);
     struct smtp_delivery *delivery = first_waiting(upstream);
 
-    if (session == NULL || delivery == NULL)
+    if (delivery == NULL || !quota_lets(upstream, delivery) || session == NULL)
         return false;
     if (session_may_carry(session))
         carry(session, delivery);
@@ -417,6 +433,108 @@ void pool_go_on(struct smtp_delivery *delivery)
     session_go_on(delivery->mail->session);
 }
 
+/* --- the rate --- */
+
+/* The last that came goes first. */
+static struct smtp_delivery *last_waiting(struct smtp_upstream *upstream,
+                                          unsigned lane)
+{
+    struct smtp_delivery *last =
+        LIST_MEMBER(upstream->waiting[lane].prev, struct smtp_delivery, link);
+
+    detach(last);
+    list_remove(&last->link);
+    return last;
+}
+
+/* Those for whom there is no token until a window ends go elsewhere. */
+static void spill(struct smtp_upstream *upstream)
+{
+    struct quota *quota = &upstream->quota;
+    size_t waiting = 0;
+    size_t tokens[LANE_COUNT]; /* for that lane and those before it */
+
+    tokens[2] = tokens[3] = quota->tokens[SMTP_QUOTA_OTHER];
+    tokens[0] = tokens[1] = tokens[2] + quota->tokens[SMTP_QUOTA_URGENT];
+    for (unsigned lane = 0; lane < LANE_COUNT; lane++) {
+        bool is_used_up = quota_is_used_up(quota, lane, clock_now_ms());
+
+        waiting += upstream->waiting_count[lane];
+        while (is_used_up && upstream->waiting_count[lane] > 0 &&
+               waiting > tokens[lane]) {
+            waiting--;
+            series_add(upstream->spilled_series, 1);
+            delivery_place(last_waiting(upstream, lane));
+        }
+    }
+}
+
+static void ask_for_tokens(struct smtp_upstream *upstream)
+{
+    const size_t *waiting = upstream->waiting_count;
+    const size_t counts[SMTP_QUOTA_KINDS] = {
+        [SMTP_QUOTA_URGENT] = waiting[0] + waiting[1],
+        [SMTP_QUOTA_OTHER] = waiting[2] + waiting[3],
+    };
+    struct smtp_quota_ask ask;
+
+    if (upstream->quota.is_asked || upstream->smtp->on_quota == NULL)
+        return;
+    quota_ask(&upstream->quota, counts, &ask);
+    if (ask.wanted[SMTP_QUOTA_URGENT] + ask.wanted[SMTP_QUOTA_OTHER] +
+            ask.back ==
+        0)
+        upstream->quota.is_asked = false;
+    else
+        upstream->smtp->on_quota(upstream->smtp->ctx, upstream->index, &ask);
+}
+
+static void on_quota_task(void *ctx)
+{
+    struct smtp_upstream *upstream = ctx;
+
+    spill(upstream);
+    ask_for_tokens(upstream);
+}
+
+static void await_quota(struct smtp_upstream *upstream)
+{
+    int64_t ends_ms = quota_ends_ms(&upstream->quota, clock_now_ms());
+
+    if (ends_ms > 0)
+        timer_set_at(upstream->smtp->loop, &upstream->quota_timer, ends_ms);
+}
+
+/* Tokens grew old, or a window ended. */
+static void on_quota_timer(void *ctx)
+{
+    struct smtp_upstream *upstream = ctx;
+
+    if (quota_is_stale(&upstream->quota, clock_now_ms()))
+        ask_for_tokens(upstream);
+    else
+        await_quota(upstream);
+    pool_serve(upstream);
+    smtp_note_room(upstream->smtp);
+}
+
+void pool_stop(struct smtp_upstream *upstream)
+{
+    pool_close_idle(upstream);
+    ask_for_tokens(upstream); /* for none: what is left goes back */
+}
+
+void pool_grant(struct smtp_upstream *upstream,
+                const struct smtp_quota_grant *grant)
+{
+    CHECK(upstream->quota.is_asked);
+    quota_grant(&upstream->quota, grant);
+    await_quota(upstream);
+    spill(upstream);
+    pool_serve(upstream);
+    smtp_note_room(upstream->smtp);
+}
+
 /* --- health --- */
 
 static void rest_is_over(void *ctx)
@@ -429,7 +547,11 @@ static void rest_is_over(void *ctx)
 
 void pool_init(struct smtp_upstream *upstream)
 {
+    if (upstream->smtp->on_quota != NULL)
+        quota_init(&upstream->quota, &upstream->config->rate);
     timer_init(&upstream->rest_timer, rest_is_over, upstream);
+    timer_init(&upstream->quota_timer, on_quota_timer, upstream);
+    task_init(&upstream->quota_task, on_quota_task, upstream);
     timer_init(&upstream->patience_timer, on_patience, upstream);
 }
 
@@ -621,8 +743,10 @@ static void dotted(struct smtp_session *session)
         upstream_session_count(upstream) > upstream->limit)
         return;
     envelope = envelope_of(delivery);
-    if (!session_may_follow(session, &envelope) || is_turned_back(delivery))
+    if (!session_may_follow(session, &envelope) ||
+        !quota_lets(upstream, delivery) || is_turned_back(delivery))
         return;
+    quota_take(&upstream->quota, delivery->lane, clock_now_ms());
     attach(delivery, session_seat(session), true);
     session_follow(session, &envelope);
     series_add(upstream->pairs_series, 1);

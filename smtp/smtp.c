@@ -134,6 +134,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     smtp->dns = dns;
     smtp->config = config;
     smtp->on_room = settings->on_room;
+    smtp->on_quota = settings->on_quota;
     smtp->ctx = settings->ctx;
     smtp->hello_name = settings->hello_name == NULL
                            ? own_name()
@@ -164,6 +165,7 @@ void smtp_close(struct smtp **ptr)
     if (smtp == NULL)
         return;
     smtp->on_room = NULL;
+    smtp->on_quota = NULL;
     delivery_forget_all(&smtp->fresh);
     delivery_forget_all(&smtp->active);
     delivery_forget_all(&smtp->answered);
@@ -207,7 +209,7 @@ void smtp_stop(struct smtp *smtp)
             give_back_all(&smtp->upstreams[i].waiting[lane]);
     give_back_all(&smtp->active);
     for (size_t i = 0; i < smtp->upstream_count; i++)
-        pool_close_idle(&smtp->upstreams[i]);
+        pool_stop(&smtp->upstreams[i]);
 }
 
 bool smtp_cancel(struct smtp_delivery *delivery)
@@ -263,6 +265,13 @@ void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused)
     upstream->is_paused = is_paused;
     pool_serve(upstream);
     smtp_note_room(smtp);
+}
+
+void smtp_upstream_grant(struct smtp *smtp, size_t index,
+                         const struct smtp_quota_grant *grant)
+{
+    CHECK(index < smtp->upstream_count);
+    pool_grant(&smtp->upstreams[index], grant);
 }
 
 size_t smtp_room(struct smtp *smtp, const struct smtp_route *route,

@@ -159,6 +159,24 @@ enum smtp_health {
 };
 const char *smtp_health_name(enum smtp_health health); /* "up" ... */
 
+/* Mails that the rate of an upstream has room for, of lanes 0 and 1, and of
+ * the others. */
+enum smtp_quota_kind { SMTP_QUOTA_URGENT, SMTP_QUOTA_OTHER, SMTP_QUOTA_KINDS };
+
+struct smtp_quota_ask {
+    size_t wanted[SMTP_QUOTA_KINDS]; /* both 0: to give back only */
+    size_t back;                     /* of the last grant, unused */
+    int64_t stamp;                   /* that it had */
+};
+
+/* Times are monotonic. */
+struct smtp_quota_grant {
+    size_t tokens[SMTP_QUOTA_KINDS]; /* that replace what was left */
+    int64_t until_ms;                /* they may be used until then */
+    int64_t stamp;                   /* comes back with them; any number */
+    int64_t used_up_until_ms[SMTP_QUOTA_KINDS]; /* past: more is to be had */
+};
+
 enum { SMTP_WHY_SIZE = 256 };
 
 /* As this process sees it. */
@@ -185,6 +203,10 @@ struct smtp_settings {
     void (*on_room)(void *ctx); /* there may be room again: at most once a
                                    turn, after a delivery ended or an upstream
                                    came back; NULL: nobody asks */
+    /* Mails wait for an upstream with a rate: smtp_upstream_grant is the
+     * answer, which must come. NULL: rates do not count. */
+    void (*on_quota)(void *ctx, size_t upstream,
+                     const struct smtp_quota_ask *ask);
     void *ctx;
 };
 
@@ -213,6 +235,10 @@ void smtp_upstream_look(const struct smtp *smtp, size_t index,
  * goes to another upstream, or comes back SMTP_UNSENT; transactions that have
  * begun go on to their end. None is paused when the engine opens. */
 void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused);
+/* The answer to on_quota, not from inside it. What finds no token goes to
+ * another upstream, or comes back SMTP_UNSENT. */
+void smtp_upstream_grant(struct smtp *smtp, size_t index,
+                         const struct smtp_quota_grant *grant);
 
 /* How many deliveries of that lane may be handed in now. Each upstream keeps
  * a quarter of its sessions, at least one, for lanes 0 and 1. Fast upstreams

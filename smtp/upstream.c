@@ -68,6 +68,7 @@ static void init_series(struct smtp_upstream *upstream)
     upstream->messages_series =
         metrics_series(METRIC_SMTP_SESSION_MESSAGES, values);
     upstream->pairs_series = metrics_series(METRIC_SMTP_PAIRS, values);
+    upstream->spilled_series = metrics_series(METRIC_UPSTREAM_SPILLED, values);
     upstream->up_series = metrics_series(METRIC_UPSTREAM_UP, values);
     upstream->expiry_series =
         metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, values);
@@ -367,7 +368,9 @@ static size_t room_with(const struct smtp_upstream *upstream, unsigned lane,
     size_t room = less(capacity + more,
                        in_hand(upstream, 0, 2) + lower(late_in_hand, late));
 
-    return lane < 2 ? room : lower(room, less(late, late_in_hand));
+    return quota_room(&upstream->quota, lane,
+                      lane < 2 ? room : lower(room, less(late, late_in_hand)),
+                      clock_now_ms());
 }
 
 size_t upstream_room(const struct smtp_upstream *upstream, unsigned lane)

@@ -15,6 +15,7 @@
 #include "server/io/tls.h"
 #include "smtp/greet.h"
 #include "smtp/health.h"
+#include "smtp/quota.h"
 #include "smtp/race.h"
 #include "smtp/smtp.h"
 
@@ -57,6 +58,9 @@ struct smtp_upstream {
     char why[SMTP_WHY_SIZE]; /* it rests; "": it is well */
     bool is_paused;          /* by an operator */
     uint64_t taken;          /* mails */
+    struct quota quota;
+    struct timer quota_timer;
+    struct task quota_task;
     struct timer rest_timer;
     struct timer patience_timer; /* of those that wait */
 
@@ -65,6 +69,7 @@ struct smtp_upstream {
     struct series *state_series[SESSION_STATE_COUNT];
     struct series *messages_series;
     struct series *pairs_series;
+    struct series *spilled_series;
     struct series *up_series;
     struct series *expiry_series;
     struct series *phase_series[4]; /* connect, tls, auth, data */

@@ -37,6 +37,16 @@ struct config_list {
     size_t count;
 };
 
+struct config_rate {
+    int64_t count; /* at least 1 */
+    int64_t per_ms;
+};
+
+struct config_rate_list {
+    const struct config_rate *items;
+    size_t count;
+};
+
 struct config_duration_list {
     int64_t *items_ms;
     size_t count;
@@ -111,6 +121,7 @@ struct config_upstream {
     int64_t messages_per_session;
     int64_t weight;
     int64_t priority;
+    struct config_rate_list rate; /* empty: none; each window once */
     bool pipeline_next;
     enum config_chunking chunking;
     struct config_list dsn_notify; /* empty: as the server likes */

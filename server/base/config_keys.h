@@ -35,6 +35,7 @@ enum config_kind {
     KIND_SIZE,              /* "512B" "16KiB" "40MiB" "1GiB"; int64_t */
     KIND_PART,              /* "25%" or a size, "" is 0; struct config_part */
     KIND_RATE,              /* "100/s"; two int64_t: how many, per ms */
+    KIND_RATES,             /* struct config_rate_list; min, max: how many */
     KIND_PORTS,             /* struct config_list, decimal */
     KIND_TLS,               /* enum config_tls */
     KIND_AUTH,              /* enum config_auth */

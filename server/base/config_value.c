@@ -92,6 +92,31 @@ static bool read_durations(struct config_reading *r,
     return true;
 }
 
+static bool read_rates(struct config_reading *r, const struct toml_value *value,
+                       config_text_fn *item, void *to)
+{
+    struct config_rate *rates =
+        ARENA_ARRAY(r->arena, struct config_rate, value->count);
+
+    for (size_t i = 0; i < value->count; i++) {
+        int64_t rate[2] = {0, 0}; /* as config_read_rate fills them */
+
+        if (!is_type(r, &value->items[i], TOML_TEXT))
+            return false;
+        if (value->items[i].text.len == 0)
+            return config_refuse(r, "must not be empty");
+        if (!item(r, value->items[i].text, rate))
+            return false;
+        rates[i] = (struct config_rate){rate[0], rate[1]};
+        for (size_t k = 0; k < i; k++)
+            if (rates[k].per_ms == rates[i].per_ms)
+                return config_refuse(r, "has two rates of one unit");
+    }
+    *(struct config_rate_list *)to =
+        (struct config_rate_list){rates, value->count};
+    return true;
+}
+
 static bool read_ports(struct config_reading *r, const struct toml_value *value,
                        config_text_fn *item, void *to)
 {
@@ -169,6 +194,7 @@ static const struct kind {
     [KIND_SIZE] = {TOML_TEXT, read_one, config_read_size},
     [KIND_PART] = {TOML_TEXT, read_one, config_read_part},
     [KIND_RATE] = {TOML_TEXT, read_one, config_read_rate},
+    [KIND_RATES] = {TOML_LIST, read_rates, config_read_rate},
     [KIND_PORTS] = {TOML_LIST, read_ports, NULL},
     [KIND_TLS] = {TOML_TEXT, read_one, config_read_tls},
     [KIND_AUTH] = {TOML_TEXT, read_one, config_read_auth},

@@ -8,12 +8,17 @@
 #include <stdlib.h>
 
 struct steered {
-    bool was_paused; /* by an operator */
-    uint64_t taken;  /* mails, when it was looked at last */
+    struct steer *steer;
+    int64_t told_until_ms; /* that its rate is used up */
+    bool was_paused;       /* by an operator */
+    uint64_t taken;        /* mails, when it was looked at last */
     int64_t looked_ms;
 };
 
-enum { MILLI = 1000 };
+enum {
+    MILLI = 1000,
+    WORTH_TELLING_MS = 60 * 1000, /* that mail waits for so long */
+};
 
 /* Mails a second since the last look, in thousandths. */
 static int64_t sent_rate(struct steered *steered, uint64_t taken)
@@ -61,6 +66,56 @@ static void on_pause(void *ctx, size_t index, bool is_paused)
               log_cstr("upstream", name));
 }
 
+/* --- rates --- */
+
+static void tell_used_up(struct steered *steered, const char *name,
+                         int64_t until_ms)
+{
+    int64_t left_ms = until_ms - clock_now_ms();
+
+    if (left_ms < WORTH_TELLING_MS || clock_now_ms() < steered->told_until_ms)
+        return;
+    steered->told_until_ms = until_ms;
+    log_write(LOG_WARN, LOG_UPSTREAM_USED_UP, log_cstr("upstream", name),
+              log_int("for_s", left_ms / 1000));
+}
+
+static void on_lease(void *ctx, const struct quota_lease *lease)
+{
+    struct steered *steered = ctx;
+    struct steer *steer = steered->steer;
+    size_t index = (size_t)(steered - steer->steered);
+    const struct smtp_quota_grant grant = {
+        .tokens = {[SMTP_QUOTA_URGENT] = (size_t)lease->urgent,
+                   [SMTP_QUOTA_OTHER] = (size_t)lease->other},
+        .until_ms = lease->until_ms,
+        .stamp = lease->stamp,
+        .used_up_until_ms = {[SMTP_QUOTA_URGENT] =
+                                 lease->urgent_used_up_until_ms,
+                             [SMTP_QUOTA_OTHER] =
+                                 lease->other_used_up_until_ms},
+    };
+
+    tell_used_up(steered, steer->config->upstreams[index].name,
+                 lease->other_used_up_until_ms);
+    smtp_upstream_grant(steer->smtp, index, &grant);
+}
+
+void steer_ask_quota(struct steer *steer, size_t index,
+                     const struct smtp_quota_ask *ask)
+{
+    const struct quota_ask wanted = {
+        .urgent = (int64_t)ask->wanted[SMTP_QUOTA_URGENT],
+        .other = (int64_t)ask->wanted[SMTP_QUOTA_OTHER],
+        .back = (int64_t)ask->back,
+        .stamp = ask->stamp,
+    };
+
+    queue_quota_lease(steer->queue, steer->names[index],
+                      &steer->config->upstreams[index].rate, &wanted, on_lease,
+                      &steer->steered[index]);
+}
+
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
                  const struct config *config)
 {
@@ -71,6 +126,7 @@ void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
     steer->steered = xcalloc(count + 1, sizeof *steer->steered);
     for (size_t i = 0; i < count; i++) {
         steer->names[i] = str_of(config->upstreams[i].name);
+        steer->steered[i].steer = steer;
         steer->steered[i].looked_ms = clock_now_ms();
         smtp_upstream_pause(smtp, i, true);
     }

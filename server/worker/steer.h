@@ -24,6 +24,9 @@ struct steer {
 /* Both outlive it. */
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
                  const struct config *config);
+/* Mails wait for its rate; index: of the upstream. */
+void steer_ask_quota(struct steer *steer, size_t index,
+                     const struct smtp_quota_ask *ask);
 void steer_stop(struct steer *steer); /* the worker drains */
 void steer_finish(struct steer *steer);
 

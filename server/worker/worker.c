@@ -323,6 +323,14 @@ static void on_room(void *ctx)
     queue_worker_hungry(worker->queue);
 }
 
+static void on_quota(void *ctx, size_t upstream,
+                     const struct smtp_quota_ask *ask)
+{
+    struct worker *worker = ctx;
+
+    steer_ask_quota(&worker->steer, upstream, ask);
+}
+
 /* --- life --- */
 
 static void name_routes(struct worker *worker)
@@ -362,6 +370,7 @@ struct worker *worker_open(struct loop *loop,
         .child = options->child,
         .child_count = options->count,
         .on_room = on_room,
+        .on_quota = on_quota,
         .ctx = worker,
     };
 

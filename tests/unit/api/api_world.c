@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+static const struct config_rate RATES[] = {{50, 1000}, {2000, 86400000}};
+
 static void config_fill(struct world *world)
 {
     struct config *config = &world->config;
@@ -21,8 +23,12 @@ static void config_fill(struct world *world)
     config->api.connections_per_ip = 100;
     config->worker.message_ttl_ms = INT64_C(72) * 3600000;
     config->api.operator= "acme";
-    world->upstream = (struct config_upstream){
-        .name = "main", .host = "smtp.example", .port = 587, .max_sessions = 9};
+    world->upstream =
+        (struct config_upstream){.name = "main",
+                                 .host = "smtp.example",
+                                 .port = 587,
+                                 .max_sessions = 9,
+                                 .rate = {RATES, COUNT_OF(RATES)}};
     config->upstreams = &world->upstream;
     config->upstream_count = 1;
     config->routes = &world->route;

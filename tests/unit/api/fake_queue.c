@@ -245,6 +245,8 @@ static void give_upstreams(struct later *later)
 {
     static const struct queue_upstream FOUND[2] = {
         {
+            .windows = {{86400000, 12}},
+            .window_count = 1,
             .workers = 2,
             .all = {.trouble = 2,
                     .why = STR("CONNECT: refused"),

@@ -137,7 +137,9 @@ static void upstreams_are_shown_and_steered(void **state)
                   "\"name\":\"main\",\"host\":\"smtp.example\",\"port\":587,"
                   "\"state\":\"resting\",\"why\":\"CONNECT: refused\","
                   "\"paused_at\":null,\"workers\":2,\"sessions\":{\"open\":3,"
-                  "\"busy\":1,\"limit\":8,\"max\":9},\"waiting\":4,"
+                  "\"busy\":1,\"limit\":8,\"max\":9},\"rates\":[{\"limit\":50,"
+                  "\"window_s\":1,\"used\":0},{\"limit\":2000,\"window_s\":"
+                  "86400,\"used\":12}],\"waiting\":4,"
                   "\"sent_per_s\":1.500}]}");
     assert_int_equal(ask(world, "POST /v1/upstreams/main/pause", NULL), 200);
     expect(world, "\"state\":\"paused\",\"why\":null,"

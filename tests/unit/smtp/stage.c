@@ -56,6 +56,16 @@ static void on_room(void *ctx)
     stage->rooms++;
 }
 
+static void on_quota(void *ctx, size_t upstream,
+                     const struct smtp_quota_ask *ask)
+{
+    struct stage *stage = ctx;
+
+    assert_int_equal(upstream, 0);
+    stage->asks++;
+    stage->ask = *ask;
+}
+
 static void init_upstream(struct stage *stage, size_t i)
 {
     static const char *const NAMES[] = {"one", "two"};
@@ -121,6 +131,7 @@ void stage_open(struct stage *stage)
         .child_count = 1,
         .hello_name = "me.example",
         .on_room = on_room,
+        .on_quota = stage->has_rates ? on_quota : NULL,
         .ctx = stage,
     };
     struct error err;

@@ -30,6 +30,9 @@ struct stage {
     struct config config;
     struct smtp *smtp;
     unsigned rooms; /* calls of on_room */
+    bool has_rates; /* asks are answered by hand */
+    unsigned asks;  /* calls of on_quota */
+    struct smtp_quota_ask ask;
 };
 
 struct mail {

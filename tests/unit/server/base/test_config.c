@@ -325,8 +325,15 @@ static const struct broken_case {
     {UPSTREAM "auth = \"plain\"\n",
      "4:1: auth needs a username and a password_file"},
     {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},
-    {UPSTREAM "rate = [\"50/s\"]\n",
-     "4:8: rate: not supported yet; leave it out"},
+    {UPSTREAM "rate = [\"50/s\", \"9/s\"]\n",
+     "4:17: rate: has two rates of one unit"},
+    {UPSTREAM "rate = [\"50/s\", \"\"]\n", "4:17: rate: must not be empty"},
+    {UPSTREAM "rate = [\"0/h\"]\n",
+     "4:9: rate: the number must be from 1 to 1000000000"},
+    {UPSTREAM "rate = [\"5/w\"]\n",
+     "4:9: rate: write it like \"100/s\" (or /m, /h, /d)"},
+    {UPSTREAM "rate = [7]\n",
+     "4:9: rate: must be text in quotes, not an integer"},
     {UPSTREAM "dsn_notify = [\"failure\", \"maybe\"]\n",
      "4:1: dsn_notify is \"never\", or any of \"success\", \"failure\", "
      "\"delay\""},
@@ -634,6 +641,20 @@ static void what_is_shown_says_who_set_it(void **state)
     config_destroy(&c);
 }
 
+static void an_upstream_has_rates(void **state)
+{
+    struct config *c = good(UPSTREAM "rate = [\"50/s\", \"2000/d\"]\n");
+    const struct config_rate_list *rate = &c->upstreams[0].rate;
+
+    (void)state;
+    assert_int_equal(rate->count, 2);
+    assert_int_equal(rate->items[0].count, 50);
+    assert_int_equal(rate->items[0].per_ms, 1000);
+    assert_int_equal(rate->items[1].count, 2000);
+    assert_int_equal(rate->items[1].per_ms, 86400000);
+    config_destroy(&c);
+}
+
 static void the_template_is_a_valid_file(void **state)
 {
     static const struct config_preset presets[] = {
@@ -703,6 +724,7 @@ int main(void)
         TEST(bad_variables_are_told_by_name),
         TEST(other_variables_are_not_ours),
         TEST(what_is_shown_says_who_set_it),
+        TEST(an_upstream_has_rates),
         TEST(the_template_is_a_valid_file),
         TEST(the_template_uncommented_is_valid_too),
     };
