@@ -17,6 +17,7 @@ test=(
     cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
     curl openssl procps python3 faketime
+    libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper # of exim4: tests/tools/exim.sh
 )
 
 wanted=()

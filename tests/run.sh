@@ -70,7 +70,10 @@ step() {
 
 # --- the steps ----------------------------------------------------------
 
-do_packages() { bash deploy/packages.sh build test; }
+do_packages() {
+    bash deploy/packages.sh build test &&
+        bash tests/tools/exim.sh build/exim
+}
 
 # Installs tests/package.json once for each of its lock files.
 do_npm() {

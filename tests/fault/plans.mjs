@@ -309,7 +309,7 @@ const PLANS = {
     },
     'upstream-deadlines': {
         what: 'mails with seconds to live; the upstream greylists, is late, hangs',
-        world: { stepTimeout: '6s' },
+        world: { stepTimeout: '6s', sessions: 200 },
         expires: true,
         rest: 0,
         mail: shortLived,

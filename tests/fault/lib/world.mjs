@@ -30,7 +30,8 @@ export class CannotRun extends Error {}
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // seed: of all chance. The others are what plans.mjs says of a world:
-// appendfsync, lease, moods (percent of each), sinks (how many), owners,
+// appendfsync, lease, moods (percent of each), sinks (how many),
+// sessions (to each), owners,
 // partitions (how many; each new owner is at home in an empty one),
 // isProxied: a proxy stands before Redis; redis: start one's own;
 // roleEnv: makes the environment of each role; respond: of the customer's
@@ -38,6 +39,7 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 // upstream ends a session.
 export async function startWorld({
     seed, appendfsync = 'always', lease = '3s', moods = CALM, sinks = 1,
+    sessions = 16,
     owners = ['default', 'other'], partitions = 1, idleMs = 15_000,
     stepTimeout = '10s', isProxied = false, redis, redisTable, roleEnv,
     respond,
@@ -58,7 +60,7 @@ export async function startWorld({
         redis: through(world.redis, world.proxy), children: CHILDREN,
         roleEnv: await roleEnv?.(),
         upstreams: world.sinks.map((sink, i) => sink.upstream({
-            max_sessions: 16, priority: i, connect_timeout: stepTimeout,
+            max_sessions: sessions, priority: i, connect_timeout: stepTimeout,
             banner_timeout: stepTimeout, command_timeout: stepTimeout,
             data_timeout: stepTimeout, block_timeout: stepTimeout,
             dot_timeout: stepTimeout,
