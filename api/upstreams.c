@@ -72,6 +72,7 @@ void api_upstream_write(struct json_out *out,
     json_close_map(out);
     write_rates(out, &config->rate, upstream);
     json_add_int(out, "waiting", all->waiting);
+    json_add_int(out, "slowed_domains", all->slowed);
     json_add_milli(out, "sent_per_s", all->sent_rate);
     json_close_map(out);
 }

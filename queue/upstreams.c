@@ -59,6 +59,7 @@ static void write_words(const struct upstream_report *report, struct buf *out)
     json_add_int(&json, "busy", report->busy);
     json_add_int(&json, "limit", report->limit);
     json_add_int(&json, "waiting", report->waiting);
+    json_add_int(&json, "slowed", report->slowed);
     json_add_int(&json, "sent_rate", report->sent_rate);
     json_close_map(&json);
 }
@@ -228,6 +229,7 @@ static void add_words(struct arena *arena, struct queue_upstream *upstream,
     all->busy += json_get_int(words, "busy");
     all->limit += json_get_int(words, "limit");
     all->waiting += json_get_int(words, "waiting");
+    all->slowed += json_get_int(words, "slowed");
     all->sent_rate += json_get_int(words, "sent_rate");
     json_destroy(&words);
 }

@@ -21,6 +21,7 @@ struct upstream_report {
     int64_t busy;
     int64_t limit; /* that it may have now */
     int64_t waiting;
+    int64_t slowed;    /* recipient domains that get fewer mails at a time */
     int64_t sent_rate; /* thousandths a second */
 };
 

@@ -118,6 +118,7 @@ void delivery_tell(struct smtp_delivery *delivery)
     const struct smtp_result unsent = {
         .verdict = SMTP_UNSENT,
         .unsent = delivery->unsent,
+        .hold_ms = delivery->hold_ms,
         .enhanced = "",
         .text = "",
         .upstream = "",
@@ -237,38 +238,68 @@ static uint32_t any_number(void)
 
 typedef size_t (*room_fn)(const struct smtp_upstream *upstream, unsigned lane);
 
-/* NULL: none that was not tried is well and has room. */
-static struct smtp_upstream *choose(const struct smtp_delivery *delivery,
+/* NULL: nothing keeps it from that upstream. */
+static struct slowed *holder(const struct smtp_upstream *upstream,
+                             const struct smtp_delivery *delivery)
+{
+    struct slowed *slowed =
+        upstream->slowed.count == 0
+            ? NULL
+            : slowed_find(&upstream->slowed, slowed_domain(delivery->rcpt_to));
+
+    return slowed != NULL && slowed_holds(slowed, delivery->lane) ? slowed
+                                                                  : NULL;
+}
+
+/* NULL: none that was not tried is well and has room. One that has, but for
+ * the domain, says when to come again. */
+static struct smtp_upstream *choose(struct smtp_delivery *delivery,
                                     room_fn room)
 {
+    const struct smtp_upstream *held_by = NULL;
     const struct smtp_route *route = delivery->route;
     struct route_choice choices[UPSTREAMS_MAX];
     int at;
 
+    CHECK(route->count > 0); /* config_check.c */
     for (size_t i = 0; i < route->count; i++) {
         const struct smtp_upstream *upstream = route->upstreams[i];
         bool was_tried = (delivery->tried >> upstream->index & 1) != 0;
+        bool is_usable = !was_tried && room(upstream, delivery->lane) > 0;
 
+        if (is_usable && holder(upstream, delivery) != NULL) {
+            is_usable = false;
+            held_by = upstream;
+        }
         choices[i] = (struct route_choice){
             .priority = upstream->config->priority,
             .weight = upstream->config->weight,
-            .is_usable = !was_tried && room(upstream, delivery->lane) > 0,
+            .is_usable = is_usable,
         };
     }
     at = route_choose(choices, route->count,
                       route->count > 1 ? any_number() : 0);
-    return at == ROUTE_NO_CHOICE ? NULL : route->upstreams[at];
+    if (at != ROUTE_NO_CHOICE)
+        return route->upstreams[at];
+    if (held_by != NULL)
+        delivery->hold_ms =
+            slowed_hold_ms(holder(held_by, delivery), delivery->lane,
+                           held_by->average_ms, clock_now_ms());
+    return NULL;
 }
 
 /* A claim is under way for a while, in which a fast upstream may have become
  * a slower one. To give back what was claimed for it would cost a second
  * claim, so it waits there if none has room. */
-static struct smtp_upstream *
-choose_upstream(const struct smtp_delivery *delivery)
+static struct smtp_upstream *choose_upstream(struct smtp_delivery *delivery)
 {
-    struct smtp_upstream *upstream = choose(delivery, upstream_room);
+    struct smtp_upstream *upstream;
 
-    return upstream != NULL ? upstream : choose(delivery, upstream_room_once);
+    delivery->hold_ms = 0;
+    upstream = choose(delivery, upstream_room);
+    return upstream != NULL || delivery->hold_ms > 0
+               ? upstream
+               : choose(delivery, upstream_room_once);
 }
 
 void delivery_place(struct smtp_delivery *delivery)
@@ -285,6 +316,7 @@ void delivery_place(struct smtp_delivery *delivery)
     else if (delivery->outcome != NULL && hurdle != SMTP_UNSENT_DEADLINE)
         end(delivery); /* what the last one did with it is an attempt */
     else
-        delivery_return(delivery,
-                        hurdle == SMTP_UNSENT_NONE ? SMTP_UNSENT_ROOM : hurdle);
+        delivery_return(delivery, hurdle != SMTP_UNSENT_NONE ? hurdle
+                                  : delivery->hold_ms > 0 ? SMTP_UNSENT_DOMAIN
+                                                          : SMTP_UNSENT_ROOM);
 }

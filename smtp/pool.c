@@ -38,6 +38,7 @@ static void show_counts(const struct smtp_upstream *upstream)
 {
     for (size_t i = 0; i < SESSION_STATE_COUNT; i++)
         series_set(upstream->state_series[i], (int64_t)upstream->counts[i]);
+    series_set(upstream->slowed_series, (int64_t)upstream->slowed.count);
 }
 
 static void drop(struct smtp_session *session)
@@ -67,6 +68,7 @@ void pool_close_idle(struct smtp_upstream *upstream)
 void pool_close_all(struct smtp_upstream *upstream)
 {
     timer_clear(upstream->smtp->loop, &upstream->rest_timer);
+    slowed_finish(&upstream->slowed);
     timer_clear(upstream->smtp->loop, &upstream->quota_timer);
     task_cancel(&upstream->quota_task);
     timer_clear(upstream->smtp->loop, &upstream->patience_timer);
@@ -126,6 +128,10 @@ static void detach(struct smtp_delivery *delivery)
         get_up(delivery);
     else
         upstream->waiting_count[delivery->lane]--;
+    if (delivery->slowed != NULL)
+        slowed_leave(&upstream->slowed, delivery->slowed, delivery->lane,
+                     clock_now_ms());
+    delivery->slowed = NULL;
     delivery->upstream = NULL;
     smtp_note_room(upstream->smtp);
 }
@@ -407,6 +413,68 @@ static void on_patience(void *ctx)
     pool_serve(upstream);
 }
 
+/* --- domains that want fewer at a time --- */
+
+static void enter(struct smtp_delivery *delivery, struct slowed *slowed)
+{
+    if (slowed == NULL || delivery->slowed != NULL)
+        return;
+    delivery->slowed = slowed;
+    slowed_enter(slowed, delivery->lane);
+}
+
+static void enter_domain(struct smtp_delivery *delivery)
+{
+    const struct slowed_domains *all = &delivery->upstream->slowed;
+
+    if (all->count > 0)
+        enter(delivery, slowed_find(all, slowed_domain(delivery->rcpt_to)));
+}
+
+/* All to that domain that the upstream has. */
+static void enter_all(struct smtp_upstream *upstream)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        list_each (link, &upstream->waiting[i])
+            enter_domain(LIST_MEMBER(link, struct smtp_delivery, link));
+    list_each (link, &upstream->sessions[SESSION_BUSY]) {
+        struct smtp_session *session =
+            LIST_MEMBER(link, struct smtp_session, link);
+
+        for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+            if (session->seats[i].delivery != NULL)
+                enter_domain(session->seats[i].delivery);
+    }
+}
+
+static void slow_domain(struct smtp_delivery *delivery)
+{
+    struct smtp_upstream *upstream = delivery->upstream;
+    struct str domain = slowed_domain(delivery->rcpt_to);
+
+    if (delivery->slowed == NULL &&
+        slowed_add(&upstream->slowed, domain) != NULL) {
+        enter_all(upstream);
+        log_write(LOG_INFO, LOG_UPSTREAM_SLOWED,
+                  log_cstr("upstream", upstream->config->name),
+                  log_str("domain", domain));
+    }
+    if (delivery->slowed != NULL)
+        slowed_suffer(&upstream->slowed, delivery->slowed, clock_now_ms());
+}
+
+/* What became of a mail, for the others to its domain. */
+static void tell_domain(struct smtp_delivery *delivery,
+                        const struct smtp_finding *finding)
+{
+    if (finding->stage >= SMTP_STAGE_RCPT &&
+        smtp_judge(finding).pace == SMTP_PACE_RATE)
+        slow_domain(delivery);
+    else if (delivery->slowed != NULL && finding->stage == SMTP_STAGE_DOT &&
+             finding->code / 100 == 2)
+        slowed_take(delivery->slowed);
+}
+
 void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
 {
     delivery->upstream = upstream;
@@ -414,6 +482,7 @@ void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
     list_remove(&delivery->link);
     list_add_last(&upstream->waiting[delivery->lane], &delivery->link);
     upstream->waiting_count[delivery->lane]++;
+    enter_domain(delivery);
     pool_serve(upstream);
 }
 
@@ -826,6 +895,7 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
         note_taken(mail);
     hide_codes(delivery, &shown);
     suffer(mail->session->upstream, finding);
+    tell_domain(delivery, finding);
     detach(delivery);
     delivery_take(delivery, mail->session, mail, finding);
 }

@@ -76,6 +76,7 @@ enum smtp_unsent {
                              the dot written but not away */
     SMTP_UNSENT_STOPPED,  /* smtp_stop or smtp_cancel */
     SMTP_UNSENT_ROOM,     /* no upstream of the route is free or well */
+    SMTP_UNSENT_DOMAIN,   /* its domain wants fewer at a time: see hold_ms */
     SMTP_UNSENT_ALARM,    /* the operator is asked: see alarm in the result */
 };
 
@@ -140,8 +141,9 @@ struct smtp_result {
     enum smtp_bounce bounce;
     bool suppress; /* the address is bad, not the mail: keep it off */
     enum smtp_pace pace;
-    bool alarm;  /* trouble of configuration or upstream, logged as such */
-    bool reused; /* the session had carried a mail before */
+    int64_t hold_ms; /* SMTP_UNSENT_DOMAIN: for how long it shall wait */
+    bool alarm;      /* trouble of configuration or upstream, logged as such */
+    bool reused;     /* the session had carried a mail before */
     unsigned connect_ms; /* DNS, TCP and banner; 0 on a reused session */
     unsigned tls_ms;
     unsigned auth_ms;
@@ -188,6 +190,7 @@ struct smtp_upstream_view {
     size_t limit;            /* sessions that it may have now, ... */
     size_t share;            /* ... and when the server minds no number */
     size_t waiting;          /* deliveries that have no session yet */
+    size_t slowed_domains;   /* of recipients, that want fewer at a time */
     uint64_t taken;          /* mails, since the engine was opened */
 };
 
@@ -282,6 +285,8 @@ struct smtp_delivery {
     int64_t waiting_since_ms;
     bool is_ended;
     enum smtp_unsent unsent;
+    int64_t hold_ms;
+    struct slowed *slowed;        /* its domain, at that upstream; or NULL */
     struct smtp_outcome *outcome; /* what the last upstream did with it */
 };
 

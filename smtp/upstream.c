@@ -69,6 +69,7 @@ static void init_series(struct smtp_upstream *upstream)
         metrics_series(METRIC_SMTP_SESSION_MESSAGES, values);
     upstream->pairs_series = metrics_series(METRIC_SMTP_PAIRS, values);
     upstream->spilled_series = metrics_series(METRIC_UPSTREAM_SPILLED, values);
+    upstream->slowed_series = metrics_series(METRIC_UPSTREAM_SLOWED, values);
     upstream->up_series = metrics_series(METRIC_UPSTREAM_UP, values);
     upstream->expiry_series =
         metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, values);
@@ -103,6 +104,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         list_init(&upstream->sessions[i]);
     for (size_t i = 0; i < LANE_COUNT; i++)
         list_init(&upstream->waiting[i]);
+    slowed_init(&upstream->slowed);
     upstream->takes_pairs = config->pipeline_next;
     upstream->policy = (struct greet_policy){
         .hello_name = hello_name,
@@ -270,6 +272,7 @@ void upstream_look(const struct smtp_upstream *upstream,
         .limit = upstream->limit,
         .share = upstream->share,
         .taken = upstream->taken,
+        .slowed_domains = upstream->slowed.count,
     };
     if (out->health != SMTP_HEALTH_UP)
         memcpy(out->why, upstream->why, sizeof out->why);

@@ -16,6 +16,7 @@
 #include "smtp/greet.h"
 #include "smtp/health.h"
 #include "smtp/quota.h"
+#include "smtp/slowed.h"
 #include "smtp/race.h"
 #include "smtp/smtp.h"
 
@@ -58,6 +59,7 @@ struct smtp_upstream {
     char why[SMTP_WHY_SIZE]; /* it rests; "": it is well */
     bool is_paused;          /* by an operator */
     uint64_t taken;          /* mails */
+    struct slowed_domains slowed;
     struct quota quota;
     struct timer quota_timer;
     struct task quota_task;
@@ -71,6 +73,7 @@ struct smtp_upstream {
     struct series *pairs_series;
     struct series *spilled_series;
     struct series *up_series;
+    struct series *slowed_series;
     struct series *expiry_series;
     struct series *phase_series[4]; /* connect, tls, auth, data */
 };

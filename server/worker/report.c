@@ -46,6 +46,8 @@ static void decide(const struct queue_claim *claim,
         break;
     case SMTP_UNSENT:
         report->outcome = outcome_of_unsent(result->unsent);
+        if (result->unsent == SMTP_UNSENT_DOMAIN)
+            report->retry_at_ms = times->now_ms + result->hold_ms;
         break;
     case SMTP_UNKNOWN:
         report->outcome = OUTCOME_UNKNOWN;

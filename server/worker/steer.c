@@ -45,6 +45,7 @@ static void on_report(void *ctx, size_t index, struct upstream_report *out)
         .busy = (int64_t)view->busy,
         .limit = (int64_t)view->limit,
         .waiting = (int64_t)view->waiting,
+        .slowed = (int64_t)view->slowed_domains,
         .sent_rate = sent_rate(&steer->steered[index], view->taken),
     };
 }

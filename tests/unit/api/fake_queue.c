@@ -254,6 +254,7 @@ static void give_upstreams(struct later *later)
                     .busy = 1,
                     .limit = 8,
                     .waiting = 4,
+                    .slowed = 2,
                     .sent_rate = 1500},
         },
         {.paused_ms = WALL_MS},

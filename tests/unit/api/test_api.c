@@ -140,7 +140,7 @@ static void upstreams_are_shown_and_steered(void **state)
                   "\"busy\":1,\"limit\":8,\"max\":9},\"rates\":[{\"limit\":50,"
                   "\"window_s\":1,\"used\":0},{\"limit\":2000,\"window_s\":"
                   "86400,\"used\":12}],\"waiting\":4,"
-                  "\"sent_per_s\":1.500}]}");
+                  "\"slowed_domains\":2,\"sent_per_s\":1.500}]}");
     assert_int_equal(ask(world, "POST /v1/upstreams/main/pause", NULL), 200);
     expect(world, "\"state\":\"paused\",\"why\":null,"
                   "\"paused_at\":\"2026-11-24T12:00:00.000Z\"");

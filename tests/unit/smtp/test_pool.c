@@ -604,6 +604,87 @@ static void tokens_go_back_at_the_end(void **state)
     stage_destroy(stage);
 }
 
+/* Three mails to one domain on three sessions hold, and a fourth one is
+ * refused. */
+static struct stage *stage_of_three(struct mail *mails,
+                                    const char *const *refusal)
+{
+    static const char *const HOLDS[] = {
+        HELLO,    MAIL, ">250 a", RCPT,     "!hold",  ">250 b", "<DATA",
+        ">354 c", BODY, "<.",     ">250 d", ACCEPTED, ACCEPTED, NULL,
+    };
+    struct stage *stage = stage_create(1);
+
+    for (size_t i = 0; i < 3; i++)
+        play_add(&stage->plays[0], HOLDS);
+    play_add(&stage->plays[0], refusal);
+    stage->upstreams[0].max_sessions = 8;
+    stage->upstreams[0].pipeline_next = false;
+    stage_open(stage);
+    for (size_t i = 0; i < 3; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 3);
+    send_one(stage, &mails[3]);
+    return stage;
+}
+
+static const char *const TOO_MANY[] = {
+    HELLO,    MAIL,     ">250 a", RCPT,     ">450 4.7.28 too many messages",
+    "<RSET",  ">250 r", MAIL,     ">250 a", "<RCPT TO:<b@other.example>",
+    ">250 b", "<DATA",  ">354 c", BODY,     "<.",
+    ">250 d", NULL};
+static const char *const FULL[] = {
+    HELLO,   MAIL,     ">250 a", RCPT, ">452 4.2.2 mailbox full",
+    "<RSET", ">250 r", NULL};
+
+static void a_domain_that_says_too_many_gets_fewer(void **state)
+{
+    struct mail mails[4] = {0};
+    struct mail same = {
+        .delivery = {.rcpt_to = STR("c@YOU.example"), .lane = 2}};
+    struct mail again = {.delivery = {.lane = 2}};
+    struct stage *stage = stage_of_three(mails, TOO_MANY);
+
+    (void)state;
+    assert_int_equal(mails[3].result.verdict, SMTP_SOFT);
+    assert_int_equal(view_of(stage, 0).slowed_domains, 1);
+    assert_int_equal(view_of(stage, 0).limit, 8); /* sessions may be many */
+    send_one(stage, &same);
+    assert_int_equal(same.result.verdict, SMTP_UNSENT);
+    assert_int_equal(same.result.unsent, SMTP_UNSENT_DOMAIN);
+    assert_in_range(same.result.hold_ms, 1000, 1100);
+    play_go_on(&stage->plays[0]);
+    for (size_t i = 0; i < 3; i++)
+        stage_until(stage, &mails[i].dones, 1);
+    send_one(stage, &again); /* none is under way */
+    assert_int_equal(again.result.verdict, SMTP_SENT);
+    stage_destroy(stage);
+}
+
+static void other_domains_go_on(void **state)
+{
+    struct mail mails[4] = {0};
+    struct mail other = {
+        .delivery = {.rcpt_to = STR("b@other.example"), .lane = 2}};
+    struct stage *stage = stage_of_three(mails, TOO_MANY);
+
+    (void)state;
+    send_one(stage, &other);
+    assert_int_equal(other.result.verdict, SMTP_SENT);
+    stage_destroy(stage);
+}
+
+static void a_full_mailbox_slows_no_domain(void **state)
+{
+    struct mail mails[4] = {0};
+    struct stage *stage = stage_of_three(mails, FULL);
+
+    (void)state;
+    assert_int_equal(mails[3].result.verdict, SMTP_SOFT);
+    assert_int_equal(view_of(stage, 0).slowed_domains, 0);
+    stage_destroy(stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +708,9 @@ int main(void)
         cmocka_unit_test(urgent_mail_has_the_first_token),
         cmocka_unit_test(unused_tokens_go_back),
         cmocka_unit_test(tokens_go_back_at_the_end),
+        cmocka_unit_test(a_domain_that_says_too_many_gets_fewer),
+        cmocka_unit_test(other_domains_go_on),
+        cmocka_unit_test(a_full_mailbox_slows_no_domain),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

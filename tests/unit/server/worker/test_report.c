@@ -65,6 +65,16 @@ static const struct story {
         .outcome = OUTCOME_UNSENT,
     },
     {
+        .name = "its domain wants fewer at a time: it waits, no attempt",
+        .result = {.verdict = SMTP_UNSENT,
+                   .unsent = SMTP_UNSENT_DOMAIN,
+                   .hold_ms = 1500},
+        .attempt = 1,
+        .outcome = OUTCOME_UNSENT,
+        .retry_min_ms = 1500,
+        .retry_max_ms = 1500,
+    },
+    {
         .name = "the mark was refused: given back, the script knows better",
         .result = {.verdict = SMTP_UNSENT, .unsent = SMTP_UNSENT_MARK},
         .attempt = 1,
