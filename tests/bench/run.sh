@@ -2,7 +2,8 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# compose, smtp_engine, smtp_rtt, smtp_reuse, big or smtpsink.
+# compose, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, big or
+# smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -408,6 +409,12 @@ run_smtp_reuse() {
     local mails=20000
     ! $tiny || mails=1000
     bench smtp_reuse --mails $mails
+}
+
+run_smtp_stuck() {
+    local mails=20000
+    ! $tiny || mails=1000
+    bench smtp_stuck --mails $mails
 }
 
 # The most that a process and its children ever held, in MiB.

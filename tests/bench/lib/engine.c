@@ -16,6 +16,7 @@ struct driver {
     size_t done;
     struct errand *errands;
     size_t errand_count;
+    struct smtp_delivery *stuck;
 };
 
 struct errand {
@@ -23,6 +24,8 @@ struct errand {
     struct smtp_delivery delivery;
     struct task task;
     char rcpt[32];
+    size_t number;
+    uint64_t began_ns;
 };
 
 static void answer_mark(void *ctx)
@@ -45,7 +48,10 @@ static void errand_go(struct errand *errand)
 {
     struct driver *driver = errand->driver;
     int len = snprintf(errand->rcpt, sizeof errand->rcpt, "n%zu@sink.example",
-                       driver->begun++);
+                       driver->begun);
+
+    errand->number = driver->begun++;
+    errand->began_ns = driver->plan->took_ns == NULL ? 0 : now_ns();
 
     errand->delivery = (struct smtp_delivery){
         .id = S("bench"),
@@ -84,18 +90,21 @@ static void on_done(void *ctx, const struct smtp_result *result)
     struct driver *driver = errand->driver;
 
     CHECK(result->verdict == SMTP_SENT);
+    if (driver->plan->took_ns != NULL)
+        driver->plan->took_ns[errand->number] = now_ns() - errand->began_ns;
     if (++driver->done == driver->plan->sessions) /* all are open */
         errands_begin(driver, in_hand(driver->plan));
     if (driver->begun < driver->plan->mails)
         errand_go(errand);
 }
 
-static struct config_upstream upstream_of(const struct engine_plan *plan)
+static struct config_upstream upstream_of(const struct engine_plan *plan,
+                                          const char *name, uint16_t port)
 {
     return (struct config_upstream){
-        .name = "sink",
+        .name = name,
         .host = "127.0.0.1",
-        .port = plan->port,
+        .port = port,
         .tls = plan->tls,
         .tls_ca_file = "",
         .username = "",
@@ -116,8 +125,40 @@ static struct config_upstream upstream_of(const struct engine_plan *plan)
     };
 }
 
+static void never(void *ctx)
+{
+    (void)ctx;
+    CHECK(!"the stuck upstream answered");
+}
+
+static void on_stuck(void *ctx, const struct smtp_result *result)
+{
+    (void)result;
+    never(ctx);
+}
+
+static void stuck_begin(struct driver *driver)
+{
+    const struct engine_plan *plan = driver->plan;
+
+    driver->stuck = xcalloc(plan->stuck_mails + 1, sizeof *driver->stuck);
+    for (size_t i = 0; i < plan->stuck_mails; i++) {
+        driver->stuck[i] = (struct smtp_delivery){
+            .id = S("stuck"),
+            .mail_from = S("bounce@bench.example"),
+            .rcpt_to = S("n0@stuck.example"),
+            .message = plan->message,
+            .route = smtp_route_named(driver->smtp, S("stuck")),
+            .on_mark = never,
+            .on_done = on_stuck,
+        };
+        smtp_deliver(driver->smtp, &driver->stuck[i]);
+    }
+}
+
 static void drive(struct driver *driver)
 {
+    stuck_begin(driver);
     driver->errands = xcalloc(in_hand(driver->plan), sizeof *driver->errands);
     errands_begin(driver, driver->plan->sessions);
     while (driver->done < driver->plan->mails)
@@ -126,14 +167,20 @@ static void drive(struct driver *driver)
 
 struct effort engine_send(const struct engine_plan *plan)
 {
-    const char *upstream_name = "sink";
-    struct config_upstream upstream = upstream_of(plan);
-    struct config_route route = {"sink", "", "", "", "", {&upstream_name, 1},
-                                 false};
-    const struct config config = {.upstreams = &upstream,
-                                  .upstream_count = 1,
-                                  .routes = &route,
-                                  .route_count = 1};
+    const char *names[] = {"sink", "stuck"};
+    struct config_upstream upstreams[] = {
+        upstream_of(plan, names[0], plan->port),
+        upstream_of(plan, names[1], plan->stuck_port),
+    };
+    struct config_route routes[] = {
+        {"sink", "", "", "", "", {&names[0], 1}, false},
+        {"stuck", "", "", "", "", {&names[1], 1}, false},
+    };
+    const size_t count = plan->stuck_port == 0 ? 1 : 2;
+    const struct config config = {.upstreams = upstreams,
+                                  .upstream_count = count,
+                                  .routes = routes,
+                                  .route_count = count};
     const struct smtp_settings settings = {.child_count = 1,
                                            .hello_name = "bench.example"};
     struct driver driver = {.plan = plan, .loop = loop_create()};
@@ -149,6 +196,7 @@ struct effort engine_send(const struct engine_plan *plan)
     loop_turn(driver.loop, 0);
     loop_destroy(&driver.loop);
     free(driver.errands);
+    free(driver.stuck);
     return effort;
 }
 

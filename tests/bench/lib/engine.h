@@ -17,6 +17,11 @@ struct engine_plan {
     size_t messages_per_session;
     bool pipeline_next;
     struct str message;
+    /* A second upstream that never answers gets so many mails beside them, by
+     * a route of its own; 0: there is none. */
+    uint16_t stuck_port;
+    size_t stuck_mails;
+    uint64_t *took_ns; /* NULL, or room for each mail: how long it took */
 };
 
 /* Sends to n0@ and on; fails unless all are taken. */
