@@ -6,7 +6,12 @@
 
 #include <stdlib.h>
 
-enum { BYTES_MAX = 256 << 20 };
+enum {
+    BYTES_MAX = 256 << 20,
+    HELD_MAX = 64 << 20, /* of all in chunks; a single one may be larger */
+};
+
+static void begin_waiting(struct queue *queue);
 
 void contents_init(struct contents *contents, struct queue *queue,
                    unsigned partition)
@@ -18,6 +23,8 @@ void contents_init(struct contents *contents, struct queue *queue,
 
 static void content_free(struct content *content)
 {
+    list_remove(&content->link);
+    content->contents->queue->content_bytes -= content->held;
     record_destroy(&content->record);
     free(content->attachments);
     free(content->attachment_bytes);
@@ -39,13 +46,21 @@ void contents_finish(struct contents *contents)
     map_destroy(&contents->by_email);
 }
 
+static void content_drop(struct content *content)
+{
+    map_remove(content->contents->by_email, id_str(&content->email));
+    content_free(content);
+}
+
 /* Loading goes on without users, since its callbacks hold the content. */
 static void content_release(struct content *content)
 {
+    struct queue *queue = content->contents->queue;
+
     if (content->users > 0 || content->state == CONTENT_LOADING)
         return;
-    map_remove(content->contents->by_email, id_str(&content->email));
-    content_free(content);
+    content_drop(content);
+    begin_waiting(queue);
 }
 
 static void loaded(struct content *content, enum content_state state)
@@ -224,6 +239,49 @@ static void fetch_head(struct content *content)
     redis_send(queue->bulk, &command, 5000, on_head, content);
 }
 
+/* --- how much at a time --- */
+
+static size_t size_of(const struct content *content)
+{
+    return (size_t)content->chunks * CHUNK_SIZE;
+}
+
+static bool may_hold(const struct content *content)
+{
+    const struct queue *queue = content->contents->queue;
+
+    return content->chunks == 0 || queue->content_bytes == 0 ||
+           queue->content_bytes + size_of(content) <= HELD_MAX;
+}
+
+/* True: it has come to that state at once. */
+static bool content_begin(struct content *content, enum content_state *state)
+{
+    content->held = size_of(content);
+    content->contents->queue->content_bytes += content->held;
+    if (content->bytes.len > 0)
+        return have_head(content, state);
+    fetch_head(content);
+    return false;
+}
+
+/* Of those whose users are gone nothing is fetched. */
+static void begin_waiting(struct queue *queue)
+{
+    struct content *content;
+    enum content_state state;
+
+    while ((content = LIST_FIRST(&queue->contents_waiting, struct content,
+                                 link)) != NULL &&
+           may_hold(content)) {
+        list_remove(&content->link);
+        if (content->users == 0)
+            content_drop(content);
+        else if (content_begin(content, &state))
+            loaded(content, state);
+    }
+}
+
 /* --- joining --- */
 
 static struct content *content_create(struct contents *contents,
@@ -237,6 +295,7 @@ static struct content *content_create(struct contents *contents,
     content->chunks = chunks;
     content->job_chunks = job_chunks;
     list_init(&content->waiting);
+    list_init(&content->link);
     buf_init(&content->bytes, BYTES_MAX);
     map_put(contents->by_email, id_str(email), content);
     return content;
@@ -252,9 +311,9 @@ bool content_join(struct contents *contents, const struct id *email,
     if (content == NULL) {
         content = content_create(contents, email, chunks, job_chunks);
         buf_add(&content->bytes, inline_bytes);
-        if (inline_bytes.len == 0)
-            fetch_head(content);
-        else if (have_head(content, &state))
+        if (!may_hold(content))
+            list_add_last(&contents->queue->contents_waiting, &content->link);
+        else if (content_begin(content, &state))
             content->state = state;
     }
     content->users++;

@@ -1,7 +1,8 @@
 /* content.h - records of the emails that a child has claims of.
  *
  * The claims of one email share one record; what a turn did not bring along
- * (big values) is fetched over the bulk link.
+ * (big values) is fetched over the bulk link. Of those a process holds some
+ * tens of megabytes at a time, whatever it has claimed; the others wait.
  */
 #ifndef QUEUE_CONTENT_H
 #define QUEUE_CONTENT_H
@@ -26,6 +27,8 @@ struct content {
     unsigned users;
     struct list waiting; /* of content_user.link, while LOADING */
     struct contents *contents;
+    struct list link; /* of queue.contents_waiting */
+    size_t held;      /* bytes of queue.content_bytes */
     /* while LOADING */
     struct buf bytes;
     unsigned chunks;

@@ -64,6 +64,8 @@ struct queue {
     struct list calls;        /* callers who wait: struct queue_call */
     struct list mail_batches; /* mail.c */
     size_t upload_bytes;      /* big values on their way to Redis */
+    size_t content_bytes;     /* big values of claims: content.c */
+    struct list contents_waiting;
 };
 
 /* A child that claims has a name of its own; each of its connections begins

@@ -81,6 +81,7 @@ struct queue *queue_open(struct loop *loop, const struct config *config,
     list_init(&queue->parts);
     list_init(&queue->calls);
     list_init(&queue->mail_batches);
+    list_init(&queue->contents_waiting);
     health_open(queue);
     levels_open(queue);
     partitions_open(queue);

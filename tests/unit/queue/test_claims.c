@@ -268,6 +268,36 @@ static void big_values_are_fetched(void **state)
     free(bytes);
 }
 
+/* Whatever is claimed, a process holds 64 MiB of it at a time. */
+static void big_values_take_turns(void **state)
+{
+    enum { MAILS = 3, SIZE = 33 << 20 };
+    struct world *world = *state;
+    struct worker worker;
+    char *bytes = calloc(1, SIZE);
+    struct mail mails[MAILS];
+    struct mail small = {0};
+
+    for (size_t i = 0; i < MAILS; i++) {
+        mails[i] = (struct mail){.attachment = str_make(bytes, SIZE)};
+        mail_store(world, &mails[i]);
+    }
+    free(bytes);
+    worker_start(&worker, world->queue, MAILS + 1);
+    until(world->loop, worker.count == 1);
+    mail_store(world, &small);
+    until(world->loop, worker.count == 2); /* it needs no turn */
+    assert_true(worker.claims[1]->attachments == NULL ||
+                worker.claims[1]->record->job.attachment_count == 0);
+    for (size_t i = 0; i < MAILS; i++) {
+        for (size_t other = i + 1; other < MAILS; other++)
+            assert_string_equal(state_of(&mails[other]), "c");
+        worker_report(&worker, i == 0 ? 0 : i + 1, OUTCOME_BOUNCED, 0);
+        until(world->loop, worker.count == (i + 1 < MAILS ? i + 3 : MAILS + 1));
+    }
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n final"), "3") == 0);
+}
+
 static void lost_content_fails_the_mail(void **state)
 {
     struct world *world = *state;
@@ -493,6 +523,7 @@ int main(void)
         SLOW_TEST(a_report_ends_the_mark),
         SLOW_TEST(recipients_share_one_record),
         SLOW_TEST(big_values_are_fetched),
+        SLOW_TEST(big_values_take_turns),
         SLOW_TEST(lost_content_fails_the_mail),
         SLOW_TEST(what_cannot_be_read_waits_for_others),
         SLOW_TEST(an_unknown_route_is_matched_anew),
