@@ -10,7 +10,7 @@ enum {
     PAGE_DEFAULT = 20,
     PAGE_MAX = 100,
     ANSWER_MS = 800, /* to any call, whatever Redis does */
-    UPLOAD_BYTES_MS = 20 * 1024,
+    UPLOAD_BYTES_MS = 5 * 1024,
 };
 
 /* --- replies --- */
@@ -110,8 +110,8 @@ void calls_end(struct api *api)
 /* --- how long? --- */
 
 /* A caller is answered within a second, however many questions Redis is asked
- * meanwhile; only a large mail may take longer, as its upload does on a disk of
- * 20 MB/s. */
+ * meanwhile; only a large mail may take longer, as its upload does beside three
+ * others on a disk of 20 MB/s. */
 static int64_t answer_ms(const struct call *call)
 {
     return ANSWER_MS +

@@ -434,18 +434,23 @@ taken_by_worker() {
 }
 has_taken() { [ "$(taken_by_worker)" -ge "$1" ]; }
 
-# Mails with an attachment of MIB MiB, four POSTs at a time.
+# big_rate NAME BEGIN_NS MIB - how fast that many came through.
+big_rate() {
+    awk -v name="$1" -v ns=$(($(date +%s%N) - $2)) -v mib="$3" \
+        'BEGIN { printf "big_%s_rate %.1f MiB/s\n", name, mib / (ns / 1e9) }'
+}
+
+# Mails with an attachment of MIB MiB, four POSTs at a time; then a worker finds
+# them all.
 run_big() {
-    local mails=40 mib=18 begin rest_api rest_worker
+    local mails=40 mib=18 begin
     ! $tiny || { mails=4 mib=2; }
     start_redis everysec
     start_sink
     configure
     start_role api
-    start_role worker
     make_key
-    rest_api=$(peak_mib "${role[api]}")
-    rest_worker=$(peak_mib "${role[worker]}")
+    echo "big_api_rest $(peak_mib "${role[api]}") MiB"
     {
         printf '{"from":"a@sender.test","to":"n1@sink.test","subject":"big",'
         printf '"text":"x","attachments":[{"filename":"a.bin","content":"'
@@ -456,12 +461,12 @@ run_big() {
     seq $mails | xargs -P 4 -I{} curl -fsS -o "$work/answer{}" \
         -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
         --data-binary "@$work/body" "http://127.0.0.1:$port/v1/emails"
-    await "the mails" has_taken $mails
-    awk -v ns=$(($(date +%s%N) - begin)) -v mib=$((mails * mib)) \
-        'BEGIN { printf "big_rate %.1f MiB/s\n", mib / (ns / 1e9) }'
-    echo "big_api_rest $rest_api MiB"
+    big_rate accept "$begin" $((mails * mib))
     echo "big_api_peak $(peak_mib "${role[api]}") MiB"
-    echo "big_worker_rest $rest_worker MiB"
+    begin=$(date +%s%N)
+    start_role worker
+    await "the mails" has_taken $mails
+    big_rate drain "$begin" $((mails * mib))
     echo "big_worker_peak $(peak_mib "${role[worker]}") MiB"
 }
 
