@@ -69,7 +69,7 @@ static int64_t mail_until_ms(const struct smtp_session *session)
     const struct session_mail *mail = session->mail;
 
     if (mail == NULL || mail->until_ms == 0 || mail->is_told ||
-        mail->txn.is_dotted)
+        mail->txn.is_decided || mail->txn.is_dotted)
         return INT64_MAX;
     return mail->until_ms;
 }

@@ -162,7 +162,7 @@ static void write_data(struct txn *txn, struct buf *out)
 
 /* Behind a refused recipient a lone dot ends the DATA that was under way
  * (RFC 2920 section 3.1); behind a refused sender nobody can tell what a dot
- * would mean. */
+ * would mean, and behind an accepted recipient it would be a mail. */
 static void reply_data(struct txn *txn, const struct smtp_reply *reply)
 {
     if (reply->code >= 400) {
@@ -173,7 +173,7 @@ static void reply_data(struct txn *txn, const struct smtp_reply *reply)
     } else if (!txn->is_decided) {
         txn->data_open = true;
         FAULT_POINT("smtp.data_ok");
-    } else if (txn->mail_accepted) {
+    } else if (txn->mail_accepted && !txn->is_abandoned) {
         txn->data_open = true;
         txn->owes_lone_dot = true;
     } else {
@@ -460,7 +460,7 @@ static unsigned next_step(const struct txn *txn)
 static bool is_message_under_way(const struct txn *txn)
 {
     if (txn->way == TXN_DATA)
-        return txn->sent > STEP_DATA;
+        return txn->data_open;
     return txn->way == TXN_CHUNKS && txn->sent > STEP_DATA &&
            !is_all_written(txn);
 }
@@ -468,7 +468,7 @@ static bool is_message_under_way(const struct txn *txn)
 void txn_abandon(struct txn *txn)
 {
     CHECK(!txn->is_dotted);
-    txn->is_decided = true;
+    txn->is_decided = txn->is_abandoned = true;
     if (is_message_under_way(txn))
         txn->must_close = true;
 }

@@ -52,6 +52,7 @@ struct txn {
     unsigned sent;   /* steps whose command was written */
     unsigned read;   /* steps whose reply was read */
     bool is_decided; /* finding holds the outcome */
+    bool is_abandoned;
     bool mail_accepted;
     bool mark_is_due;   /* the dot may come soon: DATA was written, or BDAT,
                          * or what BDAT n LAST follows */
@@ -87,7 +88,8 @@ bool txn_awaits_dot(const struct txn *txn);
 void txn_allow_dot(struct txn *txn);
 
 /* Gives it up, short of the dot. The session goes on, with RSET, unless a
- * message is under way. The envelope is not looked at any more. */
+ * message is under way, or 354 is the answer to a DATA that was sent. The
+ * envelope is not looked at any more. */
 void txn_abandon(struct txn *txn);
 /* The same behind a dot that was written and never left. */
 void txn_take_back_dot(struct txn *txn);

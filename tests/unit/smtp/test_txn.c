@@ -623,9 +623,42 @@ static void abandoned(void **state)
     assert_true(txn_is_over(&txn));
     assert_false(txn.must_close);
 
-    offers.pipelining = true;
+    buf_finish(&out);
+}
+
+/* Whether a message is expected shows when DATA is answered: an empty one, for
+ * a recipient that was accepted, would be a mail. */
+static void abandoned_behind_data(void **state)
+{
+    static const struct {
+        const char *reply;
+        const char *wire;
+        bool must_close;
+    } FACTS[] = {{"354 c\r\n", "", true}, {"451 c\r\n", RSET, false}};
+    const struct smtp_offers offers = {.pipelining = true};
+    struct buf out;
+    struct txn txn;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    for (size_t i = 0; i < COUNT_OF(FACTS); i++) {
+        txn_init(&txn, &ENVELOPE, &offers);
+        txn_write(&txn, &out, OUT_MAX);
+        assert_said(&out, MAIL RCPT DATA);
+        txn_abandon(&txn);
+        assert_false(txn_is_over(&txn));
+        assert_true(txn_reply(&txn, say("250 a\r\n")));
+        assert_true(txn_reply(&txn, say("250 b\r\n")));
+        assert_true(txn_reply(&txn, say(FACTS[i].reply)));
+        txn_write(&txn, &out, OUT_MAX);
+        assert_said(&out, FACTS[i].wire);
+        assert_int_equal(txn.must_close, FACTS[i].must_close);
+    }
     txn_init(&txn, &ENVELOPE, &offers);
     txn_write(&txn, &out, OUT_MAX);
+    assert_true(txn_reply(&txn, say("250 a\r\n")));
+    assert_true(txn_reply(&txn, say("250 b\r\n")));
+    assert_true(txn_reply(&txn, say("354 c\r\n")));
     txn_abandon(&txn);
     assert_true(txn.must_close);
     buf_finish(&out);
@@ -850,6 +883,7 @@ int main(void)
         cmocka_unit_test(a_chunk_that_is_cut_short_ends_the_session),
         cmocka_unit_test(an_abandoned_whole_chunk_is_reset),
         cmocka_unit_test(abandoned),
+        cmocka_unit_test(abandoned_behind_data),
         cmocka_unit_test(pairs),
         cmocka_unit_test(unasked),
     };
