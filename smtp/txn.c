@@ -546,7 +546,7 @@ void txn_write(struct txn *txn, struct buf *out, size_t out_max)
         if (step == STEP_RSET)
             txn->read = STEP_RSET;
         txn->sent = step + 1;
-        step_at(txn, step)->write(txn, out);
+        WAYS[txn->way][step].write(txn, out);
     }
     if (is_in_message(txn))
         write_message(txn, out, out_max);
@@ -586,7 +586,7 @@ bool txn_reply(struct txn *txn, const struct smtp_reply *reply)
         break_off(txn, txn_stage(txn), TROUBLE_PROTOCOL,
                   "a 3xx code came where none belongs");
     else
-        step_at(txn, txn->read)->reply(txn, reply);
+        WAYS[txn->way][txn->read].reply(txn, reply);
     txn->read++;
     return true;
 }
