@@ -16,6 +16,7 @@ test=(
     libcmocka-dev clang libclang-rt-14-dev llvm-14 clang-format clang-tidy
     cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
+    sasl2-bin libsasl2-modules gsasl
     curl openssl procps python3 faketime
     libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper # of exim4: tests/tools/exim.sh
 )

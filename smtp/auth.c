@@ -8,45 +8,170 @@ enum {
     /* RFC 4954 section 4: the initial response must not push the command
      * over the line's limit of RFC 5321, 512 bytes with CRLF. */
     COMMAND_MAX = 512 - 2,
-    SECRET_MAX = 4096,
+    SAID_MAX = 32 * 1024,  /* the longest name, with every comma as three */
     CHALLENGE_MAX = 12288, /* RFC 4954 section 4 */
 };
 
-static const struct mechanism {
-    enum config_auth auth;
-    const char *name;
-    unsigned offer;
+/* What mechanisms share that differ in a hash or a name alone. */
+struct family {
     bool shows_password;
-} BEST_FIRST[] = {
-    {AUTH_PLAIN, "PLAIN", OFFERS_PLAIN, true},
-    {AUTH_LOGIN, "LOGIN", OFFERS_LOGIN, true},
-    {AUTH_CRAM_MD5, "CRAM-MD5", OFFERS_CRAM_MD5, false},
+    bool proves; /* the server must show that it knows the password */
+    /* Adds the first response; NULL: the server talks first. */
+    void (*add_first)(struct auth_exchange *exchange, struct buf *out);
+    /* Takes the challenges behind it. */
+    enum auth_turn (*answer)(struct auth_exchange *exchange,
+                             struct str challenge, struct buf *out);
 };
 
-enum config_auth auth_choose(enum config_auth wanted, unsigned offered,
-                             bool secured, bool in_clear)
-{
-    for (size_t i = 0; i < COUNT_OF(BEST_FIRST); i++) {
-        const struct mechanism *it = &BEST_FIRST[i];
+struct auth_mechanism {
+    const char *name;
+    const struct family *family;
+    enum config_auth auth; /* what asks for it, beside auto */
+    unsigned offer;
+    enum secret_hash hash; /* of SCRAM */
+    bool is_bound;         /* to the channel */
+};
 
-        if (wanted != AUTH_AUTO && wanted != it->auth)
-            continue;
-        if ((offered & it->offer) == 0)
-            continue;
-        if (secured || in_clear || !it->shows_password)
-            return it->auth;
-    }
-    return AUTH_NONE;
+static enum auth_turn get_stuck(struct auth_exchange *exchange, const char *why)
+{
+    exchange->why = why;
+    return AUTH_STUCK;
 }
 
-static const char *name_of(enum config_auth mechanism)
+static enum auth_turn answer_none(struct auth_exchange *exchange,
+                                  struct str challenge, struct buf *out)
 {
-    size_t i = 0;
+    (void)challenge;
+    (void)out;
+    return get_stuck(exchange,
+                     "the AUTH challenge of the server cannot be answered");
+}
 
-    while (i < COUNT_OF(BEST_FIRST) && BEST_FIRST[i].auth != mechanism)
-        i++;
-    CHECK(i < COUNT_OF(BEST_FIRST));
-    return BEST_FIRST[i].name;
+static void add_plain(struct auth_exchange *exchange, struct buf *out)
+{
+    buf_add_char(out, '\0');
+    buf_add(out, exchange->login->username);
+    buf_add_char(out, '\0');
+    buf_add(out, exchange->login->password);
+}
+
+static enum auth_turn answer_login(struct auth_exchange *exchange,
+                                   struct str challenge, struct buf *out)
+{
+    if (exchange->challenges > 1)
+        return answer_none(exchange, challenge, out);
+    buf_add(out, exchange->challenges == 0 ? exchange->login->username
+                                           : exchange->login->password);
+    return AUTH_ANSWERED;
+}
+
+static enum auth_turn answer_cram_md5(struct auth_exchange *exchange,
+                                      struct str challenge, struct buf *out)
+{
+    unsigned char digest[MD5_SIZE];
+
+    if (exchange->challenges > 0 || challenge.len == 0)
+        return answer_none(exchange, challenge, out);
+    secret_hmac_md5(exchange->login->password, challenge, digest);
+    buf_add(out, exchange->login->username);
+    buf_add_char(out, ' ');
+    codec_hex_add(out, str_make(digest, sizeof digest));
+    return AUTH_ANSWERED;
+}
+
+/* auth_begin has made it. */
+static void add_scram(struct auth_exchange *exchange, struct buf *out)
+{
+    scram_add_first(&exchange->scram, out);
+}
+
+static enum auth_turn end_scram(struct auth_exchange *exchange,
+                                struct str challenge)
+{
+    switch (scram_read_last(&exchange->scram, challenge)) {
+    case SCRAM_PROVED:
+        exchange->is_proved = true;
+        return AUTH_ANSWERED; /* by nothing */
+    case SCRAM_REFUSED:
+        return get_stuck(exchange, "the server refuses the SCRAM proof");
+    case SCRAM_FORGED:
+        break;
+    }
+    return AUTH_FORGED;
+}
+
+static enum auth_turn answer_scram(struct auth_exchange *exchange,
+                                   struct str challenge, struct buf *out)
+{
+    const char *flaw;
+
+    if (exchange->challenges == 1)
+        return end_scram(exchange, challenge);
+    if (exchange->challenges > 1)
+        return answer_none(exchange, challenge, out);
+    flaw = scram_read_first(&exchange->scram, challenge);
+    return flaw == NULL ? AUTH_NEEDS_KEYS : get_stuck(exchange, flaw);
+}
+
+static const struct family PLAIN = {true, false, add_plain, answer_none};
+static const struct family LOGIN = {true, false, NULL, answer_login};
+static const struct family CRAM_MD5 = {false, false, NULL, answer_cram_md5};
+static const struct family SCRAM = {false, true, add_scram, answer_scram};
+
+/* Channel binding keeps out whoever sits between, so it goes first; then the
+ * better hash. */
+static const struct auth_mechanism BEST_FIRST[] = {
+    {"SCRAM-SHA-256-PLUS", &SCRAM, AUTH_SCRAM_SHA_256,
+     OFFERS_SCRAM_SHA_256_PLUS, SECRET_SHA256, true},
+    {"SCRAM-SHA-1-PLUS", &SCRAM, AUTH_SCRAM_SHA_1, OFFERS_SCRAM_SHA_1_PLUS,
+     SECRET_SHA1, true},
+    {"SCRAM-SHA-256", &SCRAM, AUTH_SCRAM_SHA_256, OFFERS_SCRAM_SHA_256,
+     SECRET_SHA256, false},
+    {"SCRAM-SHA-1", &SCRAM, AUTH_SCRAM_SHA_1, OFFERS_SCRAM_SHA_1, SECRET_SHA1,
+     false},
+    {"PLAIN", &PLAIN, AUTH_PLAIN, OFFERS_PLAIN, 0, false},
+    {"LOGIN", &LOGIN, AUTH_LOGIN, OFFERS_LOGIN, 0, false},
+    {"CRAM-MD5", &CRAM_MD5, AUTH_CRAM_MD5, OFFERS_CRAM_MD5, 0, false},
+};
+
+const char *auth_name(const struct auth_mechanism *mechanism)
+{
+    return mechanism->name;
+}
+
+static bool is_printable_ascii(struct str text)
+{
+    return utf8_is_ascii(text) && !str_has_control(text);
+}
+
+bool auth_fits_scram(const struct auth_login *login)
+{
+    return is_printable_ascii(login->username) &&
+           is_printable_ascii(login->password);
+}
+
+static bool may_use(const struct auth_mechanism *mechanism,
+                    const struct auth_terms *terms,
+                    const struct auth_login *login)
+{
+    if (terms->wanted != AUTH_AUTO && terms->wanted != mechanism->auth)
+        return false;
+    if ((terms->offered & mechanism->offer) == 0)
+        return false;
+    if (mechanism->is_bound && !terms->has_binding)
+        return false;
+    if (mechanism->family == &SCRAM && !auth_fits_scram(login))
+        return false;
+    return terms->may_show || !mechanism->family->shows_password;
+}
+
+const struct auth_mechanism *auth_choose(const struct auth_terms *terms,
+                                         const struct auth_login *login)
+{
+    for (size_t i = 0; i < COUNT_OF(BEST_FIRST); i++)
+        if (may_use(&BEST_FIRST[i], terms, login))
+            return &BEST_FIRST[i];
+    return NULL;
 }
 
 static void wipe(struct buf *buf)
@@ -56,89 +181,120 @@ static void wipe(struct buf *buf)
     buf_finish(buf);
 }
 
-static void add_plain(const struct auth_login *login, struct buf *out)
-{
-    struct buf plain;
-
-    buf_init(&plain, SECRET_MAX);
-    buf_add_char(&plain, '\0');
-    buf_add(&plain, login->username);
-    buf_add_char(&plain, '\0');
-    buf_add(&plain, login->password);
-    codec_base64_add(out, buf_str(&plain));
-    wipe(&plain);
-}
-
 static size_t base64_len(size_t len)
 {
     return (len + 2) / 3 * 4;
 }
 
-static bool fits_command(const struct auth_login *login)
+/* RFC 5802 section 6: "y" would be refused by a server that offers any
+ * -PLUS. */
+static enum scram_bound bound_of(const struct auth_mechanism *mechanism,
+                                 const struct auth_terms *terms)
 {
-    return sizeof "AUTH PLAIN" +
-               base64_len(login->username.len + login->password.len + 2) <=
-           COMMAND_MAX;
+    if (mechanism->is_bound)
+        return SCRAM_BOUND;
+    if (!terms->has_binding || (terms->offered & OFFERS_ANY_PLUS) != 0)
+        return SCRAM_UNABLE;
+    return SCRAM_UNOFFERED;
 }
 
-void auth_add_command(enum config_auth mechanism,
-                      const struct auth_login *login, struct buf *out)
+void auth_begin(struct auth_exchange *exchange,
+                const struct auth_mechanism *mechanism,
+                const struct auth_terms *terms, const struct auth_login *login,
+                const struct tls_binding *binding, const char *nonce,
+                struct buf *out)
 {
-    buf_add_cstr(out, "AUTH ");
-    buf_add_cstr(out, name_of(mechanism));
-    if (mechanism == AUTH_PLAIN && fits_command(login)) {
+    struct buf first;
+
+    auth_finish(exchange);
+    *exchange = (struct auth_exchange){
+        .mechanism = mechanism,
+        .login = login,
+        .is_proved = !mechanism->family->proves,
+    };
+    if (mechanism->family == &SCRAM)
+        scram_init(&exchange->scram, &(struct scram_client){
+                                         .hash = mechanism->hash,
+                                         .username = login->username,
+                                         .bound = bound_of(mechanism, terms),
+                                         .binding = binding,
+                                         .nonce = nonce,
+                                     });
+    buf_addf(out, "AUTH %s", mechanism->name);
+    buf_init(&first, SAID_MAX);
+    if (mechanism->family->add_first != NULL)
+        mechanism->family->add_first(exchange, &first);
+    CHECK(!first.full);
+    exchange->owes_first =
+        str_of(mechanism->name).len + sizeof "AUTH " + base64_len(first.len) >
+        COMMAND_MAX;
+    if (first.len > 0 && !exchange->owes_first) {
         buf_add_char(out, ' ');
-        add_plain(login, out);
+        codec_base64_add(out, buf_str(&first));
     }
+    buf_add_cstr(out, "\r\n");
+    wipe(&first);
+}
+
+void auth_finish(struct auth_exchange *exchange)
+{
+    scram_finish(&exchange->scram);
+}
+
+static enum auth_turn answer(struct auth_exchange *exchange,
+                             struct str challenge, struct buf *out)
+{
+    const struct family *family = exchange->mechanism->family;
+    enum auth_turn turn;
+
+    if (exchange->owes_first) {
+        exchange->owes_first = false;
+        family->add_first(exchange, out);
+        return AUTH_ANSWERED;
+    }
+    turn = family->answer(exchange, challenge, out);
+    exchange->challenges++;
+    return turn;
+}
+
+static void add_line(const struct buf *said, struct buf *out)
+{
+    CHECK(!said->full);
+    codec_base64_add(out, buf_str(said));
     buf_add_cstr(out, "\r\n");
 }
 
-static void add_cram_md5(const struct auth_login *login, struct str challenge,
-                         struct buf *out)
+enum auth_turn auth_answer(struct auth_exchange *exchange, struct str challenge,
+                           struct buf *out)
 {
-    unsigned char digest[MD5_SIZE];
-    struct buf answer;
+    enum auth_turn turn;
+    struct buf heard;
+    struct buf said;
 
-    secret_hmac_md5(login->password, challenge, digest);
-    buf_init(&answer, SECRET_MAX);
-    buf_add(&answer, login->username);
-    buf_add_char(&answer, ' ');
-    codec_hex_add(&answer, str_make(digest, sizeof digest));
-    codec_base64_add(out, buf_str(&answer));
-    wipe(&answer);
+    buf_init(&heard, CHALLENGE_MAX);
+    buf_init(&said, SAID_MAX);
+    turn = codec_base64_decode(str_trim(challenge), &heard)
+               ? answer(exchange, buf_str(&heard), &said)
+               : answer_none(exchange, challenge, out);
+    if (turn == AUTH_ANSWERED)
+        add_line(&said, out);
+    buf_finish(&heard);
+    wipe(&said);
+    return turn;
 }
 
-/* What the mechanism says to its challenge; false: it knows no such one. */
-static bool add_answer(enum config_auth mechanism, unsigned number,
-                       struct str challenge, const struct auth_login *login,
-                       struct buf *out)
+void auth_take_keys(struct auth_exchange *exchange,
+                    const struct scram_keys *keys, struct buf *out)
 {
-    if (mechanism == AUTH_PLAIN && number == 0 && !fits_command(login))
-        add_plain(login, out);
-    else if (mechanism == AUTH_LOGIN && number == 0)
-        codec_base64_add(out, login->username);
-    else if (mechanism == AUTH_LOGIN && number == 1)
-        codec_base64_add(out, login->password);
-    else if (mechanism == AUTH_CRAM_MD5 && number == 0 && challenge.len > 0)
-        add_cram_md5(login, challenge, out);
-    else
-        return false;
-    return true;
+    struct buf said;
+
+    buf_init(&said, SAID_MAX);
+    scram_add_proof(&exchange->scram, keys, &said);
+    add_line(&said, out);
+    buf_finish(&said);
 }
 
-bool auth_add_answer(enum config_auth mechanism, unsigned number,
-                     struct str challenge, const struct auth_login *login,
-                     struct buf *out)
+bool auth_may_end(const struct auth_exchange *exchange)
 {
-    struct buf plain;
-    bool is_known;
-
-    buf_init(&plain, CHALLENGE_MAX);
-    is_known = codec_base64_decode(str_trim(challenge), &plain) &&
-               !plain.full &&
-               add_answer(mechanism, number, buf_str(&plain), login, out);
-    buf_finish(&plain);
-    if (is_known)
-        buf_add_cstr(out, "\r\n");
-    return is_known;
+    return exchange->is_proved;
 }

@@ -1,14 +1,18 @@
-/* auth.h - SASL mechanisms, as pure protocol: which one, and what to say.
+/* auth.h - logging in by SASL, as pure protocol: which mechanism, and what to
+ * say.
  *
- * Source: RFC 4954 (AUTH), RFC 4616 (PLAIN), RFC 2195 (CRAM-MD5); LOGIN is
- * draft-murchison-sasl-login. An enum config_auth names a mechanism here;
- * AUTH_NONE is none.
+ * A mechanism is a row of a table in auth.c. An exchange is one AUTH command
+ * and the answers to the challenges behind it.
+ *
+ * Source: RFC 4954 (AUTH), 4616 (PLAIN), 2195 (CRAM-MD5), 5802 and 7677
+ * (SCRAM); LOGIN is draft-murchison-sasl-login.
  */
 #ifndef SMTP_AUTH_H
 #define SMTP_AUTH_H
 
 #include "server/base/buf.h"
 #include "server/base/config.h"
+#include "smtp/scram.h"
 
 #include <stdbool.h>
 
@@ -17,19 +21,61 @@ struct auth_login {
     struct str password;
 };
 
-/* The mechanism to use; AUTH_NONE when none may be. offered: OFFERS_ bits of
- * ehlo.h. PLAIN and LOGIN show the password, so they want TLS or in_clear. */
-enum config_auth auth_choose(enum config_auth wanted, unsigned offered,
-                             bool secured, bool in_clear);
+/* A row of the table. */
+struct auth_mechanism;
+const char *auth_name(const struct auth_mechanism *mechanism);
 
-/* Adds the AUTH command; PLAIN's whole secret goes with it if it is short. */
-void auth_add_command(enum config_auth mechanism,
-                      const struct auth_login *login, struct buf *out);
+struct auth_terms {
+    enum config_auth wanted;
+    unsigned offered; /* OFFERS_ bits of ehlo.h */
+    bool may_show;    /* the password may be shown: TLS, or auth_in_clear */
+    bool has_binding; /* of the channel, for -PLUS */
+};
 
-/* Adds the answer to the challenge with that number (from 0), as it stands in
- * the 334. False, and nothing added: it cannot be answered. */
-MUST_USE bool auth_add_answer(enum config_auth mechanism, unsigned number,
-                              struct str challenge,
-                              const struct auth_login *login, struct buf *out);
+/* The mechanism to use; NULL when none may be. */
+const struct auth_mechanism *auth_choose(const struct auth_terms *terms,
+                                         const struct auth_login *login);
+
+/* Of SASLprep nothing is built here, so SCRAM is for names and passwords that
+ * it leaves as they are: those of printable ASCII (RFC 4013 section 2). */
+bool auth_fits_scram(const struct auth_login *login);
+
+struct auth_exchange {
+    const struct auth_mechanism *mechanism;
+    const struct auth_login *login;
+    bool owes_first;     /* it did not fit into the command */
+    bool is_proved;      /* or never had to be */
+    unsigned challenges; /* behind the first response */
+    const char *why;     /* of AUTH_STUCK */
+    struct scram scram;
+};
+
+/* Adds the AUTH command, with the first response if it is short. login must
+ * outlive the exchange; binding: NULL if there is none; nonce: random text, see
+ * scram.h. Begins anew what was begun before. */
+void auth_begin(struct auth_exchange *exchange,
+                const struct auth_mechanism *mechanism,
+                const struct auth_terms *terms, const struct auth_login *login,
+                const struct tls_binding *binding, const char *nonce,
+                struct buf *out);
+/* One that was never begun may be zero. */
+void auth_finish(struct auth_exchange *exchange);
+
+enum auth_turn {
+    AUTH_ANSWERED,
+    AUTH_NEEDS_KEYS, /* derive those of exchange->scram.recipe, then call
+                        auth_take_keys */
+    AUTH_STUCK,      /* there is no answer: exchange->why, in words */
+    AUTH_FORGED,     /* the server does not know the password */
+};
+/* Takes a challenge as it stands in the 334, and adds the answer. */
+enum auth_turn auth_answer(struct auth_exchange *exchange, struct str challenge,
+                           struct buf *out);
+void auth_take_keys(struct auth_exchange *exchange,
+                    const struct scram_keys *keys, struct buf *out);
+
+/* Whether a 235 may be believed: where the mechanism lets the server prove
+ * that it knows the password, it did. */
+bool auth_may_end(const struct auth_exchange *exchange);
 
 #endif

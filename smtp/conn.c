@@ -1,11 +1,14 @@
 #include "smtp/conn.h"
 
 #include "server/base/clock.h"
+#include "server/base/codec.h"
 #include "server/base/fault.h"
 #include "server/base/hand.h"
 #include "server/base/mem.h"
+#include "server/base/random.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     OUT_PIECE = 64 * 1024,          /* of a long message at a time */
@@ -377,11 +380,48 @@ static void start_tls(struct smtp_session *session)
              "bytes in the clear came behind the reply to STARTTLS");
 }
 
+static void follow_greet(struct smtp_session *session);
+
+static void on_keys(void *ctx, const struct scram_keys *keys)
+{
+    struct smtp_session *session = ctx;
+
+    session->keys_job = NULL;
+    greet_take_keys(&session->greet, keys, stream_output(session->stream));
+    arm(session);
+    follow_greet(session);
+}
+
+static void find_keys(struct smtp_session *session)
+{
+    const struct scram_recipe *recipe = greet_recipe(&session->greet);
+    struct keys *keys = &session->upstream->keys;
+    const struct scram_keys *found = keys_find(keys, recipe);
+
+    if (found != NULL) {
+        on_keys(session, found);
+        return;
+    }
+    session->keys_job = keys_derive(keys, recipe, on_keys, session);
+    if (session->keys_job == NULL)
+        lose(session, TROUBLE_TIMEOUT, "too many sessions log in at once");
+}
+
+/* The server is on its way to prove nothing: it gets no last word. */
+static bool may_say_quit(const struct smtp_finding *finding)
+{
+    return finding->trouble != TROUBLE_PROTOCOL &&
+           finding->trouble != TROUBLE_AUTH_FORGED;
+}
+
 /* What the greeting has come to. */
 static void follow_greet(struct smtp_session *session)
 {
     switch (session->greet.state) {
     case GREET_GOING:
+        break;
+    case GREET_KEYS:
+        find_keys(session);
         break;
     case GREET_HANDSHAKE:
         start_tls(session);
@@ -398,7 +438,7 @@ static void follow_greet(struct smtp_session *session)
         break;
     case GREET_FAILED:
         timer_clear(session->loop, &session->timer);
-        session->says_quit = session->greet.finding.trouble != TROUBLE_PROTOCOL;
+        session->says_quit = may_say_quit(&session->greet.finding);
         session->events->failed(session, &session->greet.finding);
         break;
     }
@@ -559,11 +599,24 @@ static void note_race(const struct session_try *winner)
     upstream_note_address(session->upstream, &winner->address, losers, count);
 }
 
+static void make_nonce(char nonce[SCRAM_NONCE_SIZE])
+{
+    unsigned char bytes[(SCRAM_NONCE_SIZE - 1) / 4 * 3];
+    struct buf text;
+
+    random_bytes(bytes, sizeof bytes);
+    buf_init(&text, SCRAM_NONCE_SIZE);
+    codec_base64_add(&text, str_make(bytes, sizeof bytes));
+    memcpy(nonce, text.data, text.len + 1);
+    buf_finish(&text);
+}
+
 static void on_opened(void *ctx)
 {
     struct session_try *it = ctx;
     struct smtp_session *session = it->session;
     struct smtp_upstream *upstream = session->upstream;
+    char nonce[SCRAM_NONCE_SIZE];
 
     note_race(it);
     session->stream = it->stream;
@@ -571,7 +624,8 @@ static void on_opened(void *ctx)
     session->tries_left = 0;
     close_tries(session);
     FAULT_POINT("smtp.connected");
-    greet_init(&session->greet, &upstream->policy);
+    make_nonce(nonce);
+    greet_init(&session->greet, &upstream->policy, nonce);
     greet_write(&session->greet, stream_output(session->stream));
     arm(session);
     follow_greet(session);
@@ -581,6 +635,9 @@ static void on_secured(void *ctx)
 {
     struct smtp_session *session = session_of(ctx);
     struct tls_facts facts;
+    struct tls_binding binding;
+    bool is_bound = session->upstream->policy.login.username.len > 0 &&
+                    stream_tls_binding(session->stream, &binding);
 
     if (stream_tls_facts(session->stream, &facts)) {
         session->tls_version = facts.version;
@@ -591,7 +648,7 @@ static void on_secured(void *ctx)
                        (facts.not_after_ms - clock_wall_ms()) / 1000);
     }
     note_phase(session, SMTP_STAGE_TLS);
-    greet_secured(&session->greet);
+    greet_secured(&session->greet, is_bound ? &binding : NULL);
     greet_write(&session->greet, stream_output(session->stream));
     arm(session);
 }
@@ -683,6 +740,7 @@ static void session_free(void *ptr)
     struct smtp_session *session = ptr;
 
     reply_parser_finish(&session->parser);
+    greet_finish(&session->greet);
     free(session);
 }
 
@@ -707,6 +765,7 @@ void session_close(struct smtp_session **ptr)
     timer_clear(session->loop, &session->timer);
     if (session->lookup != NULL)
         dns_cancel(&session->lookup);
+    keys_cancel(&session->keys_job);
     if (session->stream != NULL)
         stream_close(&session->stream);
     close_tries(session);

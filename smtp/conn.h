@@ -112,6 +112,7 @@ struct smtp_session {
     size_t tries_left; /* not begun yet */
 
     struct greet greet;
+    struct keys_job *keys_job; /* NULL: none is under way */
     bool is_greeted;
     bool says_quit;            /* if it is closed now */
     struct session_mail *mail; /* whose replies come; NULL: none */

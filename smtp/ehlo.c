@@ -54,6 +54,10 @@ static void read_auth(struct smtp_offers *offers, struct str args)
         {STR("PLAIN"), OFFERS_PLAIN},
         {STR("LOGIN"), OFFERS_LOGIN},
         {STR("CRAM-MD5"), OFFERS_CRAM_MD5},
+        {STR("SCRAM-SHA-1"), OFFERS_SCRAM_SHA_1},
+        {STR("SCRAM-SHA-1-PLUS"), OFFERS_SCRAM_SHA_1_PLUS},
+        {STR("SCRAM-SHA-256"), OFFERS_SCRAM_SHA_256},
+        {STR("SCRAM-SHA-256-PLUS"), OFFERS_SCRAM_SHA_256_PLUS},
     };
     struct str word;
 

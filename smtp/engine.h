@@ -34,7 +34,8 @@ struct smtp {
     struct loop *loop;
     struct dns *dns;
     const struct config *config;
-    char *hello_name;                /* owned */
+    char *hello_name; /* owned */
+    struct keys_helper keys_helper;
     struct smtp_upstream *upstreams; /* owned array */
     size_t upstream_count;
     struct smtp_route *routes; /* owned array */

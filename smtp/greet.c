@@ -1,5 +1,7 @@
 #include "smtp/greet.h"
 
+#include <stdio.h>
+
 enum {
     STEP_BANNER,
     STEP_EHLO,
@@ -15,7 +17,7 @@ enum {
 struct step {
     enum smtp_stage stage;
     enum smtp_wait wait;
-    void (*write)(const struct greet *greet, struct buf *out);
+    void (*write)(struct greet *greet, struct buf *out);
     void (*reply)(struct greet *greet, const struct smtp_reply *reply);
 };
 
@@ -54,7 +56,7 @@ static bool is_positive(const struct smtp_reply *reply)
     return reply->code < 300;
 }
 
-static void write_nothing(const struct greet *greet, struct buf *out)
+static void write_nothing(struct greet *greet, struct buf *out)
 {
     (void)greet;
     (void)out;
@@ -69,7 +71,7 @@ static void reply_banner(struct greet *greet, const struct smtp_reply *reply)
         fail_by(greet, reply);
 }
 
-static void write_ehlo(const struct greet *greet, struct buf *out)
+static void write_ehlo(struct greet *greet, struct buf *out)
 {
     buf_addf(out, "EHLO %s\r\n", greet->policy->hello_name);
 }
@@ -84,9 +86,14 @@ static void begin_auth(struct greet *greet)
         go(greet, STEP_END);
         return;
     }
-    greet->mechanism = auth_choose(policy->auth, greet->offers.auth,
-                                   greet->is_secured, policy->auth_in_clear);
-    if (greet->mechanism == AUTH_NONE)
+    greet->terms = (struct auth_terms){
+        .wanted = policy->auth,
+        .offered = greet->offers.auth,
+        .may_show = greet->is_secured || policy->auth_in_clear,
+        .has_binding = greet->binding.len > 0,
+    };
+    greet->mechanism = auth_choose(&greet->terms, &policy->login);
+    if (greet->mechanism == NULL)
         fail(greet, TROUBLE_AUTH_MISSING,
              greet->offers.auth == 0
                  ? "the server offers no AUTH that is known here"
@@ -129,7 +136,7 @@ static void reply_ehlo(struct greet *greet, const struct smtp_reply *reply)
     }
 }
 
-static void write_helo(const struct greet *greet, struct buf *out)
+static void write_helo(struct greet *greet, struct buf *out)
 {
     buf_addf(out, "HELO %s\r\n", greet->policy->hello_name);
 }
@@ -143,7 +150,7 @@ static void reply_helo(struct greet *greet, const struct smtp_reply *reply)
         fail_by(greet, reply);
 }
 
-static void write_starttls(const struct greet *greet, struct buf *out)
+static void write_starttls(struct greet *greet, struct buf *out)
 {
     (void)greet;
     buf_add_cstr(out, "STARTTLS\r\n");
@@ -161,31 +168,50 @@ static void reply_starttls(struct greet *greet, const struct smtp_reply *reply)
     }
 }
 
-static void write_auth(const struct greet *greet, struct buf *out)
+static void write_auth(struct greet *greet, struct buf *out)
 {
-    auth_add_command(greet->mechanism, &greet->policy->login, out);
+    auth_begin(&greet->auth, greet->mechanism, &greet->terms,
+               &greet->policy->login, &greet->binding, greet->nonce, out);
+}
+
+static void fail_by_forgery(struct greet *greet)
+{
+    fail(greet, TROUBLE_AUTH_FORGED,
+         "the server did not prove that it knows the password");
 }
 
 /* A star ends the exchange when there is no answer (RFC 4954 section 4). */
 static void answer_challenge(struct greet *greet,
                              const struct smtp_reply *reply)
 {
-    if (!auth_add_answer(greet->mechanism, greet->challenges++, reply->lines,
-                         &greet->policy->login, greet->out))
+    switch (auth_answer(&greet->auth, reply->lines, greet->out)) {
+    case AUTH_ANSWERED:
+        break;
+    case AUTH_NEEDS_KEYS:
+        greet->state = GREET_KEYS;
+        break;
+    case AUTH_STUCK:
         go(greet, STEP_CANCEL);
+        break;
+    case AUTH_FORGED:
+        fail_by_forgery(greet);
+        break;
+    }
 }
 
 static void reply_auth(struct greet *greet, const struct smtp_reply *reply)
 {
-    if (reply->code == 235)
+    if (reply->code == 235 && auth_may_end(&greet->auth))
         go(greet, STEP_END);
+    else if (reply->code == 235)
+        fail_by_forgery(greet);
     else if (reply->code == 334)
         answer_challenge(greet, reply);
     else
         fail_by(greet, reply);
 }
 
-static void write_cancel(const struct greet *greet, struct buf *out)
+static void write_cancel(struct greet *greet, struct buf *out)
 {
     (void)greet;
     buf_add_cstr(out, "*\r\n");
@@ -194,8 +220,7 @@ static void write_cancel(const struct greet *greet, struct buf *out)
 static void reply_cancel(struct greet *greet, const struct smtp_reply *reply)
 {
     (void)reply;
-    fail(greet, TROUBLE_AUTH_CHALLENGE,
-         "the AUTH challenge of the server cannot be answered");
+    fail(greet, TROUBLE_AUTH_CHALLENGE, greet->auth.why);
 }
 
 static const struct step STEPS[STEP_COUNT] = {
@@ -211,10 +236,17 @@ static const struct step STEPS[STEP_COUNT] = {
     [STEP_END] = {SMTP_STAGE_EHLO, WAIT_IDLE, write_nothing, NULL},
 };
 
-void greet_init(struct greet *greet, const struct greet_policy *policy)
+void greet_init(struct greet *greet, const struct greet_policy *policy,
+                const char *nonce)
 {
     *greet = (struct greet){.policy = policy};
+    snprintf(greet->nonce, sizeof greet->nonce, "%s", nonce);
     go(greet, policy->tls == TLS_IMPLICIT ? STEP_HANDSHAKE : STEP_BANNER);
+}
+
+void greet_finish(struct greet *greet)
+{
+    auth_finish(&greet->auth);
 }
 
 void greet_write(struct greet *greet, struct buf *out)
@@ -238,12 +270,28 @@ bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
     return true;
 }
 
-void greet_secured(struct greet *greet)
+void greet_secured(struct greet *greet, const struct tls_binding *binding)
 {
     CHECK(greet->state == GREET_HANDSHAKE);
     greet->is_secured = true;
+    if (binding != NULL)
+        greet->binding = *binding;
     greet->offers = (struct smtp_offers){0}; /* RFC 3207 section 4.2 */
     go(greet, greet->has_banner ? STEP_EHLO : STEP_BANNER);
+}
+
+const struct scram_recipe *greet_recipe(const struct greet *greet)
+{
+    CHECK(greet->state == GREET_KEYS);
+    return &greet->auth.scram.recipe;
+}
+
+void greet_take_keys(struct greet *greet, const struct scram_keys *keys,
+                     struct buf *out)
+{
+    CHECK(greet->state == GREET_KEYS);
+    greet->state = GREET_GOING;
+    auth_take_keys(&greet->auth, keys, out);
 }
 
 enum smtp_stage greet_stage(const struct greet *greet)

@@ -1,7 +1,8 @@
 /* greet.h - from the banner to the first MAIL FROM, as pure protocol.
  *
  * Banner, EHLO (or HELO), STARTTLS, AUTH. It knows no socket and no clock:
- * conn.c moves the bytes and makes the handshake when greet asks for it.
+ * conn.c moves the bytes, and makes the handshake or has keys derived when
+ * greet asks for it.
  *
  * Source: RFC 5321 sections 3.1, 4.1.1.1; RFC 3207; RFC 4954; RFC 8314.
  */
@@ -27,6 +28,8 @@ struct greet_policy {
 enum greet_state {
     GREET_GOING,
     GREET_HANDSHAKE, /* make one now, then call greet_secured */
+    GREET_KEYS,      /* derive them by greet_recipe, then call
+                        greet_take_keys */
     GREET_READY,
     GREET_FAILED, /* finding says why */
 };
@@ -39,15 +42,21 @@ struct greet {
     bool is_secured;
     bool tls_declined; /* opportunistic, and the server would not */
     bool has_banner;
-    enum config_auth mechanism;
-    unsigned challenges;
+    char nonce[SCRAM_NONCE_SIZE];
+    struct tls_binding binding; /* length 0: there is none */
+    struct auth_terms terms;
+    const struct auth_mechanism *mechanism; /* NULL: no login yet */
+    struct auth_exchange auth;
     struct smtp_offers offers; /* of the last EHLO only (RFC 3207) */
     struct smtp_finding finding;
     struct buf *out; /* for answers, during greet_reply */
 };
 
-/* policy must outlive it. */
-void greet_init(struct greet *greet, const struct greet_policy *policy);
+/* policy must outlive it. nonce: random text, see scram.h. */
+void greet_init(struct greet *greet, const struct greet_policy *policy,
+                const char *nonce);
+/* One that was never begun may be zero. */
+void greet_finish(struct greet *greet);
 
 /* Adds the command that is due; often none. */
 void greet_write(struct greet *greet, struct buf *out);
@@ -57,7 +66,12 @@ void greet_write(struct greet *greet, struct buf *out);
 MUST_USE bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
                           struct buf *out);
 
-void greet_secured(struct greet *greet);
+/* binding: of the channel; NULL: it has none. */
+void greet_secured(struct greet *greet, const struct tls_binding *binding);
+
+const struct scram_recipe *greet_recipe(const struct greet *greet);
+void greet_take_keys(struct greet *greet, const struct scram_keys *keys,
+                     struct buf *out);
 
 /* Where it stands, and how long it may stay there. */
 enum smtp_stage greet_stage(const struct greet *greet);

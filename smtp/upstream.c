@@ -96,7 +96,7 @@ static void name_notify(struct smtp_upstream *upstream)
 
 bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                    const struct config_upstream *config, const char *hello_name,
-                   struct error *err)
+                   struct keys_helper *helper, struct error *err)
 {
     upstream->smtp = smtp;
     upstream->config = config;
@@ -116,6 +116,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
     if (config->source_address[0] != '\0')
         CHECK(address_parse(str_of(config->source_address), 0,
                             &upstream->source)); /* config_text.c saw to it */
+    keys_init(&upstream->keys, helper, upstream->policy.login.password);
     init_series(upstream);
     name_notify(upstream);
     if (upstream->policy.login.username.len +
@@ -132,6 +133,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
 void upstream_finish(struct smtp_upstream *upstream)
 {
     CHECK(upstream_session_count(upstream) == 0);
+    keys_finish(&upstream->keys);
     tls_client_destroy(&upstream->tls);
 }
 

@@ -15,9 +15,10 @@
 #include "server/io/tls.h"
 #include "smtp/greet.h"
 #include "smtp/health.h"
+#include "smtp/keys.h"
 #include "smtp/quota.h"
-#include "smtp/slowed.h"
 #include "smtp/race.h"
+#include "smtp/slowed.h"
 #include "smtp/smtp.h"
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct smtp_upstream {
     unsigned index;
     struct tls_client *tls; /* owned; NULL when TLS is off */
     struct greet_policy policy;
+    struct keys keys;                            /* of its password */
     char notify[sizeof "SUCCESS,FAILURE,DELAY"]; /* of DSN; "": not asked */
     size_t share;              /* sessions that this process may have */
     size_t limit;              /* while the server wants fewer; share else */
@@ -78,12 +80,13 @@ struct smtp_upstream {
     struct series *phase_series[4]; /* connect, tls, auth, data */
 };
 
-/* False and err: the CA file cannot be read. */
+/* False and err: the CA file cannot be read. helper must outlive it. */
 MUST_USE bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                             const struct config_upstream *config,
-                            const char *hello_name, struct error *err);
-void upstream_finish(
-    struct smtp_upstream *upstream); /* its sessions are closed */
+                            const char *hello_name, struct keys_helper *helper,
+                            struct error *err);
+/* Its sessions are closed, and so is the helper. */
+void upstream_finish(struct smtp_upstream *upstream);
 
 /* max_sessions is of the whole deployment: this child's part of it. */
 size_t upstream_share(int64_t max_sessions, unsigned child,

@@ -141,6 +141,7 @@ static const struct rule RULES[] = {
     /* Login: no fault of any mail. */
     {44, AT(AUTH), TROUBLE(AUTH_MISSING), C, WRONG},
     {47, AT(AUTH), TROUBLE(AUTH_CHALLENGE), C, WRONG},
+    {47, AT(AUTH), TROUBLE(AUTH_FORGED), C, WRONG},
     {48, ENVELOPE, REPLY(530, 530, NULL, NULL), C, WRONG},
     {49, AT(AUTH), REPLY(432, 432, NULL, NULL), C, WRONG},
     {49, AT(AUTH) | ENVELOPE, REPLY(534, 534, NULL, NULL), C, WRONG},

@@ -60,7 +60,9 @@ enum config_auth {
     AUTH_NONE,
     AUTH_PLAIN,
     AUTH_LOGIN,
-    AUTH_CRAM_MD5
+    AUTH_CRAM_MD5,
+    AUTH_SCRAM_SHA_1,
+    AUTH_SCRAM_SHA_256
 };
 
 struct config_api {

@@ -1,5 +1,6 @@
 #include "server/base/config_loading.h"
 
+#include "server/base/codec.h"
 #include "server/base/nearest.h"
 
 #include <string.h>
@@ -28,6 +29,17 @@ static struct config_origin origin_of(const struct config_block *block,
                                        : block->origin;
 }
 
+static bool is_scram(enum config_auth auth)
+{
+    return auth == AUTH_SCRAM_SHA_1 || auth == AUTH_SCRAM_SHA_256;
+}
+
+/* What SASLprep (RFC 4013), which is not built here, leaves as it is. */
+static bool is_plain(const char *text)
+{
+    return utf8_is_ascii(str_of(text)) && !str_has_control(str_of(text));
+}
+
 static void check_login(struct config_loading *l,
                         const struct config_upstream *u,
                         const struct config_block *block)
@@ -43,6 +55,10 @@ static void check_login(struct config_loading *l,
     if (u->auth != AUTH_AUTO && u->auth != AUTH_NONE && !has_login)
         config_problem(l, origin_of(block, "auth"),
                        "auth needs a username and a password_file");
+    if (is_scram(u->auth) && !(is_plain(u->username) && is_plain(u->password)))
+        config_problem(l, origin_of(block, "auth"),
+                       "SCRAM is for a username and a password of printable "
+                       "ASCII: take another auth, or another password");
     if (has_login && u->auth != AUTH_NONE && u->tls == TLS_OFF &&
         !u->auth_in_clear)
         config_problem(l, origin_of(block, "tls"),

@@ -508,7 +508,7 @@ struct word {
     int number;
 };
 
-enum { WORD_LATER = -1, WORDS_MAX = 8 };
+enum { WORD_LATER = -1, WORDS_MAX = 12 };
 
 static const struct word TLS_WORDS[] = {
     {"implicit", TLS_IMPLICIT},
@@ -524,11 +524,16 @@ static const struct word CHUNKING_WORDS[] = {
     {NULL, 0},
 };
 static const struct word AUTH_WORDS[] = {
-    {"auto", AUTH_AUTO},           {"none", AUTH_NONE},
-    {"plain", AUTH_PLAIN},         {"login", AUTH_LOGIN},
-    {"cram-md5", AUTH_CRAM_MD5},   {"scram-sha-1", WORD_LATER},
-    {"scram-sha-256", WORD_LATER}, {"xoauth2", WORD_LATER},
-    {"oauthbearer", WORD_LATER},   {NULL, 0},
+    {"auto", AUTH_AUTO},
+    {"none", AUTH_NONE},
+    {"plain", AUTH_PLAIN},
+    {"login", AUTH_LOGIN},
+    {"cram-md5", AUTH_CRAM_MD5},
+    {"scram-sha-1", AUTH_SCRAM_SHA_1},
+    {"scram-sha-256", AUTH_SCRAM_SHA_256},
+    {"xoauth2", WORD_LATER},
+    {"oauthbearer", WORD_LATER},
+    {NULL, 0},
 };
 static const struct word LEVEL_WORDS[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN},

@@ -111,6 +111,42 @@ void secret_hmac_md5(struct str key, struct str data,
                out, NULL) != NULL);
 }
 
+static const EVP_MD *digest_of(enum secret_hash hash)
+{
+    return hash == SECRET_SHA1 ? EVP_sha1() : EVP_sha256();
+}
+
+size_t secret_hash_size(enum secret_hash hash)
+{
+    return (size_t)EVP_MD_get_size(digest_of(hash));
+}
+
+void secret_digest(enum secret_hash hash, struct str data,
+                   unsigned char out[SECRET_HASH_MAX])
+{
+    CHECK(EVP_Digest(bytes_of(data), data.len, out, NULL, digest_of(hash),
+                     NULL) == 1);
+}
+
+void secret_hmac(enum secret_hash hash, struct str key, struct str data,
+                 unsigned char out[SECRET_HASH_MAX])
+{
+    CHECK(key.len <= INT_MAX);
+    CHECK(HMAC(digest_of(hash), bytes_of(key), (int)key.len, bytes_of(data),
+               data.len, out, NULL) != NULL);
+}
+
+void secret_pbkdf2(enum secret_hash hash, struct str password, struct str salt,
+                   unsigned iterations, unsigned char out[SECRET_HASH_MAX])
+{
+    CHECK(password.len <= INT_MAX && salt.len <= INT_MAX);
+    CHECK(iterations > 0 && iterations <= INT_MAX);
+    CHECK(PKCS5_PBKDF2_HMAC((const char *)bytes_of(password), (int)password.len,
+                            bytes_of(salt), (int)salt.len, (int)iterations,
+                            digest_of(hash), (int)secret_hash_size(hash),
+                            out) == 1);
+}
+
 uint32_t secret_crc32(struct str data)
 {
     /* Four bits at a time; entry i is the remainder of i. */

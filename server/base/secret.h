@@ -20,6 +20,19 @@ void secret_hmac_sha256(struct str key, struct str data,
 enum { MD5_SIZE = 16 };
 void secret_hmac_md5(struct str key, struct str data,
                      unsigned char out[MD5_SIZE]);
+
+/* The hashes that a protocol lets its peers choose from: SCRAM (RFC 5802). */
+enum secret_hash { SECRET_SHA1, SECRET_SHA256 };
+enum { SECRET_HASH_MAX = SHA256_SIZE };
+/* Bytes that it gives, and that the next three fill. */
+size_t secret_hash_size(enum secret_hash hash);
+void secret_digest(enum secret_hash hash, struct str data,
+                   unsigned char out[SECRET_HASH_MAX]);
+void secret_hmac(enum secret_hash hash, struct str key, struct str data,
+                 unsigned char out[SECRET_HASH_MAX]);
+/* PBKDF2 (RFC 8018 section 5.2): slow, for a helper thread. */
+void secret_pbkdf2(enum secret_hash hash, struct str password, struct str salt,
+                   unsigned iterations, unsigned char out[SECRET_HASH_MAX]);
 uint32_t secret_crc32(struct str data); /* IEEE, as in zip */
 
 /* Same length and same bytes, in time that depends on the length only. */

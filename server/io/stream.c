@@ -409,6 +409,13 @@ bool stream_tls_facts(const struct stream *stream, struct tls_facts *facts)
     return true;
 }
 
+bool stream_tls_binding(const struct stream *stream,
+                        struct tls_binding *binding)
+{
+    return stream->tls != NULL && !stream->handshaking &&
+           tls_session_binding(stream->tls, binding);
+}
+
 /* --- turns --- */
 
 static void tell_opened(struct stream *stream)

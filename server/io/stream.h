@@ -125,5 +125,9 @@ MUST_USE bool stream_start_tls_server(struct stream *stream,
 
 /* False when the stream is in the clear (or not secured yet). */
 bool stream_tls_facts(const struct stream *stream, struct tls_facts *facts);
+/* False as well when it has no binding that is safe: a session of TLS 1.2
+ * without the extended master secret. */
+MUST_USE bool stream_tls_binding(const struct stream *stream,
+                                 struct tls_binding *binding);
 
 #endif

@@ -57,4 +57,13 @@ struct tls_facts {
     char verify_reason[64]; /* why not verified; "" if it is */
 };
 
+/* What both ends know of a session and nobody between them: for channel
+ * binding (RFC 5056). */
+enum { TLS_BINDING_MAX = 64 };
+struct tls_binding {
+    const char *name; /* "tls-exporter", "tls-unique"; static */
+    size_t len;
+    unsigned char bytes[TLS_BINDING_MAX];
+};
+
 #endif

@@ -294,3 +294,40 @@ void tls_session_facts(const struct tls_session *session,
                  cert == NULL ? "no certificate"
                               : X509_verify_cert_error_string(verdict));
 }
+
+/* RFC 9266 section 2. */
+static bool export_binding(SSL *ssl, struct tls_binding *binding)
+{
+    static const char LABEL[] = "EXPORTER-Channel-Binding";
+
+    binding->name = "tls-exporter";
+    binding->len = 32;
+    return SSL_export_keying_material(ssl, binding->bytes, binding->len, LABEL,
+                                      sizeof LABEL - 1,
+                                      (const unsigned char *)"", 0, 1) == 1;
+}
+
+/* RFC 5929 section 3: the first Finished of the handshake, which is the
+ * server's when it resumed. Only the extended master secret makes it one
+ * session's own (RFC 7627 section 1). */
+static bool unique_binding(SSL *ssl, struct tls_binding *binding)
+{
+    if (SSL_get_extms_support(ssl) != 1)
+        return false;
+    binding->name = "tls-unique";
+    binding->len =
+        SSL_is_server(ssl) == SSL_session_reused(ssl)
+            ? SSL_get_finished(ssl, binding->bytes, TLS_BINDING_MAX)
+            : SSL_get_peer_finished(ssl, binding->bytes, TLS_BINDING_MAX);
+    return binding->len > 0 && binding->len <= TLS_BINDING_MAX;
+}
+
+bool tls_session_binding(const struct tls_session *session,
+                         struct tls_binding *binding)
+{
+    CHECK(session->ready);
+    *binding = (struct tls_binding){.name = ""};
+    return SSL_version(session->ssl) >= TLS1_3_VERSION
+               ? export_binding(session->ssl, binding)
+               : unique_binding(session->ssl, binding);
+}

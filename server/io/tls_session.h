@@ -55,5 +55,8 @@ void tls_session_say_goodbye(struct tls_session *session);
 const char *tls_session_reason(const struct tls_session *session);
 void tls_session_facts(const struct tls_session *session,
                        struct tls_facts *facts);
+/* False: this session has none that is safe. */
+MUST_USE bool tls_session_binding(const struct tls_session *session,
+                                  struct tls_binding *binding);
 
 #endif

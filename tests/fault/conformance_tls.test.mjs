@@ -12,6 +12,7 @@ const LOGIN = { ...IMPLICIT, offers: [...BASE, 'AUTH PLAIN LOGIN'],
                 users: USERS };
 const TLS_1_1 = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1',
                   ciphers: 'DEFAULT:@SECLEVEL=0' };
+const TLS_1_2 = { maxVersion: 'TLSv1.2' };
 
 const said = ({ server }, n = 0) => server.sessions[n].commands;
 const delivery = (played) => played.events(played.ids[0]).at(-1).data.delivery;
@@ -91,6 +92,40 @@ row(43, 'PLAIN is better than LOGIN, in one step', {
     ...LOGIN, offers: ['AUTH LOGIN PLAIN'],
 }, 'D', {
     check: (played) => assert.match(said(played)[1], /^AUTH PLAIN \S+$/),
+});
+for (const [mechanisms, best, versions] of [
+    ['SCRAM-SHA-1', 'SCRAM-SHA-1'],
+    ['SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 LOGIN PLAIN', 'SCRAM-SHA-256'],
+    ['PLAIN SCRAM-SHA-1 SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1-PLUS'],
+    ['SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS',
+     'SCRAM-SHA-256-PLUS'],
+    ['PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256-PLUS', TLS_1_2],
+])
+    row(43, `${best} of ${mechanisms}${versions ? ', by TLS 1.2' : ''}`, {
+        ...LOGIN, offers: [`AUTH ${mechanisms}`], versions,
+    }, 'D', {
+        // The second session is resumed.
+        mails: 2, upstream: { messages_per_session: 1 },
+        check: (played) => {
+            for (const n of [0, 1])
+                assert.match(said(played, n)[1],
+                             new RegExp(`^AUTH ${best} \\S+$`));
+            assert.equal(played.server.taken[1].user, 'joe');
+        },
+    });
+row(45, 'somebody between hides that SCRAM can be bound', {
+    ...LOGIN, offers: ['AUTH SCRAM-SHA-256'], hidesPlus: true,
+}, 'C');
+row(47, 'SCRAM, by a server that does not know the password', {
+    ...LOGIN, offers: ['AUTH SCRAM-SHA-256'],
+    always: { 'answer 1': '334 dj1lSGg0ZUhoNGVIaDRlSGg0ZUhoNGVIaDRlSGg0ZUhoNGVIaDRlSGg0ZUhnPQ==' },
+}, 'C', {
+    check: (played) => assert.equal(said(played).length, 3),
+});
+row(47, 'SCRAM, and a 235 without any proof', {
+    ...LOGIN, offers: ['AUTH SCRAM-SHA-256'], always: { auth: '235 2.7.0 hi' },
+}, 'C', {
+    check: (played) => assert.equal(said(played).length, 2),
 });
 row(44, 'no mechanism that is known', {
     ...LOGIN, offers: ['AUTH NTLM GSSAPI'],

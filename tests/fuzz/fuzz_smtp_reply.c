@@ -177,13 +177,22 @@ static bool pump(struct client *client)
     return !client->is_over;
 }
 
+/* Not derived: that would be most of the time. */
+static const struct scram_keys KEYS = {"client key", "server key"};
+static const struct tls_binding BINDING = {
+    .name = "tls-exporter", .len = 4, .bytes = "bind"};
+
 static void follow_greet(struct client *client)
 {
     struct greet *greet = &client->greet;
 
     if (greet->state == GREET_HANDSHAKE) {
-        greet_secured(greet);
+        greet_secured(greet, &BINDING);
         greet_write(greet, &client->greet_out);
+    }
+    if (greet->state == GREET_KEYS) {
+        CHECK(greet_recipe(greet)->salt_len > 0);
+        greet_take_keys(greet, &KEYS, &client->greet_out);
     }
     check_lines(&client->greet_out);
     if (greet->state == GREET_FAILED) {
@@ -263,12 +272,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&client.seats[0].out, LARGE + OUT_MAX);
     buf_init(&client.seats[1].out, LARGE + OUT_MAX);
     reply_parser_init(&client.parser);
-    greet_init(&client.greet, &policy);
+    greet_init(&client.greet, &policy, "AAAABBBBCCCCDDDDEEEEFFFF");
     follow_greet(&client);
     greet_write(&client.greet, &client.greet_out);
     run(&client, str_make(data + 2, size - 2), (size_t)data[1] + 1);
     lose(&client);
     reply_parser_finish(&client.parser);
+    greet_finish(&client.greet);
     buf_finish(&client.greet_out);
     buf_finish(&client.seats[0].out);
     buf_finish(&client.seats[1].out);

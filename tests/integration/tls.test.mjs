@@ -24,7 +24,8 @@ describe('postfix and dovecot', { skip: !root && 'needs root' }, () => {
     });
 
     for (const tls of ['starttls', 'implicit'])
-        for (const auth of ['auto', 'plain', 'login', 'cram-md5'])
+        for (const auth of ['auto', 'plain', 'login', 'cram-md5', 'scram-sha-1',
+                          'scram-sha-256'])
             test(`${tls} with ${auth}: read back by IMAP`, async () => {
                 const to = `${tls}-${auth}@inbox.test`;
                 const service = await startService({
@@ -87,6 +88,29 @@ describe('postfix and dovecot', { skip: !root && 'needs root' }, () => {
         assert.equal(service.logs().includes('wrong\\n'), false);
         await service.stop('worker');
     });
+});
+
+// Each smtpd of it salts the password in its own way.
+describe('postfix with Cyrus SASL', { skip: !root && 'needs root' }, () => {
+    for (const mechanisms of ['SCRAM-SHA-1 SCRAM-SHA-256 PLAIN',
+                              'SCRAM-SHA-1 CRAM-MD5', 'CRAM-MD5', 'LOGIN'])
+        test(`of ${mechanisms} the best is taken`, async () => {
+            const redis = await startRedis();
+            const host = await startMailHost({ mechanisms, sasl: 'cyrus' });
+            const service = await startService({
+                redis, roles: ['api', 'worker'],
+                upstreams: [host.upstream('starttls', { max_sessions: 3 })],
+            });
+            const ids = await Promise.all(Array.from({ length: 20 }, () =>
+                service.send({ to: 'cyrus@inbox.test' })));
+            for (const id of ids)
+                await service.emailWith(id, 'sent');
+            const best = mechanisms.includes('256') ? 'SCRAM-SHA-256'
+                                                    : mechanisms.split(' ')[0];
+            const used = new Set(host.maillog().match(/sasl_method=[\w-]+/g));
+            assert.deepEqual([...used], [`sasl_method=${best}`]);
+            await service.stop('worker');
+        });
 });
 
 describe('a certificate that does not fit', () => {

@@ -51,7 +51,7 @@ import { startNames } from './names.mjs';
 import { startScripted } from './scripted.mjs';
 
 const OWN = ['offers', 'secure', 'tls', 'certificate', 'versions', 'users',
-             'isDemanding', 'isOdd', 'isOwn', 'always'];
+             'isDemanding', 'isOdd', 'isOwn', 'always', 'hidesPlus'];
 const GOOD_OFFERS = ['PIPELINING', '8BITMIME', 'SIZE 50000000',
                      'ENHANCEDSTATUSCODES'];
 const USER = 'joe';

@@ -10,7 +10,9 @@
 //               options of a secure context
 //   isOdd       its good replies are no SMTP either
 //   isDemanding nothing but EHLO, STARTTLS and QUIT may come in the clear
-//   users       { name: password }: a login must come before any mail
+//   users       { name: password }: a login must come before any mail; the
+//               first one may log in by SCRAM (sasl.mjs)
+//   hidesPlus   it could bind SCRAM to its channel, and does not say so
 //   scenes      one for each session (or each transaction, see `senders`):
 //               a map from step to acts; behind the last one it is good
 //   always      a scene for all of them
@@ -34,6 +36,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { atEnd } from '../../integration/harness/scope.mjs';
+import { Judge } from './sasl.mjs';
 
 const LINE_MAX = 512;       // of a command, RFC 5321 section 4.5.3.1.4
 const AUTH_LINE_MAX = 12288; // RFC 4954 section 4
@@ -379,11 +382,17 @@ class Session {
         if (!this.isSecure)
             this.blame('a password in the clear');
         this.answers = initial === undefined ? [] : [initial];
+        this.judge = mechanism.startsWith('SCRAM-') && new Judge(
+            mechanism, Object.entries(this.script.users)[0],
+            (this.script.hidesPlus ||
+             offered.some((name) => name.endsWith('-PLUS'))) &&
+                this.isSecure && this.socket);
         await this.judgeLogin('auth', mechanism);
     }
 
     async judgeLogin(step, mechanism) {
-        const code = await this.perform(step, this.challenge(mechanism));
+        const code = await this.perform(step,
+                                        await this.challenge(mechanism));
         if (code === 235)
             this.user = this.name;
         if (code !== 334)
@@ -398,7 +407,11 @@ class Session {
     }
 
     // What a good server says to the answers so far.
-    challenge(mechanism) {
+    async challenge(mechanism) {
+        if (this.judge) {
+            this.name = Object.keys(this.script.users)[0];
+            return this.judge.reply(this.answers.at(-1));
+        }
         const texts = this.answers.map(decode);
         const wanted = mechanism === 'PLAIN' ? 1 : 2;
         if (texts.length < wanted)

@@ -8,10 +8,16 @@ import { Program, atEnd, folder, freePort, must, until } from './scope.mjs';
 export const PASSWORD = 'correct-horse';
 
 // Every address at inbox.test has a mailbox, and any name with PASSWORD may
-// log in. mechanisms: what SASL offers.
-export async function startMailHost({ mechanisms = 'plain login cram-md5' }
-                                    = {}) {
+// log in. mechanisms: what SASL offers; sasl: Postfix asks 'dovecot', or has
+// 'cyrus' inside, where app@inbox.test alone may log in.
+export async function startMailHost({
+    mechanisms = 'plain login cram-md5 scram-sha-1 scram-sha-256',
+    sasl = 'dovecot',
+} = {}) {
     const host = new MailHost(await makeCerts());
+    host.sasl = sasl === 'cyrus' ? await host.useCyrus(mechanisms)
+                                 : `smtpd_sasl_type = dovecot
+smtpd_sasl_path = ${host.dovecot}/auth`;
     for (const name of ['imap', 'lmtp', 'submission', 'smtps'])
         host.ports[name] = await freePort();
     await host.startDovecot(mechanisms);
@@ -99,12 +105,32 @@ service anvil {
         await until('dovecot listens', () => fs.existsSync(`${dir}/auth`));
     }
 
+    // Lines of main.cf. Debian's Postfix looks beside that, whatever
+    // cyrus_sasl_config_path says.
+    async useCyrus(mechanisms) {
+        const dir = path.join(this.postfix, 'etc', 'sasl');
+        const db = path.join(dir, 'sasldb2');
+
+        fs.mkdirSync(dir, { recursive: true, mode: 0o755 });
+        fs.writeFileSync(path.join(dir, 'smtpd.conf'), `
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: ${db}
+mech_list: ${mechanisms}
+`);
+        await must('sh', ['-c', 'printf %s "$1" | saslpasswd2 -p -c -f "$2" ' +
+                          '-u inbox.test app', 'sh', PASSWORD, db]);
+        await must('chown', ['postfix', db]);
+        return `smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd`;
+    }
+
     async startPostfix() {
         const dir = this.postfix;
         const etc = path.join(dir, 'etc');
         const { certs, ports } = this;
 
-        fs.mkdirSync(etc, { mode: 0o755 });
+        fs.mkdirSync(etc, { recursive: true, mode: 0o755 });
         fs.mkdirSync(path.join(dir, 'queue'), { mode: 0o755 });
         fs.mkdirSync(path.join(dir, 'data'), { mode: 0o755 });
         await must('chown', ['postfix', path.join(dir, 'data')]);
@@ -129,8 +155,7 @@ smtpd_recipient_restrictions = check_recipient_access inline:{
     { refused@inbox.test = 550 5.1.1 no such mailbox here }
     { later@inbox.test = 451 4.3.0 try again later } }
 smtpd_sasl_auth_enable = yes
-smtpd_sasl_type = dovecot
-smtpd_sasl_path = ${this.dovecot}/auth
+${this.sasl}
 smtpd_tls_auth_only = yes
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = ${certs.cert}

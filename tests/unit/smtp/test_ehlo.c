@@ -20,7 +20,13 @@ static const struct fact {
       .smtputf8 = true,
       .size = true,
       .size_max = 10240000,
-      .auth = OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5}},
+      .auth = OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5 |
+              OFFERS_SCRAM_SHA_256}},
+    {"all of SCRAM",
+     "250-mx\r\n250 AUTH scram-sha-1 SCRAM-SHA-1-PLUS SCRAM-SHA-256 "
+     "SCRAM-SHA-256-PLUS SCRAM-SHA-512\r\n",
+     {.auth = OFFERS_SCRAM_SHA_1 | OFFERS_SCRAM_SHA_1_PLUS |
+              OFFERS_SCRAM_SHA_256 | OFFERS_SCRAM_SHA_256_PLUS}},
     {"lower case, and the old AUTH=",
      "250-mx\r\n250-pipelining\r\n250 auth=login\r\n",
      {.pipelining = true, .auth = OFFERS_LOGIN}},

@@ -315,13 +315,16 @@ static const struct broken_case {
     {UPSTREAM "tls = \"starttsl\"\n",
      "4:7: tls: must be one of \"implicit\", \"starttls\", \"opportunistic\", "
      "\"off\"; did you mean \"starttls\"?"},
-    {UPSTREAM "auth = \"scram-sha-256\"\n",
-     "4:8: auth: \"scram-sha-256\" is not supported yet"},
+    {UPSTREAM "auth = \"scram-sha-256\"\nusername = \"zo\xc3\xab\"\n",
+     "4:1: auth needs a username and a password_file\n"
+     "4:1: SCRAM is for a username and a password of printable ASCII: take "
+     "another auth, or another password\n"
+     "5:1: username needs a password_file"},
     {UPSTREAM "auth = \"xoauth2\"\n",
      "4:8: auth: \"xoauth2\" is not supported yet"},
     {UPSTREAM "auth = \"digest\"\n",
      "4:8: auth: must be one of \"auto\", \"none\", \"plain\", \"login\", "
-     "\"cram-md5\""},
+     "\"cram-md5\", \"scram-sha-1\", \"scram-sha-256\""},
     {UPSTREAM "auth = \"plain\"\n",
      "4:1: auth needs a username and a password_file"},
     {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},

@@ -381,6 +381,56 @@ static void older_sessions_resume_too(void **state)
     tls_server_destroy(&server);
 }
 
+/* Both ends have the same one, and each session has its own. */
+static void assert_bound(struct tls_client *client, struct tls_server *server,
+                         const char *name, struct tls_binding *binding)
+{
+    struct tls_binding theirs;
+    struct talk talk;
+
+    talk_begin(&talk, client, "mail.test", server);
+    assert_true(probe_saw(&talk.a, "s"));
+    say(&talk.a, &talk.b, "x");
+    say(&talk.b, &talk.a, "y");
+    if (name == NULL) {
+        assert_false(stream_tls_binding(talk.a.stream, binding));
+    } else {
+        assert_true(stream_tls_binding(talk.a.stream, binding));
+        assert_true(stream_tls_binding(talk.b.stream, &theirs));
+        assert_string_equal(binding->name, name);
+        assert_string_equal(theirs.name, name);
+        assert_int_equal(binding->len, theirs.len);
+        assert_memory_equal(binding->bytes, theirs.bytes, theirs.len);
+    }
+    talk_finish(&talk);
+}
+
+static void a_channel_has_its_binding(void **state)
+{
+    static const char *const NAMES[] = {"tls-exporter", "tls-unique"};
+    struct tls_client *client = client_of(TLS_TRUST_VERIFIED);
+    struct tls_server *server = server_of("good");
+    struct tls_binding first;
+    struct tls_binding second;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
+        assert_bound(client, server, NAMES[i], &first);
+        assert_bound(client, server, NAMES[i], &second); /* it resumes */
+        assert_int_equal(first.len, i == 0 ? 32 : 12);
+        assert_memory_not_equal(first.bytes, second.bytes, first.len);
+        tls_client_destroy(&client);
+        client = client_of(TLS_TRUST_VERIFIED);
+        SSL_CTX_set_max_proto_version(tls_server_ssl_ctx(server),
+                                      TLS1_2_VERSION);
+    }
+    SSL_CTX_set_options(tls_server_ssl_ctx(server),
+                        SSL_OP_NO_EXTENDED_MASTER_SECRET);
+    assert_bound(client, server, NULL, &first);
+    tls_client_destroy(&client);
+    tls_server_destroy(&server);
+}
+
 static void what_is_older_still_is_refused(void **state)
 {
     struct tls_client *client = client_of(TLS_TRUST_ANY);
@@ -587,6 +637,7 @@ int main(void)
         TEST(last_words_survive_under_tls),
         TEST(tickets_resume_and_are_used_once),
         TEST(older_sessions_resume_too),
+        TEST(a_channel_has_its_binding),
         TEST(what_is_older_still_is_refused),
         TEST(contexts_may_go_before_their_streams),
         TEST(large_transfers_both_ways),
