@@ -194,7 +194,8 @@ class Stage {
         const upstreams = [
             ...Object.entries(ways).map(([name, { port }]) => upstream(
                 name, port, { max_sessions: 32, messages_per_session: 1 })),
-            upstream('good', good.port, { priority: 1, max_sessions: 32 }),
+            upstream('good', good.port, { priority: 1, max_sessions: 32,
+                                          pipeline_next: false }),
         ];
         this.good = good;
         for (const each of rows) {
