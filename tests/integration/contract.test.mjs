@@ -160,7 +160,7 @@ describe('the service', () => {
                                                headers } = {}) {
         const operation = operations().find((one) =>
             one.operationId === operationId);
-        const target = operation.place.replace('{id}', id ?? '') + query;
+        const target = operation.place.replace(/\{\w+\}/, id ?? '') + query;
         const answer = await service.call(operation.method.toUpperCase(),
                                           target, body, { key, headers });
         assert.equal(answer.status, status, answer.text);
@@ -226,6 +226,11 @@ describe('the service', () => {
         await call('listApiKeys', 200);
         await call('listWebhooks', 401, { key: made.token });
         await call('deleteApiKey', 200, { id: made.id });
+
+        await call('listUpstreams', 200);
+        const paused = await call('pauseUpstream', 200, { id: 'sink' });
+        assert.equal(paused.state, 'paused');
+        await call('resumeUpstream', 200, { id: 'sink' });
     });
 
     test('refuses in the one shape', async () => {
@@ -263,6 +268,8 @@ describe('the service', () => {
         await call('deleteWebhook', 404, { id: UNKNOWN_ID });
         await call('createApiKey', 422, { body: { name: '' } });
         await call('deleteApiKey', 404, { id: UNKNOWN_ID });
+        await call('pauseUpstream', 404, { id: 'none' });
+        await call('resumeUpstream', 404, { id: 'none' });
     });
 
     test('tells of events as described', async () => {
