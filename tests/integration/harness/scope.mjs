@@ -35,6 +35,10 @@ process.on('exit', () => {
         killGroup(pid, 'SIGKILL');
 });
 
+// Who is asked to end takes what he started along.
+for (const signal of ['SIGINT', 'SIGTERM'])
+    process.once(signal, () => process.exit(1));
+
 function killGroup(pid, signal) {
     try {
         process.kill(-pid, signal);
