@@ -28,13 +28,22 @@ enum {
     TAKEN_TO_RAISE = 32,
 };
 
+static const char *null_if_empty(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
 static bool init_tls(struct smtp_upstream *upstream, struct error *err)
 {
     const struct config_upstream *config = upstream->config;
     struct tls_client_options options = {
         .trust = config->tls == TLS_OPPORTUNISTIC ? TLS_TRUST_ANY
                                                   : TLS_TRUST_VERIFIED,
-        .ca_file = config->tls_ca_file[0] == '\0' ? NULL : config->tls_ca_file,
+        .ca_file = null_if_empty(config->tls_ca_file),
+        .cert_file = null_if_empty(config->tls_cert_file),
+        .key_file = null_if_empty(config->tls_key_file),
+        .fingerprints = config->tls_fingerprints.items,
+        .fingerprint_count = config->tls_fingerprints.count,
     };
 
     if (config->tls == TLS_OFF)

@@ -114,7 +114,10 @@ struct config_upstream {
     const char *host;
     int64_t port;
     enum config_tls tls;
-    const char *tls_ca_file; /* "": the system's */
+    const char *tls_ca_file;             /* "": the system's */
+    struct config_list tls_fingerprints; /* 64 digits, lower case, each */
+    const char *tls_cert_file;           /* "": none */
+    const char *tls_key_file;            /* "": in tls_cert_file */
     enum config_auth auth;
     bool auth_in_clear;
     const char *username;

@@ -66,6 +66,22 @@ static void check_login(struct config_loading *l,
                        "auth_in_clear = true");
 }
 
+static void check_tls(struct config_loading *l, const struct config_upstream *u,
+                      const struct config_block *block)
+{
+    if (u->tls_fingerprints.count > 0 && u->tls != TLS_STARTTLS &&
+        u->tls != TLS_IMPLICIT)
+        config_problem(l, origin_of(block, "tls_fingerprint"),
+                       "tls_fingerprint needs tls = \"starttls\" or "
+                       "\"implicit\"");
+    if (*u->tls_cert_file != '\0' && u->tls == TLS_OFF)
+        config_problem(l, origin_of(block, "tls_cert_file"),
+                       "tls_cert_file is of no use with tls = \"off\"");
+    if (*u->tls_key_file != '\0' && *u->tls_cert_file == '\0')
+        config_problem(l, origin_of(block, "tls_key_file"),
+                       "tls_key_file needs a tls_cert_file");
+}
+
 /* RFC 3461 section 4.1: each once, and NEVER alone. */
 static void check_notify(struct config_loading *l,
                          const struct config_list *words,
@@ -121,6 +137,7 @@ static void check_upstreams(struct config_loading *l)
                                "there is an [[upstream]] \"%s\" already",
                                all[i].name);
         check_login(l, &all[i], block);
+        check_tls(l, &all[i], block);
         check_notify(l, &all[i].dsn_notify, origin_of(block, "dsn_notify"));
     }
 }

@@ -14,15 +14,16 @@
 
 /* What a value looks like, and what struct config holds of it. */
 enum config_kind {
-    KIND_TEXT,      /* const char *, without controls */
-    KIND_NAME,      /* of letters, digits, - and _ */
-    KIND_NAMES,     /* struct config_list of them */
-    KIND_HOST,      /* a host name or an address */
-    KIND_DOMAIN,    /* lower case; may begin with "*." */
-    KIND_ENDPOINT,  /* "host:port" or "unix:/path" */
-    KIND_ENDPOINTS, /* struct config_list of them */
-    KIND_ADDRESS,   /* an IP address, or "" */
-    KIND_NETWORKS,  /* addresses, or address/bits */
+    KIND_TEXT,         /* const char *, without controls */
+    KIND_NAME,         /* of letters, digits, - and _ */
+    KIND_NAMES,        /* struct config_list of them */
+    KIND_HOST,         /* a host name or an address */
+    KIND_DOMAIN,       /* lower case; may begin with "*." */
+    KIND_ENDPOINT,     /* "host:port" or "unix:/path" */
+    KIND_ENDPOINTS,    /* struct config_list of them */
+    KIND_ADDRESS,      /* an IP address, or "" */
+    KIND_NETWORKS,     /* addresses, or address/bits */
+    KIND_FINGERPRINTS, /* struct config_list of SHA-256 in lower-case hex */
     KIND_REDIS_URL,
     KIND_PREFIX,      /* of Redis keys */
     KIND_SECRET_FILE, /* its path here, its content in struct config */

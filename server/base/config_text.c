@@ -336,6 +336,32 @@ bool config_read_network(struct config_reading *r, struct str text, void *to)
     return keep(r, text, to);
 }
 
+static bool is_hex_digit(char c)
+{
+    return ascii_is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+/* As `openssl x509 -fingerprint -sha256` prints it, or without its colons. */
+bool config_read_fingerprint(struct config_reading *r, struct str text,
+                             void *to)
+{
+    char digits[SHA256_HEX_SIZE];
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+
+        if (c == ':')
+            continue;
+        if (!is_hex_digit(c) || len == sizeof digits - 1)
+            return config_refuse(r, "must be a SHA-256: 64 hex digits");
+        digits[len++] = c;
+    }
+    if (len != sizeof digits - 1)
+        return config_refuse(r, "must be a SHA-256: 64 hex digits");
+    return keep(r, str_make(digits, len), to);
+}
+
 /* "db" behind the slash, or behind ?db=; empty is 0. */
 static bool is_database(struct str text)
 {

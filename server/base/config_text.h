@@ -27,6 +27,7 @@ config_text_fn config_read_domain;
 config_text_fn config_read_endpoint;
 config_text_fn config_read_network;
 config_text_fn config_read_address;
+config_text_fn config_read_fingerprint;
 config_text_fn config_read_redis_url;
 config_text_fn config_read_prefix;
 config_text_fn config_read_class;

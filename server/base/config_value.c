@@ -181,6 +181,7 @@ static const struct kind {
     [KIND_ENDPOINTS] = {TOML_LIST, read_texts, config_read_endpoint},
     [KIND_ADDRESS] = {TOML_TEXT, read_one, config_read_address},
     [KIND_NETWORKS] = {TOML_LIST, read_texts, config_read_network},
+    [KIND_FINGERPRINTS] = {TOML_LIST, read_texts, config_read_fingerprint},
     [KIND_REDIS_URL] = {TOML_TEXT, read_one, config_read_redis_url},
     [KIND_PREFIX] = {TOML_TEXT, read_one, config_read_prefix},
     [KIND_SECRET_FILE] = {TOML_TEXT, read_one, config_read_secret_file},

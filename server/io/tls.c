@@ -28,6 +28,8 @@ struct tls_client {
     unsigned holds;      /* the owner's and one a session */
     struct list tickets; /* the newest first */
     size_t ticket_count;
+    char (*pins)[SHA256_HEX_SIZE]; /* owned */
+    size_t pin_count;
 };
 
 struct tls_server {
@@ -113,6 +115,35 @@ static int on_new_ticket(SSL *ssl, SSL_SESSION *session)
     return 1; /* it is ours now */
 }
 
+static void keep_pins(struct tls_client *client,
+                      const struct tls_client_options *options)
+{
+    if (options->fingerprint_count == 0)
+        return;
+    client->pin_count = options->fingerprint_count;
+    client->pins = xcalloc(client->pin_count, sizeof *client->pins);
+    for (size_t i = 0; i < client->pin_count; i++)
+        snprintf(client->pins[i], sizeof client->pins[i], "%s",
+                 options->fingerprints[i]);
+    SSL_CTX_set_cert_verify_callback(client->ctx, tls_session_judge_pin,
+                                     client);
+}
+
+bool tls_client_pins(const struct tls_client *client, X509 *cert,
+                     char digest[SHA256_HEX_SIZE])
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+
+    CHECK(len > 0);
+    secret_sha256_hex(str_make(der, (size_t)len), digest);
+    OPENSSL_free(der);
+    for (size_t i = 0; i < client->pin_count; i++)
+        if (strcmp(client->pins[i], digest) == 0)
+            return true;
+    return false;
+}
+
 struct tls_client *tls_client_create(const struct tls_client_options *options,
                                      struct error *err)
 {
@@ -136,6 +167,7 @@ struct tls_client *tls_client_create(const struct tls_client_options *options,
     client->ctx = ctx;
     client->holds = 1;
     list_init(&client->tickets);
+    keep_pins(client, options);
     return client;
 }
 
@@ -162,6 +194,7 @@ void tls_client_release(struct tls_client *client)
     list_each_safe (link, &client->tickets)
         ticket_destroy(client, LIST_MEMBER(link, struct ticket, link));
     SSL_CTX_free(client->ctx);
+    free(client->pins);
     free(client);
 }
 

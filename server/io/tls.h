@@ -27,6 +27,10 @@ struct tls_client_options {
     const char *ca_file;   /* PEM; NULL: the system's */
     const char *cert_file; /* PEM chain to show to the server; NULL: none */
     const char *key_file;  /* its key; NULL: in cert_file */
+    /* SHA-256 of the only certificates to accept, 64 hex digits in lower case
+     * each: no authority, name or date counts then. Copied. */
+    const char *const *fingerprints;
+    size_t fingerprint_count; /* 0: trust decides */
 };
 
 /* Contexts may be destroyed while streams still use them. */
@@ -51,7 +55,7 @@ struct tls_facts {
     const char *version;    /* "TLSv1.3"; static */
     const char *cipher;     /* "TLS_AES_256_GCM_SHA384"; static */
     bool resumed;           /* by a ticket of an earlier session */
-    bool verified;          /* chain and name are good */
+    bool verified;          /* chain and name are good, or it is pinned */
     int64_t not_after_ms;   /* Unix time; 0: the peer showed none */
     char subject[256];      /* of the peer's certificate; "" if none */
     char verify_reason[64]; /* why not verified; "" if it is */

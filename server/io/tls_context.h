@@ -2,6 +2,7 @@
 #ifndef IO_TLS_CONTEXT_H
 #define IO_TLS_CONTEXT_H
 
+#include "server/base/secret.h"
 #include "server/io/tls.h"
 
 #include <openssl/ssl.h>
@@ -19,6 +20,10 @@ SSL_SESSION *tls_client_take_ticket(struct tls_client *client,
 void tls_client_keep_ticket(struct tls_client *client, const char *host,
                             SSL_SESSION *ticket);
 
+/* Whether cert is one of those that are pinned; digest: of it, in hex. */
+bool tls_client_pins(const struct tls_client *client, X509 *cert,
+                     char digest[SHA256_HEX_SIZE]);
+
 /* The reason of the oldest error in OpenSSL's queue, which is emptied. */
 const char *tls_openssl_reason(void);
 
@@ -29,5 +34,7 @@ struct tls_peer {
     const char *host;
 };
 const struct tls_peer *tls_session_peer(const SSL *ssl);
+/* For the callback that judges a pinned certificate. */
+int tls_session_judge_pin(X509_STORE_CTX *store, void *client);
 
 #endif

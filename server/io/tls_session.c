@@ -60,6 +60,24 @@ static int on_verify(int good, X509_STORE_CTX *store)
     return 0;
 }
 
+/* In the place of OpenSSL's own judgement of chain, name and dates. */
+int tls_session_judge_pin(X509_STORE_CTX *store, void *client)
+{
+    SSL *ssl =
+        X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_session *session = SSL_get_app_data(ssl);
+    char digest[SHA256_HEX_SIZE];
+
+    if (tls_client_pins(client, X509_STORE_CTX_get0_cert(store), digest)) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    snprintf(session->untrusted, sizeof session->untrusted,
+             "the certificate is not pinned; its SHA-256 is %s", digest);
+    return 0;
+}
+
 static struct tls_session *session_new(SSL_CTX *ctx, int fd)
 {
     struct tls_session *session = xcalloc(1, sizeof *session);

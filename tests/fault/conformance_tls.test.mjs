@@ -2,6 +2,7 @@
 // Rows 40 and 41 are of direct MX, which Posthaste does not do. lib/rows.mjs
 // says how a row reads, lib/scripted.mjs what a server can be told to do.
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { USERS, play, row } from './lib/rows.mjs';
 
 const BASE = ['PIPELINING', '8BITMIME', 'SIZE 50000000'];
@@ -62,6 +63,43 @@ for (const [certificate, what] of [
             /^TLSv1\.3 \S+ unverified$/),
     });
 }
+const pin = ({ cert }) => new X509Certificate(cert).fingerprint256;
+for (const tls of [STARTTLS, IMPLICIT]) {
+    row(36, `${tls.tls}, a certificate that is pinned, and nothing else of it`,
+        { ...tls, certificate: 'expired' }, 'D', {
+            upstream: (certs) => ({
+                tls_fingerprint: [pin(certs.good), pin(certs.expired)],
+            }),
+            check: (played) => assert.match(delivery(played).tls,
+                                            /^TLSv1\.3 \S+$/),
+        });
+    row(36, `${tls.tls}, a good certificate that is not the pinned one`, tls,
+        'C', {
+            upstream: (certs) => ({
+                tls_fingerprint: [pin(certs.selfSigned)],
+            }),
+            check: ({ server }) => assert.equal(server.taken.length, 0),
+        });
+    row(38, `${tls.tls}, with a certificate of our own`,
+        { ...tls, asksClient: true }, 'D', {
+            upstream: ({ app }) => ({ tls_cert_file: app.cert,
+                                      tls_key_file: app.key }),
+            check: ({ server }) => assert.equal(
+                server.sessions[0].clientName, 'app'),
+        });
+}
+row(32, 'opportunistic, STARTTLS 454: in the clear', {
+    ...STARTTLS, isDemanding: false, starttls: '454 4.7.0 not now',
+}, 'D', { upstream: { tls: 'opportunistic' } });
+row(33, 'opportunistic, a drop behind the 220: not in the clear', {
+    ...STARTTLS, handshake: 'close',
+}, 'R, D', {
+    upstream: { tls: 'opportunistic' },
+    check: ({ server }) => assert.ok(server.taken[0].isSecure),
+});
+row(44, 'opportunistic, and no STARTTLS: no password in the clear', {
+    ...LOGIN, tls: 'starttls', isDemanding: false,
+}, 'C', { upstream: { tls: 'opportunistic' } });
 row(37, 'STARTTLS with TLS 1.1 alone', { ...STARTTLS, versions: TLS_1_1 },
     'C');
 row(37, 'implicit TLS 1.1 alone', { ...IMPLICIT, versions: TLS_1_1 }, 'C');

@@ -24,7 +24,7 @@
 // session (or transaction); an array of scenes for as many.
 // more:
 //   mail      fields of the mail
-//   upstream  keys of its [[upstream]]
+//   upstream  keys of its [[upstream]], or (certs) => keys
 //   then      'good': the route has a second upstream that takes everything
 //   mails     how many are sent, one after the other (1); first: what becomes
 //             of all but the last one; between: (play) => is awaited
@@ -51,7 +51,8 @@ import { startNames } from './names.mjs';
 import { startScripted } from './scripted.mjs';
 
 const OWN = ['offers', 'secure', 'tls', 'certificate', 'versions', 'users',
-             'isDemanding', 'isOdd', 'isOwn', 'always', 'hidesPlus'];
+             'isDemanding', 'isOdd', 'isOwn', 'always', 'hidesPlus',
+             'asksClient'];
 const GOOD_OFFERS = ['PIPELINING', '8BITMIME', 'SIZE 50000000',
                      'ENHANCEDSTATUSCODES'];
 const USER = 'joe';
@@ -228,7 +229,8 @@ class Stage {
             ...(tls && { tls, tls_ca_file: this.certs.ca }),
             ...(users && { auth: 'auto', username: USER,
                            password_file: this.password }),
-            ...more.upstream,
+            ...(typeof more.upstream === 'function'
+                ? more.upstream(this.certs) : more.upstream),
         }));
         return new Play(this, each, server, each.name);
     }

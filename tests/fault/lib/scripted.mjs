@@ -8,6 +8,7 @@
 //   secure      those behind TLS, where they differ
 //   tls         'implicit' or 'starttls'; certificate: of certs.mjs; versions:
 //               options of a secure context
+//   asksClient  the client needs a certificate of the same authority
 //   isOdd       its good replies are no SMTP either
 //   isDemanding nothing but EHLO, STARTTLS and QUIT may come in the clear
 //   users       { name: password }: a login must come before any mail; the
@@ -33,6 +34,7 @@
 //   wait 300    so many milliseconds
 //   close       ends the connection; cut: without the close of TLS; reset: RST
 //   hang        says nothing any more; pause: reads nothing any more
+import fs from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { atEnd } from '../../integration/harness/scope.mjs';
@@ -98,7 +100,9 @@ class Scripted {
 
     context() {
         const { certificate = 'good', versions } = this.script;
-        return { ...this.certs[certificate], ...versions };
+        return { ...this.certs[certificate], ...versions,
+                 ...(this.script.asksClient &&
+                     { ca: fs.readFileSync(this.certs.ca) }) };
     }
 
     for(address) {
@@ -352,6 +356,8 @@ class Session {
         const socket = new tls.TLSSocket(this.raw, {
             isServer: true,
             secureContext: tls.createSecureContext(this.server.context()),
+            requestCert: this.script.asksClient ?? false,
+            rejectUnauthorized: this.script.asksClient ?? false,
             SNICallback: (name, done) => {
                 this.serverName = name;
                 done(null);
@@ -367,6 +373,7 @@ class Session {
             socket.once('secure', resolve);
         });
         this.isSecure = true;
+        this.clientName = socket.getPeerCertificate().subject?.CN;
         this.use(socket);
     }
 

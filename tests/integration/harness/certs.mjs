@@ -32,7 +32,7 @@ export async function makeCerts() {
 }
 
 // Certificates by what is wrong with them: good, expired, early, otherName,
-// selfSigned, otherCa. Each as { cert, key } of PEM bytes; ca: the file of the
+// selfSigned, otherCa; app is a client's. Each as { cert, key } of PEM bytes; ca: the file of the
 // authority to trust.
 export async function makeOddCerts() {
     const [mine, other] = [await makeCerts(), await makeCerts()];
@@ -46,8 +46,16 @@ export async function makeOddCerts() {
         'subjectAltName=DNS:localhost,IP:127.0.0.1', '-out', at('self.pem')]);
     await signFor(mine, '20200101000000Z', '20200201000000Z', 'expired.pem');
     await signFor(mine, '20980101000000Z', '20990101000000Z', 'early.pem');
+    await must('openssl', [
+        'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+        '-nodes', '-subj', '/CN=app', '-keyout', at('app.key'),
+        '-out', at('app.csr')]);
+    await must('openssl', [
+        'x509', '-req', '-in', at('app.csr'), '-CA', mine.ca, '-CAkey',
+        at('ca.key'), '-CAcreateserial', '-days', '2', '-out', at('app.pem')]);
     return {
         ca: mine.ca,
+        app: { cert: at('app.pem'), key: at('app.key') }, // files
         good: pair(mine.cert),
         otherName: pair(mine.otherCert),
         selfSigned: pair(at('self.pem')),

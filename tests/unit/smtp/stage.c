@@ -74,6 +74,8 @@ static void init_upstream(struct stage *stage, size_t i)
     stage->names[i] = NAMES[i];
     stage->upstreams[i] = (struct config_upstream){
         .name = NAMES[i],
+        .tls_cert_file = "",
+        .tls_key_file = "",
         .source_address = "",
         .host = "127.0.0.1",
         .port = stage->plays[i].port,

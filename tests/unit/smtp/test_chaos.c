@@ -329,6 +329,8 @@ static void init_upstream(struct config_upstream *upstream, const char *name,
 {
     *upstream = (struct config_upstream){
         .name = name,
+        .tls_cert_file = "",
+        .tls_key_file = "",
         .source_address = "",
         .host = "127.0.0.1",
         .port = port,

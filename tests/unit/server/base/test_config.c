@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define SHA256                                                                 \
+    "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+
 /* The configuration of a text that has no problem. */
 static struct config *good(const char *text)
 {
@@ -346,8 +349,16 @@ static const struct broken_case {
      "4:1: \"never\" stands alone in dsn_notify"},
     {UPSTREAM "source_address = \"192.0.2.0/24\"\n",
      "4:18: source_address: must be an IP address, as \"192.0.2.1\""},
-    {UPSTREAM "tls_fingerprint = \"ab\"\n",
-     "4:19: tls_fingerprint: not supported yet; leave it out"},
+    {UPSTREAM "tls_fingerprint = [\"ab\"]\n",
+     "4:20: tls_fingerprint: must be a SHA-256: 64 hex digits"},
+    {UPSTREAM "tls = \"opportunistic\"\ntls_fingerprint = [\"" SHA256 "\"]\n",
+     "5:1: tls_fingerprint needs tls = \"starttls\" or \"implicit\""},
+    {UPSTREAM "tls_fingerprint = [\"" SHA256 ":0\"]\n",
+     "4:20: tls_fingerprint: must be a SHA-256: 64 hex digits"},
+    {UPSTREAM "tls_key_file = \"/k\"\n",
+     "4:1: tls_key_file needs a tls_cert_file"},
+    {UPSTREAM "tls = \"off\"\ntls_cert_file = \"/c\"\n",
+     "5:1: tls_cert_file is of no use with tls = \"off\""},
     {UPSTREAM "token_file = \"/x\"\n",
      "4:14: token_file: not supported yet; leave it out"},
     {UPSTREAM "weight = 0\n", "4:10: weight: must be from 1 to 1000"},

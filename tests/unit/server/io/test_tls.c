@@ -207,6 +207,59 @@ static void an_unknown_authority_is_refused(void **state)
     tls_server_destroy(&server);
 }
 
+static void fingerprint_of(const char *name, char digest[SHA256_HEX_SIZE])
+{
+    FILE *file = fopen(certs_path(&certs, name, "pem"), "r");
+    unsigned char *der = NULL;
+    X509 *cert;
+    int len;
+
+    assert_non_null(file);
+    cert = PEM_read_X509(file, NULL, NULL, NULL);
+    len = i2d_X509(cert, &der);
+    secret_sha256_hex(str_make(der, (size_t)len), digest);
+    fclose(file);
+    OPENSSL_free(der);
+    X509_free(cert);
+}
+
+static void a_pin_is_all_that_counts(void **state)
+{
+    static const char *const CERTS[] = {"good", "expired", "alone"};
+    char digests[2][SHA256_HEX_SIZE];
+    const char *const pins[] = {digests[0], digests[1]};
+    struct tls_client *client;
+    struct tls_server *server;
+    struct tls_facts facts;
+    struct talk talk;
+    struct error err;
+
+    (void)state;
+    fingerprint_of("expired", digests[0]);
+    fingerprint_of("alone", digests[1]);
+    client = tls_client_create(
+        &(struct tls_client_options){.fingerprints = pins,
+                                     .fingerprint_count = COUNT_OF(pins)},
+        &err);
+    assert_non_null(client);
+    for (size_t i = 0; i < COUNT_OF(CERTS); i++) {
+        server = server_of(CERTS[i]);
+        talk_begin(&talk, client, "any.test", server);
+        if (i == 0) {
+            assert_string_equal(talk.a.trace, "e");
+            assert_int_equal(talk.a.end, STREAM_TLS_UNTRUSTED);
+            assert_non_null(strstr(talk.a.reason, "is not pinned"));
+        } else {
+            assert_string_equal(talk.a.trace, "s");
+            assert_true(stream_tls_facts(talk.a.stream, &facts));
+            assert_true(facts.verified);
+        }
+        talk_finish(&talk);
+        tls_server_destroy(&server);
+    }
+    tls_client_destroy(&client);
+}
+
 static void starttls_in_place(void **state)
 {
     struct tls_client *client = client_of(TLS_TRUST_VERIFIED);
@@ -630,6 +683,7 @@ int main(void)
         TEST(secures_and_tells_the_facts),
         TEST(policy_verifies_unless_opportunistic),
         TEST(an_unknown_authority_is_refused),
+        TEST(a_pin_is_all_that_counts),
         TEST(starttls_in_place),
         TEST(refuses_bytes_that_came_in_the_clear),
         TEST(a_peer_without_tls_fails),
