@@ -86,10 +86,13 @@ export async function until(what, fn, timeout = 10_000) {
 }
 
 // A port nobody listens on, below the range that the kernel hands out for
-// outgoing connections, so that none of those can take it meanwhile.
+// outgoing connections, so that none of those can take it meanwhile; nor does
+// another test.
 export async function freePort() {
     for (;;) {
         const port = 20_000 + Math.floor(Math.random() * 12_000);
+        if (!await isOurs(port))
+            continue;
         const free = await new Promise((resolve) => {
             const probe = net.createServer();
             probe.once('error', () => resolve(false));
@@ -99,6 +102,15 @@ export async function freePort() {
         if (free)
             return port;
     }
+}
+
+// A name in the abstract space of Unix sockets, which goes with this process.
+function isOurs(port) {
+    return new Promise((resolve) => {
+        const claim = net.createServer().unref();
+        claim.once('error', () => resolve(false));
+        claim.listen(`\0posthaste-test-port-${port}`, () => resolve(true));
+    });
 }
 
 // A running program. Its output is kept in `log`; `ended` resolves to
