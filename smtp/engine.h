@@ -1,4 +1,5 @@
-/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c.
+/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c
+ * and aftermath.c.
  *
  * A delivery is always in exactly one list, which says what it waits for:
  *   fresh       for an upstream
@@ -98,6 +99,17 @@ void pool_grant(struct smtp_upstream *upstream,
 void pool_stop(struct smtp_upstream *upstream);
 void pool_close_idle(struct smtp_upstream *upstream);
 void pool_close_all(struct smtp_upstream *upstream);
+
+/* --- aftermath.c: what befell a mail or a session, for those to come --- */
+
+/* Its health, its sessions, and what it is asked; whoever was on it. */
+void aftermath_of_upstream(struct smtp_upstream *upstream,
+                           const struct smtp_finding *finding);
+/* How many may go to the recipient's domain at a time. */
+void aftermath_of_domain(struct smtp_delivery *delivery,
+                         const struct smtp_finding *finding);
+/* It has come to its upstream: counts it, if that domain is slowed. */
+void aftermath_enter(struct smtp_delivery *delivery);
 
 /* --- smtp.c --- */
 

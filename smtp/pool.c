@@ -11,7 +11,6 @@ enum {
     /* What waits longer than this for a session goes elsewhere: the upstream
      * has come to a halt. */
     PATIENCE_MS = 1000,
-    TROUBLE_MAX = REPLY_TEXT_MAX + 64,
     MASKED_MAX = 8 * REPLY_TEXT_MAX, /* six dots may stand for 4 bytes */
 };
 
@@ -413,67 +412,7 @@ static void on_patience(void *ctx)
     pool_serve(upstream);
 }
 
-/* --- domains that want fewer at a time --- */
-
-static void enter(struct smtp_delivery *delivery, struct slowed *slowed)
-{
-    if (slowed == NULL || delivery->slowed != NULL)
-        return;
-    delivery->slowed = slowed;
-    slowed_enter(slowed, delivery->lane);
-}
-
-static void enter_domain(struct smtp_delivery *delivery)
-{
-    const struct slowed_domains *all = &delivery->upstream->slowed;
-
-    if (all->count > 0)
-        enter(delivery, slowed_find(all, slowed_domain(delivery->rcpt_to)));
-}
-
-/* All to that domain that the upstream has. */
-static void enter_all(struct smtp_upstream *upstream)
-{
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        list_each (link, &upstream->waiting[i])
-            enter_domain(LIST_MEMBER(link, struct smtp_delivery, link));
-    list_each (link, &upstream->sessions[SESSION_BUSY]) {
-        struct smtp_session *session =
-            LIST_MEMBER(link, struct smtp_session, link);
-
-        for (size_t i = 0; i < COUNT_OF(session->seats); i++)
-            if (session->seats[i].delivery != NULL)
-                enter_domain(session->seats[i].delivery);
-    }
-}
-
-static void slow_domain(struct smtp_delivery *delivery)
-{
-    struct smtp_upstream *upstream = delivery->upstream;
-    struct str domain = slowed_domain(delivery->rcpt_to);
-
-    if (delivery->slowed == NULL &&
-        slowed_add(&upstream->slowed, domain) != NULL) {
-        enter_all(upstream);
-        log_write(LOG_INFO, LOG_UPSTREAM_SLOWED,
-                  log_cstr("upstream", upstream->config->name),
-                  log_str("domain", domain));
-    }
-    if (delivery->slowed != NULL)
-        slowed_suffer(&upstream->slowed, delivery->slowed, clock_now_ms());
-}
-
-/* What became of a mail, for the others to its domain. */
-static void tell_domain(struct smtp_delivery *delivery,
-                        const struct smtp_finding *finding)
-{
-    if (finding->stage >= SMTP_STAGE_RCPT &&
-        smtp_judge(finding).pace == SMTP_PACE_RATE)
-        slow_domain(delivery);
-    else if (delivery->slowed != NULL && finding->stage == SMTP_STAGE_DOT &&
-             finding->code / 100 == 2)
-        slowed_take(delivery->slowed);
-}
+/* --- from outside --- */
 
 void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
 {
@@ -482,7 +421,7 @@ void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
     list_remove(&delivery->link);
     list_add_last(&upstream->waiting[delivery->lane], &delivery->link);
     upstream->waiting_count[delivery->lane]++;
-    enter_domain(delivery);
+    aftermath_enter(delivery);
     pool_serve(upstream);
 }
 
@@ -604,7 +543,7 @@ void pool_grant(struct smtp_upstream *upstream,
     smtp_note_room(upstream->smtp);
 }
 
-/* --- health --- */
+/* --- a rest --- */
 
 static void rest_is_over(void *ctx)
 {
@@ -622,88 +561,6 @@ void pool_init(struct smtp_upstream *upstream)
     timer_init(&upstream->quota_timer, on_quota_timer, upstream);
     task_init(&upstream->quota_task, on_quota_task, upstream);
     timer_init(&upstream->patience_timer, on_patience, upstream);
-}
-
-static void raise_alarm(struct smtp_upstream *upstream,
-                        const struct smtp_finding *finding, unsigned row)
-{
-    series_set(upstream->up_series, 0);
-    log_write(LOG_ERROR, LOG_UPSTREAM_ALARM,
-              log_cstr("upstream", upstream->config->name),
-              log_cstr("host", upstream->config->host),
-              log_cstr("step", smtp_stage_name(finding->stage)),
-              log_int("code", finding->code),
-              log_cstr("enhanced", finding->enhanced), log_int("rule", row),
-              log_cstr("text", finding->text));
-}
-
-/* What it made of commands behind a dot will not be tried again. */
-static void keep_apart(struct smtp_upstream *upstream,
-                       const struct smtp_finding *finding)
-{
-    if (!upstream->takes_pairs)
-        return;
-    upstream->takes_pairs = false;
-    log_write(LOG_WARN, LOG_UPSTREAM_APART,
-              log_cstr("upstream", upstream->config->name),
-              log_cstr("host", upstream->config->host),
-              log_cstr("step", smtp_stage_name(finding->stage)),
-              log_int("code", finding->code), log_cstr("text", finding->text));
-}
-
-static bool is_paused(const struct smtp_upstream *upstream)
-{
-    return upstream->health.is_paused &&
-           health_is_resting(&upstream->health, clock_now_ms());
-}
-
-/* "AUTH: 535 5.7.8 no such user", as an operator shall read it. */
-static void note_trouble(struct smtp_upstream *upstream,
-                         const struct smtp_finding *finding)
-{
-    struct buf why;
-
-    buf_init(&why, TROUBLE_MAX);
-    buf_addf(&why, "%s: ", smtp_stage_name(finding->stage));
-    if (finding->code != 0)
-        buf_addf(&why, "%u ", finding->code);
-    if (finding->enhanced[0] != '\0')
-        buf_addf(&why, "%s ", finding->enhanced);
-    buf_add_cstr(&why, finding->text);
-    upstream_note_why(upstream, buf_str(&why));
-    buf_finish(&why);
-}
-
-/* What a finding means for the upstream, whoever was on the session. */
-static void suffer(struct smtp_upstream *upstream,
-                   const struct smtp_finding *finding)
-{
-    struct smtp_ruling ruling = smtp_judge(finding);
-    int64_t now_ms = clock_now_ms();
-
-    if ((ruling.then & THEN_ALARM) != 0 && !is_paused(upstream))
-        raise_alarm(upstream, finding, ruling.row);
-    if ((ruling.then & THEN_SLOW) != 0)
-        upstream_slow_down(upstream);
-    if ((ruling.then & THEN_APART) != 0)
-        keep_apart(upstream, finding);
-    if ((ruling.then & (THEN_PAUSE | THEN_BACK_OFF)) != 0)
-        note_trouble(upstream, finding);
-    if ((ruling.then & THEN_PAUSE) != 0)
-        health_paused(&upstream->health, now_ms);
-    else if ((ruling.then & THEN_BACK_OFF) != 0)
-        health_failed(&upstream->health, now_ms);
-    else if (finding->code != 0 && finding->stage >= SMTP_STAGE_MAIL &&
-             (ruling.then & THEN_CLOSE) == 0) {
-        health_well(&upstream->health);
-        upstream_note_why(upstream, S(""));
-        series_set(upstream->up_series, 1);
-    }
-    if ((ruling.then & (THEN_PAUSE | THEN_AGAIN)) != 0)
-        pool_close_idle(upstream);
-    if (health_is_resting(&upstream->health, now_ms))
-        timer_set_at(upstream->smtp->loop, &upstream->rest_timer,
-                     upstream->health.rest_until_ms);
 }
 
 /* --- what sessions tell --- */
@@ -753,7 +610,7 @@ static void on_failed(struct smtp_session *session,
               log_cstr("upstream", upstream->config->name),
               log_cstr("step", smtp_stage_name(finding->stage)),
               log_int("code", finding->code), log_cstr("text", finding->text));
-    suffer(upstream, finding);
+    aftermath_of_upstream(upstream, finding);
     drop(session); /* its memory lasts until the end of the turn */
     if (upstream_session_count(upstream) == 0)
         fail_waiting(upstream, session, finding);
@@ -894,8 +751,8 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
     if (finding->stage == SMTP_STAGE_DOT && finding->code != 0)
         note_taken(mail);
     hide_codes(delivery, &shown);
-    suffer(mail->session->upstream, finding);
-    tell_domain(delivery, finding);
+    aftermath_of_upstream(mail->session->upstream, finding);
+    aftermath_of_domain(delivery, finding);
     detach(delivery);
     delivery_take(delivery, mail->session, mail, finding);
 }
