@@ -298,6 +298,38 @@ static void big_values_take_turns(void **state)
     until(world->loop, strcmp(redis_ask("HGET ph:{0}:n final"), "3") == 0);
 }
 
+/* Those whose turn comes meanwhile go back, and are claimed again. */
+static void big_values_outlast_a_redis_that_is_away(void **state)
+{
+    enum { MAILS = 3, SIZE = 33 << 20 };
+    struct world *world = *state;
+    struct worker worker;
+    char *bytes = calloc(1, SIZE);
+    size_t told = 0;
+
+    for (size_t i = 0; i < MAILS; i++) {
+        struct mail mail = {.attachment = str_make(bytes, SIZE)};
+
+        mail_store(world, &mail);
+    }
+    free(bytes);
+    worker_start(&worker, world->queue, MAILS);
+    until(world->loop, worker.count == 1);
+    fixture_stop();
+    worker_report(&worker, told++, OUTCOME_BOUNCED, 0);
+    for (int i = 0; i < 100; i++)
+        loop_turn(world->loop, 1);
+    assert_int_equal(worker.count, 1);
+    fixture_start();
+    while (told < MAILS) {
+        until(world->loop, worker.count > told);
+        worker_report(&worker, told++, OUTCOME_BOUNCED, 0);
+    }
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n final"), "3") == 0);
+    assert_int_equal(world->queue->content_bytes, 0);
+    assert_true(list_is_empty(&world->queue->contents_waiting));
+}
+
 static void lost_content_fails_the_mail(void **state)
 {
     struct world *world = *state;
@@ -524,6 +556,7 @@ int main(void)
         SLOW_TEST(recipients_share_one_record),
         SLOW_TEST(big_values_are_fetched),
         SLOW_TEST(big_values_take_turns),
+        SLOW_TEST(big_values_outlast_a_redis_that_is_away),
         SLOW_TEST(lost_content_fails_the_mail),
         SLOW_TEST(what_cannot_be_read_waits_for_others),
         SLOW_TEST(an_unknown_route_is_matched_anew),
