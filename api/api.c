@@ -20,6 +20,7 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"GET", "/emails/{id}", NEED_READ, false, false, emails_get},
     {"PATCH", "/emails/{id}", NEED_FULL, true, false, emails_reschedule},
     {"GET", "/emails/{id}/events", NEED_READ, false, false, emails_events},
+    {"GET", "/emails/{id}/attempts", NEED_READ, false, false, emails_attempts},
     {"POST", "/emails/{id}/cancel", NEED_FULL, true, false, emails_cancel},
     {"POST", "/emails/{id}/retry", NEED_FULL, true, false, emails_retry},
     {"GET", "/events", NEED_READ, false, false, events_list},

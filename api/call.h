@@ -129,6 +129,7 @@ void emails_send(struct call *call);
 void emails_list(struct call *call);
 void emails_get(struct call *call);
 void emails_events(struct call *call);
+void emails_attempts(struct call *call);
 void emails_reschedule(struct call *call);
 void emails_cancel(struct call *call);
 void emails_retry(struct call *call);

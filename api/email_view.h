@@ -21,6 +21,7 @@ void email_view(struct arena *arena, const struct queue_email *email,
 /* A page: next, where there are more, is the id to go on from. */
 void emails_view(const struct queue_list *list, struct buf *out);
 void timeline_view(const struct queue_timeline *timeline, struct buf *out);
+void attempts_view(const struct queue_attempts *attempts, struct buf *out);
 /* Each payload with its webhook id; next is where the next page begins. */
 void events_view(const struct queue_pull *pull, struct buf *out);
 /* What a cancel and a retry answer. */

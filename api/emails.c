@@ -283,6 +283,32 @@ void emails_events(struct call *call)
                            call);
 }
 
+/* --- GET /emails/{id}/attempts --- */
+
+static void on_attempts(void *ctx, const struct queue_attempts *attempts)
+{
+    struct call *call = ctx;
+    struct buf body;
+
+    if (attempts->status != QUEUE_OK) {
+        call_fail_queue(call, attempts->status, &attempts->why, NO_EMAIL);
+        return;
+    }
+    buf_init(&body, view_max(call));
+    attempts_view(attempts, &body);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+void emails_attempts(struct call *call)
+{
+    struct id id;
+
+    if (call_id(call, &id))
+        queue_email_attempts(call->api->queue, call_owner(call), &id,
+                             on_attempts, call);
+}
+
 /* --- POST /emails/{id}/cancel and /retry --- */
 
 struct change {

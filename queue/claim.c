@@ -15,6 +15,7 @@ enum {
     NO_ROUTE_MS = 60000,
     FIELDS_MAX = 4096,
     REPLY_KEPT_MAX = 120,
+    ATTEMPTS_MAX = 128 * 1024, /* bytes of what one claim tells */
 };
 
 /* --- claims and results --- */
@@ -27,6 +28,7 @@ void claim_destroy(struct claim *claim)
         claim->claims->claimer->untold[claim->slot]--;
     list_remove(&claim->link);
     content_leave(&claim->content);
+    buf_finish(&claim->attempts);
     free(claim->route);
     free(claim);
 }
@@ -36,6 +38,7 @@ void result_destroy(struct result *result)
     list_remove(&result->link);
     buf_finish(&result->outcome);
     buf_finish(&result->fields);
+    buf_finish(&result->attempts);
     free(result);
 }
 
@@ -52,6 +55,8 @@ static struct result *result_create(struct claim *claim, char kind,
     result->journal_file = NO_JOURNAL;
     buf_init(&result->outcome, FIELDS_MAX);
     buf_init(&result->fields, FIELDS_MAX);
+    result->attempts = claim->attempts;
+    buf_init(&claim->attempts, ATTEMPTS_MAX);
     list_add_last(&claim->claims->results, &result->link);
     claims_plan_turn(claim->claims);
     claim_destroy(claim);
@@ -118,6 +123,20 @@ static char outcome_kind(enum outcome outcome)
 
     CHECK(outcome < COUNT_OF(kinds));
     return kinds[outcome];
+}
+
+void queue_report_attempt(struct queue_claim *pub,
+                          const struct attempt *attempt)
+{
+    struct claim *claim = CONTAINER_OF(pub, struct claim, pub);
+    struct buf record;
+
+    buf_init(&record, ATTEMPT_RECORD_MAX);
+    attempt_write(attempt, &record);
+    buf_add_char(&record, '\n');
+    CHECK(!record.full);
+    buf_add(&claim->attempts, buf_str(&record));
+    buf_finish(&record);
 }
 
 void queue_report(const struct queue *queue, struct queue_claim *pub,
@@ -335,6 +354,7 @@ void claim_take(struct claims *claims, const struct reply *entry,
     struct str fields[CLAIM_FIELDS];
 
     claim->claims = claims;
+    buf_init(&claim->attempts, ATTEMPTS_MAX);
     CHECK(claim_split(reply_str(entry), fields) &&
           claim_read(claim, fields)); /* our own script wrote it */
     list_add_last(&claims->held, &claim->link);

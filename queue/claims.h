@@ -8,6 +8,7 @@
 #ifndef QUEUE_CLAIMS_H
 #define QUEUE_CLAIMS_H
 
+#include "queue/attempts.h"
 #include "queue/events.h"
 #include "queue/journal.h"
 #include "queue/record.h"
@@ -82,6 +83,11 @@ enum outcome {
     OUTCOME_UNKNOWN, /* lost after the dot: on_unknown decides. retry_at_ms:
                         when to try again (0: at once) if that is retry */
 };
+
+/* Keeps an attempt of the claim, the oldest first, before the queue_report
+ * that ends it. OUTCOME_UNSENT takes none: it is not one. */
+void queue_report_attempt(struct queue_claim *claim,
+                          const struct attempt *attempt);
 
 /* Ends the claim (and frees it): one script call a turn for all. detail
  * (events.h) is what the event tells; its type, times and sequence are

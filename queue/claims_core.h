@@ -43,8 +43,9 @@ struct claim {
     char *route; /* owned */
     size_t slot; /* route and lane; NO_SLOT: the configuration lacks it */
     struct content_user content;
-    bool is_told;      /* the worker has it */
-    struct mark *mark; /* while it is not answered */
+    bool is_told;        /* the worker has it */
+    struct mark *mark;   /* while it is not answered */
+    struct buf attempts; /* records, a line each */
 };
 
 /* Lives until Redis has answered; its claim may end before: NULL then. */
@@ -66,6 +67,7 @@ struct result {
     unsigned journal_file; /* NO_JOURNAL: it stands in none */
     struct buf outcome;    /* code,"enhanced","reply"; or the new route */
     struct buf fields;     /* of the event */
+    struct buf attempts;   /* records, a line each */
 };
 
 enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };

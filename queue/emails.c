@@ -24,7 +24,7 @@ enum {
 static const size_t SHOWN_MAX = (size_t)6 * RECORD_MAX;
 
 /* One look, step by step: email.lua, then the chunks of a big job, then the
- * timeline if it was asked for. */
+ * timeline if it was asked for, or needed for the attempts. */
 struct look {
     struct queue_call call;
     struct id email;
@@ -47,6 +47,9 @@ struct look {
     struct buf shown;         /* what it made */
     queue_email_fn done;
     queue_timeline_fn timeline_done; /* NULL: done */
+    queue_attempts_fn attempts_done; /* NULL: timeline_done, or done */
+    struct event *events;            /* of the timeline */
+    size_t event_count;
     /* What is still to be done, one of these or none. */
     queue_retry_fn retry_plan;
     queue_reschedule_fn reschedule_plan;
@@ -101,7 +104,14 @@ static void look_tell(struct look *look)
         .why = look->why,
     };
 
-    if (look->timeline_done != NULL)
+    const struct queue_attempts attempts = {
+        .status = look->status,
+        .why = look->why,
+    };
+
+    if (look->attempts_done != NULL)
+        look->attempts_done(look->ctx, &attempts);
+    else if (look->timeline_done != NULL)
         look->timeline_done(look->ctx, &timeline);
     else
         look->done(look->ctx, &email);
@@ -119,40 +129,82 @@ static void look_fail(struct look *look, enum queue_status status,
 
 /* --- the timeline --- */
 
-static void on_timeline(void *ctx, const struct reply *reply,
+static void tell_timeline(struct look *look)
+{
+    const struct queue_timeline timeline = {
+        .events = look->events,
+        .count = look->event_count,
+        .record = look->record,
+    };
+
+    look->timeline_done(look->ctx, &timeline);
+    queue_call_end(&look->call);
+}
+
+static void on_attempts(void *ctx, const struct reply *reply,
                         const struct error *why)
 {
     struct look *look = ctx;
-    struct event *events;
-    struct queue_timeline timeline = {.record = look->record};
+    struct queue_attempts told = {.record = look->record};
+    struct attempt *attempts;
+    size_t count = 0;
 
     look->status = reply_status(reply, why, &look->why);
     if (look->status != QUEUE_OK) {
         look_tell(look);
         return;
     }
-    events = ARENA_ARRAY(look->call.arena, struct event, reply_count(reply));
+    attempts = ARENA_ARRAY(look->call.arena, struct attempt,
+                           reply_count(reply) + look->event_count);
     for (size_t i = 0; i < reply_count(reply); i++)
-        if (event_read(reply_str(reply_at(reply, i)), look->call.arena,
-                       &events[timeline.count]))
-            timeline.count++;
-    timeline.events = events;
-    look->timeline_done(look->ctx, &timeline);
+        if (attempt_read(reply_str(reply_at(reply, i)), look->call.arena,
+                         &attempts[count]))
+            count++;
+    told.count =
+        attempts_merge(attempts, count, look->events, look->event_count);
+    told.attempts = attempts;
+    look->attempts_done(look->ctx, &told);
     queue_call_end(&look->call);
 }
 
-static void ask_timeline(struct look *look)
+static void ask_list(struct look *look, const char *name, redis_fn fn)
 {
     struct redis_command command;
     char key[KEY_MAX];
 
     command_init(&command, "LRANGE");
     command_add(&command, queue_key(look->call.queue, look->owner.home, key,
-                                    KEY_TIMELINE "%s", look->email.text));
+                                    "%s%s", name, look->email.text));
     command_add_int(&command, 0);
     command_add_int(&command, TIMELINE_MAX - 1);
-    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, on_timeline,
-               look);
+    redis_send(look->call.queue->main, &command, REDIS_BUDGET_MS, fn, look);
+}
+
+static void on_timeline(void *ctx, const struct reply *reply,
+                        const struct error *why)
+{
+    struct look *look = ctx;
+
+    look->status = reply_status(reply, why, &look->why);
+    if (look->status != QUEUE_OK) {
+        look_tell(look);
+        return;
+    }
+    look->events =
+        ARENA_ARRAY(look->call.arena, struct event, reply_count(reply));
+    for (size_t i = 0; i < reply_count(reply); i++)
+        if (event_read(reply_str(reply_at(reply, i)), look->call.arena,
+                       &look->events[look->event_count]))
+            look->event_count++;
+    if (look->attempts_done != NULL)
+        ask_list(look, KEY_ATTEMPTS, on_attempts);
+    else
+        tell_timeline(look);
+}
+
+static bool wants_timeline(const struct look *look)
+{
+    return look->timeline_done != NULL || look->attempts_done != NULL;
 }
 
 /* --- the record --- */
@@ -224,8 +276,8 @@ static void ask_reschedule(struct look *look);
 
 static void look_go_on(struct look *look)
 {
-    if (look->timeline_done != NULL)
-        ask_timeline(look);
+    if (wants_timeline(look))
+        ask_list(look, KEY_TIMELINE, on_timeline);
     else if (look->retry_plan != NULL)
         ask_retry(look);
     else if (look->reschedule_plan != NULL)
@@ -256,8 +308,7 @@ static void look_content(struct look *look)
 {
     if (!str_eq(look->record->summary.owner, look->owner.name))
         look_fail(look, QUEUE_NOT_FOUND, NULL);
-    else if (look->has_content && look->job_chunks > 0 &&
-             look->timeline_done == NULL)
+    else if (look->has_content && look->job_chunks > 0 && !wants_timeline(look))
         chunks_get(look->call.queue, look->owner.home, &look->email, 0,
                    look->job_chunks, false, on_job, look);
     else
@@ -466,6 +517,16 @@ void queue_email_events(struct queue *queue, struct queue_owner owner,
     struct look *look = look_new(queue, owner, email, ctx);
 
     look->timeline_done = done;
+    look_ask(look);
+}
+
+void queue_email_attempts(struct queue *queue, struct queue_owner owner,
+                          const struct id *email, queue_attempts_fn done,
+                          void *ctx)
+{
+    struct look *look = look_new(queue, owner, email, ctx);
+
+    look->attempts_done = done;
     look_ask(look);
 }
 

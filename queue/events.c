@@ -63,6 +63,17 @@ static void add_number(struct json_out *out, const char *name, int64_t number)
         json_add_int(out, name, number);
 }
 
+static void add_phases(const struct event_detail *detail, struct json_out *out)
+{
+    if (detail->phase_count == 0)
+        return;
+    json_name(out, "p");
+    json_open_list(out);
+    for (size_t i = PHASES_MAX - detail->phase_count; i < PHASES_MAX; i++)
+        json_put_int(out, detail->phase_ms[i]);
+    json_close_list(out);
+}
+
 void event_detail_add(const struct event_detail *detail, struct json_out *out)
 {
     struct str response = detail->response;
@@ -80,6 +91,10 @@ void event_detail_add(const struct event_detail *detail, struct json_out *out)
     add_number(out, "q", detail->queued_ms);
     add_number(out, "ms", detail->total_ms);
     add_text(out, "url", detail->url);
+    add_text(out, "ip", detail->address);
+    add_phases(detail, out);
+    add_text(out, "cn", detail->tls_subject);
+    add_number(out, "ce", detail->tls_not_after_ms);
 }
 
 /* A map of its own, then without its braces: {"c":250} gives ,"c":250. */
@@ -131,6 +146,18 @@ static struct str copy_text(const struct json *map, const char *name,
     return arena_copy(arena, text);
 }
 
+static void read_phases(const struct json *list, struct event_detail *detail)
+{
+    size_t count = json_count(list);
+
+    if (count != PHASES_REUSED && count != PHASES_MAX)
+        return;
+    detail->phase_count = (unsigned)count;
+    for (size_t i = 0; i < count; i++)
+        detail->phase_ms[PHASES_MAX - count + i] =
+            (unsigned)json_int(json_at(list, i));
+}
+
 void event_detail_read(const struct json *map, struct arena *arena,
                        struct event_detail *detail)
 {
@@ -147,7 +174,11 @@ void event_detail_read(const struct json *map, struct arena *arena,
         .queued_ms = json_get_int(map, "q"),
         .total_ms = json_get_int(map, "ms"),
         .url = copy_text(map, "url", arena),
+        .address = copy_text(map, "ip", arena),
+        .tls_subject = copy_text(map, "cn", arena),
+        .tls_not_after_ms = json_get_int(map, "ce"),
     };
+    read_phases(json_get(map, "p"), detail);
 }
 
 static bool fits(int64_t value, int64_t min)

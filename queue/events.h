@@ -22,7 +22,9 @@
  * each begin with a comma, so a script adds it as it is, and the empty text
  * where there is none. Its members: c code, ec enhanced code, r response,
  * u upstream, mx, tls, why reason, bt and bs bounce type and subtype, q
- * queued_ms, ms total_ms, url of an endpoint.
+ * queued_ms, ms total_ms, url of an endpoint, ip address of the server, p
+ * the phases (PHASES_MAX numbers, or those from MAIL FROM on if the session
+ * was reused), cn and ce certificate subject and expiry.
  *
  * Source: docs/webhooks.md; Resend's event payloads; Standard Webhooks 1.0.
  */
@@ -52,6 +54,10 @@ MUST_USE bool event_type_parse(struct str name, enum event_type *type);
  * ours (email.expired, ...) only to endpoints that name them. */
 bool event_type_is_resend(enum event_type type);
 
+/* Milliseconds: connect, TLS, AUTH, MAIL FROM, RCPT TO, DATA, message and
+ * dot. */
+enum { PHASES_MAX = 7, PHASES_REUSED = 4 };
+
 /* What an attempt tells. Texts may be empty, numbers 0: then the member is
  * left out. */
 struct event_detail {
@@ -67,6 +73,12 @@ struct event_detail {
     int64_t queued_ms; /* due -> claimed by this attempt */
     int64_t total_ms;  /* due -> now */
     struct str url;    /* webhook.disabled: the endpoint's */
+    /* For those who look at attempts (attempts.h); webhooks are not told. */
+    struct str address;
+    unsigned phase_count; /* 0, PHASES_REUSED: the last ones, PHASES_MAX */
+    unsigned phase_ms[PHASES_MAX];
+    struct str tls_subject;   /* of the server's certificate */
+    int64_t tls_not_after_ms; /* Unix time */
 };
 
 struct event {

@@ -54,6 +54,7 @@
  *     {N}:ev:<owner>          stream  events, field e: events.h
  *     {N}:evring  {N}:hwake   list    owners with new events; <= 1 token
  *     {N}:t:<email>           list    timeline, oldest first
+ *     {N}:a:<email>           list    the last attempts (attempts.h)
  *     {N}:fan:<owner>  {N}:prj:<owner>  string  cursors of ev's readers
  *     {N}:r:webhook:<owner>   set     webhook endpoints
  *     {N}:we: w: wt: wa: wring wdue wbehind whooks wown:  scripts/tasks.lua
@@ -81,6 +82,7 @@ enum { KEY_MAX = 512 };
 #define KEY_CHUNK       "b:"
 #define KEY_WAKE        "wake:"
 #define KEY_TIMELINE    "t:"
+#define KEY_ATTEMPTS    "a:"
 #define KEY_HOOKS_WAKE  "hwake"
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef QUEUE_MAIL_H
 #define QUEUE_MAIL_H
 
+#include "queue/attempts.h"
 #include "queue/events.h"
 #include "queue/record.h"
 
@@ -152,6 +153,22 @@ typedef void (*queue_timeline_fn)(void *ctx,
 void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *email, queue_timeline_fn done,
                         void *ctx);
+
+/* What upstreams did with it, of all recipients, in the order in which that
+ * began: NOT_FOUND as above. What succeeded is a few milliseconds behind, as
+ * the timeline is. */
+struct queue_attempts {
+    enum queue_status status;
+    struct error why;
+    const struct attempt *attempts;
+    size_t count;
+    const struct record *record;
+};
+typedef void (*queue_attempts_fn)(void *ctx,
+                                  const struct queue_attempts *attempts);
+void queue_email_attempts(struct queue *queue, struct queue_owner owner,
+                          const struct id *email, queue_attempts_fn done,
+                          void *ctx);
 
 /* Per recipient: OK with the deliveries' new states if at least one was
  * stopped; REFUSED with the states when none could be. The action and its

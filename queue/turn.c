@@ -69,6 +69,7 @@ static void add_results(struct claims *claims, struct redis_command *command)
         command_add_int(command, result->final_route);
         command_add(command, buf_str(&result->outcome));
         command_add(command, buf_str(&result->fields));
+        command_add(command, buf_str(&result->attempts));
         list_remove(&result->link);
         list_add_last(&claims->sent, &result->link);
     }

@@ -47,12 +47,17 @@ static enum auth_turn answer_none(struct auth_exchange *exchange,
                      "the AUTH challenge of the server cannot be answered");
 }
 
-static void add_plain(struct auth_exchange *exchange, struct buf *out)
+static void add_pair(const struct auth_login *login, struct buf *out)
 {
     buf_add_char(out, '\0');
-    buf_add(out, exchange->login->username);
+    buf_add(out, login->username);
     buf_add_char(out, '\0');
-    buf_add(out, exchange->login->password);
+    buf_add(out, login->password);
+}
+
+static void add_plain(struct auth_exchange *exchange, struct buf *out)
+{
+    add_pair(exchange->login, out);
 }
 
 static enum auth_turn answer_login(struct auth_exchange *exchange,
@@ -297,4 +302,32 @@ void auth_take_keys(struct auth_exchange *exchange,
 bool auth_may_end(const struct auth_exchange *exchange)
 {
     return exchange->is_proved;
+}
+
+static bool holds_encoded(struct str words, struct str secret)
+{
+    struct buf encoded;
+    bool holds;
+
+    buf_init(&encoded, 2 * SAID_MAX);
+    codec_base64_add(&encoded, secret);
+    holds = str_contains(words, buf_str(&encoded));
+    wipe(&encoded);
+    return holds;
+}
+
+bool auth_is_quoted(const struct auth_login *login, struct str words)
+{
+    struct buf pair;
+    bool is_quoted;
+
+    if (login->password.len == 0)
+        return false;
+    buf_init(&pair, SAID_MAX);
+    add_pair(login, &pair);
+    is_quoted = str_contains(words, login->password) ||
+                holds_encoded(words, login->password) ||
+                holds_encoded(words, buf_str(&pair));
+    wipe(&pair);
+    return is_quoted;
 }

@@ -78,4 +78,8 @@ void auth_take_keys(struct auth_exchange *exchange,
  * that it knows the password, it did. */
 bool auth_may_end(const struct auth_exchange *exchange);
 
+/* Whether a server's words hold the password, as it is or in base64 as PLAIN
+ * and LOGIN send it. */
+bool auth_is_quoted(const struct auth_login *login, struct str words);
+
 #endif

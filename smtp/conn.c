@@ -7,6 +7,7 @@
 #include "server/base/mem.h"
 #include "server/base/random.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,15 +96,79 @@ static void arm(struct smtp_session *session)
 /* Books the time since the last call. */
 static void note_phase(struct smtp_session *session, enum smtp_stage stage)
 {
-    enum session_phase phase = PHASE_CONNECT;
+    enum smtp_phase phase = SMTP_PHASE_CONNECT;
     int64_t now_ms = clock_now_ms();
 
     if (stage == SMTP_STAGE_STARTTLS || stage == SMTP_STAGE_TLS)
-        phase = PHASE_TLS;
+        phase = SMTP_PHASE_TLS;
     else if (stage == SMTP_STAGE_AUTH)
-        phase = PHASE_AUTH;
+        phase = SMTP_PHASE_AUTH;
     session->phase_ms[phase] += now_ms - session->phase_since_ms;
     session->phase_since_ms = now_ms;
+}
+
+/* The same of a mail, by the step that was answered. */
+static void note_mail_phase(struct session_mail *mail, enum smtp_stage stage)
+{
+    enum smtp_phase phase = SMTP_PHASE_DOT;
+    int64_t now_ms = clock_now_ms();
+
+    if (mail->is_told)
+        return;
+    if (stage == SMTP_STAGE_MAIL)
+        phase = SMTP_PHASE_MAIL;
+    else if (stage == SMTP_STAGE_RCPT)
+        phase = SMTP_PHASE_RCPT;
+    else if (stage == SMTP_STAGE_DATA)
+        phase = SMTP_PHASE_DATA;
+    mail->phase_ms[phase] += now_ms - mail->reply_ms;
+    mail->reply_ms = now_ms;
+}
+
+/* --- the transcript of the opening --- */
+
+/* What tells of a login no more than its mechanism. */
+static struct str public_part(struct str line)
+{
+    ptrdiff_t end;
+
+    if (!str_starts(line, S("AUTH ")))
+        return line;
+    end = str_index(line, ' ', strlen("AUTH "));
+    return end < 0 ? line : str_slice(line, 0, (size_t)end);
+}
+
+static bool is_public(struct str line)
+{
+    return str_starts(line, S("EHLO ")) || str_starts(line, S("HELO ")) ||
+           str_eq(line, S("STARTTLS")) || str_starts(line, S("AUTH "));
+}
+
+/* What was written behind from: a command, or an answer of a login. */
+static void note_greeting(struct smtp_session *session, size_t from)
+{
+    struct str written =
+        str_from(buf_str(stream_output(session->stream)), from);
+    struct str line;
+
+    while (written.len > 0 && str_cut(&written, '\n', &line)) {
+        line = str_slice(line, 0, line.len - str_ends(line, S("\r")));
+        if (!is_public(line)) {
+            transcript_client(&session->transcript, S("******"));
+            continue;
+        }
+        transcript_client(&session->transcript, public_part(line));
+        if (public_part(line).len < line.len)
+            transcript_client(&session->transcript, S("******"));
+    }
+}
+
+/* A challenge may hold what the login is made of. */
+static void note_greet_reply(struct smtp_session *session,
+                             const struct smtp_reply *reply)
+{
+    transcript_server(&session->transcript, reply->code,
+                      reply->code == 334 ? S("******") : reply->lines);
 }
 
 /* --- the end --- */
@@ -135,6 +200,8 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
 
     timer_clear(session->loop, &session->timer);
     session->says_quit = is_resting(session) && trouble == TROUBLE_TIMEOUT;
+    transcript_note(mail == NULL ? &session->transcript : &mail->transcript,
+                    "failed:", words);
     finding_of_trouble(&finding, stage_of(session), trouble, words);
     if (!session->is_greeted) {
         session->events->failed(session, &finding);
@@ -385,9 +452,12 @@ static void follow_greet(struct smtp_session *session);
 static void on_keys(void *ctx, const struct scram_keys *keys)
 {
     struct smtp_session *session = ctx;
+    struct buf *out = stream_output(session->stream);
+    size_t from = out->len;
 
     session->keys_job = NULL;
-    greet_take_keys(&session->greet, keys, stream_output(session->stream));
+    greet_take_keys(&session->greet, keys, out);
+    note_greeting(session, from);
     arm(session);
     follow_greet(session);
 }
@@ -454,23 +524,47 @@ static bool is_ahead(const struct smtp_session *session)
                                  : session->greet.state == GREET_GOING;
 }
 
+/* What a server quotes of a login is shown nowhere. */
+static void hide_login(const struct smtp_session *session,
+                       struct smtp_reply *reply)
+{
+    if (reply->code >= 400 &&
+        auth_is_quoted(&session->upstream->policy.login, reply->lines))
+        reply->lines = S("the reply quotes the login, and is not shown");
+}
+
 static void take_greet_reply(struct smtp_session *session,
-                             const struct smtp_reply *reply)
+                             struct smtp_reply *reply)
 {
     struct buf *out = stream_output(session->stream);
+    size_t from = out->len;
 
     note_phase(session, greet_stage(&session->greet));
+    hide_login(session, reply);
+    note_greet_reply(session, reply);
     if (!greet_reply(&session->greet, reply, out) || is_ahead(session)) {
         lose(session, TROUBLE_PROTOCOL, UNASKED);
         return;
     }
+    note_greeting(session, from);
     arm(session);
     follow_greet(session);
 }
 
-static void take_reply(struct smtp_session *session,
-                       const struct smtp_reply *reply)
+static void note_mail_reply(struct smtp_session *session,
+                            const struct smtp_reply *reply)
 {
+    struct session_mail *mail = session->mail;
+
+    if (mail == NULL)
+        return;
+    note_mail_phase(mail, txn_stage(&mail->txn));
+    transcript_server(&mail->transcript, reply->code, reply->lines);
+}
+
+static void take_reply(struct smtp_session *session, struct smtp_reply *reply)
+{
+    note_mail_reply(session, reply);
     if (!session->is_greeted)
         take_greet_reply(session, reply);
     else if (session->mail == NULL || !txn_reply(&session->mail->txn, reply) ||
@@ -611,6 +705,15 @@ static void make_nonce(char nonce[SCRAM_NONCE_SIZE])
     buf_finish(&text);
 }
 
+static void write_greeting(struct smtp_session *session)
+{
+    struct buf *out = stream_output(session->stream);
+    size_t from = out->len;
+
+    greet_write(&session->greet, out);
+    note_greeting(session, from);
+}
+
 static void on_opened(void *ctx)
 {
     struct session_try *it = ctx;
@@ -619,6 +722,7 @@ static void on_opened(void *ctx)
     char nonce[SCRAM_NONCE_SIZE];
 
     note_race(it);
+    session->address = it->address;
     session->stream = it->stream;
     it->stream = NULL;
     session->tries_left = 0;
@@ -626,7 +730,7 @@ static void on_opened(void *ctx)
     FAULT_POINT("smtp.connected");
     make_nonce(nonce);
     greet_init(&session->greet, &upstream->policy, nonce);
-    greet_write(&session->greet, stream_output(session->stream));
+    write_greeting(session);
     arm(session);
     follow_greet(session);
 }
@@ -643,13 +747,17 @@ static void on_secured(void *ctx)
         session->tls_version = facts.version;
         session->tls_cipher = facts.cipher;
         session->tls_verified = facts.verified;
+        session->tls_not_after_ms = facts.not_after_ms;
+        snprintf(session->tls_subject, sizeof session->tls_subject, "%s",
+                 facts.subject);
+        transcript_note(&session->transcript, facts.version, facts.cipher);
         if (facts.not_after_ms > 0)
             series_set(session->upstream->expiry_series,
                        (facts.not_after_ms - clock_wall_ms()) / 1000);
     }
     note_phase(session, SMTP_STAGE_TLS);
     greet_secured(&session->greet, is_bound ? &binding : NULL);
-    greet_write(&session->greet, stream_output(session->stream));
+    write_greeting(session);
     arm(session);
 }
 
@@ -673,6 +781,7 @@ static void connect_next(struct smtp_session *session)
         .output_max = OUT_MAX,
     };
 
+    session->address = it->address; /* of the last one, if none wins */
     it->stream = stream_connect(session->loop, &options, &it->address,
                                 source->len == 0 ? NULL : source);
     arm(session);
@@ -713,8 +822,12 @@ struct smtp_session *session_open(struct loop *loop, struct dns *dns,
     struct smtp_session *session = xcalloc(1, sizeof *session);
 
     list_init(&session->link);
-    for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+    for (size_t i = 0; i < COUNT_OF(session->seats); i++) {
         session->seats[i].session = session;
+        transcript_init(&session->seats[i].transcript);
+    }
+    transcript_init(&session->transcript);
+    transcript_begin(&session->transcript, clock_now_ms());
     session->upstream = upstream;
     session->events = events;
     session->loop = loop;
@@ -741,6 +854,9 @@ static void session_free(void *ptr)
 
     reply_parser_finish(&session->parser);
     greet_finish(&session->greet);
+    transcript_finish(&session->transcript);
+    for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+        transcript_finish(&session->seats[i].transcript);
     free(session);
 }
 
@@ -792,7 +908,11 @@ static struct session_mail *begin(struct smtp_session *session,
     mail->dot_by_ms = 0;
     mail->since_ms = clock_now_ms();
     mail->turn_ms = mail->since_ms;
+    mail->reply_ms = mail->since_ms;
+    memset(mail->phase_ms, 0, sizeof mail->phase_ms);
+    transcript_begin(&mail->transcript, mail->since_ms);
     txn_init(&mail->txn, envelope, &session->greet.offers);
+    mail->txn.transcript = &mail->transcript;
     return mail;
 }
 

@@ -17,6 +17,7 @@
 #include "server/io/loop.h"
 #include "server/io/stream.h"
 #include "smtp/greet.h"
+#include "smtp/transcript.h"
 #include "smtp/txn.h"
 #include "smtp/upstream.h"
 
@@ -47,6 +48,9 @@ struct session_mail {
                         * owner's, from before it is carried */
     int64_t since_ms;  /* MAIL FROM was written */
     int64_t turn_ms;   /* the mail before it had ended */
+    int64_t reply_ms;  /* the last reply came; before the first: since_ms */
+    int64_t phase_ms[SMTP_PHASE_COUNT];
+    struct transcript transcript;
 };
 
 struct session_events {
@@ -84,8 +88,6 @@ struct session_events {
 
 enum { SESSION_TRIES_MAX = 4 }; /* addresses */
 
-enum session_phase { PHASE_CONNECT, PHASE_TLS, PHASE_AUTH, PHASE_COUNT };
-
 /* A connect to one of the host's addresses. The one that comes through first
  * gives its stream to the session. */
 struct session_try {
@@ -121,11 +123,15 @@ struct smtp_session {
 
     int64_t began_ms;
     int64_t phase_since_ms;
-    int64_t phase_ms[PHASE_COUNT];
+    int64_t phase_ms[SMTP_PHASE_COUNT]; /* of the opening */
+    struct transcript transcript;       /* of the opening */
+    struct address address;  /* of the server; len 0: none was tried */
     unsigned messages;       /* begun so far, this one included */
     const char *tls_version; /* "" in the clear */
     const char *tls_cipher;
     bool tls_verified;
+    char tls_subject[256];    /* of the server's certificate */
+    int64_t tls_not_after_ms; /* Unix time; 0: it showed none */
     bool is_closed;
 };
 

@@ -8,13 +8,29 @@
 #include "smtp/route.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What an upstream did with a delivery: the result, unless another upstream
  * is asked after it. */
 struct smtp_outcome {
+    struct smtp_outcome *before; /* owned: of the upstream before */
     struct smtp_finding finding;
-    struct smtp_result result; /* its texts are those of finding */
+    struct smtp_result result; /* its texts are those below, and finding's */
+    char address[ADDRESS_TEXT_SIZE];
+    char tls_subject[sizeof((struct smtp_session *)0)->tls_subject];
+    struct buf transcript;
 };
+
+static void outcomes_free(struct smtp_outcome *outcome)
+{
+    struct smtp_outcome *before;
+
+    for (; outcome != NULL; outcome = before) {
+        before = outcome->before;
+        buf_finish(&outcome->transcript);
+        free(outcome);
+    }
+}
 
 static bool is_late(const struct smtp_delivery *delivery)
 {
@@ -125,6 +141,9 @@ void delivery_tell(struct smtp_delivery *delivery)
         .host = "",
         .tls_version = "",
         .tls_cipher = "",
+        .address = "",
+        .tls_subject = "",
+        .before = delivery->outcome == NULL ? NULL : &delivery->outcome->result,
     };
     struct smtp_outcome *outcome = delivery->outcome;
     const struct smtp_result *result =
@@ -136,7 +155,7 @@ void delivery_tell(struct smtp_delivery *delivery)
     log_result(delivery, result);
     count(result);
     delivery->on_done(delivery->ctx, result);
-    free(outcome);
+    outcomes_free(outcome);
 }
 
 void delivery_forget_all(struct list *list)
@@ -146,7 +165,7 @@ void delivery_forget_all(struct list *list)
             LIST_MEMBER(link, struct smtp_delivery, link);
 
         list_remove(link);
-        free(delivery->outcome);
+        outcomes_free(delivery->outcome);
         delivery->outcome = NULL;
     }
 }
@@ -158,21 +177,75 @@ static unsigned clamp_ms(int64_t ms)
     return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (unsigned)ms;
 }
 
-static void note_session(struct smtp_result *result,
-                         const struct smtp_session *session,
-                         const struct session_mail *mail)
+/* The session lives no longer than this turn: what is not static is copied. */
+static void note_session(struct smtp_outcome *outcome,
+                         const struct smtp_session *session)
 {
+    struct smtp_result *result = &outcome->result;
+
     result->tls_version = session->tls_version;
     result->tls_cipher = session->tls_cipher;
     result->tls_verified = session->tls_verified;
+    result->tls_not_after_ms = session->tls_not_after_ms;
+    memcpy(outcome->tls_subject, session->tls_subject,
+           strlen(session->tls_subject) + 1);
+    outcome->address[0] = '\0';
+    if (session->address.len > 0)
+        address_format_host(&session->address, outcome->address);
+    result->tls_subject = outcome->tls_subject;
+    result->address = outcome->address;
+}
+
+/* The opening is part of the try of the first mail, and of those that waited
+ * for it in vain. */
+static void note_times(struct smtp_result *result,
+                       const struct smtp_session *session,
+                       const struct session_mail *mail)
+{
+    int64_t now_ms = clock_now_ms();
+    int64_t since_ms = session->began_ms;
+
     result->reused = mail != NULL && mail->number > 1;
-    if (mail != NULL)
-        result->data_ms = clamp_ms(clock_now_ms() - mail->since_ms);
-    if (result->reused)
+    for (size_t i = 0; i < SMTP_PHASE_MAIL && !result->reused; i++)
+        result->phase_ms[i] = clamp_ms(session->phase_ms[i]);
+    if (mail != NULL) {
+        since_ms = mail->since_ms;
+        result->data_ms = clamp_ms(now_ms - since_ms);
+        for (size_t i = SMTP_PHASE_MAIL; i < SMTP_PHASE_COUNT; i++)
+            result->phase_ms[i] = clamp_ms(mail->phase_ms[i]);
+    }
+    result->started_ms = clock_shared_ms() - (now_ms - since_ms);
+}
+
+static bool is_transcript_kept(const struct smtp_delivery *delivery,
+                               const struct smtp_result *result)
+{
+    switch (delivery->smtp->config->privacy.transcripts) {
+    case TRANSCRIPTS_FAILED:
+        return result->verdict != SMTP_SENT;
+    case TRANSCRIPTS_ALL:
+        return true;
+    case TRANSCRIPTS_NONE:
+        break;
+    }
+    return false;
+}
+
+static void note_transcript(struct smtp_outcome *outcome,
+                            const struct smtp_delivery *delivery,
+                            const struct smtp_session *session,
+                            const struct session_mail *mail)
+{
+    struct str secret = delivery->secret_subject;
+
+    buf_init(&outcome->transcript, TRANSCRIPT_TEXT_MAX);
+    if (!is_transcript_kept(delivery, &outcome->result))
         return;
-    result->connect_ms = clamp_ms(session->phase_ms[PHASE_CONNECT]);
-    result->tls_ms = clamp_ms(session->phase_ms[PHASE_TLS]);
-    result->auth_ms = clamp_ms(session->phase_ms[PHASE_AUTH]);
+    if (!outcome->result.reused)
+        transcript_add(&session->transcript, secret, &outcome->transcript);
+    if (mail != NULL)
+        transcript_add(&mail->transcript, secret, &outcome->transcript);
+    outcome->result.transcript = buf_str(&outcome->transcript);
 }
 
 static void fill(struct smtp_outcome *outcome,
@@ -201,7 +274,18 @@ static void fill(struct smtp_outcome *outcome,
         .pace = ruling->pace,
         .alarm = (ruling->then & THEN_ALARM) != 0,
     };
-    note_session(&outcome->result, session, mail);
+    note_session(outcome, session);
+    note_times(&outcome->result, session, mail);
+}
+
+/* What the upstreams before did is kept. */
+static struct smtp_outcome *outcome_add(struct smtp_delivery *delivery)
+{
+    struct smtp_outcome *outcome = xmalloc(sizeof *outcome);
+
+    outcome->before = delivery->outcome;
+    delivery->outcome = outcome;
+    return outcome;
 }
 
 void delivery_take(struct smtp_delivery *delivery,
@@ -210,14 +294,17 @@ void delivery_take(struct smtp_delivery *delivery,
                    const struct smtp_finding *finding)
 {
     struct smtp_ruling ruling = smtp_judge(finding);
+    struct smtp_outcome *outcome;
 
     if ((ruling.then & THEN_AGAIN) != 0) {
         delivery_place(delivery);
         return;
     }
-    if (delivery->outcome == NULL)
-        delivery->outcome = xmalloc(sizeof *delivery->outcome);
-    fill(delivery->outcome, session, mail, finding, &ruling);
+    outcome = outcome_add(delivery);
+    fill(outcome, session, mail, finding, &ruling);
+    note_transcript(outcome, delivery, session, mail);
+    if (outcome->before != NULL)
+        outcome->result.before = &outcome->before->result;
     if ((ruling.then & THEN_NEXT) == 0) {
         end(delivery);
         return;

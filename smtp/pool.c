@@ -567,7 +567,7 @@ void pool_init(struct smtp_upstream *upstream)
 
 static void observe_phases(const struct smtp_session *session)
 {
-    for (size_t i = 0; i < PHASE_COUNT; i++)
+    for (size_t i = 0; i < SMTP_PHASE_MAIL; i++)
         series_observe(session->upstream->phase_series[i],
                        (double)session->phase_ms[i] / 1000);
 }
@@ -738,7 +738,7 @@ static void note_taken(const struct session_mail *mail)
     int64_t now_ms = clock_now_ms();
 
     upstream_note_taken(upstream, now_ms - mail->turn_ms);
-    series_observe(upstream->phase_series[PHASE_COUNT],
+    series_observe(upstream->phase_series[SMTP_PHASE_MAIL],
                    (double)(now_ms - mail->since_ms) / 1000);
 }
 

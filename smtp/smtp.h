@@ -99,6 +99,18 @@ enum smtp_stage {
 };
 const char *smtp_stage_name(enum smtp_stage stage); /* "RCPT TO" ... */
 
+/* Where the time of a try went. */
+enum smtp_phase {
+    SMTP_PHASE_CONNECT, /* DNS, TCP, banner and EHLO */
+    SMTP_PHASE_TLS,
+    SMTP_PHASE_AUTH,
+    SMTP_PHASE_MAIL, /* the first one of the mail, not of the session */
+    SMTP_PHASE_RCPT,
+    SMTP_PHASE_DATA,
+    SMTP_PHASE_DOT, /* the message and its dot, until that is answered */
+    SMTP_PHASE_COUNT
+};
+
 /* The 12 classes of failures. */
 enum smtp_bounce {
     SMTP_BOUNCE_NONE,
@@ -144,10 +156,18 @@ struct smtp_result {
     int64_t hold_ms; /* SMTP_UNSENT_DOMAIN: for how long it shall wait */
     bool alarm;      /* trouble of configuration or upstream, logged as such */
     bool reused;     /* the session had carried a mail before */
-    unsigned connect_ms; /* DNS, TCP and banner; 0 on a reused session */
-    unsigned tls_ms;
-    unsigned auth_ms;
-    unsigned data_ms; /* from MAIL FROM to the last reply */
+    const char *address;      /* of the server: "192.0.2.1"; "" not known */
+    const char *tls_subject;  /* of its certificate; "" when there is none */
+    int64_t tls_not_after_ms; /* of that; Unix time, 0: none */
+    int64_t started_ms;       /* Unix time: the mail, or the session that was
+                                 to carry it, began */
+    unsigned data_ms;         /* from MAIL FROM to the last reply */
+    unsigned phase_ms[SMTP_PHASE_COUNT]; /* those of the opening are 0 on a
+                                            reused session */
+    struct str transcript; /* transcript.h; empty: it is not to be kept
+                              (privacy.transcripts) */
+    const struct smtp_result *before; /* what other upstreams did with it, the
+                                         last one first; NULL: none did */
 };
 
 /* --- what an operator sees of an upstream --- */

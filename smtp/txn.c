@@ -504,6 +504,12 @@ static bool needs_dot(const struct txn *txn)
            (txn->body_at == 0 || message.ptr[txn->body_at - 1] == '\n');
 }
 
+static void end_message(const struct txn *txn, struct buf *out)
+{
+    add_line_end(txn, out);
+    transcript_message(txn->transcript, declared_size(&txn->envelope));
+}
+
 static void write_message(struct txn *txn, struct buf *out, size_t out_max)
 {
     struct str message = txn->envelope.message;
@@ -518,10 +524,11 @@ static void write_message(struct txn *txn, struct buf *out, size_t out_max)
         buf_add(out, str_slice(message, txn->body_at, end - txn->body_at));
         txn->body_at = end;
         if (end == message.len)
-            add_line_end(txn, out);
+            end_message(txn, out);
     }
     if (txn->way == TXN_DATA && is_all_written(txn) && txn->may_dot) {
         buf_add_cstr(out, ".\r\n");
+        transcript_client(txn->transcript, S("."));
         txn->is_dotted = true;
     }
 }
@@ -538,15 +545,30 @@ static bool is_in_message(const struct txn *txn)
            !is_all_written(txn);
 }
 
+/* What a step has written: a command, and behind BDAT n LAST the message. */
+static void note_command(const struct txn *txn, struct str written)
+{
+    ptrdiff_t end = str_index(written, '\r', 0);
+
+    if (end < 0) /* nothing */
+        return;
+    transcript_client(txn->transcript, str_slice(written, 0, (size_t)end));
+    if (written.len > (size_t)end + 2)
+        transcript_message(txn->transcript, declared_size(&txn->envelope));
+}
+
 void txn_write(struct txn *txn, struct buf *out, size_t out_max)
 {
     unsigned step;
+    size_t from;
 
     while ((step = next_step(txn)) != STEP_COUNT) {
         if (step == STEP_RSET)
             txn->read = STEP_RSET;
         txn->sent = step + 1;
+        from = out->len;
         WAYS[txn->way][step].write(txn, out);
+        note_command(txn, str_from(buf_str(out), from));
     }
     if (is_in_message(txn))
         write_message(txn, out, out_max);

@@ -25,6 +25,7 @@
 #include "server/base/buf.h"
 #include "smtp/ehlo.h"
 #include "smtp/step.h"
+#include "smtp/transcript.h"
 #include "smtp/verdict.h"
 
 #include <stdbool.h>
@@ -48,6 +49,7 @@ struct txn_envelope {
 struct txn {
     struct txn_envelope envelope;
     const struct smtp_offers *offers;
+    struct transcript *transcript; /* set behind txn_init; NULL: none */
     enum txn_way way;
     unsigned sent;   /* steps whose command was written */
     unsigned read;   /* steps whose reply was read */

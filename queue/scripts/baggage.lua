@@ -34,7 +34,8 @@ local function email_keys(entry)
     else
         return nil
     end
-    local names = { 'c:' .. email, 'h:' .. email, 't:' .. email }
+    local names = { 'c:' .. email, 'h:' .. email, 't:' .. email,
+        'a:' .. email }
     local first = call('HMGET', P .. 'd:' .. email .. ':0', 's', 'm', 'b')
     if first[1] then
         chunks = first[3] or chunks
@@ -105,6 +106,7 @@ local function scan_names(owner, cursor, count)
     return found[1], names
 end
 
+-- Of a timeline, or of attempts.
 local function timeline_bytes(items)
     local bytes = #items > 0 and TIMELINE_BYTES or 0
     for _, item in ipairs(items) do

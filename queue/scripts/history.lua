@@ -7,6 +7,7 @@
 --   events    by the script that raised them; that of the acceptance when the
 --             email ends, so that enqueue need not
 --   timeline, index   t and x, by project.lua
+--   attempts  a, by turn.lua; the same as a timeline
 --
 -- Beside the text itself a key costs Redis its name, its place in the table
 -- of keys and the head of its value (measured: tests/bench/retention.c).

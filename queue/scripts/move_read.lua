@@ -14,7 +14,7 @@ local ENTRIES = 50 -- of the bag
 local SCAN = 500   -- keys
 local KINDS = { c = 's', h = 's', b = 's', i = 's', fan = 's', prj = 's',
     d = 'h', o = 'h', used = 'h', we = 'h', wt = 'h', r = 'S', t = 'l',
-    w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x' }
+    a = 'l', w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x' }
 local answer = { '' }
 local bytes = 0
 

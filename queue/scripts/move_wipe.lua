@@ -39,7 +39,8 @@ local function wipe_emails()
         local names, email = email_keys(entry)
         if names then
             charged = charged - timeline_bytes(call('LRANGE',
-                P .. 't:' .. email, 0, -1))
+                P .. 't:' .. email, 0, -1)) - timeline_bytes(call('LRANGE',
+                P .. 'a:' .. email, 0, -1))
             delete(names)
         end
     end

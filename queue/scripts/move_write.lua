@@ -34,9 +34,9 @@ function write.S(key, before, first, count)
     end)
 end
 
--- A timeline comes whole unless it is very long.
+-- A timeline comes whole unless it is very long; so do attempts.
 function write.l(key, before, first, count)
-    local is_timeline = string.sub(key, #P + 1, #P + 2) == 't:'
+    local is_timeline = string.match(key, '^[ta]:', #P + 1) ~= nil
     local old = is_timeline and call('LRANGE', key, 0, -1) or {}
     charged = charged - timeline_bytes(old)
     if before == 0 then

@@ -208,8 +208,8 @@ local function drop_index(line)
     refund(#members * INDEX_BYTES)
 end
 
-local function drop_timeline(line)
-    local items = call('LRANGE', P .. 't:' .. line.email, 0, -1)
+local function drop_list(key)
+    local items = call('LRANGE', key, 0, -1)
     for _, item in ipairs(items) do
         refund(#item + ITEM_BYTES)
     end
@@ -224,9 +224,11 @@ local function drop(line)
         return
     end
     swept = swept + 1
-    drop_timeline(line)
+    drop_list(P .. 't:' .. line.email)
+    drop_list(P .. 'a:' .. line.email)
     drop_index(line)
-    call('UNLINK', P .. 'h:' .. line.email, P .. 't:' .. line.email)
+    call('UNLINK', P .. 'h:' .. line.email, P .. 't:' .. line.email,
+        P .. 'a:' .. line.email)
 end
 
 -- Those of arrived are named by their text. True: its body is still there.

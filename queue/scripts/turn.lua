@@ -3,7 +3,8 @@
 -- A child's heartbeat: takes its results, moves what time moves, gives it
 -- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies (ms), 4 number for the
 -- first token, 5 '1': also look after all routes, then
---   count, results: id, token, kind, due, follow-up, outcome, event fields
+--   count, results: id, token, kind, due, follow-up, outcome, event fields,
+--     records of attempts (attempts.h)
 --   count, wake tokens that it took and cannot use: lane, route
 --   count, wants: route, share that each lower lane is sure of, room of lanes
 --   0-3: what is claimed of a lane and those behind it never passes its room
@@ -140,13 +141,29 @@ local function fits(d, token, kind)
     return d.s == 'x' or d.s == 'c' or kind == 's'
 end
 
+local ATTEMPTS_MAX = 20 -- of an email: history.lua
+
+local function keep_attempts(email, records)
+    local key = P .. 'a:' .. email
+    for record in string.gmatch(records, '[^\n]+') do
+        local items = call('RPUSH', key, record)
+        charged = charged + #record + ITEM_BYTES +
+            (items == 1 and TIMELINE_BYTES or 0)
+        if items > ATTEMPTS_MAX then
+            charged = charged - #call('LPOP', key) - ITEM_BYTES
+        end
+    end
+end
+
 local refused = 0
 for _ = 1, tonumber(arg()) do
     local id, token, kind = arg(), arg(), arg()
     local due, follow_up, outcome, fields = tonumber(arg()), arg(), arg(), arg()
+    local attempts = arg()
     local d = load(id)
     if d and not is_final(d) then
         if fits(d, token, kind) then
+            keep_attempts(d.email, attempts)
             apply[kind](d, due, follow_up, outcome, fields)
         else
             refused = refused + 1

@@ -55,6 +55,12 @@ struct config_duration_list {
 enum config_tls { TLS_IMPLICIT, TLS_STARTTLS, TLS_OPPORTUNISTIC, TLS_OFF };
 /* Which messages go by BDAT (RFC 3030), where CHUNKING is offered. */
 enum config_chunking { CHUNKING_LARGE, CHUNKING_ALWAYS, CHUNKING_NEVER };
+/* Of which attempts what both sides said is kept. */
+enum config_transcripts {
+    TRANSCRIPTS_FAILED,
+    TRANSCRIPTS_ALL,
+    TRANSCRIPTS_NONE
+};
 enum config_auth {
     AUTH_AUTO,
     AUTH_NONE,
@@ -172,6 +178,7 @@ struct config_limits {
 struct config_privacy {
     int64_t keep_bodies_ms;
     int64_t keep_events_ms;
+    enum config_transcripts transcripts;
 };
 
 struct config_log {

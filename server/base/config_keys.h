@@ -41,6 +41,7 @@ enum config_kind {
     KIND_TLS,               /* enum config_tls */
     KIND_AUTH,              /* enum config_auth */
     KIND_CHUNKING,          /* enum config_chunking */
+    KIND_TRANSCRIPTS,       /* enum config_transcripts */
     KIND_LOG_LEVEL,         /* enum log_level in an int */
     KIND_LOG_FORMAT,        /* enum log_format in an int */
     KIND_LATER,             /* only its default is allowed */

@@ -549,6 +549,12 @@ static const struct word CHUNKING_WORDS[] = {
     {"never", CHUNKING_NEVER},
     {NULL, 0},
 };
+static const struct word TRANSCRIPTS_WORDS[] = {
+    {"failed", TRANSCRIPTS_FAILED},
+    {"all", TRANSCRIPTS_ALL},
+    {"none", TRANSCRIPTS_NONE},
+    {NULL, 0},
+};
 static const struct word AUTH_WORDS[] = {
     {"auto", AUTH_AUTO},
     {"none", AUTH_NONE},
@@ -596,6 +602,7 @@ static bool refuse_word(struct config_reading *r, struct str text,
 _Static_assert(sizeof(enum config_tls) == sizeof(int), "an int");
 _Static_assert(sizeof(enum config_auth) == sizeof(int), "an int");
 _Static_assert(sizeof(enum config_chunking) == sizeof(int), "an int");
+_Static_assert(sizeof(enum config_transcripts) == sizeof(int), "an int");
 
 static bool read_word(struct config_reading *r, struct str text,
                       const struct word *words, void *to)
@@ -624,6 +631,12 @@ bool config_read_auth(struct config_reading *r, struct str text, void *to)
 bool config_read_chunking(struct config_reading *r, struct str text, void *to)
 {
     return read_word(r, text, CHUNKING_WORDS, to);
+}
+
+bool config_read_transcripts(struct config_reading *r, struct str text,
+                             void *to)
+{
+    return read_word(r, text, TRANSCRIPTS_WORDS, to);
 }
 
 bool config_read_log_level(struct config_reading *r, struct str text, void *to)

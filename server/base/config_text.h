@@ -39,6 +39,7 @@ config_text_fn config_read_rate;
 config_text_fn config_read_tls;
 config_text_fn config_read_auth;
 config_text_fn config_read_chunking;
+config_text_fn config_read_transcripts;
 config_text_fn config_read_log_level;
 config_text_fn config_read_log_format;
 

@@ -200,6 +200,7 @@ static const struct kind {
     [KIND_TLS] = {TOML_TEXT, read_one, config_read_tls},
     [KIND_AUTH] = {TOML_TEXT, read_one, config_read_auth},
     [KIND_CHUNKING] = {TOML_TEXT, read_one, config_read_chunking},
+    [KIND_TRANSCRIPTS] = {TOML_TEXT, read_one, config_read_transcripts},
     [KIND_LOG_LEVEL] = {TOML_TEXT, read_one, config_read_log_level},
     [KIND_LOG_FORMAT] = {TOML_TEXT, read_one, config_read_log_format},
     [KIND_LATER] = {.read = read_later},

@@ -254,6 +254,35 @@ static int run_events(const struct cli_args *args)
     return ask_email(args, "GET", "/events", show_events);
 }
 
+static void show_attempts(const struct json *root, struct buf *out)
+{
+    static const struct show_column columns[] = {
+        {"attempt", "attempt"},     {"started", "started_at"},
+        {"recipient", "recipient"}, {"upstream", "upstream"},
+        {"address", "address"},     {"outcome", "outcome"},
+        {"code", "code"},           {"queue", "phases/queue_ms"},
+        {"dot", "phases/dot_ms"},   {"response", "response"},
+    };
+    const struct json *list = json_get(root, "data");
+
+    show_table(list, columns, COUNT_OF(columns), out);
+    for (size_t i = 0; i < json_count(list); i++) {
+        const struct json *attempt = json_at(list, i);
+        struct str transcript = json_get_str(attempt, "transcript");
+
+        if (transcript.len == 0)
+            continue;
+        buf_addf(out, "\nattempt %lld, in milliseconds of its session:\n",
+                 (long long)json_get_int(attempt, "attempt"));
+        show_text(transcript, out);
+    }
+}
+
+static int run_attempts(const struct cli_args *args)
+{
+    return ask_email(args, "GET", "/attempts", show_attempts);
+}
+
 static int run_cancel(const struct cli_args *args)
 {
     return ask_email(args, "POST", "/cancel", show_value);
@@ -351,6 +380,18 @@ static const struct verb VERBS[] = {
         .options = ID_OPTIONS,
         .option_count = COUNT_OF(ID_OPTIONS),
         .run = run_events,
+    },
+    {
+        .name = "emails attempts",
+        .operands = "ID",
+        .purpose = "Lists what upstreams did with a mail, and what was said "
+                   "where one refused it.",
+        .examples = {"posthaste emails attempts "
+                     "019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11",
+                     "posthaste emails attempts ID --json"},
+        .options = ID_OPTIONS,
+        .option_count = COUNT_OF(ID_OPTIONS),
+        .run = run_attempts,
     },
     {
         .name = "emails cancel",

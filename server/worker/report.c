@@ -1,6 +1,7 @@
 #include "server/worker/report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* 0: no next try lies within the mail's time. */
 static int64_t next_try_ms(const struct queue_claim *claim,
@@ -58,6 +59,65 @@ static void decide(const struct queue_claim *claim,
     }
 }
 
+_Static_assert((int)SMTP_PHASE_COUNT == PHASES_MAX &&
+                   SMTP_PHASE_COUNT - SMTP_PHASE_MAIL == PHASES_REUSED,
+               "events tell all phases");
+
+/* What the attempt was like. The certificate goes with the first mail of a
+ * session: of a thousand behind it nobody asks for it again. */
+static void tell_session(const struct smtp_result *result,
+                         struct event_detail *detail)
+{
+    detail->address = str_of(result->address);
+    detail->phase_count = result->reused ? PHASES_REUSED : PHASES_MAX;
+    memcpy(detail->phase_ms, result->phase_ms, sizeof detail->phase_ms);
+    if (result->reused)
+        return;
+    detail->tls_subject = str_of(result->tls_subject);
+    detail->tls_not_after_ms = result->tls_not_after_ms;
+}
+
+static void tell_result(const struct smtp_result *result,
+                        char tls[REPORT_TLS_SIZE], struct event_detail *detail)
+{
+    tls[0] = '\0';
+    if (result->tls_version[0] != '\0')
+        snprintf(tls, REPORT_TLS_SIZE, "%s %s%s", result->tls_version,
+                 result->tls_cipher, result->tls_verified ? "" : " unverified");
+    *detail = (struct event_detail){
+        .code = (int)result->code,
+        .enhanced_code = str_of(result->enhanced),
+        .response = str_of(result->text),
+        .upstream = str_of(result->upstream),
+        .mx = str_of(result->host),
+        .tls = str_of(tls),
+    };
+    if (result->upstream[0] != '\0')
+        tell_session(result, detail);
+}
+
+void report_attempt(const struct queue_claim *claim,
+                    const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
+                    struct attempt *attempt)
+{
+    static const enum attempt_outcome OUTCOMES[] = {
+        [SMTP_SENT] = ATTEMPT_SENT,       [SMTP_SOFT] = ATTEMPT_DEFERRED,
+        [SMTP_HARD] = ATTEMPT_BOUNCED,    [SMTP_UNSENT] = ATTEMPT_UNSENT,
+        [SMTP_UNKNOWN] = ATTEMPT_UNKNOWN,
+    };
+
+    *attempt = (struct attempt){
+        .number = claim->number,
+        .generation = claim->generation,
+        .attempt = claim->attempt,
+        .started_ms = result->started_ms,
+        .outcome = OUTCOMES[result->verdict],
+        .transcript = result->transcript,
+    };
+    tell_result(result, tls, &attempt->detail);
+    attempt->detail.queued_ms = result->started_ms - claim->accepted_ms;
+}
+
 void report_make(const struct queue_claim *claim,
                  const struct smtp_result *result,
                  const struct config_worker *config,
@@ -67,20 +127,9 @@ void report_make(const struct queue_claim *claim,
 
     *report = (struct report){0};
     decide(claim, result, config, times, report);
-    if (result->tls_version[0] != '\0')
-        snprintf(report->tls, sizeof report->tls, "%s %s%s",
-                 result->tls_version, result->tls_cipher,
-                 result->tls_verified ? "" : " unverified");
-    report->detail = (struct event_detail){
-        .code = (int)result->code,
-        .enhanced_code = str_of(result->enhanced),
-        .response = str_of(result->text),
-        .upstream = str_of(result->upstream),
-        .mx = str_of(result->host),
-        .tls = str_of(report->tls),
-        .queued_ms = times->claimed_ms - claim->accepted_ms,
-        .total_ms = times->now_ms - claim->accepted_ms,
-    };
+    tell_result(result, report->tls, &report->detail);
+    report->detail.queued_ms = times->claimed_ms - claim->accepted_ms;
+    report->detail.total_ms = times->now_ms - claim->accepted_ms;
     if (report->outcome == OUTCOME_EXPIRED)
         report->detail.reason = S("expired");
     if (report->outcome == OUTCOME_BOUNCED) {

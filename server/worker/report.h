@@ -10,11 +10,13 @@
 #include "server/base/config.h"
 #include "smtp/smtp.h"
 
+enum { REPORT_TLS_SIZE = 64 };
+
 struct report {
     enum outcome outcome;
     int64_t retry_at_ms;        /* OUTCOME_SOFT and UNKNOWN */
     struct event_detail detail; /* texts of result, config and tls */
-    char tls[64];
+    char tls[REPORT_TLS_SIZE];
 };
 
 struct report_times {
@@ -28,5 +30,11 @@ void report_make(const struct queue_claim *claim,
                  const struct smtp_result *result,
                  const struct config_worker *config,
                  const struct report_times *times, struct report *report);
+
+/* One try of one upstream, as it is kept. Texts live as long as result and
+ * tls. */
+void report_attempt(const struct queue_claim *claim,
+                    const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
+                    struct attempt *attempt);
 
 #endif

@@ -174,6 +174,23 @@ static void count_sent(const struct errand *errand, const struct report *report)
             (double)report->detail.total_ms / 1000);
 }
 
+/* A mail that was sent, with nothing more to tell, is told by its event. */
+static void keep_attempts(const struct errand *errand,
+                          const struct smtp_result *result)
+{
+    char tls[REPORT_TLS_SIZE];
+    struct attempt attempt;
+
+    if (result == NULL)
+        return;
+    keep_attempts(errand, result->before);
+    if (result->upstream[0] == '\0' ||
+        (result->verdict == SMTP_SENT && result->transcript.len == 0))
+        return;
+    report_attempt(errand->claim, result, tls, &attempt);
+    queue_report_attempt(errand->claim, &attempt);
+}
+
 static void on_done(void *ctx, const struct smtp_result *result)
 {
     struct errand *errand = ctx;
@@ -189,6 +206,8 @@ static void on_done(void *ctx, const struct smtp_result *result)
     report_make(errand->claim, result, &worker->config->worker, &times,
                 &report);
     count_sent(errand, &report);
+    if (report.outcome != OUTCOME_UNSENT)
+        keep_attempts(errand, result);
     queue_report(worker->queue, errand->claim, report.outcome,
                  report.retry_at_ms, errand->final_route, &report.detail);
     hand_drop();

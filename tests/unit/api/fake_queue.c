@@ -124,6 +124,35 @@ static void give_timeline(struct later *later)
     ((queue_timeline_fn)later->done)(later->ctx, &timeline);
 }
 
+static void give_attempts(struct later *later)
+{
+    struct attempt attempts[] = {
+        {.attempt = 1,
+         .started_ms = WALL_MS,
+         .outcome = ATTEMPT_DEFERRED,
+         .detail = {.code = 451,
+                    .upstream = S("main"),
+                    .tls = S("TLSv1.3 TLS_AES_256_GCM_SHA384 unverified"),
+                    .tls_subject = S("CN=mx"),
+                    .phase_count = PHASES_MAX,
+                    .phase_ms = {1, 2, 3, 4, 5, 6, 7}},
+         .transcript = S("     0 S: 451 later\n")},
+        {.attempt = 2,
+         .started_ms = WALL_MS + 12,
+         .outcome = ATTEMPT_SENT,
+         .detail = {.code = 250,
+                    .upstream = S("main"),
+                    .phase_count = PHASES_REUSED,
+                    .phase_ms = {0, 0, 0, 4, 5, 6, 7}}},
+    };
+    struct queue_attempts told = {.status = fake.status,
+                                  .attempts = attempts,
+                                  .count = 2,
+                                  .record = &fake.record};
+
+    ((queue_attempts_fn)later->done)(later->ctx, &told);
+}
+
 static void give_endpoint(struct later *later)
 {
     struct str events[] = {S("email.sent")};
@@ -303,6 +332,16 @@ void queue_email_events(struct queue *queue, struct queue_owner owner,
     (void)owner;
     (void)id;
     LATER(give_timeline, done, ctx);
+}
+
+void queue_email_attempts(struct queue *queue, struct queue_owner owner,
+                          const struct id *id, queue_attempts_fn done,
+                          void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)id;
+    LATER(give_attempts, done, ctx);
 }
 
 void queue_email_cancel(struct queue *queue, struct queue_owner owner,

@@ -155,6 +155,26 @@ static void a_timeline_is_shown(void **state)
     expect(world, "{\"ms\":12,\"type\":\"email.sent\",");
 }
 
+static void attempts_are_shown(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /emails/" ID "/attempts", NULL), 200);
+    expect(world, "\"attempt\":1,\"outcome\":\"deferred\"");
+    expect(world, "\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":"
+                  "\"TLS_AES_256_GCM_SHA384\",\"verified\":false,"
+                  "\"certificate_subject\":\"CN=mx\","
+                  "\"certificate_expires_at\":null}");
+    expect(world, "\"connect_ms\":1,\"tls_ms\":2,\"auth_ms\":3,\"mail_ms\":4,"
+                  "\"rcpt_ms\":5,\"data_ms\":6,\"dot_ms\":7}");
+    expect(world, "\"transcript\":\"     0 S: 451 later\\n\"");
+    expect(world, "\"session_reused\":true,\"tls\":null");
+    expect(world, "\"connect_ms\":null,\"tls_ms\":null,\"auth_ms\":null,"
+                  "\"mail_ms\":4");
+    fake.status = QUEUE_NOT_FOUND;
+    assert_int_equal(ask(world, "GET /emails/" ID "/attempts", NULL), 404);
+}
+
 static void what_is_not_there_is_404_and_what_is_no_id_422(void **state)
 {
     static const char *const REQUESTS[] = {
@@ -391,6 +411,7 @@ int main(void)
         API_TEST(an_email_is_shown),
         API_TEST(the_state_of_many_is_told_in_one_word),
         API_TEST(a_timeline_is_shown),
+        API_TEST(attempts_are_shown),
         API_TEST(what_is_not_there_is_404_and_what_is_no_id_422),
         API_TEST(cancel_says_what_was_stopped),
         API_TEST(a_cancel_that_was_done_is_answered_anew),

@@ -84,6 +84,7 @@ struct turn {
     bool final_route;
     const char *outcome;
     const char *fields;
+    const char *attempts;     /* records, a line each */
     const char *unused_route; /* a token that is handed back, of lane 2 */
     const char *route;        /* of the want; NULL: none */
     unsigned share;
@@ -123,6 +124,8 @@ static inline void do_turn(struct world *world, const struct turn *turn)
         command_add_int(&command, turn->final_route);
         command_add_cstr(&command, turn->outcome == NULL ? "" : turn->outcome);
         command_add_cstr(&command, turn->fields == NULL ? "" : turn->fields);
+        command_add_cstr(&command,
+                         turn->attempts == NULL ? "" : turn->attempts);
     }
     command_add_int(&command, turn->unused_route != NULL);
     if (turn->unused_route != NULL) {

@@ -190,6 +190,9 @@ static void store_and_report(struct world *world, struct worker *worker,
     mail_store(world, &mail);
     until(world->loop, worker->count > before);
     assert_true(worker_mark(world, worker, before));
+    queue_report_attempt(
+        worker->claims[before],
+        &(struct attempt){.attempt = 1, .transcript = S("     0 S: 450\n")});
     report_and_wait(world, worker, outcome, at_ms);
 }
 

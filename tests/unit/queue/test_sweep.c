@@ -351,7 +351,7 @@ static void mail_that_waits_is_never_taken(void **state)
 
 /* --- what was sent again by hand --- */
 
-static struct id bounced(struct world *world)
+static struct id bounced(struct world *world, const char *attempts)
 {
     struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
     char id[64];
@@ -366,7 +366,8 @@ static struct id bounced(struct world *world)
                                   .id = id,
                                   .token = token,
                                   .kind = "b",
-                                  .outcome = "550,\"5.1.1\",\"no\""});
+                                  .outcome = "550,\"5.1.1\",\"no\"",
+                                  .attempts = attempts});
     assert_true(is_there("h", &mail.id));
     return mail.id;
 }
@@ -374,7 +375,7 @@ static struct id bounced(struct world *world)
 static void a_reopened_mail_outlives_its_old_line(void **state)
 {
     struct world *world = *state;
-    struct id id = bounced(world);
+    struct id id = bounced(world, "");
 
     do_retry(world, id.text);
     do_fan_out(world);
@@ -396,9 +397,31 @@ static void a_reopened_mail_outlives_its_old_line(void **state)
     assert_int_equal(history_bytes(), 0);
 }
 
+/* The last ones of an email, counted as long as they are there. */
+static void attempts_go_with_the_history(void **state)
+{
+    struct world *world = *state;
+    char records[25 * 200] = "";
+    struct id id;
+
+    for (unsigned i = 1; i <= 25; i++)
+        snprintf(records + strlen(records), 200, "%u%0*d\n", i, 7 * (int)i, 0);
+    id = bounced(world, records);
+    assert_string_equal(redis_ask("LLEN ph:{0}:a:%s", id.text), "20");
+    assert_int_equal(
+        strncmp(redis_ask("LINDEX ph:{0}:a:%s 0", id.text), "60", 2), 0);
+    do_fan_out(world);
+    do_project(world, "default");
+    clock_ahead(7201000);
+    do_sweep(world, 0);
+    assert_false(is_there("a", &id));
+    assert_int_equal(history_bytes(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WORLD_TEST(attempts_go_with_the_history),
         WORLD_TEST(all_goes_when_its_time_is_over),
         WORLD_TEST(an_open_mail_is_not_history),
         WORLD_TEST(chunks_count_and_go_with_the_body),

@@ -186,12 +186,22 @@ static void binding_words(void **state)
     buf_finish(&out);
 }
 
+static void quoted_logins(void **state)
+{
+    (void)state;
+    assert_true(auth_is_quoted(&JOE, S("5.7.8 sesame is wrong")));
+    assert_true(auth_is_quoted(&JOE, S("no: AGpvZQBzZXNhbWU=")));
+    assert_true(auth_is_quoted(&JOE, S("no: c2VzYW1l")));
+    assert_false(auth_is_quoted(&JOE, S("5.7.8 joe is not welcome")));
+    assert_false(auth_is_quoted(&(struct auth_login){0}, S("5.7.8 no")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(choices),         cmocka_unit_test(long_secret),
-        cmocka_unit_test(longest_command), cmocka_unit_test(cram_md5),
-        cmocka_unit_test(binding_words),
+        cmocka_unit_test(quoted_logins), cmocka_unit_test(choices),
+        cmocka_unit_test(long_secret),   cmocka_unit_test(longest_command),
+        cmocka_unit_test(cram_md5),      cmocka_unit_test(binding_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
