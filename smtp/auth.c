@@ -1,8 +1,12 @@
 #include "smtp/auth.h"
 
 #include "server/base/codec.h"
+#include "server/base/json.h"
+#include "server/base/mask.h"
 #include "server/base/secret.h"
 #include "smtp/ehlo.h"
+
+#include <string.h>
 
 enum {
     /* RFC 4954 section 4: the initial response must not push the command
@@ -14,8 +18,9 @@ enum {
 
 /* What mechanisms share that differ in a hash or a name alone. */
 struct family {
-    bool shows_password;
-    bool proves; /* the server must show that it knows the password */
+    bool shows_secret;
+    bool takes_token; /* and no password */
+    bool proves;      /* the server must show that it knows the password */
     /* Adds the first response; NULL: the server talks first. */
     void (*add_first)(struct auth_exchange *exchange, struct buf *out);
     /* Takes the challenges behind it. */
@@ -118,14 +123,108 @@ static enum auth_turn answer_scram(struct auth_exchange *exchange,
     return flaw == NULL ? AUTH_NEEDS_KEYS : get_stuck(exchange, flaw);
 }
 
-static const struct family PLAIN = {true, false, add_plain, answer_none};
-static const struct family LOGIN = {true, false, NULL, answer_login};
-static const struct family CRAM_MD5 = {false, false, NULL, answer_cram_md5};
-static const struct family SCRAM = {false, true, add_scram, answer_scram};
+/* RFC 7628 section 3.1, with the GS2 header of RFC 5801 section 4: in the
+ * name, a comma and an equals sign are escaped. */
+static void add_oauthbearer(struct auth_exchange *exchange, struct buf *out)
+{
+    const struct auth_login *login = exchange->login;
 
-/* Channel binding keeps out whoever sits between, so it goes first; then the
+    buf_add_cstr(out, login->username.len > 0 ? "n,a=" : "n,");
+    scram_add_name(login->username, out);
+    buf_addf(out, ",\1host=%.*s\1port=%u\1auth=Bearer ", STR_ARG(login->host),
+             login->port);
+    buf_add(out, login->token);
+    buf_add_cstr(out, "\1\1");
+}
+
+static void add_xoauth2(struct auth_exchange *exchange, struct buf *out)
+{
+    buf_add_cstr(out, "user=");
+    buf_add(out, exchange->login->username);
+    buf_add_cstr(out, "\1auth=Bearer ");
+    buf_add(out, exchange->login->token);
+    buf_add_cstr(out, "\1\1");
+}
+
+/* {"status": "invalid_token", ...}, or a number. A server may quote anything
+ * there, so it is cleaned and masked; what is no JSON says nothing. */
+static void note_status(struct auth_exchange *exchange, struct str challenge)
+{
+    struct json *error = json_parse(challenge, NULL);
+    struct str status = json_get_str(error, "status");
+    struct buf clean;
+    struct buf masked;
+
+    buf_init(&clean, AUTH_STATUS_SIZE);
+    buf_init(&masked, 8 * AUTH_STATUS_SIZE);
+    utf8_clean_add(&clean, status, AUTH_STATUS_SIZE - 1);
+    if (json_type_of(json_get(error, "status")) == JSON_INT)
+        buf_addf(&clean, "%lld", (long long)json_get_int(error, "status"));
+    mask_tokens(buf_str(&clean), &masked);
+    masked.len = utf8_cut(buf_str(&masked), AUTH_STATUS_SIZE - 1);
+    if (masked.len > 0)
+        memcpy(exchange->status, masked.data, masked.len);
+    exchange->status[masked.len] = '\0';
+    buf_finish(&clean);
+    buf_finish(&masked);
+    json_destroy(&error);
+}
+
+/* The one challenge says why the token is not taken; the reply to the answer,
+ * which says nothing, is the 535 (RFC 7628 section 3.2.3). */
+static enum auth_turn answer_oauthbearer(struct auth_exchange *exchange,
+                                         struct str challenge, struct buf *out)
+{
+    if (exchange->challenges > 0)
+        return answer_none(exchange, challenge, out);
+    note_status(exchange, challenge);
+    buf_add_char(out, '\1');
+    return AUTH_ANSWERED;
+}
+
+static enum auth_turn answer_xoauth2(struct auth_exchange *exchange,
+                                     struct str challenge, struct buf *out)
+{
+    if (exchange->challenges > 0)
+        return answer_none(exchange, challenge, out);
+    note_status(exchange, challenge);
+    return AUTH_ANSWERED;
+}
+
+static const struct family PLAIN = {
+    .shows_secret = true,
+    .add_first = add_plain,
+    .answer = answer_none,
+};
+static const struct family LOGIN = {
+    .shows_secret = true,
+    .answer = answer_login,
+};
+static const struct family CRAM_MD5 = {.answer = answer_cram_md5};
+static const struct family SCRAM = {
+    .proves = true,
+    .add_first = add_scram,
+    .answer = answer_scram,
+};
+static const struct family BEARER = {
+    .shows_secret = true,
+    .takes_token = true,
+    .add_first = add_oauthbearer,
+    .answer = answer_oauthbearer,
+};
+static const struct family XOAUTH2 = {
+    .shows_secret = true,
+    .takes_token = true,
+    .add_first = add_xoauth2,
+    .answer = answer_xoauth2,
+};
+
+/* A token was configured for these two, of which the first is the standard.
+ * Channel binding keeps out whoever sits between, so it goes next; then the
  * better hash. */
 static const struct auth_mechanism BEST_FIRST[] = {
+    {"OAUTHBEARER", &BEARER, AUTH_OAUTHBEARER, OFFERS_OAUTHBEARER, 0, false},
+    {"XOAUTH2", &XOAUTH2, AUTH_XOAUTH2, OFFERS_XOAUTH2, 0, false},
     {"SCRAM-SHA-256-PLUS", &SCRAM, AUTH_SCRAM_SHA_256,
      OFFERS_SCRAM_SHA_256_PLUS, SECRET_SHA256, true},
     {"SCRAM-SHA-1-PLUS", &SCRAM, AUTH_SCRAM_SHA_1, OFFERS_SCRAM_SHA_1_PLUS,
@@ -144,6 +243,11 @@ const char *auth_name(const struct auth_mechanism *mechanism)
     return mechanism->name;
 }
 
+bool auth_needs_token(const struct auth_mechanism *mechanism)
+{
+    return mechanism->family->takes_token;
+}
+
 static bool is_printable_ascii(struct str text)
 {
     return utf8_is_ascii(text) && !str_has_control(text);
@@ -153,6 +257,19 @@ bool auth_fits_scram(const struct auth_login *login)
 {
     return is_printable_ascii(login->username) &&
            is_printable_ascii(login->password);
+}
+
+/* Whether there is what it takes to say. XOAUTH2 has no form without a name. */
+static bool has_words(const struct auth_mechanism *mechanism,
+                      const struct auth_login *login)
+{
+    bool has_name = login->username.len > 0;
+
+    if (mechanism->family == &SCRAM && !auth_fits_scram(login))
+        return false;
+    if (mechanism->family->takes_token)
+        return login->has_token && (has_name || mechanism->family == &BEARER);
+    return has_name && login->password.len > 0;
 }
 
 static bool may_use(const struct auth_mechanism *mechanism,
@@ -165,9 +282,9 @@ static bool may_use(const struct auth_mechanism *mechanism,
         return false;
     if (mechanism->is_bound && !terms->has_binding)
         return false;
-    if (mechanism->family == &SCRAM && !auth_fits_scram(login))
+    if (!has_words(mechanism, login))
         return false;
-    return terms->may_show || !mechanism->family->shows_password;
+    return terms->may_show || !mechanism->family->shows_secret;
 }
 
 const struct auth_mechanism *auth_choose(const struct auth_terms *terms,

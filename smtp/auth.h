@@ -5,7 +5,8 @@
  * and the answers to the challenges behind it.
  *
  * Source: RFC 4954 (AUTH), 4616 (PLAIN), 2195 (CRAM-MD5), 5802 and 7677
- * (SCRAM); LOGIN is draft-murchison-sasl-login.
+ * (SCRAM), 7628 (OAUTHBEARER); LOGIN is draft-murchison-sasl-login, XOAUTH2
+ * what Google's and Microsoft's manuals say of it.
  */
 #ifndef SMTP_AUTH_H
 #define SMTP_AUTH_H
@@ -19,16 +20,22 @@
 struct auth_login {
     struct str username;
     struct str password;
+    bool has_token;   /* an OAuth token is to be had */
+    struct str token; /* it; before auth_begin it may be missing */
+    struct str host;  /* of the server, for OAUTHBEARER; so is port */
+    unsigned port;
 };
 
 /* A row of the table. */
 struct auth_mechanism;
 const char *auth_name(const struct auth_mechanism *mechanism);
+bool auth_needs_token(const struct auth_mechanism *mechanism);
 
 struct auth_terms {
     enum config_auth wanted;
     unsigned offered; /* OFFERS_ bits of ehlo.h */
-    bool may_show;    /* the password may be shown: TLS, or auth_in_clear */
+    bool may_show;    /* the password, or the token, may be shown: TLS, or
+                         auth_in_clear */
     bool has_binding; /* of the channel, for -PLUS */
 };
 
@@ -40,6 +47,8 @@ const struct auth_mechanism *auth_choose(const struct auth_terms *terms,
  * it leaves as they are: those of printable ASCII (RFC 4013 section 2). */
 bool auth_fits_scram(const struct auth_login *login);
 
+enum { AUTH_STATUS_SIZE = 64 };
+
 struct auth_exchange {
     const struct auth_mechanism *mechanism;
     const struct auth_login *login;
@@ -47,6 +56,9 @@ struct auth_exchange {
     bool is_proved;      /* or never had to be */
     unsigned challenges; /* behind the first response */
     const char *why;     /* of AUTH_STUCK */
+    /* Of the JSON with which a server says no to a token, clean; "": it said
+     * none. */
+    char status[AUTH_STATUS_SIZE];
     struct scram scram;
 };
 

@@ -4,6 +4,7 @@
 #include "server/base/codec.h"
 #include "server/base/fault.h"
 #include "server/base/hand.h"
+#include "server/base/mask.h"
 #include "server/base/mem.h"
 #include "server/base/random.h"
 
@@ -17,6 +18,7 @@ enum {
     /* An address that does not answer for so long gets company by the next
      * one (RFC 8305 section 5). */
     NEXT_ADDRESS_MS = 250,
+    MASKED_MAX = 2 * REPLY_SIZE_MAX, /* six dots stand for 20 bytes or more */
 };
 
 static const struct stream_events STREAM_EVENTS;
@@ -203,6 +205,10 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     transcript_note(mail == NULL ? &session->transcript : &mail->transcript,
                     "failed:", words);
     finding_of_trouble(&finding, stage_of(session), trouble, words);
+    /* Some hang up with the 535: the next session has another token. */
+    if (!session->is_greeted && session->greet.is_refused)
+        finding_of_trouble(&finding, SMTP_STAGE_AUTH, TROUBLE_AUTH_TOKEN,
+                           session->greet.finding.text);
     if (!session->is_greeted) {
         session->events->failed(session, &finding);
         return;
@@ -477,6 +483,37 @@ static void find_keys(struct smtp_session *session)
         lose(session, TROUBLE_TIMEOUT, "too many sessions log in at once");
 }
 
+static void on_token(void *ctx, struct str token, const char *why)
+{
+    struct smtp_session *session = ctx;
+    struct buf *out = stream_output(session->stream);
+    size_t from = out->len;
+
+    session->token_wait = NULL;
+    if (token.len > 0)
+        greet_take_token(&session->greet, token, out);
+    else
+        greet_lack_token(&session->greet, why);
+    note_greeting(session, from);
+    arm(session);
+    follow_greet(session);
+}
+
+static void find_token(struct smtp_session *session)
+{
+    struct tokens *tokens = &session->upstream->tokens;
+    struct str refused = greet_refused_token(&session->greet);
+    struct str token;
+
+    if (refused.len > 0)
+        tokens_refuse(tokens, refused);
+    token = tokens_find(tokens);
+    if (token.len > 0)
+        on_token(session, token, NULL);
+    else
+        session->token_wait = tokens_fetch(tokens, on_token, session);
+}
+
 /* The server is on its way to prove nothing: it gets no last word. */
 static bool may_say_quit(const struct smtp_finding *finding)
 {
@@ -492,6 +529,9 @@ static void follow_greet(struct smtp_session *session)
         break;
     case GREET_KEYS:
         find_keys(session);
+        break;
+    case GREET_TOKEN:
+        find_token(session);
         break;
     case GREET_HANDSHAKE:
         start_tls(session);
@@ -524,13 +564,19 @@ static bool is_ahead(const struct smtp_session *session)
                                  : session->greet.state == GREET_GOING;
 }
 
-/* What a server quotes of a login is shown nowhere. */
+/* What a server quotes of a login is shown nowhere; of a token, which may be
+ * quoted in part, nothing that could be one. masked: room for that. */
 static void hide_login(const struct smtp_session *session,
-                       struct smtp_reply *reply)
+                       struct smtp_reply *reply, struct buf *masked)
 {
-    if (reply->code >= 400 &&
-        auth_is_quoted(&session->upstream->policy.login, reply->lines))
+    if (reply->code < 400)
+        return;
+    if (auth_is_quoted(&session->greet.login, reply->lines))
         reply->lines = S("the reply quotes the login, and is not shown");
+    if (session->greet.login.token.len == 0)
+        return;
+    mask_tokens(reply->lines, masked);
+    reply->lines = buf_str(masked);
 }
 
 static void take_greet_reply(struct smtp_session *session,
@@ -538,11 +584,16 @@ static void take_greet_reply(struct smtp_session *session,
 {
     struct buf *out = stream_output(session->stream);
     size_t from = out->len;
+    struct buf masked;
+    bool is_asked;
 
+    buf_init(&masked, MASKED_MAX);
     note_phase(session, greet_stage(&session->greet));
-    hide_login(session, reply);
+    hide_login(session, reply, &masked);
     note_greet_reply(session, reply);
-    if (!greet_reply(&session->greet, reply, out) || is_ahead(session)) {
+    is_asked = greet_reply(&session->greet, reply, out);
+    buf_finish(&masked);
+    if (!is_asked || is_ahead(session)) {
         lose(session, TROUBLE_PROTOCOL, UNASKED);
         return;
     }
@@ -882,6 +933,7 @@ void session_close(struct smtp_session **ptr)
     if (session->lookup != NULL)
         dns_cancel(&session->lookup);
     keys_cancel(&session->keys_job);
+    tokens_cancel(&session->token_wait);
     if (session->stream != NULL)
         stream_close(&session->stream);
     close_tries(session);

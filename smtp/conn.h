@@ -114,7 +114,8 @@ struct smtp_session {
     size_t tries_left; /* not begun yet */
 
     struct greet greet;
-    struct keys_job *keys_job; /* NULL: none is under way */
+    struct keys_job *keys_job;     /* NULL: none is under way */
+    struct token_wait *token_wait; /* NULL: it waits for none */
     bool is_greeted;
     bool says_quit;            /* if it is closed now */
     struct session_mail *mail; /* whose replies come; NULL: none */

@@ -58,6 +58,8 @@ static void read_auth(struct smtp_offers *offers, struct str args)
         {STR("SCRAM-SHA-1-PLUS"), OFFERS_SCRAM_SHA_1_PLUS},
         {STR("SCRAM-SHA-256"), OFFERS_SCRAM_SHA_256},
         {STR("SCRAM-SHA-256-PLUS"), OFFERS_SCRAM_SHA_256_PLUS},
+        {STR("OAUTHBEARER"), OFFERS_OAUTHBEARER},
+        {STR("XOAUTH2"), OFFERS_XOAUTH2},
     };
     struct str word;
 

@@ -36,7 +36,7 @@ struct smtp {
     struct dns *dns;
     const struct config *config;
     char *hello_name; /* owned */
-    struct keys_helper keys_helper;
+    struct helper helper;
     struct smtp_upstream *upstreams; /* owned array */
     size_t upstream_count;
     struct smtp_route *routes; /* owned array */

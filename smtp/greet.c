@@ -1,6 +1,9 @@
 #include "smtp/greet.h"
 
+#include "server/base/secret.h"
+
 #include <stdio.h>
+#include <string.h>
 
 enum {
     STEP_BANNER,
@@ -76,13 +79,18 @@ static void write_ehlo(struct greet *greet, struct buf *out)
     buf_addf(out, "EHLO %s\r\n", greet->policy->hello_name);
 }
 
+static bool has_login(const struct auth_login *login)
+{
+    return login->username.len > 0 || login->has_token;
+}
+
 static void begin_auth(struct greet *greet)
 {
     const struct greet_policy *policy = greet->policy;
 
     greet->step = STEP_AUTH;
     if (policy->auth == AUTH_NONE ||
-        (policy->auth == AUTH_AUTO && policy->login.username.len == 0)) {
+        (policy->auth == AUTH_AUTO && !has_login(&policy->login))) {
         go(greet, STEP_END);
         return;
     }
@@ -98,6 +106,8 @@ static void begin_auth(struct greet *greet)
              greet->offers.auth == 0
                  ? "the server offers no AUTH that is known here"
                  : "no AUTH mechanism is both offered and allowed");
+    else if (auth_needs_token(greet->mechanism))
+        greet->state = GREET_TOKEN;
     else
         go(greet, STEP_AUTH);
 }
@@ -170,8 +180,8 @@ static void reply_starttls(struct greet *greet, const struct smtp_reply *reply)
 
 static void write_auth(struct greet *greet, struct buf *out)
 {
-    auth_begin(&greet->auth, greet->mechanism, &greet->terms,
-               &greet->policy->login, &greet->binding, greet->nonce, out);
+    auth_begin(&greet->auth, greet->mechanism, &greet->terms, &greet->login,
+               &greet->binding, greet->nonce, out);
 }
 
 static void fail_by_forgery(struct greet *greet)
@@ -199,16 +209,51 @@ static void answer_challenge(struct greet *greet,
     }
 }
 
+static void drop_token(struct greet *greet)
+{
+    if (greet->token.data != NULL)
+        secret_wipe(greet->token.data, greet->token.cap);
+    buf_finish(&greet->token);
+    greet->login.token = S("");
+}
+
+/* What the server said in the challenge before goes behind its words. */
+static void add_status(struct greet *greet)
+{
+    char *text = greet->finding.text;
+    size_t len = strlen(text);
+
+    if (greet->auth.status[0] != '\0' &&
+        len + sizeof " (status )" + AUTH_STATUS_SIZE <=
+            sizeof greet->finding.text)
+        snprintf(text + len, sizeof greet->finding.text - len, " (status %s)",
+                 greet->auth.status);
+}
+
+/* The first token that is refused may have been too old. */
+static void fail_auth(struct greet *greet, const struct smtp_reply *reply)
+{
+    fail_by(greet, reply);
+    add_status(greet);
+    if (reply->code != 535 || greet->is_refused ||
+        !auth_needs_token(greet->mechanism))
+        return;
+    greet->is_refused = true;
+    greet->state = GREET_TOKEN;
+}
+
 static void reply_auth(struct greet *greet, const struct smtp_reply *reply)
 {
-    if (reply->code == 235 && auth_may_end(&greet->auth))
+    if (reply->code == 235 && auth_may_end(&greet->auth)) {
+        drop_token(greet);
         go(greet, STEP_END);
-    else if (reply->code == 235)
+    } else if (reply->code == 235) {
         fail_by_forgery(greet);
-    else if (reply->code == 334)
+    } else if (reply->code == 334) {
         answer_challenge(greet, reply);
-    else
-        fail_by(greet, reply);
+    } else {
+        fail_auth(greet, reply);
+    }
 }
 
 static void write_cancel(struct greet *greet, struct buf *out)
@@ -239,7 +284,8 @@ static const struct step STEPS[STEP_COUNT] = {
 void greet_init(struct greet *greet, const struct greet_policy *policy,
                 const char *nonce)
 {
-    *greet = (struct greet){.policy = policy};
+    *greet = (struct greet){.policy = policy, .login = policy->login};
+    buf_init(&greet->token, TOKEN_MAX);
     snprintf(greet->nonce, sizeof greet->nonce, "%s", nonce);
     go(greet, policy->tls == TLS_IMPLICIT ? STEP_HANDSHAKE : STEP_BANNER);
 }
@@ -247,6 +293,7 @@ void greet_init(struct greet *greet, const struct greet_policy *policy,
 void greet_finish(struct greet *greet)
 {
     auth_finish(&greet->auth);
+    drop_token(greet);
 }
 
 void greet_write(struct greet *greet, struct buf *out)
@@ -292,6 +339,37 @@ void greet_take_keys(struct greet *greet, const struct scram_keys *keys,
     CHECK(greet->state == GREET_KEYS);
     greet->state = GREET_GOING;
     auth_take_keys(&greet->auth, keys, out);
+}
+
+struct str greet_refused_token(const struct greet *greet)
+{
+    CHECK(greet->state == GREET_TOKEN);
+    return greet->is_refused ? buf_str(&greet->token) : S("");
+}
+
+void greet_take_token(struct greet *greet, struct str token, struct buf *out)
+{
+    CHECK(greet->state == GREET_TOKEN);
+    if (greet->is_refused && str_eq(token, buf_str(&greet->token))) {
+        greet->state = GREET_FAILED;
+        return;
+    }
+    drop_token(greet);
+    buf_add(&greet->token, token);
+    CHECK(!greet->token.full); /* token.c saw to it */
+    greet->login.token = buf_str(&greet->token);
+    go(greet, STEP_AUTH);
+    greet_write(greet, out);
+}
+
+/* After a refusal that is what the operator needs to know. */
+void greet_lack_token(struct greet *greet, const char *why)
+{
+    CHECK(greet->state == GREET_TOKEN);
+    if (greet->is_refused)
+        greet->state = GREET_FAILED;
+    else
+        fail(greet, TROUBLE_AUTH_TOKEN, why);
 }
 
 enum smtp_stage greet_stage(const struct greet *greet)

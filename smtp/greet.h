@@ -1,8 +1,9 @@
 /* greet.h - from the banner to the first MAIL FROM, as pure protocol.
  *
  * Banner, EHLO (or HELO), STARTTLS, AUTH. It knows no socket and no clock:
- * conn.c moves the bytes, and makes the handshake or has keys derived when
- * greet asks for it.
+ * conn.c moves the bytes, and makes the handshake, has keys derived or a token
+ * fetched when greet asks for it. A token that is refused may have been too
+ * old: it asks for another one, once.
  *
  * Source: RFC 5321 sections 3.1, 4.1.1.1; RFC 3207; RFC 4954; RFC 8314.
  */
@@ -13,6 +14,7 @@
 #include "smtp/auth.h"
 #include "smtp/ehlo.h"
 #include "smtp/step.h"
+#include "smtp/token.h"
 #include "smtp/verdict.h"
 
 #include <stdbool.h>
@@ -22,7 +24,7 @@ struct greet_policy {
     enum config_tls tls;
     enum config_auth auth;
     bool auth_in_clear;
-    struct auth_login login;
+    struct auth_login login; /* less the token */
 };
 
 enum greet_state {
@@ -30,6 +32,8 @@ enum greet_state {
     GREET_HANDSHAKE, /* make one now, then call greet_secured */
     GREET_KEYS,      /* derive them by greet_recipe, then call
                         greet_take_keys */
+    GREET_TOKEN,     /* have one fetched, other than greet_refused_token,
+                        then call greet_take_token or greet_lack_token */
     GREET_READY,
     GREET_FAILED, /* finding says why */
 };
@@ -46,6 +50,9 @@ struct greet {
     struct tls_binding binding; /* length 0: there is none */
     struct auth_terms terms;
     const struct auth_mechanism *mechanism; /* NULL: no login yet */
+    struct auth_login login; /* of the policy, with the token below */
+    struct buf token;        /* owned, secret: during AUTH alone */
+    bool is_refused;         /* a token was, and finding says how */
     struct auth_exchange auth;
     struct smtp_offers offers; /* of the last EHLO only (RFC 3207) */
     struct smtp_finding finding;
@@ -72,6 +79,12 @@ void greet_secured(struct greet *greet, const struct tls_binding *binding);
 const struct scram_recipe *greet_recipe(const struct greet *greet);
 void greet_take_keys(struct greet *greet, const struct scram_keys *keys,
                      struct buf *out);
+
+/* Empty: any token will do. */
+struct str greet_refused_token(const struct greet *greet);
+/* token is copied. The refused one once more: the greeting has failed. */
+void greet_take_token(struct greet *greet, struct str token, struct buf *out);
+void greet_lack_token(struct greet *greet, const char *why);
 
 /* Where it stands, and how long it may stay there. */
 enum smtp_stage greet_stage(const struct greet *greet);

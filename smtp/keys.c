@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-enum { WAITING_MAX = 1024 }; /* sessions that log in at once */
-
 struct keys_job {
     struct list link; /* of keys->jobs */
     struct work_job work;
@@ -17,13 +15,7 @@ struct keys_job {
     void *ctx;
 };
 
-void keys_helper_close(struct keys_helper *helper)
-{
-    work_close(&helper->work);
-}
-
-void keys_init(struct keys *keys, struct keys_helper *helper,
-               struct str password)
+void keys_init(struct keys *keys, struct helper *helper, struct str password)
 {
     *keys = (struct keys){.helper = helper, .password = password};
     list_init(&keys->jobs);
@@ -88,18 +80,15 @@ keys_derive(struct keys *keys, const struct scram_recipe *recipe,
             void (*done)(void *ctx, const struct scram_keys *derived),
             void *ctx)
 {
-    struct keys_helper *helper = keys->helper;
     struct keys_job *job = xcalloc(1, sizeof *job);
 
-    if (helper->work == NULL)
-        helper->work = work_open(helper->loop, 1, WAITING_MAX);
     job->keys = keys;
     job->recipe = *recipe;
     job->done = done;
     job->ctx = ctx;
     list_init(&job->link);
     work_job_init(&job->work, run, on_done, job);
-    if (!work_submit(helper->work, &job->work)) {
+    if (!helper_submit(keys->helper, &job->work)) {
         free(job);
         return NULL;
     }

@@ -9,8 +9,7 @@
 #define SMTP_KEYS_H
 
 #include "server/base/list.h"
-#include "server/io/loop.h"
-#include "server/io/work.h"
+#include "smtp/helper.h"
 #include "smtp/scram.h"
 
 #include <stdbool.h>
@@ -18,16 +17,8 @@
 
 enum { KEYS_KEPT = 8 };
 
-/* Beside the loop: opened when the first password is to be derived. */
-struct keys_helper {
-    struct loop *loop;
-    struct work *work; /* owned; NULL: not needed yet */
-};
-/* Before the keys that it serves. No done is called any more. */
-void keys_helper_close(struct keys_helper *helper);
-
 struct keys {
-    struct keys_helper *helper;
+    struct helper *helper;
     struct str password;
     struct {
         struct scram_recipe recipe;
@@ -39,8 +30,7 @@ struct keys {
 };
 
 /* password must outlive it. */
-void keys_init(struct keys *keys, struct keys_helper *helper,
-               struct str password);
+void keys_init(struct keys *keys, struct helper *helper, struct str password);
 void keys_finish(struct keys *keys);
 
 /* NULL: to be derived. Valid until the next turn. */

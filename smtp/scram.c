@@ -53,7 +53,7 @@ static void add_header(const struct scram *scram, struct buf *out)
     }
 }
 
-static void add_name(struct str name, struct buf *out)
+void scram_add_name(struct str name, struct buf *out)
 {
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] == ',')
@@ -77,7 +77,7 @@ void scram_init(struct scram *scram, const struct scram_client *client)
     memcpy(scram->nonce, client->nonce, strlen(client->nonce) + 1);
     buf_init(&scram->signed_text, SIGNED_MAX);
     buf_add_cstr(&scram->signed_text, "n=");
-    add_name(client->username, &scram->signed_text);
+    scram_add_name(client->username, &scram->signed_text);
     buf_addf(&scram->signed_text, ",r=%s", scram->nonce);
 }
 

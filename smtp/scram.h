@@ -75,6 +75,10 @@ struct scram_client {
     const char *nonce; /* random text, of less than SCRAM_NONCE_SIZE */
 };
 
+/* Adds a name as GS2 has it: comma and equals sign escaped (RFC 5802 section
+ * 5.1, saslname). */
+void scram_add_name(struct str name, struct buf *out);
+
 void scram_init(struct scram *scram, const struct scram_client *client);
 /* One that was never begun may be zero. */
 void scram_finish(struct scram *scram);

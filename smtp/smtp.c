@@ -111,7 +111,7 @@ static bool init_upstreams(struct smtp *smtp,
         upstream->limit = upstream->share;
         smtp->upstream_count++;
         if (!upstream_init(upstream, smtp, &config->upstreams[i],
-                           smtp->hello_name, &smtp->keys_helper, err))
+                           smtp->hello_name, &smtp->helper, err))
             return false;
         pool_init(upstream);
     }
@@ -132,7 +132,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     smtp = xcalloc(1, sizeof *smtp);
     smtp->loop = loop;
     smtp->dns = dns;
-    smtp->keys_helper.loop = loop;
+    smtp->helper.loop = loop;
     smtp->config = config;
     smtp->on_room = settings->on_room;
     smtp->on_quota = settings->on_quota;
@@ -174,7 +174,7 @@ void smtp_close(struct smtp **ptr)
     delivery_forget_all(&smtp->ended);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         pool_close_all(&smtp->upstreams[i]);
-    keys_helper_close(&smtp->keys_helper);
+    helper_close(&smtp->helper);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         upstream_finish(&smtp->upstreams[i]);
     task_cancel(&smtp->task);

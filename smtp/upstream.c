@@ -105,7 +105,7 @@ static void name_notify(struct smtp_upstream *upstream)
 
 bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                    const struct config_upstream *config, const char *hello_name,
-                   struct keys_helper *helper, struct error *err)
+                   struct helper *helper, struct error *err)
 {
     upstream->smtp = smtp;
     upstream->config = config;
@@ -120,12 +120,20 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
         .tls = config->tls,
         .auth = config->auth,
         .auth_in_clear = config->auth_in_clear,
-        .login = {str_of(config->username), str_of(config->password)},
+        .login =
+            {
+                .username = str_of(config->username),
+                .password = str_of(config->password),
+                .has_token = tokens_are_to_be_had(config),
+                .host = str_of(config->host),
+                .port = (unsigned)config->port,
+            },
     };
     if (config->source_address[0] != '\0')
         CHECK(address_parse(str_of(config->source_address), 0,
                             &upstream->source)); /* config_text.c saw to it */
     keys_init(&upstream->keys, helper, upstream->policy.login.password);
+    tokens_init(&upstream->tokens, helper->loop, helper, config);
     init_series(upstream);
     name_notify(upstream);
     if (upstream->policy.login.username.len +
@@ -143,6 +151,7 @@ void upstream_finish(struct smtp_upstream *upstream)
 {
     CHECK(upstream_session_count(upstream) == 0);
     keys_finish(&upstream->keys);
+    tokens_finish(&upstream->tokens);
     tls_client_destroy(&upstream->tls);
 }
 

@@ -20,6 +20,7 @@
 #include "smtp/race.h"
 #include "smtp/slowed.h"
 #include "smtp/smtp.h"
+#include "smtp/tokens.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +35,7 @@ struct smtp_upstream {
     struct tls_client *tls; /* owned; NULL when TLS is off */
     struct greet_policy policy;
     struct keys keys;                            /* of its password */
+    struct tokens tokens;                        /* of OAuth, if any */
     char notify[sizeof "SUCCESS,FAILURE,DELAY"]; /* of DSN; "": not asked */
     size_t share;              /* sessions that this process may have */
     size_t limit;              /* while the server wants fewer; share else */
@@ -80,10 +82,11 @@ struct smtp_upstream {
     struct series *phase_series[4]; /* connect, tls, auth, data */
 };
 
-/* False and err: the CA file cannot be read. helper must outlive it. */
+/* False and err: the CA file cannot be read. helper must outlive it; its loop
+ * is that of the upstream. */
 MUST_USE bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                             const struct config_upstream *config,
-                            const char *hello_name, struct keys_helper *helper,
+                            const char *hello_name, struct helper *helper,
                             struct error *err);
 /* Its sessions are closed, and so is the helper. */
 void upstream_finish(struct smtp_upstream *upstream);

@@ -27,6 +27,7 @@ enum smtp_trouble {
     TROUBLE_TLS_FAILED,
     TROUBLE_AUTH_MISSING,
     TROUBLE_AUTH_CHALLENGE,
+    TROUBLE_AUTH_TOKEN,  /* none is to be had for now */
     TROUBLE_AUTH_FORGED, /* the server does not know our password */
     TROUBLE_UTF8_MISSING,
     TROUBLE_TOO_LARGE,

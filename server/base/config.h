@@ -68,7 +68,9 @@ enum config_auth {
     AUTH_LOGIN,
     AUTH_CRAM_MD5,
     AUTH_SCRAM_SHA_1,
-    AUTH_SCRAM_SHA_256
+    AUTH_SCRAM_SHA_256,
+    AUTH_OAUTHBEARER,
+    AUTH_XOAUTH2
 };
 
 struct config_api {
@@ -127,7 +129,9 @@ struct config_upstream {
     enum config_auth auth;
     bool auth_in_clear;
     const char *username;
-    const char *password; /* read from password_file */
+    const char *password;             /* read from password_file */
+    const char *token_file;           /* "": none */
+    struct config_list token_command; /* a path first; empty: none */
     int64_t max_sessions;
     int64_t messages_per_session;
     int64_t weight;

@@ -5,6 +5,10 @@
 
 #include <string.h>
 
+/* So that a line that holds it beside the longest token is none too long:
+ * smtp/token.h. */
+enum { NAME_WITH_TOKEN_MAX = 255 };
+
 /* The nth repeated table. */
 static const struct config_block *nth_block(const struct config_loading *l,
                                             const char *name, size_t n)
@@ -40,30 +44,82 @@ static bool is_plain(const char *text)
     return utf8_is_ascii(str_of(text)) && !str_has_control(str_of(text));
 }
 
+static bool is_of_token(enum config_auth auth)
+{
+    return auth == AUTH_OAUTHBEARER || auth == AUTH_XOAUTH2;
+}
+
+static bool has_token(const struct config_upstream *u)
+{
+    return *u->token_file != '\0' || u->token_command.count > 0;
+}
+
+static void check_token(struct config_loading *l,
+                        const struct config_upstream *u,
+                        const struct config_block *block)
+{
+    struct config_origin auth = origin_of(block, "auth");
+    struct config_origin token = origin_of(
+        block, *u->token_file != '\0' ? "token_file" : "token_command");
+
+    if (*u->token_file != '\0' && u->token_command.count > 0)
+        config_problem(l, origin_of(block, "token_command"),
+                       "there is a token_file, too: set one of the two");
+    if (is_of_token(u->auth) && !has_token(u))
+        config_problem(l, auth, "auth needs a token_file or a token_command");
+    if (u->auth == AUTH_XOAUTH2 && *u->username == '\0')
+        config_problem(l, auth,
+                       "XOAUTH2 needs a username: the mailbox that the token "
+                       "is for");
+    if (!has_token(u))
+        return;
+    if (!is_of_token(u->auth) && u->auth != AUTH_AUTO)
+        config_problem(l, token,
+                       "a token is of use with auth = \"auto\", "
+                       "\"oauthbearer\" or \"xoauth2\"");
+    if (strlen(u->username) > NAME_WITH_TOKEN_MAX)
+        config_problem(l, origin_of(block, "username"),
+                       "with a token, a username has at most %d bytes",
+                       NAME_WITH_TOKEN_MAX);
+}
+
+static void check_password(struct config_loading *l,
+                           const struct config_upstream *u,
+                           const struct config_block *block)
+{
+    bool has_login = *u->username != '\0' && *u->password != '\0';
+    struct config_origin auth = origin_of(block, "auth");
+
+    if (*u->username != '\0' && *u->password == '\0' && !has_token(u))
+        config_problem(l, origin_of(block, "username"),
+                       "username needs a password_file, or a token_file or "
+                       "token_command");
+    if (*u->username == '\0' && *u->password != '\0')
+        config_problem(l, origin_of(block, "password_file"),
+                       "password_file needs a username");
+    if (u->auth != AUTH_AUTO && u->auth != AUTH_NONE && !is_of_token(u->auth) &&
+        !has_login)
+        config_problem(l, auth, "auth needs a username and a password_file");
+    if (is_scram(u->auth) && !(is_plain(u->username) && is_plain(u->password)))
+        config_problem(l, auth,
+                       "SCRAM is for a username and a password of printable "
+                       "ASCII: take another auth, or another password");
+}
+
 static void check_login(struct config_loading *l,
                         const struct config_upstream *u,
                         const struct config_block *block)
 {
-    bool has_login = *u->username != '\0' && *u->password != '\0';
+    bool has_password = *u->username != '\0' && *u->password != '\0';
 
-    if (*u->username != '\0' && *u->password == '\0')
-        config_problem(l, origin_of(block, "username"),
-                       "username needs a password_file");
-    if (*u->username == '\0' && *u->password != '\0')
-        config_problem(l, origin_of(block, "password_file"),
-                       "password_file needs a username");
-    if (u->auth != AUTH_AUTO && u->auth != AUTH_NONE && !has_login)
-        config_problem(l, origin_of(block, "auth"),
-                       "auth needs a username and a password_file");
-    if (is_scram(u->auth) && !(is_plain(u->username) && is_plain(u->password)))
-        config_problem(l, origin_of(block, "auth"),
-                       "SCRAM is for a username and a password of printable "
-                       "ASCII: take another auth, or another password");
-    if (has_login && u->auth != AUTH_NONE && u->tls == TLS_OFF &&
-        !u->auth_in_clear)
+    check_password(l, u, block);
+    check_token(l, u, block);
+    if ((has_password || has_token(u)) && u->auth != AUTH_NONE &&
+        u->tls == TLS_OFF && !u->auth_in_clear)
         config_problem(l, origin_of(block, "tls"),
-                       "the password would go in the clear: use TLS, or set "
-                       "auth_in_clear = true");
+                       "the %s would go in the clear: use TLS, or set "
+                       "auth_in_clear = true",
+                       has_token(u) ? "token" : "password");
 }
 
 static void check_tls(struct config_loading *l, const struct config_upstream *u,

@@ -25,10 +25,12 @@ enum config_kind {
     KIND_NETWORKS,     /* addresses, or address/bits */
     KIND_FINGERPRINTS, /* struct config_list of SHA-256 in lower-case hex */
     KIND_REDIS_URL,
-    KIND_PREFIX,      /* of Redis keys */
-    KIND_SECRET_FILE, /* its path here, its content in struct config */
-    KIND_CLASS,       /* a mail class' name */
-    KIND_INT,         /* int64_t */
+    KIND_PREFIX,        /* of Redis keys */
+    KIND_SECRET_FILE,   /* its path here, its content in struct config */
+    KIND_READABLE_FILE, /* a path, or "" */
+    KIND_COMMAND,       /* struct config_list: a path, and arguments */
+    KIND_CLASS,         /* a mail class' name */
+    KIND_INT,           /* int64_t */
     KIND_BOOL,
     KIND_DURATION,          /* "500ms" "10s" "5m" "72h" "30d"; int64_t of ms */
     KIND_OPTIONAL_DURATION, /* "" is 0 */

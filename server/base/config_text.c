@@ -10,10 +10,13 @@
 #include "server/base/secret.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { SECRET_MAX = 4096, NAME_LEN_MAX = 64, HOST_LEN_MAX = 253 };
 
@@ -527,6 +530,34 @@ bool config_read_secret_file(struct config_reading *r, struct str path,
     return ok;
 }
 
+bool config_read_readable_file(struct config_reading *r, struct str path,
+                               void *to)
+{
+    const char *name = arena_cstr(r->arena, path);
+
+    if (path.len == 0)
+        return keep(r, path, to);
+    if (access(name, R_OK) != 0)
+        return config_refuse(r, "%s: %s", name, strerror(errno));
+    return config_read_text(r, path, to);
+}
+
+bool config_check_program(struct config_reading *r, const char *path)
+{
+    struct stat facts;
+
+    if (path[0] != '/')
+        return config_refuse(r,
+                             "\"%s\" must be a path from / on: no shell and "
+                             "no PATH is asked",
+                             path);
+    if (stat(path, &facts) != 0)
+        return config_refuse(r, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(facts.st_mode) || access(path, X_OK) != 0)
+        return config_refuse(r, "%s: not a program that may be run", path);
+    return true;
+}
+
 /* --- words --- */
 
 struct word {
@@ -534,7 +565,7 @@ struct word {
     int number;
 };
 
-enum { WORD_LATER = -1, WORDS_MAX = 12 };
+enum { WORDS_MAX = 12 };
 
 static const struct word TLS_WORDS[] = {
     {"implicit", TLS_IMPLICIT},
@@ -563,8 +594,8 @@ static const struct word AUTH_WORDS[] = {
     {"cram-md5", AUTH_CRAM_MD5},
     {"scram-sha-1", AUTH_SCRAM_SHA_1},
     {"scram-sha-256", AUTH_SCRAM_SHA_256},
-    {"xoauth2", WORD_LATER},
-    {"oauthbearer", WORD_LATER},
+    {"oauthbearer", AUTH_OAUTHBEARER},
+    {"xoauth2", AUTH_XOAUTH2},
     {NULL, 0},
 };
 static const struct word LEVEL_WORDS[] = {
@@ -588,8 +619,6 @@ static bool refuse_word(struct config_reading *r, struct str text,
     for (size_t i = 0; words[i].name != NULL; i++) {
         size_t len = strlen(r->why);
 
-        if (words[i].number == WORD_LATER)
-            continue;
         CHECK(count < WORDS_MAX);
         snprintf(r->why + len, sizeof r->why - len, "%s \"%s\"",
                  count > 0 ? "," : " one of", words[i].name);
@@ -610,8 +639,6 @@ static bool read_word(struct config_reading *r, struct str text,
     for (const struct word *word = words; word->name != NULL; word++) {
         if (!str_eq(text, str_of(word->name)))
             continue;
-        if (word->number == WORD_LATER)
-            return config_refuse(r, "\"%s\" is not supported yet", word->name);
         *(int *)to = word->number;
         return true;
     }

@@ -1,5 +1,5 @@
 /* config_text.h - from one text to one value of struct config. Inside of
- * config*.c only. Pure but for config_read_secret_file.
+ * config*.c only. Pure but for those that look at files.
  *
  * Each reader stores at to what config_keys.h says of its kind. False: why
  * tells what is wrong, and nothing was stored.
@@ -47,6 +47,11 @@ config_text_fn config_read_log_format;
 config_text_fn config_read_secret;
 /* The path of the file that holds it; empty: no secret. */
 config_text_fn config_read_secret_file;
+
+/* The path of a file that can be read, or nothing. */
+config_text_fn config_read_readable_file;
+/* The path of a program that can be run. */
+bool config_check_program(struct config_reading *r, const char *path);
 
 /* A number within the bounds of the key. */
 bool config_read_int(struct config_reading *r, int64_t number, int64_t *to);

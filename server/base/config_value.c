@@ -75,6 +75,23 @@ static bool read_texts(struct config_reading *r, const struct toml_value *value,
     return true;
 }
 
+static bool read_command(struct config_reading *r,
+                         const struct toml_value *value, config_text_fn *item,
+                         void *to)
+{
+    struct config_list words = {.count = 0};
+
+    if (!read_texts(r, value, item, &words))
+        return false;
+    if (words.count > 0) {
+        r->place = value->items[0].place;
+        if (!config_check_program(r, words.items[0]))
+            return false;
+    }
+    *(struct config_list *)to = words;
+    return true;
+}
+
 static bool read_durations(struct config_reading *r,
                            const struct toml_value *value, config_text_fn *item,
                            void *to)
@@ -185,6 +202,8 @@ static const struct kind {
     [KIND_REDIS_URL] = {TOML_TEXT, read_one, config_read_redis_url},
     [KIND_PREFIX] = {TOML_TEXT, read_one, config_read_prefix},
     [KIND_SECRET_FILE] = {TOML_TEXT, read_one, config_read_secret_file},
+    [KIND_READABLE_FILE] = {TOML_TEXT, read_one, config_read_readable_file},
+    [KIND_COMMAND] = {TOML_LIST, read_command, config_read_text},
     [KIND_CLASS] = {TOML_TEXT, read_one, config_read_class},
     [KIND_INT] = {TOML_INT, read_int, NULL},
     [KIND_BOOL] = {TOML_BOOL, read_bool, NULL},

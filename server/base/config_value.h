@@ -1,5 +1,6 @@
 /* config_value.h - from a TOML value to a member of struct config. Inside of
- * config*.c only. Pure but for KIND_SECRET_FILE, which reads the file. What
+ * config*.c only. Pure but for KIND_SECRET_FILE, which reads the file,
+ * and the kinds that look whether there is one. What
  * stands in a text is config_text.h's business. */
 #ifndef BASE_CONFIG_VALUE_H
 #define BASE_CONFIG_VALUE_H

@@ -1,6 +1,6 @@
 #include "server/base/mask.h"
 
-enum { RUN_MIN = 4 };
+enum { RUN_MIN = 4, TOKEN_MIN = 20 };
 
 /* Length of the digit at the front of text, 0 when there is none. The
  * full-width ones (U+FF10..FF19) are digits, too. */
@@ -128,6 +128,27 @@ void mask_quotes(struct str text, struct str subject, struct buf *out)
             add_dots(out);
         else
             buf_add_char(out, text.ptr[0]);
+        text = str_from(text, len > 0 ? len : 1);
+    }
+}
+
+static bool is_of_token(char c)
+{
+    return ascii_is_alnum(c) || str_index(S("-._~+/="), c, 0) >= 0;
+}
+
+void mask_tokens(struct str text, struct buf *out)
+{
+    while (text.len > 0) {
+        bool has_digit = false;
+        size_t len = 0;
+
+        while (len < text.len && is_of_token(text.ptr[len]))
+            has_digit |= ascii_is_digit(text.ptr[len++]);
+        if (len >= TOKEN_MIN && has_digit)
+            add_dots(out);
+        else
+            buf_add(out, str_slice(text, 0, len > 0 ? len : 1));
         text = str_from(text, len > 0 ? len : 1);
     }
 }

@@ -17,4 +17,9 @@ void mask_subject(struct str subject, struct buf *out);
  * it stands in text, blanks between its digits left out or not. */
 void mask_quotes(struct str text, struct str subject, struct buf *out);
 
+/* Words of a program or a server that may quote an access token: every run of
+ * 20 and more of a token's characters (RFC 6750 section 2.1) that holds a digit
+ * becomes six dots. */
+void mask_tokens(struct str text, struct buf *out);
+
 #endif

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum {
     FLAG_TLS = 3, /* two bits: an enum config_tls */
     FLAG_LOGIN = 4,
-    FLAG_UTF8 = 8,
+    FLAG_UTF8 = 8,    /* and no second token */
     FLAG_NO_DOT = 16, /* the mark is never answered */
     FLAG_AUTH = 96,   /* two bits */
     FLAG_PAIRS = 128, /* the next mail goes behind the dot */
@@ -194,6 +194,15 @@ static void follow_greet(struct client *client)
         CHECK(greet_recipe(greet)->salt_len > 0);
         greet_take_keys(greet, &KEYS, &client->greet_out);
     }
+    if (greet->state == GREET_TOKEN) {
+        bool is_second = greet_refused_token(greet).len > 0;
+
+        if (is_second && (client->flags & FLAG_UTF8) != 0)
+            greet_lack_token(greet, "there is none");
+        else
+            greet_take_token(greet, is_second ? S("two") : S("one"),
+                             &client->greet_out);
+    }
     check_lines(&client->greet_out);
     if (greet->state == GREET_FAILED) {
         (void)smtp_judge(&greet->finding);
@@ -267,7 +276,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     policy.tls = (enum config_tls)(data[0] & FLAG_TLS);
     policy.auth = AUTHS[(data[0] & FLAG_AUTH) / 32];
     if ((data[0] & FLAG_LOGIN) != 0)
-        policy.login = (struct auth_login){S("joe"), S("sesame")};
+        policy.login = (struct auth_login){.username = S("joe"),
+                                           .password = S("sesame"),
+                                           .has_token = true,
+                                           .host = S("mx"),
+                                           .port = 587};
     buf_init(&client.greet_out, OUT_MAX);
     buf_init(&client.seats[0].out, LARGE + OUT_MAX);
     buf_init(&client.seats[1].out, LARGE + OUT_MAX);

@@ -84,6 +84,7 @@ static void init_upstream(struct stage *stage, size_t i)
         .auth = AUTH_AUTO,
         .username = "",
         .password = "sesame",
+        .token_file = "",
         .max_sessions = 4,
         .messages_per_session = 100,
         .pipeline_next = true,

@@ -10,11 +10,19 @@
 enum {
     ALL = OFFERS_PLAIN | OFFERS_LOGIN | OFFERS_CRAM_MD5 | OFFERS_SCRAM_SHA_1 |
           OFFERS_SCRAM_SHA_1_PLUS | OFFERS_SCRAM_SHA_256 |
-          OFFERS_SCRAM_SHA_256_PLUS,
+          OFFERS_SCRAM_SHA_256_PLUS | OFFERS_OAUTHBEARER | OFFERS_XOAUTH2,
+    OAUTH = OFFERS_OAUTHBEARER | OFFERS_XOAUTH2,
 };
 
-static const struct auth_login JOE = {STR("joe"), STR("sesame")};
-static const struct auth_login ZOE = {STR("zo\xc3\xab"), STR("sesame")};
+static const struct auth_login JOE = {.username = STR("joe"),
+                                      .password = STR("sesame")};
+static const struct auth_login ZOE = {.username = STR("zo\xc3\xab"),
+                                      .password = STR("sesame")};
+static const struct auth_login BOTH = {
+    .username = STR("joe"), .password = STR("sesame"), .has_token = true};
+static const struct auth_login BEARER = {.username = STR("joe"),
+                                         .has_token = true};
+static const struct auth_login NAMELESS = {.has_token = true};
 
 static const struct choice {
     struct auth_terms terms;
@@ -48,6 +56,17 @@ static const struct choice {
     {{AUTH_PLAIN, ALL, true, true}, &JOE, "PLAIN"},
     {{AUTH_PLAIN, ALL, false, true}, &JOE, NULL},
     {{AUTH_CRAM_MD5, ALL, true, true}, &JOE, "CRAM-MD5"},
+    {{AUTH_AUTO, ALL, true, true}, &BOTH, "OAUTHBEARER"},
+    {{AUTH_AUTO, ALL & ~OFFERS_OAUTHBEARER, true, true}, &BOTH, "XOAUTH2"},
+    {{AUTH_AUTO, ALL & ~OAUTH, true, true}, &BOTH, "SCRAM-SHA-256-PLUS"},
+    {{AUTH_AUTO, OAUTH | OFFERS_CRAM_MD5, false, false}, &BOTH, "CRAM-MD5"},
+    {{AUTH_AUTO, OAUTH, false, false}, &BEARER, NULL},
+    {{AUTH_AUTO, ALL & ~OAUTH, true, true}, &BEARER, NULL},
+    {{AUTH_AUTO, OAUTH, true, true}, &JOE, NULL},
+    {{AUTH_AUTO, OAUTH, true, true}, &NAMELESS, "OAUTHBEARER"},
+    {{AUTH_AUTO, OFFERS_XOAUTH2, true, true}, &NAMELESS, NULL},
+    {{AUTH_XOAUTH2, ALL, true, true}, &BOTH, "XOAUTH2"},
+    {{AUTH_OAUTHBEARER, OFFERS_XOAUTH2, true, true}, &BOTH, NULL},
 };
 
 static void choices(void **state)
@@ -83,7 +102,8 @@ static void long_secret(void **state)
     const struct auth_terms terms = {AUTH_PLAIN, ALL, true, false};
     struct auth_exchange exchange;
     char password[401];
-    struct auth_login login = {S("joe"), {password, 400}};
+    struct auth_login login = {.username = S("joe"),
+                               .password = {password, 400}};
     struct buf out;
 
     (void)state;
@@ -110,7 +130,8 @@ static void longest_command(void **state)
     memset(password, 'x', sizeof password);
     buf_init(&out, 4096);
     for (size_t len = 360; len < 380; len++) {
-        struct auth_login login = {S("joe"), {password, len}};
+        struct auth_login login = {.username = S("joe"),
+                                   .password = {password, len}};
         size_t whole = sizeof "AUTH PLAIN" + (len + 5 + 2) / 3 * 4 + 2;
 
         begin(&exchange, &terms, &login, &out);
@@ -126,8 +147,8 @@ static void longest_command(void **state)
 static void cram_md5(void **state)
 {
     const struct auth_terms terms = {AUTH_CRAM_MD5, ALL, true, false};
-    static const struct auth_login LOGIN = {STR("tim"),
-                                            STR("tanstaaftanstaaf")};
+    static const struct auth_login LOGIN = {
+        .username = STR("tim"), .password = STR("tanstaaftanstaaf")};
     struct auth_exchange exchange;
     struct buf out;
 
@@ -196,12 +217,159 @@ static void quoted_logins(void **state)
     assert_false(auth_is_quoted(&(struct auth_login){0}, S("5.7.8 no")));
 }
 
+/* RFC 7628 section 4.1, and what Google's and Microsoft's manuals show. */
+#define RFC_TOKEN "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="
+#define RFC_HOST                                                               \
+    .has_token = true, .token = STR(RFC_TOKEN),                                \
+    .host = STR("server.example.com"), .port = 587
+
+static const struct dialogue {
+    enum config_auth auth;
+    struct auth_login login;
+    const char *said;
+    const char *challenge; /* NULL: none */
+    const char *answer;
+    const char *status;
+} DIALOGUES[] = {
+    {
+        .auth = AUTH_OAUTHBEARER,
+        .login = {.username = STR("user@example.com"), RFC_HOST},
+        .said = "AUTH OAUTHBEARER "
+                "bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tA"
+                "XBvcnQ9NTg3AWF1dGg9QmVhcmVyIHZGOWRmdDRxbVRjMk52YjNSbGNrQmhiSF"
+                "JoZG1semRHRXVZMjl0Q2c9PQEB\r\n",
+        .challenge = "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NvcGUiOiJleGFtcGxl"
+                     "X3Njb3BlIiwib3BlbmlkLWNvbmZpZ3VyYXRpb24iOiJodHRwczovL2V4"
+                     "YW1wbGUuY29tLy53ZWxsLWtub3duL29wZW5pZC1jb25maWd1cmF0aW9u"
+                     "In0=",
+        .answer = "AQ==\r\n",
+        .status = "invalid_token",
+    },
+    /* Without a name: n,, */
+    {
+        .auth = AUTH_OAUTHBEARER,
+        .login = {RFC_HOST},
+        .said = "AUTH OAUTHBEARER "
+                "biwsAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9NTg3AWF1dGg9QmVhc"
+                "mVyIHZGOWRmdDRxbVRjMk52YjNSbGNrQmhiSFJoZG1semRHRXVZMjl0Q2c9PQ"
+                "EB\r\n",
+    },
+    /* n,a=a=2Cb=3Dc, */
+    {
+        .auth = AUTH_OAUTHBEARER,
+        .login = {.username = STR("a,b=c"), RFC_HOST},
+        .said = "AUTH OAUTHBEARER "
+                "bixhPWE9MkNiPTNEYywBaG9zdD1zZXJ2ZXIuZXhhbXBsZS5jb20BcG9ydD01O"
+                "DcBYXV0aD1CZWFyZXIgdkY5ZGZ0NHFtVGMyTnZiM1JsY2tCaGJIUmhkbWx6ZE"
+                "dFdVkyOXRDZz09AQE=\r\n",
+        /* No JSON at all. */
+        .challenge = "bm8=",
+        .answer = "AQ==\r\n",
+        .status = "",
+    },
+    {
+        .auth = AUTH_XOAUTH2,
+        .login = {.username = STR("someuser@example.com"),
+                  .has_token = true,
+                  .token =
+                      STR("ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg")},
+        .said = "AUTH XOAUTH2 "
+                "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGO"
+                "WRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ==\r\n",
+        .challenge = "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNj"
+                     "b3BlIjoiaHR0cHM6Ly9tYWlsLmdvb2dsZS5jb20vIn0=",
+        .answer = "\r\n",
+        .status = "401",
+    },
+    {
+        .auth = AUTH_XOAUTH2,
+        .login = {.username = STR("test@contoso.onmicrosoft.com"),
+                  .has_token = true,
+                  .token = STR("EwBAAl3BAAUFFpUAo7J3Ve0bjLBWZWCclRC3EoAA")},
+        .said = "AUTH XOAUTH2 "
+                "dXNlcj10ZXN0QGNvbnRvc28ub25taWNyb3NvZnQuY29tAWF1dGg9QmVhcmVyI"
+                "EV3QkFBbDNCQUFVRkZwVUFvN0ozVmUwYmpMQldaV0NjbFJDM0VvQUEBAQ=="
+                "\r\n",
+        /* {"status":400,"schemes":"Bearer"} */
+        .challenge = "eyJzdGF0dXMiOjQwMCwic2NoZW1lcyI6IkJlYXJlciJ9",
+        .answer = "\r\n",
+        .status = "400",
+    },
+    /* A server that quotes what it was told, and rings the bell. */
+    {
+        .auth = AUTH_XOAUTH2,
+        .login = {.username = STR("u"), .has_token = true, .token = STR("t")},
+        .said = "AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==\r\n",
+        .challenge = "eyJzdGF0dXMiOiJiYWQgeWEyOS52RjlkZnQ0cW1UYzJOdmIzUmxja0Jo"
+                     "ZEhSaGRtbHpkR0V1WTI5dENnIFx1MDAwNyJ9",
+        .answer = "\r\n",
+        .status = "bad \xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2"
+                  "\xe2\x80\xa2\xe2\x80\xa2 ?",
+    },
+};
+
+static void oauth(void **state)
+{
+    struct auth_exchange exchange;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    for (size_t i = 0; i < COUNT_OF(DIALOGUES); i++) {
+        const struct dialogue *d = &DIALOGUES[i];
+        const struct auth_terms terms = {d->auth, ALL, true, false};
+
+        begin(&exchange, &terms, &d->login, &out);
+        assert_said(&out, d->said);
+        if (d->challenge != NULL) {
+            assert_int_equal(auth_answer(&exchange, str_of(d->challenge), &out),
+                             AUTH_ANSWERED);
+            assert_said(&out, d->answer);
+            assert_string_equal(exchange.status, d->status);
+            assert_int_equal(auth_answer(&exchange, str_of(d->challenge), &out),
+                             AUTH_STUCK);
+        }
+        auth_finish(&exchange);
+        buf_clear(&out);
+    }
+    buf_finish(&out);
+}
+
+/* The longest of all, behind an empty 334: a line that servers take. */
+static void long_token(void **state)
+{
+    const struct auth_terms terms = {AUTH_OAUTHBEARER, ALL, true, false};
+    struct auth_exchange exchange;
+    char text[8000];
+    struct auth_login login = {.username = {text, 255},
+                               .has_token = true,
+                               .token = {text, sizeof text},
+                               .host = {text, 253},
+                               .port = 65535};
+    struct buf out;
+
+    (void)state;
+    memset(text, ',', sizeof text);
+    buf_init(&out, 32 * 1024);
+    begin(&exchange, &terms, &login, &out);
+    assert_said(&out, "AUTH OAUTHBEARER\r\n");
+    assert_int_equal(auth_answer(&exchange, S(""), &out), AUTH_ANSWERED);
+    assert_true(out.len > 12000 && out.len <= 12288);
+    buf_clear(&out);
+    /* What comes behind it is the server's no. */
+    assert_int_equal(auth_answer(&exchange, S("e30="), &out), AUTH_ANSWERED);
+    assert_said(&out, "AQ==\r\n");
+    auth_finish(&exchange);
+    buf_finish(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quoted_logins), cmocka_unit_test(choices),
         cmocka_unit_test(long_secret),   cmocka_unit_test(longest_command),
         cmocka_unit_test(cram_md5),      cmocka_unit_test(binding_words),
+        cmocka_unit_test(oauth),         cmocka_unit_test(long_token),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

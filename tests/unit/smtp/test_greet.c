@@ -17,6 +17,11 @@
     "Yz1iaXdzLHI9QUFBQUJCQkJDQ0NDREREREVFRUVGRkZGeHl6LHA9cWlacmpRRkZNU3ZUekh2" \
     "VCs5cldLazBRL1lwTml2YXMrRzN5ZFZLeFEzdz0=\r\n"
 
+/* user=joe, ^A, auth=Bearer one, ^A, ^A; and two. */
+#define XOAUTH2_ONE "AUTH XOAUTH2 dXNlcj1qb2UBYXV0aD1CZWFyZXIgb25lAQE=\r\n"
+#define XOAUTH2_TWO "AUTH XOAUTH2 dXNlcj1qb2UBYXV0aD1CZWFyZXIgdHdvAQE=\r\n"
+#define TOKEN_NO    "334 eyJzdGF0dXMiOiI0MDEifQ==\r\n" /* {"status":"401"} */
+
 static const struct tls_binding BINDING = {
     .name = "tls-exporter", .len = 16, .bytes = "0123456789abcdef"};
 
@@ -27,12 +32,14 @@ static const struct script {
     bool auth_in_clear;
     bool is_bound; /* the channel of TLS has a binding */
     const char *username;
+    const char *tokens[3];  /* that are to be had; NULL ends */
     const char *replies[9]; /* in order, NULL ends */
     const char *wire;       /* all that is said */
     enum greet_state state;
     enum smtp_stage stage; /* of the failure */
     enum smtp_trouble trouble;
     unsigned code;
+    const char *text; /* of the failure; NULL: whatever */
 } SCRIPTS[] = {
     {
         .name = "in the clear, without a login",
@@ -354,6 +361,118 @@ static const struct script {
         .state = GREET_READY,
     },
     {
+        .name = "a token that is taken",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_AUTO,
+        .username = "joe",
+        .tokens = {"one"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2 PLAIN\r\n",
+                    "235 ok\r\n"},
+        .wire = EHLO XOAUTH2_ONE,
+        .state = GREET_READY,
+    },
+    {
+        .name = "a token that has grown old, and the next one",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_AUTO,
+        .username = "joe",
+        .tokens = {"one", "two"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n", TOKEN_NO,
+                    "535 5.7.8 no\r\n", "235 ok\r\n"},
+        .wire = EHLO XOAUTH2_ONE "\r\n" XOAUTH2_TWO,
+        .state = GREET_READY,
+    },
+    {
+        .name = "the next token is refused, too",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_AUTO,
+        .username = "joe",
+        .tokens = {"one", "two", "three"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n",
+                    "535 5.7.8 no\r\n", TOKEN_NO, "535 5.7.8 no\r\n"},
+        .wire = EHLO XOAUTH2_ONE XOAUTH2_TWO "\r\n",
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .code = 535,
+        .text = "no (status 401)",
+    },
+    {
+        .name = "there is no other token than the one that is refused",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_AUTO,
+        .username = "joe",
+        .tokens = {"one", "one"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n", TOKEN_NO,
+                    "535 5.7.8 no\r\n"},
+        .wire = EHLO XOAUTH2_ONE "\r\n",
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .code = 535,
+        .text = "no (status 401)",
+    },
+    {
+        .name = "a token is refused, and no other one is to be had",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_XOAUTH2,
+        .username = "joe",
+        .tokens = {"one"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n",
+                    "535 5.7.8 no\r\n"},
+        .wire = EHLO XOAUTH2_ONE,
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .code = 535,
+        .text = "no",
+    },
+    {
+        .name = "454 to a token is no word about it",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_XOAUTH2,
+        .username = "joe",
+        .tokens = {"one", "two"},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n",
+                    "454 4.7.0 not now\r\n"},
+        .wire = EHLO XOAUTH2_ONE,
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .code = 454,
+    },
+    {
+        .name = "no token is to be had",
+        .tls = TLS_IMPLICIT,
+        .auth = AUTH_AUTO,
+        .username = "joe",
+        .tokens = {""},
+        .replies = {TLS_NOW, OK, "250-mx\r\n250 AUTH XOAUTH2\r\n"},
+        .wire = EHLO,
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .trouble = TROUBLE_AUTH_TOKEN,
+        .text = "exited with 1",
+    },
+    {
+        .name = "no token in the clear",
+        .tls = TLS_OFF,
+        .auth = AUTH_AUTO,
+        .tokens = {"one"},
+        .replies = {OK, "250-mx\r\n250 AUTH OAUTHBEARER XOAUTH2\r\n"},
+        .wire = EHLO,
+        .state = GREET_FAILED,
+        .stage = SMTP_STAGE_AUTH,
+        .trouble = TROUBLE_AUTH_MISSING,
+    },
+    {
+        .name = "a token in the clear if told so",
+        .tls = TLS_OFF,
+        .auth = AUTH_AUTO,
+        .auth_in_clear = true,
+        .username = "joe",
+        .tokens = {"one"},
+        .replies = {OK, "250-mx\r\n250 AUTH XOAUTH2\r\n", "235 ok\r\n"},
+        .wire = EHLO XOAUTH2_ONE,
+        .state = GREET_READY,
+    },
+    {
         .name = "AUTH answered by 250: not logged in",
         .tls = TLS_OFF,
         .auth = AUTH_PLAIN,
@@ -376,6 +495,15 @@ static void give_keys(struct greet *greet, struct buf *out)
     greet_take_keys(greet, &keys, out);
 }
 
+static void give_token(struct greet *greet, const char *token, struct buf *out)
+{
+    assert_false(greet_reply(greet, say("421 4.4.2 too late\r\n"), out));
+    if (token == NULL || token[0] == '\0')
+        greet_lack_token(greet, "exited with 1");
+    else
+        greet_take_token(greet, str_of(token), out);
+}
+
 static void run(const struct script *script)
 {
     const struct greet_policy policy = {
@@ -383,8 +511,16 @@ static void run(const struct script *script)
         .tls = script->tls,
         .auth = script->auth,
         .auth_in_clear = script->auth_in_clear,
-        .login = {str_of(script->username), S("sesame")},
+        .login =
+            {
+                .username = str_of(script->username),
+                .password = S("sesame"),
+                .has_token = script->tokens[0] != NULL,
+                .host = S("mx"),
+                .port = 587,
+            },
     };
+    size_t tokens = 0;
     struct greet greet;
     struct buf out;
 
@@ -402,6 +538,8 @@ static void run(const struct script *script)
         }
         if (greet.state == GREET_KEYS)
             give_keys(&greet, &out);
+        if (greet.state == GREET_TOKEN)
+            give_token(&greet, script->tokens[tokens++], &out);
     }
     assert_said(&out, script->wire);
     assert_int_equal(greet.state, script->state);
@@ -409,6 +547,8 @@ static void run(const struct script *script)
         assert_int_equal(greet.finding.stage, script->stage);
         assert_int_equal(greet.finding.trouble, script->trouble);
         assert_int_equal(greet.finding.code, script->code);
+        if (script->text != NULL)
+            assert_string_equal(greet.finding.text, script->text);
         (void)smtp_judge(&greet.finding); /* there is a rule for it */
     }
     greet_finish(&greet);

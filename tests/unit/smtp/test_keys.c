@@ -11,14 +11,14 @@ struct asker {
 };
 
 static struct loop *loop;
-static struct keys_helper helper;
+static struct helper helper;
 static struct keys keys;
 
 static int setup(void **state)
 {
     (void)state;
     loop = loop_create();
-    helper = (struct keys_helper){.loop = loop};
+    helper = (struct helper){.loop = loop};
     keys_init(&keys, &helper, S("sesame"));
     return 0;
 }
@@ -26,7 +26,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    keys_helper_close(&helper);
+    helper_close(&helper);
     keys_finish(&keys);
     loop_turn(loop, 0);
     loop_destroy(&loop);

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define TEN "0123456789"
+#define LONG                                                                   \
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN    \
+        TEN TEN TEN TEN TEN TEN TEN TEN
 #define SHA256                                                                 \
     "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 
@@ -322,15 +326,39 @@ static const struct broken_case {
      "4:1: auth needs a username and a password_file\n"
      "4:1: SCRAM is for a username and a password of printable ASCII: take "
      "another auth, or another password\n"
-     "5:1: username needs a password_file"},
-    {UPSTREAM "auth = \"xoauth2\"\n",
-     "4:8: auth: \"xoauth2\" is not supported yet"},
+     "5:1: username needs a password_file, or a token_file or token_command"},
+    {UPSTREAM "auth = \"oauthbearer\"\n",
+     "4:1: auth needs a token_file or a token_command"},
+    {UPSTREAM "auth = \"xoauth2\"\ntoken_command = [\"/bin/sh\"]\n",
+     "4:1: XOAUTH2 needs a username: the mailbox that the token is for"},
+    {UPSTREAM "tls = \"off\"\ntoken_command = [\"/bin/sh\"]\n",
+     "4:1: the token would go in the clear: use TLS, or set auth_in_clear = "
+     "true"},
+    {UPSTREAM "username = \"" LONG "\"\ntoken_command = [\"/bin/sh\"]\n",
+     "4:1: with a token, a username has at most 255 bytes"},
+    {UPSTREAM "auth = \"none\"\ntoken_file = \"/dev/null\"\n"
+              "token_command = [\"/bin/sh\"]\n",
+     "5:1: a token is of use with auth = \"auto\", \"oauthbearer\" or "
+     "\"xoauth2\"\n6:1: there is a token_file, too: set one of the two"},
+    {UPSTREAM "token_file = \"/nowhere/x\"\n",
+     "4:14: token_file: /nowhere/x: No such file or directory"},
+    {UPSTREAM "token_command = \"/bin/sh\"\n",
+     "4:17: token_command: must be an array, not text in quotes"},
+    {UPSTREAM "token_command = [\"sh\", \"-c\"]\n",
+     "4:18: token_command: \"sh\" must be a path from / on: no shell and no "
+     "PATH is asked"},
+    {UPSTREAM "token_command = [\"/nowhere/x\"]\n",
+     "4:18: token_command: /nowhere/x: No such file or directory"},
+    {UPSTREAM "token_command = [\"/\"]\n",
+     "4:18: token_command: /: not a program that may be run"},
     {UPSTREAM "auth = \"digest\"\n",
      "4:8: auth: must be one of \"auto\", \"none\", \"plain\", \"login\", "
-     "\"cram-md5\", \"scram-sha-1\", \"scram-sha-256\""},
+     "\"cram-md5\", \"scram-sha-1\", \"scram-sha-256\", \"oauthbearer\", "
+     "\"xoauth2\""},
     {UPSTREAM "auth = \"plain\"\n",
      "4:1: auth needs a username and a password_file"},
-    {UPSTREAM "username = \"u\"\n", "4:1: username needs a password_file"},
+    {UPSTREAM "username = \"u\"\n",
+     "4:1: username needs a password_file, or a token_file or token_command"},
     {UPSTREAM "rate = [\"50/s\", \"9/s\"]\n",
      "4:17: rate: has two rates of one unit"},
     {UPSTREAM "rate = [\"50/s\", \"\"]\n", "4:17: rate: must not be empty"},
@@ -359,8 +387,6 @@ static const struct broken_case {
      "4:1: tls_key_file needs a tls_cert_file"},
     {UPSTREAM "tls = \"off\"\ntls_cert_file = \"/c\"\n",
      "5:1: tls_cert_file is of no use with tls = \"off\""},
-    {UPSTREAM "token_file = \"/x\"\n",
-     "4:14: token_file: not supported yet; leave it out"},
     {UPSTREAM "weight = 0\n", "4:10: weight: must be from 1 to 1000"},
     {UPSTREAM "priority = -1\n", "4:12: priority: must be from 0 to 1000"},
     {UPSTREAM "max_sessions = true\n",

@@ -70,11 +70,41 @@ static void a_server_quotes_no_code(void **state)
     }
 }
 
+static const struct {
+    const char *text;
+    const char *masked;
+} TOKENS[] = {
+    {"curl: (22) error 401", "curl: (22) error 401"},
+    {"invalid_grant: AADSTS700016", "invalid_grant: AADSTS700016"},
+    {"/usr/lib/google-cloud-sdk/bin/gcloud: no",
+     "/usr/lib/google-cloud-sdk/bin/gcloud: no"},
+    {"+ echo ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg", "+ echo " DOTS},
+    {"Bearer EwBAAl3BAAUFFpUAo7J3/e0bj+BWZWCclRC3EoAA==;", "Bearer " DOTS ";"},
+    {"0123456789012345678", "0123456789012345678"},
+    {"01234567890123456789", DOTS},
+    {"", ""},
+};
+
+static void no_token_is_shown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(TOKENS); i++) {
+        struct buf out;
+
+        buf_init(&out, 4096);
+        mask_tokens(str_of(TOKENS[i].text), &out);
+        if (!str_eq(buf_str(&out), str_of(TOKENS[i].masked)))
+            fail_msg("%s: %.*s", TOKENS[i].text, STR_ARG(buf_str(&out)));
+        buf_finish(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_are_masked_in_subjects),
         cmocka_unit_test(a_server_quotes_no_code),
+        cmocka_unit_test(no_token_is_shown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
