@@ -52,7 +52,7 @@ import { startScripted } from './scripted.mjs';
 
 const OWN = ['offers', 'secure', 'tls', 'certificate', 'versions', 'users',
              'isDemanding', 'isOdd', 'isOwn', 'always', 'hidesPlus',
-             'asksClient'];
+             'asksClient', 'tokens'];
 const GOOD_OFFERS = ['PIPELINING', '8BITMIME', 'SIZE 50000000',
                      'ENHANCEDSTATUSCODES'];
 const USER = 'joe';

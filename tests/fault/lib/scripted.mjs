@@ -13,6 +13,7 @@
 //   isDemanding nothing but EHLO, STARTTLS and QUIT may come in the clear
 //   users       { name: password }: a login must come before any mail; the
 //               first one may log in by SCRAM (sasl.mjs)
+//   tokens      of OAuth that log in any of the users
 //   hidesPlus   it could bind SCRAM to its channel, and does not say so
 //   scenes      one for each session (or each transaction, see `senders`):
 //               a map from step to acts; behind the last one it is good
@@ -45,6 +46,21 @@ const AUTH_LINE_MAX = 12288; // RFC 4954 section 4
 const TEXT_LINE_MAX = 1000; // RFC 5321 section 4.5.3.1.6
 const MAY_BE_FOLLOWED = ['MAIL', 'RCPT', 'RSET']; // RFC 2920 section 3.1
 const PATH = /^<(?:[^\s<>@]+@[^\s<>@]+)?>$/;
+
+// RFC 7628, and Google's manual of XOAUTH2: the words of a login, what a
+// refusal says, and what is answered to that.
+const OAUTH = {
+    OAUTHBEARER: {
+        words: /^n,(?:a=(?<user>[^,=\x01]+))?,\x01host=(?<host>[^\x01]+)\x01port=(?<port>\d+)\x01auth=Bearer (?<token>[!-~]+)\x01\x01$/,
+        error: { status: 'invalid_token', scope: 'mail' },
+        ack: 'AQ==',
+    },
+    XOAUTH2: {
+        words: /^user=(?<user>[^\x01]+)\x01auth=Bearer (?<token>[!-~]+)\x01\x01$/,
+        error: { status: '401', schemes: 'bearer', scope: 'mail' },
+        ack: '',
+    },
+};
 
 const TRAILER = '.\r\n';
 
@@ -389,6 +405,8 @@ class Session {
         if (!this.isSecure)
             this.blame('a password in the clear');
         this.answers = initial === undefined ? [] : [initial];
+        this.oauth = OAUTH[mechanism];
+        this.isRefused = false;
         this.judge = mechanism.startsWith('SCRAM-') && new Judge(
             mechanism, Object.entries(this.script.users)[0],
             (this.script.hidesPlus ||
@@ -419,6 +437,8 @@ class Session {
             this.name = Object.keys(this.script.users)[0];
             return this.judge.reply(this.answers.at(-1));
         }
+        if (this.oauth)
+            return this.token();
         const texts = this.answers.map(decode);
         const wanted = mechanism === 'PLAIN' ? 1 : 2;
         if (texts.length < wanted)
@@ -429,6 +449,29 @@ class Session {
         this.name = name;
         return this.script.users?.[name] === password
             ? '235 2.7.0 welcome' : '535 5.7.8 no such user or password';
+    }
+
+    // A token that is not taken is told why before the 535.
+    token() {
+        const { words, error, ack } = this.oauth;
+        const answer = this.answers.at(-1);
+        if (answer === undefined)
+            return '334 ';
+        if (this.isRefused) {
+            if (answer !== ack)
+                this.blame(`"${answer}" to a token's refusal`);
+            return '535 5.7.8 no such token';
+        }
+        const found = words.exec(decode(answer));
+        if (!found)
+            this.blame(`no OAuth login: ${decode(answer)}`);
+        this.name = found?.groups.user;
+        this.credentials = found?.groups;
+        if (this.name in this.script.users &&
+            this.script.tokens.includes(found?.groups.token))
+            return '235 2.7.0 welcome';
+        this.isRefused = true;
+        return `334 ${Buffer.from(JSON.stringify(error)).toString('base64')}`;
     }
 
     // --- a mail ---
