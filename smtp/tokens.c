@@ -65,7 +65,9 @@ static void fetch_failed(struct tokens *tokens, const struct error *err)
     tell(tokens, err->text);
 }
 
-static void take(struct tokens *tokens, struct token *token, int64_t life_ms)
+/* token's bytes are its own from now on. */
+static void take(struct tokens *tokens, const struct token *token,
+                 int64_t life_ms)
 {
     int64_t next_ms = token_refresh_ms(life_ms);
 
