@@ -1,6 +1,7 @@
 // mailhost.mjs - a provider: Postfix with STARTTLS, implicit TLS and SASL,
 // delivering by LMTP to Dovecot, read back by IMAP. Needs root, no systemd.
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { makeCerts } from './certs.mjs';
 import { Program, atEnd, folder, freePort, must, until } from './scope.mjs';
@@ -9,10 +10,11 @@ export const PASSWORD = 'correct-horse';
 
 // Every address at inbox.test has a mailbox, and any name with PASSWORD may
 // log in. mechanisms: what SASL offers; sasl: Postfix asks 'dovecot', or has
-// 'cyrus' inside, where app@inbox.test alone may log in.
+// 'cyrus' inside, where app@inbox.test alone may log in. tokens: a map from
+// OAuth tokens to addresses, as it is when Dovecot asks.
 export async function startMailHost({
     mechanisms = 'plain login cram-md5 scram-sha-1 scram-sha-256',
-    sasl = 'dovecot',
+    sasl = 'dovecot', tokens,
 } = {}) {
     const host = new MailHost(await makeCerts());
     host.sasl = sasl === 'cyrus' ? await host.useCyrus(mechanisms)
@@ -20,7 +22,8 @@ export async function startMailHost({
 smtpd_sasl_path = ${host.dovecot}/auth`;
     for (const name of ['imap', 'lmtp', 'submission', 'smtps'])
         host.ports[name] = await freePort();
-    await host.startDovecot(mechanisms);
+    await host.startDovecot(mechanisms,
+                            tokens && await host.introspect(tokens));
     await host.startPostfix();
     return host;
 }
@@ -47,7 +50,35 @@ class MailHost {
         };
     }
 
-    async startDovecot(mechanisms) {
+    // Lines of dovecot.conf. The authority that issued the tokens says whose
+    // they are (RFC 7662).
+    async introspect(tokens) {
+        const config = path.join(this.dovecot, 'oauth2.conf');
+        const server = http.createServer(({ url }, answer) => {
+            const token = new URL(url, 'http://x').searchParams.get('token');
+            answer.setHeader('content-type', 'application/json');
+            answer.end(JSON.stringify(tokens.has(token)
+                ? { active: true, email: tokens.get(token) }
+                : { active: false }));
+        });
+        await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+        atEnd(() => server.close());
+        fs.writeFileSync(config, `
+introspection_mode = get
+introspection_url = http://127.0.0.1:${server.address().port}/?token=
+username_attribute = email
+active_attribute = active
+active_value = true
+`);
+        return `
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = ${config}
+}`;
+    }
+
+    async startDovecot(mechanisms, oauth = '') {
         const dir = this.dovecot;
         const config = path.join(dir, 'dovecot.conf');
         const mail = path.join(dir, 'mail');
@@ -65,6 +96,7 @@ disable_plaintext_auth = no
 auth_mechanisms = ${mechanisms}
 auth_failure_delay = 0 secs
 mail_location = maildir:${mail}/%u
+${oauth}
 passdb {
   driver = static
   args = password=${PASSWORD}

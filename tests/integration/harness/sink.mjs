@@ -10,21 +10,28 @@ const { simpleParser } = npm('mailparser');
 
 // options: those of smtp-server (key, cert, secure, authOptional, hide…),
 // and the hooks onRcpt(address, session) and onMail(mail), which may throw an
-// error with responseCode to refuse. onMail may also return a promise.
+// error with responseCode to refuse. onMail may also return a promise. onToken
+// ({ username, accessToken }) says whether XOAUTH2, then the one way in, lets
+// that pass.
 export async function startSink(options = {}) {
-    const { onRcpt, onMail, port = 0, users, ...rest } = options;
+    const { onRcpt, onMail, onToken, port = 0, users, ...rest } = options;
+    const isOpen = users === undefined && onToken === undefined;
     const sink = new Sink();
     const server = new SMTPServer({
-        authOptional: users === undefined,
+        authOptional: isOpen,
         disabledCommands: [
-            ...(users === undefined ? ['AUTH'] : []),
+            ...(isOpen ? ['AUTH'] : []),
             ...(rest.cert === undefined ? ['STARTTLS'] : []),
         ],
+        ...(onToken && { authMethods: ['XOAUTH2'] }),
         disableReverseLookup: true,
         closeTimeout: 500,
         ...rest,
         onAuth(auth, session, done) {
-            if (users?.[auth.username] === auth.password)
+            if (auth.method === 'XOAUTH2')
+                done(null, onToken(auth) ? { user: auth.username }
+                                         : { data: REFUSAL });
+            else if (users?.[auth.username] === auth.password)
                 done(null, { user: auth.username });
             else
                 done(reply(535, '5.7.8 no such user or password'));
@@ -58,6 +65,8 @@ export async function startSink(options = {}) {
     atEnd(() => sink.close());
     return sink;
 }
+
+const REFUSAL = { status: '401', schemes: 'bearer mac', scope: 'mail' };
 
 export function reply(responseCode, text) {
     return Object.assign(new Error(text), { responseCode });
