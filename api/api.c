@@ -30,6 +30,7 @@ static const struct endpoint_row ENDPOINTS[] = {
      upstreams_pause},
     {"POST", "/upstreams/{name}/resume", NEED_FULL, false, false,
      upstreams_resume},
+    {"POST", "/upstreams/{name}/test", NEED_FULL, false, false, upstreams_test},
     {"POST", "/webhooks", NEED_FULL, true, false, webhooks_create},
     {"GET", "/webhooks", NEED_READ, false, false, webhooks_list},
     {"GET", "/webhooks/{id}", NEED_READ, false, false, webhooks_get},

@@ -377,6 +377,12 @@ static void call_begin_anew(struct call *call)
     queue_key_find(call->api->queue, token_hash(call), on_key, call);
 }
 
+void call_extend(struct call *call, int64_t ms)
+{
+    call->ends_ms = clock_now_ms() + ms;
+    http_set_deadline(call->request, ms, on_late, call);
+}
+
 void call_begin(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;

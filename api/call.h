@@ -80,6 +80,8 @@ void calls_end(struct api *api);
 /* What is left until its caller is answered, whatever Redis does; 1 at
  * least. */
 int64_t call_patience_ms(const struct call *call);
+/* It waits for more than Redis: so long from now at most. */
+void call_extend(struct call *call, int64_t ms);
 /* Asked behind each wait that more work follows. False: its caller has heard
  * that it took too long, nothing new shall be begun, and the call is gone. */
 MUST_USE bool call_goes_on(struct call *call);
@@ -138,6 +140,7 @@ void queue_show(struct call *call);
 void upstreams_list(struct call *call);
 void upstreams_pause(struct call *call);
 void upstreams_resume(struct call *call);
+void upstreams_test(struct call *call);
 void webhooks_create(struct call *call);
 void webhooks_list(struct call *call);
 void webhooks_get(struct call *call);

@@ -4,7 +4,10 @@
 
 #include "smtp/smtp.h"
 
-enum { UPSTREAM_BODY_MAX = 4096 };
+enum {
+    UPSTREAM_BODY_MAX = 4096,
+    ANSWER_REST_MS = 1000, /* behind the last look for a test's result */
+};
 
 const char *api_upstream_state(const struct queue_upstream *upstream)
 {
@@ -162,23 +165,29 @@ static void on_steered(void *ctx, const struct queue_answer *answer)
         queue_upstreams_get(call->api->queue, &name, 1, on_seen, call);
 }
 
-typedef void (*steer_fn)(struct queue *queue, struct str name,
-                         queue_answer_fn done, void *ctx);
-
-static void steer(struct call *call, steer_fn fn)
+/* False: it was answered. */
+static bool find_upstream(struct call *call)
 {
     const struct config *config = call->api->config;
     struct str name = http_param(call->request, 0);
 
     if (!let_operator_in(call))
-        return;
+        return false;
     for (size_t i = 0; i < config->upstream_count; i++)
         if (str_eq(name, str_of(config->upstreams[i].name)))
             call->own = &config->upstreams[i];
     if (call->own == NULL)
         call_fail(call, PROBLEM_NOT_FOUND, "Upstream not found");
-    else
-        fn(call->api->queue, name, on_steered, call);
+    return call->own != NULL;
+}
+
+typedef void (*steer_fn)(struct queue *queue, struct str name,
+                         queue_answer_fn done, void *ctx);
+
+static void steer(struct call *call, steer_fn fn)
+{
+    if (find_upstream(call))
+        fn(call->api->queue, http_param(call->request, 0), on_steered, call);
 }
 
 void upstreams_pause(struct call *call)
@@ -189,4 +198,36 @@ void upstreams_pause(struct call *call)
 void upstreams_resume(struct call *call)
 {
     steer(call, queue_upstream_resume);
+}
+
+/* --- test --- */
+
+static void on_tested(void *ctx, const struct queue_upstream_test *test)
+{
+    struct call *call = ctx;
+    struct buf body;
+
+    if (test->status != QUEUE_OK) {
+        call_fail_queue(call, test->status, &test->why, NULL);
+        return;
+    }
+    if (test->result.len == 0) {
+        call_fail(call, PROBLEM_UNAVAILABLE,
+                  "No worker has taken the test, or none came to its end: is "
+                  "one running?");
+        return;
+    }
+    buf_init(&body, test->result.len);
+    buf_add(&body, test->result);
+    call_reply(call, 200, &body);
+    buf_finish(&body);
+}
+
+void upstreams_test(struct call *call)
+{
+    if (!find_upstream(call))
+        return;
+    call_extend(call, UPSTREAM_TEST_MAX_MS + ANSWER_REST_MS);
+    queue_upstream_test(call->api->queue, http_param(call->request, 0),
+                        on_tested, call);
 }

@@ -160,6 +160,8 @@ void sweep_start(struct queue *queue);
 /* upstreams.c: each upstream has a hash tag of its own, "u:{name}:". */
 struct str upstream_prefix(const struct queue *queue, struct str name,
                            char *out);
+struct str upstream_key(const struct queue *queue, struct str name,
+                        const char *what, char *out);
 
 /* levels.c */
 void levels_open(struct queue *queue);

@@ -14,6 +14,10 @@
  *     move:<owner>            string  who moves him: a lock (move.c)
  *     l:<key id>              string  rate tokens of an API key (rates.c)
  *     u:{<upstream>}:pause    string  when an operator paused it
+ *     u:{<upstream>}:test     string  a test that no worker has taken, ...
+ *     u:{<upstream>}:tested:<test>  string  ... what came of it (inspect.c)
+ *     u:{<upstream>}:trace    string  somebody watches, for 5 s more
+ *     u:{<upstream>}:trail    stream  attempts that were told meanwhile
  *     u:{<upstream>}:rate     hash    what of each window is used: quotas.c
  *     u:{<upstream>}:alive  said  zset, hash  workers and what each says of
  *                                     it (upstreams.c)

@@ -5,10 +5,12 @@
 #include "server/base/json.h"
 #include "server/base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    ASK_EVERY_MS = 1000, /* whether it is paused */
+    ASK_EVERY_MS = 1000, /* what an operator wants */
+    WISH_COUNT = 3,
     TELL_EVERY_MS = 3000,
     ALIVE_MS = 10000,
     WORDS_MAX = 4096, /* of one worker about one upstream */
@@ -20,11 +22,11 @@ struct str upstream_prefix(const struct queue *queue, struct str name,
     return queue_global_key(queue, out, KEY_UPSTREAM "{%.*s}:", STR_ARG(name));
 }
 
-static struct str pause_key(const struct queue *queue, struct str name,
-                            char *out)
+struct str upstream_key(const struct queue *queue, struct str name,
+                        const char *what, char *out)
 {
-    return queue_global_key(queue, out, KEY_UPSTREAM "{%.*s}:pause",
-                            STR_ARG(name));
+    return queue_global_key(queue, out, KEY_UPSTREAM "{%.*s}:%s", STR_ARG(name),
+                            what);
 }
 
 /* --- by a worker --- */
@@ -34,6 +36,8 @@ struct told {
     size_t index;
     bool is_known; /* Redis has said whether it is paused */
     bool is_paused;
+    bool is_traced;
+    char test[UPSTREAM_TEST_ID_SIZE];
 };
 
 struct upstream_teller {
@@ -83,12 +87,54 @@ static void on_told(void *ctx, const struct reply *reply,
         take_pause(ctx, reply_int(reply_at(reply, 1)) != 0);
 }
 
-static void on_pause(void *ctx, const struct reply *reply,
-                     const struct error *why)
+static void on_test_taken(void *ctx, const struct reply *reply,
+                          const struct error *why)
+{
+    struct told *told = ctx;
+    const struct upstream_side *side = told->teller->side;
+
+    (void)why;
+    if (reply_type(reply) == REPLY_INT && reply_int(reply) == 1)
+        side->test(side->ctx, told->index, str_of(told->test));
+}
+
+/* The worker whose DEL finds it has it. */
+static void take_test(struct told *told, struct str test)
+{
+    struct upstream_teller *teller = told->teller;
+    struct redis_command command;
+    char key[KEY_MAX];
+
+    if (test.len == 0 || test.len >= sizeof told->test)
+        return;
+    snprintf(told->test, sizeof told->test, "%.*s", STR_ARG(test));
+    command_init(&command, "DEL");
+    command_add(&command,
+                upstream_key(teller->queue, teller->side->names[told->index],
+                             "test", key));
+    redis_send(teller->queue->main, &command, REDIS_BUDGET_MS, on_test_taken,
+               told);
+}
+
+static void take_trace(struct told *told, bool is_traced)
+{
+    const struct upstream_side *side = told->teller->side;
+
+    if (told->is_traced != is_traced)
+        side->trace(side->ctx, told->index, is_traced);
+    told->is_traced = is_traced;
+}
+
+/* Paused since, a test that waits, somebody watches: nil, where not. */
+static void on_wishes(void *ctx, const struct reply *reply,
+                      const struct error *why)
 {
     (void)why;
-    if (reply_type(reply) == REPLY_TEXT || reply_type(reply) == REPLY_NIL)
-        take_pause(ctx, reply_type(reply) == REPLY_TEXT);
+    if (reply_count(reply) != WISH_COUNT)
+        return;
+    take_pause(ctx, reply_type(reply_at(reply, 0)) == REPLY_TEXT);
+    take_test(ctx, reply_str(reply_at(reply, 1)));
+    take_trace(ctx, reply_type(reply_at(reply, 2)) == REPLY_TEXT);
 }
 
 static void tell(struct told *told, int64_t alive_ms)
@@ -117,14 +163,17 @@ static void tell(struct told *told, int64_t alive_ms)
 
 static void ask(struct told *told)
 {
+    static const char *const WISHES[WISH_COUNT] = {"pause", "test", "trace"};
     struct upstream_teller *teller = told->teller;
     struct redis_command command;
-    char key[KEY_MAX];
+    char keys[WISH_COUNT][KEY_MAX];
 
-    command_init(&command, "GET");
-    command_add(&command, pause_key(teller->queue,
-                                    teller->side->names[told->index], key));
-    redis_send(teller->queue->main, &command, REDIS_BUDGET_MS, on_pause, told);
+    command_init(&command, "MGET");
+    for (size_t i = 0; i < WISH_COUNT; i++)
+        command_add(&command, upstream_key(teller->queue,
+                                           teller->side->names[told->index],
+                                           WISHES[i], keys[i]));
+    redis_send(teller->queue->main, &command, REDIS_BUDGET_MS, on_wishes, told);
 }
 
 static void on_time(void *ctx)
@@ -339,7 +388,7 @@ void queue_upstream_pause(struct queue *queue, struct str name,
     char key[KEY_MAX];
 
     command_init(&command, "SET");
-    command_add(&command, pause_key(queue, name, key));
+    command_add(&command, upstream_key(queue, name, "pause", key));
     command_add_int(&command, clock_shared_ms());
     command_add_cstr(&command, "NX");
     steer(queue, &command, done, ctx);
@@ -352,6 +401,6 @@ void queue_upstream_resume(struct queue *queue, struct str name,
     char key[KEY_MAX];
 
     command_init(&command, "DEL");
-    command_add(&command, pause_key(queue, name, key));
+    command_add(&command, upstream_key(queue, name, "pause", key));
     steer(queue, &command, done, ctx);
 }

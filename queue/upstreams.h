@@ -37,6 +37,12 @@ struct upstream_side {
      * upstream as soon as Redis has said so for the first time, then at each
      * change. */
     void (*pause)(void *ctx, size_t index, bool is_paused);
+    /* An operator asks whether a session can be opened: queue_upstream_tested
+     * is the answer. Of all workers one is asked. */
+    void (*test)(void *ctx, size_t index, struct str test);
+    /* Somebody watches: each attempt is to be told by queue_upstream_traced,
+     * or not any more. */
+    void (*trace)(void *ctx, size_t index, bool is_traced);
 };
 
 /* From now until the queue closes, or until stop. side outlives that. */
@@ -44,6 +50,13 @@ void queue_upstreams_start(struct queue *queue,
                            const struct upstream_side *side);
 /* This worker has nothing more to say. */
 void queue_upstreams_stop(struct queue *queue);
+
+/* result: JSON, for who asked. */
+void queue_upstream_tested(struct queue *queue, struct str upstream,
+                           struct str test, struct str result);
+/* line: JSON, for who watches. */
+void queue_upstream_traced(struct queue *queue, struct str upstream,
+                           struct str line);
 
 /* Mails of an upstream's rate, leased from Redis: for lanes 0 and 1, for
  * which a fiftieth is kept, and for the others. */
@@ -97,6 +110,41 @@ typedef void (*queue_upstreams_fn)(void *ctx,
 /* The names are copied. */
 void queue_upstreams_get(struct queue *queue, const struct str *names,
                          size_t count, queue_upstreams_fn done, void *ctx);
+
+/* What a worker found; empty: there is none that took the test within
+ * UPSTREAM_TEST_TAKEN_MS, or it did not end it. */
+struct queue_upstream_test {
+    enum queue_status status;
+    struct error why;
+    struct str result;
+};
+enum {
+    UPSTREAM_TEST_TAKEN_MS = 4000,
+    UPSTREAM_TEST_MAX_MS = 26 * 1000,
+    UPSTREAM_TEST_ID_SIZE = 40,
+};
+typedef void (*queue_upstream_test_fn)(void *ctx,
+                                       const struct queue_upstream_test *test);
+/* Two who ask at the same time may get the same answer. */
+void queue_upstream_test(struct queue *queue, struct str name,
+                         queue_upstream_test_fn done, void *ctx);
+
+enum { UPSTREAM_TRACE_ID_SIZE = 44 };
+struct queue_upstream_trace {
+    enum queue_status status;
+    struct error why;
+    const struct str *lines; /* the oldest first */
+    size_t count;
+    char last[UPSTREAM_TRACE_ID_SIZE]; /* to go on from */
+};
+typedef void (*queue_upstream_trace_fn)(
+    void *ctx, const struct queue_upstream_trace *trace);
+/* What was told since after (empty: now), at most 100 lines. Has the workers
+ * tell of it for UPSTREAM_TRACE_MS more. */
+enum { UPSTREAM_TRACE_MS = 5000 };
+void queue_upstream_trace(struct queue *queue, struct str name,
+                          const char *after, queue_upstream_trace_fn done,
+                          void *ctx);
 
 /* Both hold for all workers, also for those that start later; asked twice,
  * the first time counts. */

@@ -37,7 +37,7 @@ static bool is_resting(const struct smtp_session *session)
 
 /* --- time --- */
 
-static enum smtp_stage stage_of(const struct smtp_session *session)
+enum smtp_stage session_stage(const struct smtp_session *session)
 {
     if (session->mail != NULL)
         return txn_stage(&session->mail->txn);
@@ -204,7 +204,7 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     session->says_quit = is_resting(session) && trouble == TROUBLE_TIMEOUT;
     transcript_note(mail == NULL ? &session->transcript : &mail->transcript,
                     "failed:", words);
-    finding_of_trouble(&finding, stage_of(session), trouble, words);
+    finding_of_trouble(&finding, session_stage(session), trouble, words);
     /* Some hang up with the 535: the next session has another token. */
     if (!session->is_greeted && session->greet.is_refused)
         finding_of_trouble(&finding, SMTP_STAGE_AUTH, TROUBLE_AUTH_TOKEN,
@@ -232,7 +232,7 @@ static void lose_late_dot(struct smtp_session *session)
 static void lose_connection(struct smtp_session *session, enum stream_end end,
                             const char *reason)
 {
-    bool in_handshake = stage_of(session) == SMTP_STAGE_TLS;
+    bool in_handshake = session_stage(session) == SMTP_STAGE_TLS;
 
     switch (end) {
     case STREAM_REFUSED:
@@ -280,7 +280,7 @@ static const char *patience_words(enum smtp_stage stage)
 /* It reads, if slowly, and the session's whole time is not over. */
 static bool is_slow_reader(const struct smtp_session *session)
 {
-    return session->mail != NULL && stage_of(session) == SMTP_STAGE_BODY &&
+    return session->mail != NULL && session_stage(session) == SMTP_STAGE_BODY &&
            stream_sent_bytes(session->stream) != session->sent_bytes &&
            clock_now_ms() < end_ms(session);
 }
@@ -299,7 +299,7 @@ static void end_overdue(struct smtp_session *session)
 static void on_timer(void *ctx)
 {
     struct smtp_session *session = ctx;
-    enum smtp_stage stage = stage_of(session);
+    enum smtp_stage stage = session_stage(session);
 
     if (clock_now_ms() >= mail_until_ms(session)) {
         end_overdue(session);

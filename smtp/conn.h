@@ -161,6 +161,8 @@ void session_go_on(struct smtp_session *session);
  * becomes free, or gone. */
 void session_abandon(struct session_mail *mail);
 
+/* What it waits for. */
+enum smtp_stage session_stage(const struct smtp_session *session);
 bool session_is_dotted(const struct smtp_session *session);
 /* Whether it is young enough, and has carried few enough, for one more. */
 bool session_may_carry(const struct smtp_session *session);

@@ -5,32 +5,8 @@
 #include "server/base/mem.h"
 #include "server/base/random.h"
 #include "server/base/secret.h"
+#include "smtp/outcome.h"
 #include "smtp/route.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-/* What an upstream did with a delivery: the result, unless another upstream
- * is asked after it. */
-struct smtp_outcome {
-    struct smtp_outcome *before; /* owned: of the upstream before */
-    struct smtp_finding finding;
-    struct smtp_result result; /* its texts are those below, and finding's */
-    char address[ADDRESS_TEXT_SIZE];
-    char tls_subject[sizeof((struct smtp_session *)0)->tls_subject];
-    struct buf transcript;
-};
-
-static void outcomes_free(struct smtp_outcome *outcome)
-{
-    struct smtp_outcome *before;
-
-    for (; outcome != NULL; outcome = before) {
-        before = outcome->before;
-        buf_finish(&outcome->transcript);
-        free(outcome);
-    }
-}
 
 static bool is_late(const struct smtp_delivery *delivery)
 {
@@ -149,13 +125,15 @@ void delivery_tell(struct smtp_delivery *delivery)
     const struct smtp_result *result =
         delivery->unsent == SMTP_UNSENT_NONE ? &outcome->result : &unsent;
 
+    CHECK(result != NULL);
+
     list_remove(&delivery->link);
     delivery->smtp->in_hand--;
     smtp_note_room(delivery->smtp);
     log_result(delivery, result);
     count(result);
     delivery->on_done(delivery->ctx, result);
-    outcomes_free(outcome);
+    outcome_destroy(&outcome);
 }
 
 void delivery_forget_all(struct list *list)
@@ -165,57 +143,11 @@ void delivery_forget_all(struct list *list)
             LIST_MEMBER(link, struct smtp_delivery, link);
 
         list_remove(link);
-        outcomes_free(delivery->outcome);
-        delivery->outcome = NULL;
+        outcome_destroy(&delivery->outcome);
     }
 }
 
 /* --- what an upstream did --- */
-
-static unsigned clamp_ms(int64_t ms)
-{
-    return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (unsigned)ms;
-}
-
-/* The session lives no longer than this turn: what is not static is copied. */
-static void note_session(struct smtp_outcome *outcome,
-                         const struct smtp_session *session)
-{
-    struct smtp_result *result = &outcome->result;
-
-    result->tls_version = session->tls_version;
-    result->tls_cipher = session->tls_cipher;
-    result->tls_verified = session->tls_verified;
-    result->tls_not_after_ms = session->tls_not_after_ms;
-    memcpy(outcome->tls_subject, session->tls_subject,
-           strlen(session->tls_subject) + 1);
-    outcome->address[0] = '\0';
-    if (session->address.len > 0)
-        address_format_host(&session->address, outcome->address);
-    result->tls_subject = outcome->tls_subject;
-    result->address = outcome->address;
-}
-
-/* The opening is part of the try of the first mail, and of those that waited
- * for it in vain. */
-static void note_times(struct smtp_result *result,
-                       const struct smtp_session *session,
-                       const struct session_mail *mail)
-{
-    int64_t now_ms = clock_now_ms();
-    int64_t since_ms = session->began_ms;
-
-    result->reused = mail != NULL && mail->number > 1;
-    for (size_t i = 0; i < SMTP_PHASE_MAIL && !result->reused; i++)
-        result->phase_ms[i] = clamp_ms(session->phase_ms[i]);
-    if (mail != NULL) {
-        since_ms = mail->since_ms;
-        result->data_ms = clamp_ms(now_ms - since_ms);
-        for (size_t i = SMTP_PHASE_MAIL; i < SMTP_PHASE_COUNT; i++)
-            result->phase_ms[i] = clamp_ms(mail->phase_ms[i]);
-    }
-    result->started_ms = clock_shared_ms() - (now_ms - since_ms);
-}
 
 static bool is_transcript_kept(const struct smtp_delivery *delivery,
                                const struct smtp_result *result)
@@ -231,61 +163,23 @@ static bool is_transcript_kept(const struct smtp_delivery *delivery,
     return false;
 }
 
-static void note_transcript(struct smtp_outcome *outcome,
-                            const struct smtp_delivery *delivery,
+/* For the attempt, and for those who watch the upstream. */
+static void note_transcript(struct smtp_delivery *delivery,
                             const struct smtp_session *session,
                             const struct session_mail *mail)
 {
-    struct str secret = delivery->secret_subject;
+    struct smtp_outcome *outcome = delivery->outcome;
+    struct smtp *smtp = delivery->smtp;
+    bool is_kept = is_transcript_kept(delivery, &outcome->result);
 
-    buf_init(&outcome->transcript, TRANSCRIPT_TEXT_MAX);
-    if (!is_transcript_kept(delivery, &outcome->result))
+    if (!is_kept && !session->upstream->is_traced)
         return;
-    if (!outcome->result.reused)
-        transcript_add(&session->transcript, secret, &outcome->transcript);
-    if (mail != NULL)
-        transcript_add(&mail->transcript, secret, &outcome->transcript);
-    outcome->result.transcript = buf_str(&outcome->transcript);
-}
-
-static void fill(struct smtp_outcome *outcome,
-                 const struct smtp_session *session,
-                 const struct session_mail *mail,
-                 const struct smtp_finding *finding,
-                 const struct smtp_ruling *ruling)
-{
-    const struct config_upstream *upstream = session->upstream->config;
-
-    outcome->finding = *finding;
-    outcome->result = (struct smtp_result){
-        .verdict = ruling->verdict,
-        .unsent = ruling->verdict == SMTP_UNSENT ? SMTP_UNSENT_ALARM
-                                                 : SMTP_UNSENT_NONE,
-        .stage = finding->stage,
-        .code = finding->code,
-        .enhanced = outcome->finding.enhanced,
-        .text = outcome->finding.text,
-        .upstream = upstream->name,
-        .host = upstream->host,
-        .tls_version = "",
-        .tls_cipher = "",
-        .bounce = ruling->bounce,
-        .suppress = ruling->suppress,
-        .pace = ruling->pace,
-        .alarm = (ruling->then & THEN_ALARM) != 0,
-    };
-    note_session(outcome, session);
-    note_times(&outcome->result, session, mail);
-}
-
-/* What the upstreams before did is kept. */
-static struct smtp_outcome *outcome_add(struct smtp_delivery *delivery)
-{
-    struct smtp_outcome *outcome = xmalloc(sizeof *outcome);
-
-    outcome->before = delivery->outcome;
-    delivery->outcome = outcome;
-    return outcome;
+    outcome_write_transcript(outcome, session, mail, delivery->secret_subject);
+    if (session->upstream->is_traced)
+        smtp->on_trace(smtp->ctx, session->upstream->index, delivery->id,
+                       &outcome->result);
+    if (!is_kept)
+        outcome->result.transcript = S("");
 }
 
 void delivery_take(struct smtp_delivery *delivery,
@@ -294,17 +188,14 @@ void delivery_take(struct smtp_delivery *delivery,
                    const struct smtp_finding *finding)
 {
     struct smtp_ruling ruling = smtp_judge(finding);
-    struct smtp_outcome *outcome;
 
     if ((ruling.then & THEN_AGAIN) != 0) {
         delivery_place(delivery);
         return;
     }
-    outcome = outcome_add(delivery);
-    fill(outcome, session, mail, finding, &ruling);
-    note_transcript(outcome, delivery, session, mail);
-    if (outcome->before != NULL)
-        outcome->result.before = &outcome->before->result;
+    delivery->outcome =
+        outcome_create(session, mail, finding, &ruling, delivery->outcome);
+    note_transcript(delivery, session, mail);
     if ((ruling.then & THEN_NEXT) == 0) {
         end(delivery);
         return;

@@ -1,5 +1,5 @@
-/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c
- * and aftermath.c.
+/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c,
+ * aftermath.c and inspect.c.
  *
  * A delivery is always in exactly one list, which says what it waits for:
  *   fresh       for an upstream
@@ -53,8 +53,11 @@ struct smtp {
     void (*on_room)(void *ctx);
     void (*on_quota)(void *ctx, size_t upstream,
                      const struct smtp_quota_ask *ask);
+    void (*on_trace)(void *ctx, size_t upstream, struct str id,
+                     const struct smtp_result *result);
     void *ctx;
     struct task room_task;
+    struct list probes; /* of tests: inspect.c */
     bool is_stopping;
 };
 
@@ -110,6 +113,17 @@ void aftermath_of_domain(struct smtp_delivery *delivery,
                          const struct smtp_finding *finding);
 /* It has come to its upstream: counts it, if that domain is slowed. */
 void aftermath_enter(struct smtp_delivery *delivery);
+
+/* --- inspect.c: what an operator wants to see --- */
+
+/* smtp_upstream_test */
+void inspect_upstream(struct smtp_upstream *upstream, smtp_test_fn done,
+                      void *ctx);
+/* Tells whoever traces the upstream. */
+void inspect_failed_session(const struct smtp_session *session,
+                            const struct smtp_finding *finding);
+/* The engine closes: no test is answered any more. */
+void inspect_close(struct smtp *smtp);
 
 /* --- smtp.c --- */
 

@@ -610,6 +610,7 @@ static void on_failed(struct smtp_session *session,
               log_cstr("upstream", upstream->config->name),
               log_cstr("step", smtp_stage_name(finding->stage)),
               log_int("code", finding->code), log_cstr("text", finding->text));
+    inspect_failed_session(session, finding);
     aftermath_of_upstream(upstream, finding);
     drop(session); /* its memory lasts until the end of the turn */
     if (upstream_session_count(upstream) == 0)

@@ -136,6 +136,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     smtp->config = config;
     smtp->on_room = settings->on_room;
     smtp->on_quota = settings->on_quota;
+    smtp->on_trace = settings->on_trace;
     smtp->ctx = settings->ctx;
     smtp->hello_name = settings->hello_name == NULL
                            ? own_name()
@@ -145,6 +146,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     list_init(&smtp->answered);
     list_init(&smtp->unanswered);
     list_init(&smtp->ended);
+    list_init(&smtp->probes);
     task_init(&smtp->task, on_task, smtp);
     task_init(&smtp->room_task, on_room_task, smtp);
     if (!init_upstreams(smtp, settings, err)) {
@@ -172,6 +174,7 @@ void smtp_close(struct smtp **ptr)
     delivery_forget_all(&smtp->answered);
     delivery_forget_all(&smtp->unanswered);
     delivery_forget_all(&smtp->ended);
+    inspect_close(smtp);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         pool_close_all(&smtp->upstreams[i]);
     helper_close(&smtp->helper);
@@ -267,6 +270,19 @@ void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused)
     upstream->is_paused = is_paused;
     pool_serve(upstream);
     smtp_note_room(smtp);
+}
+
+void smtp_upstream_test(struct smtp *smtp, size_t index, smtp_test_fn done,
+                        void *ctx)
+{
+    CHECK(index < smtp->upstream_count);
+    inspect_upstream(&smtp->upstreams[index], done, ctx);
+}
+
+void smtp_upstream_trace(struct smtp *smtp, size_t index, bool is_traced)
+{
+    CHECK(index < smtp->upstream_count && smtp->on_trace != NULL);
+    smtp->upstreams[index].is_traced = is_traced;
 }
 
 void smtp_upstream_grant(struct smtp *smtp, size_t index,

@@ -230,6 +230,11 @@ struct smtp_settings {
      * answer, which must come. NULL: rates do not count. */
     void (*on_quota)(void *ctx, size_t upstream,
                      const struct smtp_quota_ask *ask);
+    /* An upstream that is traced did something with a delivery, or no session
+     * could be opened (id is empty then): result is as for on_done, with a
+     * transcript. Not called if nothing is traced; may be NULL then. */
+    void (*on_trace)(void *ctx, size_t upstream, struct str id,
+                     const struct smtp_result *result);
     void *ctx;
 };
 
@@ -258,6 +263,16 @@ void smtp_upstream_look(const struct smtp *smtp, size_t index,
  * goes to another upstream, or comes back SMTP_UNSENT; transactions that have
  * begun go on to their end. None is paused when the engine opens. */
 void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused);
+/* Opens a session beside all others, logs in, and quits, whether the upstream
+ * is paused, rests or is full: after SMTP_TEST_MAX_MS at the latest done is
+ * called, unless the engine is closed before. The verdict is SMTP_SENT if the
+ * session could have carried a mail; there is always a transcript. */
+enum { SMTP_TEST_MAX_MS = 20 * 1000 };
+typedef void (*smtp_test_fn)(void *ctx, const struct smtp_result *result);
+void smtp_upstream_test(struct smtp *smtp, size_t index, smtp_test_fn done,
+                        void *ctx);
+/* on_trace is called, or not any more. */
+void smtp_upstream_trace(struct smtp *smtp, size_t index, bool is_traced);
 /* The answer to on_quota, not from inside it. What finds no token goes to
  * another upstream, or comes back SMTP_UNSENT. */
 void smtp_upstream_grant(struct smtp *smtp, size_t index,

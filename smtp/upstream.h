@@ -62,6 +62,7 @@ struct smtp_upstream {
     struct health health;
     char why[SMTP_WHY_SIZE]; /* it rests; "": it is well */
     bool is_paused;          /* by an operator */
+    bool is_traced;          /* somebody watches */
     uint64_t taken;          /* mails */
     struct slowed_domains slowed;
     struct quota quota;

@@ -1,6 +1,7 @@
 #include "api/api.h"
 #include "server/base/json.h"
 #include "server/base/mem.h"
+#include "server/cli/show.h"
 #include "server/cli/tool.h"
 #include "server/cli/verbs.h"
 
@@ -92,11 +93,18 @@ static void on_steered(void *ctx, const struct queue_answer *answer)
         tool_done(tool, EXIT_OK);
 }
 
-static bool is_known(const struct config *config, const char *name)
+/* False: that it is not was said. */
+static bool is_known(const struct tool *tool, const char *name)
 {
+    const struct config *config = tool->config;
+
     for (size_t i = 0; i < config->upstream_count; i++)
         if (str_eq(str_of(config->upstreams[i].name), str_of(name)))
             return true;
+    (void)cli_fail(tool->args, EXIT_NOT_FOUND,
+                   "no upstream is called \"%s\"; see posthaste upstreams "
+                   "list",
+                   name);
     return false;
 }
 
@@ -105,11 +113,8 @@ static int steer(struct tool *tool, bool is_pause)
     const char *name = cli_operand(tool->args, 0);
     int code;
 
-    if (!is_known(tool->config, name))
-        return cli_fail(tool->args, EXIT_NOT_FOUND,
-                        "no upstream is called \"%s\"; see posthaste "
-                        "upstreams list",
-                        name);
+    if (!is_known(tool, name))
+        return EXIT_NOT_FOUND;
     if (is_pause)
         queue_upstream_pause(tool->queue, str_of(name), on_steered, tool);
     else
@@ -153,6 +158,145 @@ static int run_resume(const struct cli_args *args)
     return run_steer(args, resume_it);
 }
 
+/* --- upstreams test --- */
+
+static void on_tested(void *ctx, const struct queue_upstream_test *test)
+{
+    struct tool *tool = ctx;
+    struct json *result;
+    struct buf text;
+
+    if (!tool_is_answered(tool, test->status, &test->why))
+        return;
+    result = json_parse(test->result, NULL);
+    if (result == NULL) {
+        tool_done(tool, cli_fail(tool->args, EXIT_UNREACHABLE,
+                                 "no worker has taken the test, or none came "
+                                 "to its end: is one running?"));
+        return;
+    }
+    buf_init(&text, OUTPUT_MAX);
+    if (cli_wants_json(tool->args))
+        buf_addf(&text, "%.*s\n", STR_ARG(test->result));
+    else
+        show_value(result, &text);
+    show_print(&text);
+    buf_finish(&text);
+    tool_done(tool, json_get_bool(result, "passed") ? EXIT_OK : EXIT_FAILED);
+    json_destroy(&result);
+}
+
+static int test_it(struct tool *tool, void *ctx)
+{
+    const char *name = cli_operand(tool->args, 0);
+
+    (void)ctx;
+    if (!is_known(tool, name))
+        return EXIT_NOT_FOUND;
+    queue_upstream_test(tool->queue, str_of(name), on_tested, tool);
+    return tool_wait(tool);
+}
+
+static int run_test(const struct cli_args *args)
+{
+    return run_steer(args, test_it);
+}
+
+/* --- trace smtp --- */
+
+enum { LOOK_EVERY_MS = 250 };
+
+struct trace {
+    struct tool *tool;
+    const char *upstream;
+    char last[UPSTREAM_TRACE_ID_SIZE];
+    int64_t left; /* attempts to show; INT64_MAX: no end */
+    struct timer timer;
+};
+
+static void show_attempt(struct trace *trace, struct str line)
+{
+    struct json *attempt;
+    struct buf text;
+
+    if (trace->left == 0)
+        return;
+    if (trace->left != INT64_MAX)
+        trace->left--;
+    buf_init(&text, OUTPUT_MAX);
+    attempt = json_parse(line, NULL);
+    if (attempt == NULL || cli_wants_json(trace->tool->args)) {
+        buf_addf(&text, "%.*s\n", STR_ARG(line));
+    } else {
+        show_value(attempt, &text);
+        buf_add_char(&text, '\n');
+    }
+    json_destroy(&attempt);
+    show_print(&text);
+    buf_finish(&text);
+}
+
+static void on_traced(void *ctx, const struct queue_upstream_trace *told)
+{
+    struct trace *trace = ctx;
+
+    if (!tool_is_answered(trace->tool, told->status, &told->why))
+        return;
+    snprintf(trace->last, sizeof trace->last, "%s", told->last);
+    for (size_t i = 0; i < told->count; i++)
+        show_attempt(trace, told->lines[i]);
+    fflush(stdout);
+    if (trace->left == 0)
+        tool_done(trace->tool, EXIT_OK);
+    else
+        timer_set(trace->tool->loop, &trace->timer, LOOK_EVERY_MS);
+}
+
+static void look_again(void *ctx)
+{
+    struct trace *trace = ctx;
+
+    queue_upstream_trace(trace->tool->queue, str_of(trace->upstream),
+                         trace->last, on_traced, trace);
+}
+
+static int trace_it(struct tool *tool, void *ctx)
+{
+    struct trace *trace = ctx;
+    int code;
+
+    trace->tool = tool;
+    if (!is_known(tool, trace->upstream))
+        return EXIT_NOT_FOUND;
+    timer_init(&trace->timer, look_again, trace);
+    look_again(trace);
+    code = tool_wait(tool);
+    timer_clear(tool->loop, &trace->timer);
+    return code;
+}
+
+static int run_trace(const struct cli_args *args)
+{
+    struct trace trace = {
+        .upstream = cli_option(args, "upstream"),
+        .left = INT64_MAX,
+    };
+
+    if (trace.upstream == NULL)
+        return cli_fail(args, EXIT_USAGE,
+                        "which upstream? Say --upstream NAME");
+    if (!cli_number(args, "count", 1, INT32_MAX, &trace.left))
+        return EXIT_USAGE;
+    return tool_run(args, trace_it, &trace);
+}
+
+static const struct cli_option TRACE_OPTIONS[] = {
+    {"upstream", "NAME", "the upstream to watch", NULL, NULL},
+    {"count", "N", "ends behind so many attempts; else by Ctrl-C", NULL, NULL},
+    CLI_OPTION_CONFIG,
+    CLI_OPTION_JSON,
+};
+
 static const struct cli_option OPTIONS[] = {CLI_OPTION_CONFIG, CLI_OPTION_JSON};
 
 static const struct verb VERBS[] = {
@@ -165,6 +309,27 @@ static const struct verb VERBS[] = {
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),
         .run = run_list,
+    },
+    {
+        .name = "upstreams test",
+        .operands = "NAME",
+        .purpose = "Has a worker open a session to an upstream and log in, and "
+                   "shows what was said.",
+        .examples = {"posthaste upstreams test main",
+                     "posthaste upstreams test main --json"},
+        .options = OPTIONS,
+        .option_count = COUNT_OF(OPTIONS),
+        .run = run_test,
+    },
+    {
+        .name = "trace smtp",
+        .purpose = "Shows each attempt at an upstream as it ends, with what "
+                   "was said.",
+        .examples = {"posthaste trace smtp --upstream main",
+                     "posthaste trace smtp --upstream main --count 1 --json"},
+        .options = TRACE_OPTIONS,
+        .option_count = COUNT_OF(TRACE_OPTIONS),
+        .run = run_trace,
     },
     {
         .name = "upstreams pause",

@@ -4,7 +4,9 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/worker/result_view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct steered {
@@ -16,6 +18,7 @@ struct steered {
 };
 
 enum {
+    TRACES_A_SECOND = 50, /* of one worker; who watches cannot read more */
     MILLI = 1000,
     WORTH_TELLING_MS = 60 * 1000, /* that mail waits for so long */
 };
@@ -65,6 +68,66 @@ static void on_pause(void *ctx, size_t index, bool is_paused)
     steered->was_paused = is_paused;
     log_write(LOG_INFO, is_paused ? LOG_UPSTREAM_PAUSED : LOG_UPSTREAM_RESUMED,
               log_cstr("upstream", name));
+}
+
+/* --- what an operator wants to see --- */
+
+struct trial {
+    struct list link; /* of steer->trials */
+    struct steer *steer;
+    size_t index;
+    char id[UPSTREAM_TEST_ID_SIZE];
+};
+
+static void on_tried(void *ctx, const struct smtp_result *result)
+{
+    struct trial *trial = ctx;
+    struct steer *steer = trial->steer;
+    struct buf view;
+
+    buf_init(&view, RESULT_VIEW_MAX);
+    result_view_test(&steer->config->upstreams[trial->index], result, &view);
+    queue_upstream_tested(steer->queue, steer->names[trial->index],
+                          str_of(trial->id), buf_str(&view));
+    buf_finish(&view);
+    list_remove(&trial->link);
+    free(trial);
+}
+
+static void on_test(void *ctx, size_t index, struct str id)
+{
+    struct steer *steer = ctx;
+    struct trial *trial = xcalloc(1, sizeof *trial);
+
+    trial->steer = steer;
+    trial->index = index;
+    snprintf(trial->id, sizeof trial->id, "%.*s", STR_ARG(id));
+    list_add_last(&steer->trials, &trial->link);
+    smtp_upstream_test(steer->smtp, index, on_tried, trial);
+}
+
+static void on_trace(void *ctx, size_t index, bool is_traced)
+{
+    struct steer *steer = ctx;
+
+    smtp_upstream_trace(steer->smtp, index, is_traced);
+}
+
+void steer_tell_trace(struct steer *steer, size_t index, struct str id,
+                      const struct smtp_result *result)
+{
+    int64_t second = clock_now_ms() / 1000;
+    struct buf line;
+
+    if (second != steer->trace_second)
+        steer->traces = 0;
+    steer->trace_second = second;
+    if (steer->traces++ >= TRACES_A_SECOND)
+        return;
+    buf_init(&line, RESULT_VIEW_MAX);
+    result_view_trace(&steer->config->upstreams[index], id, result, &line);
+    queue_upstream_traced(steer->queue, steer->names[index], buf_str(&line));
+    buf_finish(&line);
 }
 
 /* --- rates --- */
@@ -123,6 +186,7 @@ void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
     size_t count = config->upstream_count;
 
     *steer = (struct steer){.queue = queue, .smtp = smtp, .config = config};
+    list_init(&steer->trials);
     steer->names = xcalloc(count + 1, sizeof *steer->names);
     steer->steered = xcalloc(count + 1, sizeof *steer->steered);
     for (size_t i = 0; i < count; i++) {
@@ -137,6 +201,8 @@ void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
         .names = steer->names,
         .report = on_report,
         .pause = on_pause,
+        .test = on_test,
+        .trace = on_trace,
     };
     queue_upstreams_start(queue, &steer->side);
 }
@@ -148,6 +214,8 @@ void steer_stop(struct steer *steer)
 
 void steer_finish(struct steer *steer)
 {
+    list_each_safe (link, &steer->trials)
+        free(LIST_MEMBER(link, struct trial, link));
     free(steer->names);
     free(steer->steered);
 }

@@ -19,6 +19,9 @@ struct steer {
     struct str *names;       /* owned; one for each upstream */
     struct steered *steered; /* owned; the same */
     struct smtp_upstream_view view;
+    struct list trials; /* sessions that an operator asked for */
+    int64_t trace_second;
+    unsigned traces; /* told in it */
 };
 
 /* Both outlive it. */
@@ -27,6 +30,9 @@ void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
 /* Mails wait for its rate; index: of the upstream. */
 void steer_ask_quota(struct steer *steer, size_t index,
                      const struct smtp_quota_ask *ask);
+/* The engine's on_trace. */
+void steer_tell_trace(struct steer *steer, size_t index, struct str id,
+                      const struct smtp_result *result);
 void steer_stop(struct steer *steer); /* the worker drains */
 void steer_finish(struct steer *steer);
 

@@ -350,6 +350,14 @@ static void on_quota(void *ctx, size_t upstream,
     steer_ask_quota(&worker->steer, upstream, ask);
 }
 
+static void on_trace(void *ctx, size_t upstream, struct str id,
+                     const struct smtp_result *result)
+{
+    struct worker *worker = ctx;
+
+    steer_tell_trace(&worker->steer, upstream, id, result);
+}
+
 /* --- life --- */
 
 static void name_routes(struct worker *worker)
@@ -390,6 +398,7 @@ struct worker *worker_open(struct loop *loop,
         .child_count = options->count,
         .on_room = on_room,
         .on_quota = on_quota,
+        .on_trace = on_trace,
         .ctx = worker,
     };
 

@@ -188,6 +188,7 @@ describe('the service', () => {
         await call('getEmail', 200, { id: sent.id });
         await call('getEmail', 200, { id: scheduled.id });
         await call('listEmailEvents', 200, { id: sent.id });
+        await call('listEmailAttempts', 200, { id: sent.id });
         await call('listEvents', 200, { query: '?limit=5' });
         await call('listEmails', 200, { query: '?limit=1' });
         await call('getQueue', 200);
@@ -231,6 +232,7 @@ describe('the service', () => {
         const paused = await call('pauseUpstream', 200, { id: 'sink' });
         assert.equal(paused.state, 'paused');
         await call('resumeUpstream', 200, { id: 'sink' });
+        await call('testUpstream', 200, { id: 'sink' });
     });
 
     test('refuses in the one shape', async () => {
@@ -251,6 +253,7 @@ describe('the service', () => {
         await call('getEmail', 404, { id: UNKNOWN_ID });
         await call('getEmail', 422, { id: '17' });
         await call('listEmailEvents', 404, { id: UNKNOWN_ID });
+        await call('listEmailAttempts', 404, { id: UNKNOWN_ID });
         await call('cancelEmail', 404, { id: UNKNOWN_ID });
         await call('retryEmail', 404, { id: UNKNOWN_ID });
         await call('updateEmail', 404, { id: UNKNOWN_ID,
@@ -270,6 +273,7 @@ describe('the service', () => {
         await call('deleteApiKey', 404, { id: UNKNOWN_ID });
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
+        await call('testUpstream', 404, { id: 'none' });
     });
 
     test('tells of events as described', async () => {
@@ -301,6 +305,7 @@ describe('the service', () => {
         }
         for (const id of [refused, late, expired, canceled])
             await call('listEmailEvents', 200, { id });
+        await call('listEmailAttempts', 200, { id: refused });
         await call('getEmail', 200, { id: refused });
     });
 

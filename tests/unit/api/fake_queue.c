@@ -325,6 +325,27 @@ void queue_upstream_resume(struct queue *queue, struct str name,
     LATER(give_answer, done, ctx);
 }
 
+static void give_test(struct later *later)
+{
+    const struct queue_upstream_test test = {
+        .status = fake.status,
+        .why.text = "away",
+        .result = fake.has_no_worker
+                      ? S("")
+                      : S("{\"object\":\"upstream_test\",\"passed\":true}"),
+    };
+
+    ((queue_upstream_test_fn)later->done)(later->ctx, &test);
+}
+
+void queue_upstream_test(struct queue *queue, struct str name,
+                         queue_upstream_test_fn done, void *ctx)
+{
+    (void)queue;
+    (void)name;
+    LATER(give_test, done, ctx);
+}
+
 void queue_email_events(struct queue *queue, struct queue_owner owner,
                         const struct id *id, queue_timeline_fn done, void *ctx)
 {

@@ -18,6 +18,7 @@ extern struct fake {
     enum queue_status key_status;
     size_t key_lookups;
     bool upstream_is_paused;
+    bool has_no_worker;
     bool rate_needs_lease;
     int64_t rate_left;
     enum queue_status status; /* of everything else */

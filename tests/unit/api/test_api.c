@@ -152,12 +152,27 @@ static void upstreams_are_shown_and_steered(void **state)
     assert_false(fake.upstream_is_paused);
 }
 
+static void an_upstream_is_tested(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "POST /v1/upstreams/main/test", NULL), 200);
+    expect(world, "{\"object\":\"upstream_test\",\"passed\":true}");
+    assert_int_equal(ask(world, "POST /v1/upstreams/other/test", NULL), 404);
+    fake.has_no_worker = true;
+    assert_int_equal(ask(world, "POST /v1/upstreams/main/test", NULL), 503);
+    expect(world, "No worker has taken the test");
+    fake.status = QUEUE_AWAY;
+    assert_int_equal(ask(world, "POST /v1/upstreams/main/test", NULL), 503);
+}
+
 static void upstreams_are_the_operators(void **state)
 {
     static const char *const LINES[] = {
         "GET /v1/upstreams",
         "POST /v1/upstreams/main/pause",
         "POST /v1/upstreams/main/resume",
+        "POST /v1/upstreams/main/test",
     };
     static const char *const OTHERS[] = {"", "default"};
     struct world *world = *state;
@@ -287,9 +302,17 @@ static void turn_until_asked(struct world *world)
     assert_false(list_is_empty(&fake.kept));
 }
 
-static void expect_late(struct world *world)
+/* A test waits for an upstream, not for Redis alone. */
+static int64_t patience_ms(const struct endpoint_row *row)
 {
-    pass_ms(world, ANSWER_MS - 1);
+    return strcmp(row->path, "/upstreams/{name}/test") == 0
+               ? UPSTREAM_TEST_MAX_MS + 1000
+               : ANSWER_MS;
+}
+
+static void expect_late(struct world *world, int64_t patience_ms)
+{
+    pass_ms(world, patience_ms - 1);
     hear(world->client);
     assert_int_equal(world->client->in.len, 0);
     pass_ms(world, 1);
@@ -320,7 +343,7 @@ static void every_endpoint_answers_in_time(void **state)
         fake.silent = true;
         say_row(world, api_endpoint(i));
         turn_until_asked(world);
-        expect_late(world);
+        expect_late(world, patience_ms(api_endpoint(i)));
         expect_well(world);
     }
 }
@@ -339,7 +362,7 @@ static void all_questions_of_a_call_share_its_time(void **state)
         fake.enqueued = 0;
         say_row(world, api_endpoint(i));
         turn_until_asked(world);
-        expect_late(world);
+        expect_late(world, ANSWER_MS);
         expect_well(world);
 
         pass_ms(world, KEY_FRESH_MS);
@@ -369,7 +392,7 @@ static void what_is_late_at_the_close_is_let_go(void **state)
     fake.silent = true;
     say_row(world, api_endpoint(0));
     turn_until_asked(world);
-    expect_late(world);
+    expect_late(world, ANSWER_MS);
     api_close(&world->api);
     hear(world->client);
     assert_int_equal(times(world->client, "HTTP/1.1 "), 1);
@@ -384,6 +407,7 @@ int main(void)
         API_TEST(idempotency_keys_are_vetted),
         API_TEST(what_waits_is_shown_by_lane),
         API_TEST(upstreams_are_shown_and_steered),
+        API_TEST(an_upstream_is_tested),
         API_TEST(upstreams_are_the_operators),
         API_TEST(pages_are_vetted),
         API_TEST(only_mails_may_be_large),

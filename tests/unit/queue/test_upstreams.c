@@ -12,6 +12,9 @@ struct teller {
     unsigned asked;
     unsigned heard[2];
     bool is_paused[2];
+    unsigned tested[2];
+    char test[64];
+    bool is_traced[2];
 };
 
 static void on_report(void *ctx, size_t index, struct upstream_report *out)
@@ -30,6 +33,21 @@ static void on_pause(void *ctx, size_t index, bool is_paused)
     teller->is_paused[index] = is_paused;
 }
 
+static void on_test(void *ctx, size_t index, struct str test)
+{
+    struct teller *teller = ctx;
+
+    teller->tested[index]++;
+    snprintf(teller->test, sizeof teller->test, "%.*s", STR_ARG(test));
+}
+
+static void on_trace(void *ctx, size_t index, bool is_traced)
+{
+    struct teller *teller = ctx;
+
+    teller->is_traced[index] = is_traced;
+}
+
 static void teller_init(struct teller *teller)
 {
     *teller = (struct teller){
@@ -37,7 +55,9 @@ static void teller_init(struct teller *teller)
                  .count = 2,
                  .names = NAMES,
                  .report = on_report,
-                 .pause = on_pause},
+                 .pause = on_pause,
+                 .test = on_test,
+                 .trace = on_trace},
     };
 }
 
@@ -205,9 +225,125 @@ static void a_pause_reaches_who_works_and_who_starts(void **state)
 #define UPSTREAM_TEST(fn)                                                      \
     cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 
+struct tested {
+    unsigned count;
+    enum queue_status status;
+    char result[64];
+};
+
+static void on_tested(void *ctx, const struct queue_upstream_test *test)
+{
+    struct tested *tested = ctx;
+
+    tested->count++;
+    tested->status = test->status;
+    snprintf(tested->result, sizeof tested->result, "%.*s",
+             STR_ARG(test->result));
+}
+
+/* Two workers, and two who ask within a moment. */
+static void one_worker_takes_a_test(void **state)
+{
+    struct world *world = *state;
+    struct queue *second = another(world);
+    struct teller tellers[2];
+    struct tested tested[2] = {{0}};
+
+    for (size_t i = 0; i < 2; i++)
+        teller_init(&tellers[i]);
+    teller_start(world, world->queue, &tellers[0]);
+    teller_start(world, second, &tellers[1]);
+    for (size_t i = 0; i < 2; i++)
+        queue_upstream_test(world->queue, NAMES[0], on_tested, &tested[i]);
+    until(world->loop, tellers[0].tested[0] + tellers[1].tested[0] > 0);
+    queue_upstream_tested(world->queue, NAMES[0],
+                          str_of(tellers[tellers[1].tested[0]].test), S("{1}"));
+    until(world->loop, tested[0].count + tested[1].count == 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(tested[i].status, QUEUE_OK);
+        assert_string_equal(tested[i].result, "{1}");
+    }
+    assert_int_equal(tellers[0].tested[0] + tellers[1].tested[0], 1);
+    assert_int_equal(tellers[0].tested[1] + tellers[1].tested[1], 0);
+    queue_close(&second);
+}
+
+static void a_test_that_nobody_takes(void **state)
+{
+    struct world *world = *state;
+    struct tested tested = {0};
+    int64_t began_ms = clock_now_ms();
+
+    queue_upstream_test(world->queue, NAMES[0], on_tested, &tested);
+    until(world->loop, tested.count > 0);
+    assert_int_equal(tested.status, QUEUE_OK);
+    assert_string_equal(tested.result, "");
+    assert_true(clock_now_ms() - began_ms < UPSTREAM_TEST_MAX_MS);
+    until(world->loop, redis_ask("KEYS ph:u:*")[0] == '\0');
+}
+
+struct traced {
+    unsigned count;
+    size_t lines;
+    char first[64];
+    char last[UPSTREAM_TRACE_ID_SIZE];
+};
+
+static void on_traced(void *ctx, const struct queue_upstream_trace *trace)
+{
+    struct traced *traced = ctx;
+
+    assert_int_equal(trace->status, QUEUE_OK);
+    traced->count++;
+    traced->lines = trace->count;
+    if (trace->count > 0)
+        snprintf(traced->first, sizeof traced->first, "%.*s",
+                 STR_ARG(trace->lines[0]));
+    snprintf(traced->last, sizeof traced->last, "%s", trace->last);
+}
+
+static void trace(struct world *world, struct traced *traced)
+{
+    char last[UPSTREAM_TRACE_ID_SIZE];
+
+    snprintf(last, sizeof last, "%s", traced->last);
+    traced->count = 0;
+    queue_upstream_trace(world->queue, NAMES[0], last, on_traced, traced);
+    until(world->loop, traced->count > 0);
+}
+
+static void a_trace_is_told_while_somebody_watches(void **state)
+{
+    struct world *world = *state;
+    struct teller teller;
+    struct traced traced = {0};
+
+    teller_init(&teller);
+    teller_start(world, world->queue, &teller);
+    queue_upstream_traced(world->queue, NAMES[0], S("{0}"));
+    until(world->loop, strcmp(redis_ask("XLEN ph:u:{main}:trail"), "1") == 0);
+    trace(world, &traced);
+    until(world->loop, teller.is_traced[0]);
+    assert_false(teller.is_traced[1]);
+    traced = (struct traced){.last = "1-0"};
+    trace(world, &traced);
+    assert_int_equal(traced.lines, 1);
+    assert_string_equal(traced.first, "{0}");
+    queue_upstream_traced(world->queue, NAMES[0], S("{2}"));
+    until(world->loop, strcmp(redis_ask("XLEN ph:u:{main}:trail"), "2") == 0);
+    trace(world, &traced);
+    assert_int_equal(traced.lines, 1);
+    assert_string_equal(traced.first, "{2}");
+    redis_do("DEL ph:u:{main}:trace"); /* as after 5 s */
+    until(world->loop, !teller.is_traced[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        UPSTREAM_TEST(one_worker_takes_a_test),
+        UPSTREAM_TEST(a_test_that_nobody_takes),
+        UPSTREAM_TEST(a_trace_is_told_while_somebody_watches),
         UPSTREAM_TEST(nobody_tells_of_an_upstream),
         UPSTREAM_TEST(what_workers_say_is_added_up),
         UPSTREAM_TEST(who_died_is_forgotten),

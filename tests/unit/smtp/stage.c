@@ -128,6 +128,18 @@ struct stage *stage_create(size_t count)
     return stage;
 }
 
+static void on_trace(void *ctx, size_t upstream, struct str id,
+                     const struct smtp_result *result)
+{
+    struct stage *stage = ctx;
+
+    assert_int_equal(upstream, 0);
+    assert_true(id.len == 0 || str_eq(id, S("job")));
+    stage->traces++;
+    snprintf(stage->trace, sizeof stage->trace, "%.*s",
+             STR_ARG(result->transcript));
+}
+
 void stage_open(struct stage *stage)
 {
     const struct smtp_settings settings = {
@@ -135,6 +147,7 @@ void stage_open(struct stage *stage)
         .hello_name = "me.example",
         .on_room = on_room,
         .on_quota = stage->has_rates ? on_quota : NULL,
+        .on_trace = on_trace,
         .ctx = stage,
     };
     struct error err;

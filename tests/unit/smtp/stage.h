@@ -33,6 +33,8 @@ struct stage {
     bool has_rates; /* asks are answered by hand */
     unsigned asks;  /* calls of on_quota */
     struct smtp_quota_ask ask;
+    unsigned traces;  /* calls of on_trace */
+    char trace[1024]; /* the last one's transcript */
 };
 
 struct mail {

@@ -1,0 +1,21 @@
+/* result_view.h - what an upstream did, as JSON for an operator who asked to
+ * see it: the answer of a test, a line of a trace. Pure.
+ */
+#ifndef WORKER_RESULT_VIEW_H
+#define WORKER_RESULT_VIEW_H
+
+#include "server/base/buf.h"
+#include "server/base/config.h"
+#include "smtp/smtp.h"
+
+enum { RESULT_VIEW_MAX = 32 * 1024 };
+
+/* The answer to POST /v1/upstreams/{name}/test, see openapi.yaml. */
+void result_view_test(const struct config_upstream *upstream,
+                      const struct smtp_result *result, struct buf *out);
+/* The same of a delivery, with its id and all phases; empty: of a session
+ * that could not be opened. */
+void result_view_trace(const struct config_upstream *upstream, struct str id,
+                       const struct smtp_result *result, struct buf *out);
+
+#endif
