@@ -278,7 +278,7 @@ static bool may_use(const struct auth_mechanism *mechanism,
 {
     if (terms->wanted != AUTH_AUTO && terms->wanted != mechanism->auth)
         return false;
-    if ((terms->offered & mechanism->offer) == 0)
+    if ((terms->offered & ~terms->passed & mechanism->offer) == 0)
         return false;
     if (mechanism->is_bound && !terms->has_binding)
         return false;
@@ -414,6 +414,16 @@ void auth_take_keys(struct auth_exchange *exchange,
     scram_add_proof(&exchange->scram, keys, &said);
     add_line(&said, out);
     buf_finish(&said);
+}
+
+bool auth_is_unfit(const struct auth_exchange *exchange)
+{
+    return exchange->mechanism->family->proves && exchange->challenges == 0;
+}
+
+unsigned auth_offer(const struct auth_mechanism *mechanism)
+{
+    return mechanism->offer;
 }
 
 bool auth_may_end(const struct auth_exchange *exchange)

@@ -34,6 +34,7 @@ bool auth_needs_token(const struct auth_mechanism *mechanism);
 struct auth_terms {
     enum config_auth wanted;
     unsigned offered; /* OFFERS_ bits of ehlo.h */
+    unsigned passed;  /* those of them that are passed by */
     bool may_show;    /* the password, or the token, may be shown: TLS, or
                          auth_in_clear */
     bool has_binding; /* of the channel, for -PLUS */
@@ -85,6 +86,12 @@ enum auth_turn auth_answer(struct auth_exchange *exchange, struct str challenge,
                            struct buf *out);
 void auth_take_keys(struct auth_exchange *exchange,
                     const struct scram_keys *keys, struct buf *out);
+
+/* Whether a refusal that comes now says that the server cannot do it for this
+ * user, rather than that the password is wrong: SCRAM, before its challenge. */
+bool auth_is_unfit(const struct auth_exchange *exchange);
+/* What must be offered for it: an OFFERS_ bit. */
+unsigned auth_offer(const struct auth_mechanism *mechanism);
 
 /* Whether a 235 may be believed: where the mechanism lets the server prove
  * that it knows the password, it did. */

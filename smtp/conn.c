@@ -543,6 +543,7 @@ static void follow_greet(struct smtp_session *session)
         }
         session->is_greeted = true;
         session->says_quit = true;
+        upstream_note_login(session->upstream, &session->greet);
         FAULT_POINT("smtp.greeted");
         session->events->opened(session);
         break;

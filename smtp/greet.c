@@ -97,10 +97,15 @@ static void begin_auth(struct greet *greet)
     greet->terms = (struct auth_terms){
         .wanted = policy->auth,
         .offered = greet->offers.auth,
+        .passed = policy->passed,
         .may_show = greet->is_secured || policy->auth_in_clear,
         .has_binding = greet->binding.len > 0,
     };
     greet->mechanism = auth_choose(&greet->terms, &policy->login);
+    if (greet->mechanism == NULL) { /* what did not serve may do so now */
+        greet->terms.passed = 0;
+        greet->mechanism = auth_choose(&greet->terms, &policy->login);
+    }
     if (greet->mechanism == NULL)
         fail(greet, TROUBLE_AUTH_MISSING,
              greet->offers.auth == 0
@@ -230,9 +235,30 @@ static void add_status(struct greet *greet)
                  greet->auth.status);
 }
 
+/* What comes next may show the password: to a server whose certificate was
+ * looked at, as a server that offers PLAIN alone would get it, too. */
+static const struct auth_mechanism *next_best(struct greet *greet)
+{
+    const struct greet_policy *policy = greet->policy;
+
+    if (policy->auth != AUTH_AUTO || !greet->is_secured ||
+        policy->tls == TLS_OPPORTUNISTIC || !auth_is_unfit(&greet->auth))
+        return NULL;
+    greet->terms.passed |= auth_offer(greet->mechanism);
+    return auth_choose(&greet->terms, &policy->login);
+}
+
 /* The first token that is refused may have been too old. */
 static void fail_auth(struct greet *greet, const struct smtp_reply *reply)
 {
+    const struct auth_mechanism *next =
+        reply->code == 535 ? next_best(greet) : NULL;
+
+    if (next != NULL) {
+        greet->mechanism = next;
+        go(greet, STEP_AUTH);
+        return;
+    }
     fail_by(greet, reply);
     add_status(greet);
     if (reply->code != 535 || greet->is_refused ||

@@ -3,7 +3,9 @@
  * Banner, EHLO (or HELO), STARTTLS, AUTH. It knows no socket and no clock:
  * conn.c moves the bytes, and makes the handshake, has keys derived or a token
  * fetched when greet asks for it. A token that is refused may have been too
- * old: it asks for another one, once.
+ * old: it asks for another one, once. With AUTH_AUTO, a mechanism that the
+ * server offers and cannot do for this user is passed by for the next best
+ * one, where TLS has shown who the server is.
  *
  * Source: RFC 5321 sections 3.1, 4.1.1.1; RFC 3207; RFC 4954; RFC 8314.
  */
@@ -25,6 +27,7 @@ struct greet_policy {
     enum config_auth auth;
     bool auth_in_clear;
     struct auth_login login; /* less the token */
+    unsigned passed;         /* offers that did not serve once: auth_terms */
 };
 
 enum greet_state {

@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/codec.h"
+#include "server/base/log.h"
 #include "server/base/mem.h"
 
 #include <string.h>
@@ -307,6 +308,21 @@ void upstream_note_why(struct smtp_upstream *upstream, struct str why)
     if (len > 0)
         memcpy(upstream->why, why.ptr, len);
     upstream->why[len] = '\0';
+}
+
+void upstream_note_login(struct smtp_upstream *upstream,
+                         const struct greet *greet)
+{
+    unsigned known = upstream->policy.passed;
+
+    if (greet->mechanism == NULL)
+        return;
+    upstream->policy.passed = greet->terms.passed;
+    if ((greet->terms.passed & ~known) != 0)
+        log_write(LOG_WARN, LOG_UPSTREAM_PASSED_BY,
+                  log_cstr("upstream", upstream->config->name),
+                  log_cstr("host", upstream->config->host),
+                  log_cstr("used", auth_name(greet->mechanism)));
 }
 
 /* While an operator has paused it nothing may be open. While it rests no

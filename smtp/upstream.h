@@ -129,6 +129,10 @@ void upstream_look(const struct smtp_upstream *upstream,
                    struct smtp_upstream_view *out);
 /* What makes it rest; empty: it is well. */
 void upstream_note_why(struct smtp_upstream *upstream, struct str why);
+/* A greeting came to its end: what it passed by to log in, others shall not
+ * try any more. */
+void upstream_note_login(struct smtp_upstream *upstream,
+                         const struct greet *greet);
 /* The server wants fewer sessions than are open. */
 void upstream_slow_down(struct smtp_upstream *upstream);
 /* Whether the commands of another mail may go behind a dot to it: they were

@@ -90,6 +90,26 @@ describe('postfix and dovecot', { skip: !root && 'needs root' }, () => {
     });
 });
 
+test('dovecot offers SCRAM, and has no secret for it',
+     { skip: !root && 'needs root' }, async () => {
+    const redis = await startRedis();
+    const host = await startMailHost({ isHashed: true });
+    const service = await startService({
+        redis, roles: ['api', 'worker'],
+        upstreams: [host.upstream('starttls', { messages_per_session: 1 })],
+    });
+    for (const to of ['first@inbox.test', 'second@inbox.test'])
+        await service.emailWith(await service.send({ to }), 'sent');
+    const log = host.maillog();
+    assert.deepEqual(log.match(/sasl_method=[\w-]+/g),
+                     ['sasl_method=PLAIN', 'sasl_method=PLAIN']);
+    assert.equal(log.match(/SASL SCRAM-SHA-\d+ authentication failed/g).length,
+                 2);
+    assert.match(service.logs(), /upstream\.passed_by/);
+    assert.doesNotMatch(service.logs(), /upstream\.alarm/);
+    await service.stop('worker');
+});
+
 // Each smtpd of it salts the password in its own way.
 describe('postfix with Cyrus SASL', { skip: !root && 'needs root' }, () => {
     for (const mechanisms of ['SCRAM-SHA-1 SCRAM-SHA-256 PLAIN',

@@ -1,5 +1,6 @@
 // mailhost.mjs - a provider: Postfix with STARTTLS, implicit TLS and SASL,
 // delivering by LMTP to Dovecot, read back by IMAP. Needs root, no systemd.
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -11,12 +12,14 @@ export const PASSWORD = 'correct-horse';
 // Every address at inbox.test has a mailbox, and any name with PASSWORD may
 // log in. mechanisms: what SASL offers; sasl: Postfix asks 'dovecot', or has
 // 'cyrus' inside, where app@inbox.test alone may log in. tokens: a map from
-// OAuth tokens to addresses, as it is when Dovecot asks.
+// OAuth tokens to addresses, as it is when Dovecot asks. isHashed: it has the password as a hash, of which no
+// SCRAM can be made.
 export async function startMailHost({
     mechanisms = 'plain login cram-md5 scram-sha-1 scram-sha-256',
-    sasl = 'dovecot', tokens,
+    sasl = 'dovecot', tokens, isHashed,
 } = {}) {
     const host = new MailHost(await makeCerts());
+    host.isHashed = isHashed;
     host.sasl = sasl === 'cyrus' ? await host.useCyrus(mechanisms)
                                  : `smtpd_sasl_type = dovecot
 smtpd_sasl_path = ${host.dovecot}/auth`;
@@ -27,6 +30,9 @@ smtpd_sasl_path = ${host.dovecot}/auth`;
     await host.startPostfix();
     return host;
 }
+
+const hashed = (password) => '{PLAIN-MD5}' +
+    crypto.createHash('md5').update(password).digest('hex');
 
 class MailHost {
     ports = {};
@@ -99,7 +105,7 @@ mail_location = maildir:${mail}/%u
 ${oauth}
 passdb {
   driver = static
-  args = password=${PASSWORD}
+  args = password=${this.isHashed ? hashed(PASSWORD) : PASSWORD}
 }
 userdb {
   driver = static

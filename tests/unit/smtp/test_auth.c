@@ -29,44 +29,51 @@ static const struct choice {
     const struct auth_login *login;
     const char *name; /* NULL: none */
 } CHOICES[] = {
-    {{AUTH_AUTO, ALL, true, true}, &JOE, "SCRAM-SHA-256-PLUS"},
-    {{AUTH_AUTO, ALL & ~OFFERS_SCRAM_SHA_256_PLUS, true, true},
+    {{AUTH_AUTO, ALL, 0, true, true}, &JOE, "SCRAM-SHA-256-PLUS"},
+    {{AUTH_AUTO, ALL & ~OFFERS_SCRAM_SHA_256_PLUS, 0, true, true},
      &JOE,
      "SCRAM-SHA-1-PLUS"},
-    {{AUTH_AUTO, ALL, true, false}, &JOE, "SCRAM-SHA-256"},
-    {{AUTH_AUTO, ALL & ~OFFERS_SCRAM_SHA_256, true, false},
+    {{AUTH_AUTO, ALL, 0, true, false}, &JOE, "SCRAM-SHA-256"},
+    {{AUTH_AUTO, ALL & ~OFFERS_SCRAM_SHA_256, 0, true, false},
      &JOE,
      "SCRAM-SHA-1"},
-    {{AUTH_AUTO, ALL, true, true}, &ZOE, "PLAIN"},
-    {{AUTH_AUTO, ALL, false, false}, &ZOE, "CRAM-MD5"},
-    {{AUTH_AUTO, ALL, false, false}, &JOE, "SCRAM-SHA-256"},
-    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_PLAIN | OFFERS_CRAM_MD5, true, true},
+    {{AUTH_AUTO, ALL, 0, true, true}, &ZOE, "PLAIN"},
+    {{AUTH_AUTO, ALL, 0, false, false}, &ZOE, "CRAM-MD5"},
+    {{AUTH_AUTO, ALL, 0, false, false}, &JOE, "SCRAM-SHA-256"},
+    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_PLAIN | OFFERS_CRAM_MD5, 0, true, true},
      &JOE,
      "PLAIN"},
-    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_CRAM_MD5, true, true}, &JOE, "LOGIN"},
-    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_CRAM_MD5, false, true},
+    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_CRAM_MD5, 0, true, true}, &JOE, "LOGIN"},
+    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_CRAM_MD5, 0, false, true},
      &JOE,
      "CRAM-MD5"},
-    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_PLAIN, false, true}, &JOE, NULL},
-    {{AUTH_AUTO, 0, true, true}, &JOE, NULL},
-    {{AUTH_AUTO, OFFERS_SCRAM_SHA_256_PLUS, true, false}, &JOE, NULL},
-    {{AUTH_SCRAM_SHA_1, ALL, true, true}, &JOE, "SCRAM-SHA-1-PLUS"},
-    {{AUTH_SCRAM_SHA_1, ALL, true, false}, &JOE, "SCRAM-SHA-1"},
-    {{AUTH_SCRAM_SHA_256, OFFERS_SCRAM_SHA_1, true, true}, &JOE, NULL},
-    {{AUTH_PLAIN, ALL, true, true}, &JOE, "PLAIN"},
-    {{AUTH_PLAIN, ALL, false, true}, &JOE, NULL},
-    {{AUTH_CRAM_MD5, ALL, true, true}, &JOE, "CRAM-MD5"},
-    {{AUTH_AUTO, ALL, true, true}, &BOTH, "OAUTHBEARER"},
-    {{AUTH_AUTO, ALL & ~OFFERS_OAUTHBEARER, true, true}, &BOTH, "XOAUTH2"},
-    {{AUTH_AUTO, ALL & ~OAUTH, true, true}, &BOTH, "SCRAM-SHA-256-PLUS"},
-    {{AUTH_AUTO, OAUTH | OFFERS_CRAM_MD5, false, false}, &BOTH, "CRAM-MD5"},
-    {{AUTH_AUTO, OAUTH, false, false}, &BEARER, NULL},
-    {{AUTH_AUTO, ALL & ~OAUTH, true, true}, &BEARER, NULL},
-    {{AUTH_AUTO, OAUTH, true, true}, &JOE, NULL},
-    {{AUTH_AUTO, OAUTH, true, true}, &NAMELESS, "OAUTHBEARER"},
-    {{AUTH_AUTO, OFFERS_XOAUTH2, true, true}, &NAMELESS, NULL},
-    {{AUTH_XOAUTH2, ALL, true, true}, &BOTH, "XOAUTH2"},
-    {{AUTH_OAUTHBEARER, OFFERS_XOAUTH2, true, true}, &BOTH, NULL},
+    {{AUTH_AUTO, OFFERS_LOGIN | OFFERS_PLAIN, 0, false, true}, &JOE, NULL},
+    {{AUTH_AUTO, 0, 0, true, true}, &JOE, NULL},
+    {{AUTH_AUTO, ALL, OFFERS_SCRAM_SHA_256_PLUS, true, true},
+     &JOE,
+     "SCRAM-SHA-1-PLUS"},
+    {{AUTH_AUTO, OFFERS_SCRAM_SHA_256 | OFFERS_LOGIN, OFFERS_SCRAM_SHA_256,
+      true, true},
+     &JOE,
+     "LOGIN"},
+    {{AUTH_AUTO, OFFERS_SCRAM_SHA_256_PLUS, 0, true, false}, &JOE, NULL},
+    {{AUTH_SCRAM_SHA_1, ALL, 0, true, true}, &JOE, "SCRAM-SHA-1-PLUS"},
+    {{AUTH_SCRAM_SHA_1, ALL, 0, true, false}, &JOE, "SCRAM-SHA-1"},
+    {{AUTH_SCRAM_SHA_256, OFFERS_SCRAM_SHA_1, 0, true, true}, &JOE, NULL},
+    {{AUTH_PLAIN, ALL, 0, true, true}, &JOE, "PLAIN"},
+    {{AUTH_PLAIN, ALL, 0, false, true}, &JOE, NULL},
+    {{AUTH_CRAM_MD5, ALL, 0, true, true}, &JOE, "CRAM-MD5"},
+    {{AUTH_AUTO, ALL, 0, true, true}, &BOTH, "OAUTHBEARER"},
+    {{AUTH_AUTO, ALL & ~OFFERS_OAUTHBEARER, 0, true, true}, &BOTH, "XOAUTH2"},
+    {{AUTH_AUTO, ALL & ~OAUTH, 0, true, true}, &BOTH, "SCRAM-SHA-256-PLUS"},
+    {{AUTH_AUTO, OAUTH | OFFERS_CRAM_MD5, 0, false, false}, &BOTH, "CRAM-MD5"},
+    {{AUTH_AUTO, OAUTH, 0, false, false}, &BEARER, NULL},
+    {{AUTH_AUTO, ALL & ~OAUTH, 0, true, true}, &BEARER, NULL},
+    {{AUTH_AUTO, OAUTH, 0, true, true}, &JOE, NULL},
+    {{AUTH_AUTO, OAUTH, 0, true, true}, &NAMELESS, "OAUTHBEARER"},
+    {{AUTH_AUTO, OFFERS_XOAUTH2, 0, true, true}, &NAMELESS, NULL},
+    {{AUTH_XOAUTH2, ALL, 0, true, true}, &BOTH, "XOAUTH2"},
+    {{AUTH_OAUTHBEARER, OFFERS_XOAUTH2, 0, true, true}, &BOTH, NULL},
 };
 
 static void choices(void **state)
@@ -99,7 +106,7 @@ static void begin(struct auth_exchange *exchange,
 /* RFC 4954: a secret that would make the line too long waits for the 334. */
 static void long_secret(void **state)
 {
-    const struct auth_terms terms = {AUTH_PLAIN, ALL, true, false};
+    const struct auth_terms terms = {AUTH_PLAIN, ALL, 0, true, false};
     struct auth_exchange exchange;
     char password[401];
     struct auth_login login = {.username = S("joe"),
@@ -121,7 +128,7 @@ static void long_secret(void **state)
 /* 510 bytes and CRLF are the limit. */
 static void longest_command(void **state)
 {
-    const struct auth_terms terms = {AUTH_PLAIN, ALL, true, false};
+    const struct auth_terms terms = {AUTH_PLAIN, ALL, 0, true, false};
     struct auth_exchange exchange;
     char password[400];
     struct buf out;
@@ -146,7 +153,7 @@ static void longest_command(void **state)
 /* The example of RFC 2195 section 2. */
 static void cram_md5(void **state)
 {
-    const struct auth_terms terms = {AUTH_CRAM_MD5, ALL, true, false};
+    const struct auth_terms terms = {AUTH_CRAM_MD5, ALL, 0, true, false};
     static const struct auth_login LOGIN = {
         .username = STR("tim"), .password = STR("tanstaaftanstaaf")};
     struct auth_exchange exchange;
@@ -177,18 +184,18 @@ static void binding_words(void **state)
         const char *said;
     } WORDS[] = {
         /* p=tls-exporter,,n=joe,r=... */
-        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256_PLUS, true, true},
+        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256_PLUS, 0, true, true},
          "AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIsLG49am9lLHI9QUFBQUJCQkJD"
          "Q0NDREREREVFRUVGRkZG\r\n"},
         /* y,, */
-        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256, true, true},
+        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256, 0, true, true},
          "AUTH SCRAM-SHA-256 eSwsbj1qb2Uscj1BQUFBQkJCQkNDQ0NERERERUVFRUZGRkY="
          "\r\n"},
         /* n,, */
-        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256, true, false},
+        {{AUTH_AUTO, OFFERS_SCRAM_SHA_256, 0, true, false},
          "AUTH SCRAM-SHA-256 biwsbj1qb2Uscj1BQUFBQkJCQkNDQ0NERERERUVFRUZGRkY="
          "\r\n"},
-        {{AUTH_SCRAM_SHA_256, OFFERS_SCRAM_SHA_256 | OFFERS_SCRAM_SHA_1_PLUS,
+        {{AUTH_SCRAM_SHA_256, OFFERS_SCRAM_SHA_256 | OFFERS_SCRAM_SHA_1_PLUS, 0,
           true, true},
          "AUTH SCRAM-SHA-256 biwsbj1qb2Uscj1BQUFBQkJCQkNDQ0NERERERUVFRUZGRkY="
          "\r\n"},
@@ -317,7 +324,7 @@ static void oauth(void **state)
     buf_init(&out, 4096);
     for (size_t i = 0; i < COUNT_OF(DIALOGUES); i++) {
         const struct dialogue *d = &DIALOGUES[i];
-        const struct auth_terms terms = {d->auth, ALL, true, false};
+        const struct auth_terms terms = {d->auth, ALL, 0, true, false};
 
         begin(&exchange, &terms, &d->login, &out);
         assert_said(&out, d->said);
@@ -338,7 +345,7 @@ static void oauth(void **state)
 /* The longest of all, behind an empty 334: a line that servers take. */
 static void long_token(void **state)
 {
-    const struct auth_terms terms = {AUTH_OAUTHBEARER, ALL, true, false};
+    const struct auth_terms terms = {AUTH_OAUTHBEARER, ALL, 0, true, false};
     struct auth_exchange exchange;
     char text[8000];
     struct auth_login login = {.username = {text, 255},

@@ -1,5 +1,6 @@
-// The catalogue of SMTP servers' behaviour, row 43 and its neighbours with OAuth
-// tokens: OAUTHBEARER and XOAUTH2. lib/rows.mjs says how a row reads.
+// The catalogue of SMTP servers' behaviour, rows 43 to 47 once more: OAuth
+// tokens, by OAUTHBEARER and XOAUTH2, and SCRAM that is passed by. lib/rows.mjs
+// says how a row reads.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -12,6 +13,8 @@ const BASE = ['PIPELINING', '8BITMIME', 'SIZE 50000000'];
 const both = { tls: 'implicit', offers: [...BASE, 'AUTH XOAUTH2 OAUTHBEARER'],
                isDemanding: true, users: USERS, tokens: [OLD] };
 const google = { ...both, offers: [...BASE, 'AUTH LOGIN PLAIN XOAUTH2'] };
+
+const password = { ...both, tokens: [] };
 
 const said = ({ server }, n = 0) => server.sessions[n].commands;
 const text = (token) => `${token}\n`;
@@ -188,4 +191,29 @@ row(44, 'opportunistic, and no STARTTLS: no token in the clear', {
     ...both, tls: 'starttls', isDemanding: false,
 }, 'C', { upstream: byFile(text(OLD), { tls: 'opportunistic' }) });
 
-play('rows 43 to 47, with OAuth');
+// --- a mechanism that is offered, and cannot be done ---
+
+row(45, 'SCRAM is offered and cannot be done: PLAIN, and only that any more', {
+    ...password, offers: ['AUTH SCRAM-SHA-256 SCRAM-SHA-1 LOGIN PLAIN'],
+    scenes: [{ 'auth 1': '535 5.7.8 no', 'auth 2': '535 5.7.8 no' }],
+}, 'D', {
+    mails: 2, upstream: { messages_per_session: 1 },
+    check: (played) => {
+        const mechanisms = (n) => said(played, n)
+            .filter((line) => line.startsWith('AUTH'))
+            .map((line) => line.split(' ')[1]);
+        assert.deepEqual(mechanisms(0),
+                         ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']);
+        assert.deepEqual(mechanisms(1), ['PLAIN']);
+    },
+});
+row(45, 'SCRAM by its name is offered and cannot be done', {
+    ...password, offers: ['AUTH SCRAM-SHA-256 PLAIN'],
+    always: { auth: '535 5.7.8 no' },
+}, 'C', {
+    upstream: { auth: 'scram-sha-256' },
+    check: (played) => assert.equal(
+        said(played).filter((line) => line.startsWith('AUTH')).length, 1),
+});
+
+play('rows 43 to 47, with tokens, and by the next best');
