@@ -33,6 +33,17 @@ static struct config_origin origin_of(const struct config_block *block,
                                        : block->origin;
 }
 
+/* What was set, but wrongly, has had its problem told. */
+static bool is_missing(const struct config_block *block, const char *name)
+{
+    ptrdiff_t key = config_key_find(block->section, str_of(name));
+    const struct config_setting *setting = &block->settings[key];
+
+    CHECK(key >= 0);
+    return !setting->is_set ||
+           (setting->value.text.len == 0 && setting->value.count == 0);
+}
+
 static bool is_scram(enum config_auth auth)
 {
     return auth == AUTH_SCRAM_SHA_1 || auth == AUTH_SCRAM_SHA_256;
@@ -49,9 +60,16 @@ static bool is_of_token(enum config_auth auth)
     return auth == AUTH_OAUTHBEARER || auth == AUTH_XOAUTH2;
 }
 
-static bool has_token(const struct config_upstream *u)
+/* Or would have one, if it were not wrong. */
+static bool has_token(const struct config_block *block)
 {
-    return *u->token_file != '\0' || u->token_command.count > 0;
+    return !is_missing(block, "token_file") ||
+           !is_missing(block, "token_command");
+}
+
+static bool has_password(const struct config_block *block)
+{
+    return !is_missing(block, "password_file");
 }
 
 static void check_token(struct config_loading *l,
@@ -59,19 +77,20 @@ static void check_token(struct config_loading *l,
                         const struct config_block *block)
 {
     struct config_origin auth = origin_of(block, "auth");
-    struct config_origin token = origin_of(
-        block, *u->token_file != '\0' ? "token_file" : "token_command");
+    bool is_of_file = !is_missing(block, "token_file");
+    struct config_origin token =
+        origin_of(block, is_of_file ? "token_file" : "token_command");
 
-    if (*u->token_file != '\0' && u->token_command.count > 0)
+    if (is_of_file && !is_missing(block, "token_command"))
         config_problem(l, origin_of(block, "token_command"),
                        "there is a token_file, too: set one of the two");
-    if (is_of_token(u->auth) && !has_token(u))
+    if (is_of_token(u->auth) && !has_token(block))
         config_problem(l, auth, "auth needs a token_file or a token_command");
     if (u->auth == AUTH_XOAUTH2 && *u->username == '\0')
         config_problem(l, auth,
                        "XOAUTH2 needs a username: the mailbox that the token "
                        "is for");
-    if (!has_token(u))
+    if (!has_token(block))
         return;
     if (!is_of_token(u->auth) && u->auth != AUTH_AUTO)
         config_problem(l, token,
@@ -87,14 +106,14 @@ static void check_password(struct config_loading *l,
                            const struct config_upstream *u,
                            const struct config_block *block)
 {
-    bool has_login = *u->username != '\0' && *u->password != '\0';
+    bool has_login = *u->username != '\0' && has_password(block);
     struct config_origin auth = origin_of(block, "auth");
 
-    if (*u->username != '\0' && *u->password == '\0' && !has_token(u))
+    if (*u->username != '\0' && !has_password(block) && !has_token(block))
         config_problem(l, origin_of(block, "username"),
                        "username needs a password_file, or a token_file or "
                        "token_command");
-    if (*u->username == '\0' && *u->password != '\0')
+    if (*u->username == '\0' && has_password(block))
         config_problem(l, origin_of(block, "password_file"),
                        "password_file needs a username");
     if (u->auth != AUTH_AUTO && u->auth != AUTH_NONE && !is_of_token(u->auth) &&
@@ -110,16 +129,16 @@ static void check_login(struct config_loading *l,
                         const struct config_upstream *u,
                         const struct config_block *block)
 {
-    bool has_password = *u->username != '\0' && *u->password != '\0';
+    bool has_login = *u->username != '\0' && has_password(block);
 
     check_password(l, u, block);
     check_token(l, u, block);
-    if ((has_password || has_token(u)) && u->auth != AUTH_NONE &&
+    if ((has_login || has_token(block)) && u->auth != AUTH_NONE &&
         u->tls == TLS_OFF && !u->auth_in_clear)
         config_problem(l, origin_of(block, "tls"),
                        "the %s would go in the clear: use TLS, or set "
                        "auth_in_clear = true",
-                       has_token(u) ? "token" : "password");
+                       has_token(block) ? "token" : "password");
 }
 
 static void check_tls(struct config_loading *l, const struct config_upstream *u,
@@ -161,17 +180,6 @@ static void check_notify(struct config_loading *l,
     }
     if ((seen & 1u) != 0 && words->count > 1)
         config_problem(l, origin, "\"never\" stands alone in dsn_notify");
-}
-
-/* What was set, but wrongly, has had its problem told. */
-static bool is_missing(const struct config_block *block, const char *name)
-{
-    ptrdiff_t key = config_key_find(block->section, str_of(name));
-    const struct config_setting *setting = &block->settings[key];
-
-    CHECK(key >= 0);
-    return !setting->is_set ||
-           (setting->value.text.len == 0 && setting->value.count == 0);
 }
 
 static void check_upstreams(struct config_loading *l)

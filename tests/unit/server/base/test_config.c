@@ -340,6 +340,11 @@ static const struct broken_case {
               "token_command = [\"/bin/sh\"]\n",
      "5:1: a token is of use with auth = \"auto\", \"oauthbearer\" or "
      "\"xoauth2\"\n6:1: there is a token_file, too: set one of the two"},
+    {UPSTREAM "username = \"u\"\ntoken_file = \"/nowhere/x\"\n",
+     "5:14: token_file: /nowhere/x: No such file or directory"},
+    {UPSTREAM "auth = \"plain\"\nusername = \"u\"\n"
+              "password_file = \"/nowhere/x\"\n",
+     "6:17: password_file: /nowhere/x: No such file or directory"},
     {UPSTREAM "token_file = \"/nowhere/x\"\n",
      "4:14: token_file: /nowhere/x: No such file or directory"},
     {UPSTREAM "token_command = \"/bin/sh\"\n",
