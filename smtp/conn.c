@@ -603,6 +603,21 @@ static void take_greet_reply(struct smtp_session *session,
     follow_greet(session);
 }
 
+static void take_mail_reply(struct smtp_session *session,
+                            const struct smtp_reply *reply)
+{
+    struct session_mail *mail = session->mail;
+    bool was_accepted = mail->txn.rcpt_accepted;
+
+    if (!txn_reply(&mail->txn, reply) || is_ahead(session)) {
+        lose(session, TROUBLE_PROTOCOL, UNASKED);
+        return;
+    }
+    if (!was_accepted && mail->txn.rcpt_accepted && !mail->is_told)
+        session->events->accepted(mail);
+    pump(session);
+}
+
 static void note_mail_reply(struct smtp_session *session,
                             const struct smtp_reply *reply)
 {
@@ -619,11 +634,10 @@ static void take_reply(struct smtp_session *session, struct smtp_reply *reply)
     note_mail_reply(session, reply);
     if (!session->is_greeted)
         take_greet_reply(session, reply);
-    else if (session->mail == NULL || !txn_reply(&session->mail->txn, reply) ||
-             is_ahead(session))
+    else if (session->mail == NULL)
         lose(session, TROUBLE_PROTOCOL, UNASKED);
     else
-        pump(session);
+        take_mail_reply(session, reply);
 }
 
 /* Whoever finds the process dead asks whose reply it read. */

@@ -59,6 +59,8 @@ struct session_events {
     /* It never came so far. Close it; finding stays valid in the call. */
     void (*failed)(struct smtp_session *session,
                    const struct smtp_finding *finding);
+    /* Its recipient was; DATA goes next, or is on its way. */
+    void (*accepted)(struct session_mail *mail);
     /* May its commands be written? Not asked when the mark was due. */
     enum session_leave (*may_command)(struct session_mail *mail);
     /* The dot may come soon: the mark is due in this turn. */
@@ -99,6 +101,7 @@ struct session_try {
 struct smtp_session {
     struct list link; /* the owner's */
     int state;        /* the owner's */
+    bool is_owing;    /* the owner's */
 
     struct smtp_upstream *upstream;
     const struct session_events *events;

@@ -25,6 +25,8 @@ int64_t delivery_until_ms(const struct smtp_delivery *delivery)
 
 enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery)
 {
+    if (hedge_has_lost(delivery))
+        return SMTP_UNSENT_STOPPED;
     if (is_late(delivery))
         return SMTP_UNSENT_DEADLINE;
     return delivery->mark == MARK_NO ? SMTP_UNSENT_MARK : SMTP_UNSENT_NONE;
@@ -89,6 +91,7 @@ static void end(struct smtp_delivery *delivery)
     struct smtp *smtp = delivery->smtp;
 
     CHECK(delivery->upstream == NULL && delivery->mail == NULL);
+    CHECK(delivery->hedge == NULL);
     CHECK(!delivery->is_ended);
     delivery->is_ended = true;
     list_remove(&delivery->link);
@@ -100,14 +103,17 @@ static void end(struct smtp_delivery *delivery)
 
 void delivery_return(struct smtp_delivery *delivery, enum smtp_unsent unsent)
 {
-    delivery->unsent = unsent;
-    end(delivery);
+    struct smtp_delivery *owner = hedge_end(delivery);
+
+    if (owner == NULL)
+        return;
+    owner->unsent = unsent;
+    end(owner);
 }
 
-/* The delivery is its owner's again, who may free it in the call. */
-void delivery_tell(struct smtp_delivery *delivery)
+static struct smtp_result result_of(const struct smtp_delivery *delivery)
 {
-    const struct smtp_result unsent = {
+    struct smtp_result result = {
         .verdict = SMTP_UNSENT,
         .unsent = delivery->unsent,
         .hold_ms = delivery->hold_ms,
@@ -121,18 +127,28 @@ void delivery_tell(struct smtp_delivery *delivery)
         .tls_subject = "",
         .before = delivery->outcome == NULL ? NULL : &delivery->outcome->result,
     };
-    struct smtp_outcome *outcome = delivery->outcome;
-    const struct smtp_result *result =
-        delivery->unsent == SMTP_UNSENT_NONE ? &outcome->result : &unsent;
 
-    CHECK(result != NULL);
+    CHECK(delivery->unsent != SMTP_UNSENT_NONE || delivery->outcome != NULL);
+    if (delivery->unsent == SMTP_UNSENT_NONE)
+        result = delivery->outcome->result;
+    result.hedge_upstream =
+        delivery->second == NULL ? "" : delivery->second->config->name;
+    return result;
+}
+
+/* The delivery is its owner's again, who may free it in the call. */
+void delivery_tell(struct smtp_delivery *delivery)
+{
+    struct smtp_outcome *outcome = delivery->outcome;
+    const struct smtp_result result = result_of(delivery);
 
     list_remove(&delivery->link);
     delivery->smtp->in_hand--;
     smtp_note_room(delivery->smtp);
-    log_result(delivery, result);
-    count(result);
-    delivery->on_done(delivery->ctx, result);
+    log_result(delivery, &result);
+    count(&result);
+    hedge_count(delivery, &result);
+    delivery->on_done(delivery->ctx, &result);
     outcome_destroy(&outcome);
 }
 
@@ -188,20 +204,20 @@ void delivery_take(struct smtp_delivery *delivery,
                    const struct smtp_finding *finding)
 {
     struct smtp_ruling ruling = smtp_judge(finding);
+    struct smtp_delivery *owner = hedge_owner(delivery);
 
-    if ((ruling.then & THEN_AGAIN) != 0) {
+    if ((ruling.then & THEN_AGAIN) != 0 || owner == NULL) {
         delivery_place(delivery);
         return;
     }
-    delivery->outcome =
-        outcome_create(session, mail, finding, &ruling, delivery->outcome);
-    note_transcript(delivery, session, mail);
-    if ((ruling.then & THEN_NEXT) == 0) {
-        end(delivery);
-        return;
-    }
-    delivery->tried |= (uint64_t)1 << session->upstream->index;
-    delivery_place(delivery);
+    owner->outcome =
+        outcome_create(session, mail, finding, &ruling, owner->outcome);
+    note_transcript(owner, session, mail);
+    owner->tried |= (uint64_t)1 << session->upstream->index;
+    if ((ruling.then & THEN_NEXT) != 0)
+        delivery_place(delivery);
+    else if (ruling.verdict == SMTP_HARD || !hedge_leave(delivery))
+        end(hedge_end(delivery));
 }
 
 /* --- where to --- */
@@ -280,18 +296,26 @@ static struct smtp_upstream *choose_upstream(struct smtp_delivery *delivery)
                : choose(delivery, upstream_room_once);
 }
 
+struct smtp_upstream *delivery_next(struct smtp_delivery *delivery)
+{
+    return choose(delivery, upstream_room);
+}
+
 void delivery_place(struct smtp_delivery *delivery)
 {
     enum smtp_unsent hurdle = delivery_hurdle(delivery);
     struct smtp_upstream *upstream;
 
+    if (hedge_leave(delivery))
+        return;
     if (hurdle == SMTP_UNSENT_NONE && delivery->smtp->is_stopping &&
         delivery->mark == MARK_NONE)
         hurdle = SMTP_UNSENT_STOPPED;
     upstream = hurdle == SMTP_UNSENT_NONE ? choose_upstream(delivery) : NULL;
-    if (upstream != NULL)
+    if (upstream != NULL) {
+        hedge_begin(delivery, upstream);
         pool_add(upstream, delivery);
-    else if (delivery->outcome != NULL && hurdle != SMTP_UNSENT_DEADLINE)
+    } else if (delivery->outcome != NULL && hurdle != SMTP_UNSENT_DEADLINE)
         end(delivery); /* what the last one did with it is an attempt */
     else
         delivery_return(delivery, hurdle != SMTP_UNSENT_NONE ? hurdle

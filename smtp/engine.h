@@ -1,5 +1,5 @@
-/* engine.h - the state behind the door, shared by smtp.c, delivery.c, pool.c,
- * aftermath.c and inspect.c.
+/* engine.h - the state behind the door, shared by smtp.c, delivery.c, hedge.c,
+ * pool.c, aftermath.c and inspect.c.
  *
  * A delivery is always in exactly one list, which says what it waits for:
  *   fresh       for an upstream
@@ -29,6 +29,7 @@ struct smtp_route {
     const struct config_route *config;
     struct smtp_upstream **upstreams; /* owned array of others' upstreams */
     size_t count;
+    unsigned hedge_credit; /* hundredths of a mail that may be hedged */
 };
 
 struct smtp {
@@ -47,7 +48,9 @@ struct smtp {
     struct list answered;
     struct list unanswered;
     struct list ended;
-    size_t in_hand; /* in any list */
+    struct list hedges; /* whose choice is open */
+    struct list losers; /* whose twin is to leave its upstream */
+    size_t in_hand;     /* in any list */
     struct task task;
 
     void (*on_room)(void *ctx);
@@ -65,6 +68,8 @@ struct smtp {
 
 /* Gives it to an upstream of its route, or ends it. */
 void delivery_place(struct smtp_delivery *delivery);
+/* The upstream that it would be given to; NULL: none. */
+struct smtp_upstream *delivery_next(struct smtp_delivery *delivery);
 /* What befell it at an upstream: takes it to the next one, or ends it. It is
  * with no upstream any more. mail: of the session, that it was; NULL: none,
  * the session's failure befell it. */
@@ -83,6 +88,34 @@ void delivery_forget_all(struct list *list);
 enum smtp_unsent delivery_hurdle(const struct smtp_delivery *delivery);
 /* Its deadline by the monotonic clock; 0: it has none. */
 int64_t delivery_until_ms(const struct smtp_delivery *delivery);
+
+/* --- hedge.c: a second upstream beside one that is slow --- */
+
+/* It is about to be given to that upstream: its message waits for the choice,
+ * if a second one may be asked. */
+void hedge_begin(struct smtp_delivery *delivery,
+                 const struct smtp_upstream *first);
+/* That one's recipient was accepted: its session gets the message. */
+void hedge_choose(struct smtp_delivery *delivery);
+/* That one is with no upstream any more. True: the other one of the two goes
+ * on for both, or it had lost already. */
+bool hedge_leave(struct smtp_delivery *delivery);
+/* That one is with no upstream any more, and its end is that of both: returns
+ * the owner's delivery, which is with no upstream. NULL: it had lost. */
+struct smtp_delivery *hedge_end(struct smtp_delivery *delivery);
+/* Another one has the message. */
+bool hedge_has_lost(const struct smtp_delivery *delivery);
+/* Of a delivery, or of its twin; NULL: it has lost. */
+struct smtp_delivery *hedge_owner(struct smtp_delivery *delivery);
+/* It has ended: for the route's credit, and the operator. */
+void hedge_count(const struct smtp_delivery *delivery,
+                 const struct smtp_result *result);
+/* At the end of a turn. */
+void hedge_let_losers_go(struct smtp *smtp);
+/* No second upstream is asked any more, and none that was is waited for. */
+void hedge_stop(struct smtp *smtp);
+/* Behind that. */
+void hedge_close(struct smtp *smtp);
 
 /* --- pool.c: the sessions of an upstream --- */
 

@@ -26,6 +26,8 @@ static void move(struct smtp_session *session, int state)
     if (session->state != SESSION_STATE_COUNT)
         upstream->counts[session->state]--;
     list_remove(&session->link);
+    upstream->owing -= session->is_owing;
+    session->is_owing = false;
     session->state = state;
     if (state == SESSION_STATE_COUNT)
         return;
@@ -209,11 +211,12 @@ static struct smtp_delivery *next_waiting(const struct smtp_session *session)
 }
 
 /* Sessions that are free, or will be without our doing: about to open, or
- * clearing up after a mail. */
+ * clearing up after a mail that was answered. */
 static size_t coming(const struct smtp_upstream *upstream)
 {
     return upstream->counts[SESSION_IDLE] + upstream->counts[SESSION_OPENING] +
-           (upstream->counts[SESSION_BUSY] - sum(upstream->carried));
+           (upstream->counts[SESSION_BUSY] - sum(upstream->carried) -
+            upstream->owing);
 }
 
 /* How many of those that wait could start if there were sessions. */
@@ -246,6 +249,7 @@ static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
         .notify = str_of(delivery->upstream->notify),
         .by_s = seconds_left(delivery),
         .chunking = delivery->upstream->config->chunking,
+        .is_hedged = delivery->hedge != NULL,
     };
 }
 
@@ -425,6 +429,15 @@ void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
     pool_serve(upstream);
 }
 
+/* Nobody knows when its server will answer what it was asked. */
+static void note_owing(struct smtp_session *session)
+{
+    if (session->state != SESSION_BUSY || session->next != NULL)
+        return;
+    session->is_owing = true;
+    session->upstream->owing++;
+}
+
 void pool_remove(struct smtp_delivery *delivery)
 {
     struct session_mail *mail = delivery->mail;
@@ -432,8 +445,11 @@ void pool_remove(struct smtp_delivery *delivery)
     if (delivery->upstream == NULL)
         return;
     detach(delivery);
-    if (mail != NULL)
-        session_abandon(mail);
+    if (mail == NULL)
+        return;
+    session_abandon(mail);
+    if (mail == mail->session->mail && mail->delivery == NULL)
+        note_owing(mail->session);
 }
 
 void pool_go_on(struct smtp_delivery *delivery)
@@ -624,6 +640,16 @@ static enum session_leave may_command(struct session_mail *mail)
     return is_turned_back(mail->delivery) ? SESSION_STOP : SESSION_GO;
 }
 
+static void accepted(struct session_mail *mail)
+{
+    struct smtp_delivery *delivery = mail->delivery;
+
+    if (delivery->lane < 2 && !hedge_has_lost(delivery))
+        lag_note(&delivery->upstream->lag,
+                 clock_now_ms() - delivery->waiting_since_ms);
+    hedge_choose(delivery);
+}
+
 static void ask_mark(struct smtp_delivery *delivery)
 {
     delivery->mark = MARK_ASKED;
@@ -710,6 +736,7 @@ static void left_over(struct session_mail *mail)
 
 static void mark_due(struct session_mail *mail)
 {
+    CHECK(mail->delivery->hedge == NULL); /* never two messages */
     if (mail->delivery->mark == MARK_NONE)
         ask_mark(mail->delivery); /* else it was on a session before */
 }
@@ -783,6 +810,7 @@ static void on_gone(struct smtp_session *session)
 static const struct session_events EVENTS = {
     .opened = on_opened,
     .failed = on_failed,
+    .accepted = accepted,
     .may_command = may_command,
     .mark_due = mark_due,
     .may_dot = may_dot,

@@ -31,6 +31,7 @@ static void on_task(void *ctx)
     struct smtp *smtp = ctx;
     struct smtp_delivery *delivery;
 
+    hedge_let_losers_go(smtp);
     while ((delivery = first(&smtp->answered)) != NULL)
         take_answer(delivery);
     while ((delivery = first(&smtp->fresh)) != NULL)
@@ -147,6 +148,8 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     list_init(&smtp->unanswered);
     list_init(&smtp->ended);
     list_init(&smtp->probes);
+    list_init(&smtp->hedges);
+    list_init(&smtp->losers);
     task_init(&smtp->task, on_task, smtp);
     task_init(&smtp->room_task, on_room_task, smtp);
     if (!init_upstreams(smtp, settings, err)) {
@@ -169,6 +172,7 @@ void smtp_close(struct smtp **ptr)
         return;
     smtp->on_room = NULL;
     smtp->on_quota = NULL;
+    hedge_stop(smtp);
     delivery_forget_all(&smtp->fresh);
     delivery_forget_all(&smtp->active);
     delivery_forget_all(&smtp->answered);
@@ -177,6 +181,7 @@ void smtp_close(struct smtp **ptr)
     inspect_close(smtp);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         pool_close_all(&smtp->upstreams[i]);
+    hedge_close(smtp);
     helper_close(&smtp->helper);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         upstream_finish(&smtp->upstreams[i]);
@@ -208,6 +213,7 @@ static void give_back_all(struct list *list)
 void smtp_stop(struct smtp *smtp)
 {
     smtp->is_stopping = true;
+    hedge_stop(smtp);
     give_back_all(&smtp->fresh);
     for (size_t i = 0; i < smtp->upstream_count; i++)
         for (size_t lane = 0; lane < LANE_COUNT; lane++)

@@ -168,6 +168,8 @@ struct smtp_result {
                               (privacy.transcripts) */
     const struct smtp_result *before; /* what other upstreams did with it, the
                                          last one first; NULL: none did */
+    const char *hedge_upstream; /* that was offered the mail too, since the
+                                   first was slow; "": none */
 };
 
 /* --- what an operator sees of an upstream --- */
@@ -299,6 +301,8 @@ struct smtp_delivery {
                            stuffs the dots */
     struct smtp_route *route;
     unsigned lane;
+    bool may_hedge;      /* a second upstream may be offered the mail, while the
+                            first is slow to accept its recipient; one gets it */
     int64_t deadline_ms; /* Unix time; 0: none */
 
     /* DATA leaves in this turn: send the mark now. Again if the dot is due
@@ -323,6 +327,8 @@ struct smtp_delivery {
     int64_t hold_ms;
     struct slowed *slowed;        /* its domain, at that upstream; or NULL */
     struct smtp_outcome *outcome; /* what the last upstream did with it */
+    struct hedge *hedge;          /* no upstream may have its message yet */
+    struct smtp_upstream *second; /* that was offered it too; NULL: none */
 };
 
 void smtp_deliver(struct smtp *smtp, struct smtp_delivery *delivery);

@@ -151,6 +151,7 @@ static void reply_rcpt(struct txn *txn, const struct smtp_reply *reply)
         decide(txn, SMTP_STAGE_RCPT, reply);
         return;
     }
+    txn->rcpt_accepted = !txn->is_decided;
     FAULT_POINT("smtp.rcpt_ok");
 }
 
@@ -360,6 +361,8 @@ static enum txn_way way_of(const struct txn_envelope *envelope,
         return TXN_DATA;
     if (envelope->message.len > TXN_ONE_CHUNK_MAX)
         return TXN_CHUNKS;
+    if (envelope->chunking == CHUNKING_ALWAYS && envelope->is_hedged)
+        return TXN_CHUNKS; /* one chunk goes with the recipient */
     return envelope->chunking == CHUNKING_ALWAYS ? TXN_ONE_CHUNK : TXN_DATA;
 }
 
@@ -436,6 +439,15 @@ static bool may_begin_last(const struct txn *txn)
     return txn->way == TXN_DATA ? txn->data_open : txn->may_dot;
 }
 
+/* What follows the step that was written last needs its reply. */
+static bool must_wait(const struct txn *txn)
+{
+    unsigned last = txn->sent - 1;
+
+    return !txn->offers->pipelining || step_at(txn, last)->waits ||
+           (last == STEP_RCPT && txn->envelope.is_hedged);
+}
+
 /* The step that may go out now; STEP_COUNT: none. One may go when nothing is
  * awaited, or right behind its forerunner when both sides pipeline. A failed
  * transaction sends only the dot it owes, then RSET. */
@@ -450,10 +462,7 @@ static unsigned next_step(const struct txn *txn)
     if (txn->sent > last_step(txn) ||
         (txn->sent == last_step(txn) && !may_begin_last(txn)))
         return STEP_COUNT;
-    if (is_answered(txn) ||
-        (txn->offers->pipelining && !step_at(txn, txn->sent - 1)->waits))
-        return txn->sent;
-    return STEP_COUNT;
+    return is_answered(txn) || !must_wait(txn) ? txn->sent : STEP_COUNT;
 }
 
 /* A chunk that was begun has to be ended; nothing but a dot ends DATA. */

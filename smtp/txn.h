@@ -44,6 +44,8 @@ struct txn_envelope {
     struct str notify; /* "FAILURE,DELAY", for DSN; empty: the server's way */
     unsigned by_s;     /* until its deadline, for DELIVERBY; 0: it has none */
     enum config_chunking chunking;
+    bool is_hedged; /* nothing of the message goes before its recipient is
+                       accepted: another server may be given it */
 };
 
 struct txn {
@@ -56,6 +58,7 @@ struct txn {
     bool is_decided; /* finding holds the outcome */
     bool is_abandoned;
     bool mail_accepted;
+    bool rcpt_accepted;
     bool mark_is_due;   /* the dot may come soon: DATA was written, or BDAT,
                          * or what BDAT n LAST follows */
     bool data_open;     /* 354 came: only a dot or a close ends it */

@@ -400,7 +400,7 @@ static size_t in_hand(const struct smtp_upstream *upstream, unsigned first,
 static size_t room_with(const struct smtp_upstream *upstream, unsigned lane,
                         size_t more)
 {
-    size_t capacity = upstream_capacity(upstream);
+    size_t capacity = less(upstream_capacity(upstream), upstream->owing);
     size_t late =
         lower(capacity, upstream->limit - upstream_reserve(upstream)) + more;
     size_t late_in_hand = in_hand(upstream, 2, LANE_COUNT);

@@ -16,6 +16,7 @@
 #include "smtp/greet.h"
 #include "smtp/health.h"
 #include "smtp/keys.h"
+#include "smtp/lag.h"
 #include "smtp/quota.h"
 #include "smtp/race.h"
 #include "smtp/slowed.h"
@@ -48,8 +49,10 @@ struct smtp_upstream {
     size_t waiting_count[LANE_COUNT];
     size_t carried[LANE_COUNT];   /* deliveries with one */
     size_t following[LANE_COUNT]; /* with one, behind another */
-    bool takes_pairs;             /* commands behind a dot */
-    bool is_serving;              /* pool_serve is at work */
+    size_t owing; /* busy sessions without a delivery, whose server still owes
+                     replies to one */
+    bool takes_pairs; /* commands behind a dot */
+    bool is_serving;  /* pool_serve is at work */
 
     struct address source; /* to connect from; len 0: any */
     struct race race;
@@ -71,6 +74,7 @@ struct smtp_upstream {
     struct timer rest_timer;
     struct timer patience_timer; /* of those that wait */
 
+    struct lag lag;    /* until it accepts a recipient */
     double average_ms; /* of a mail on a session, lately; 0: not known */
 
     struct series *state_series[SESSION_STATE_COUNT];

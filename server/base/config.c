@@ -339,6 +339,19 @@ static void name_routes(struct config_loading *l)
                 joined_name(l, &l->config->routes[i].upstreams);
 }
 
+/* As if an empty table stood there. */
+static void read_defaults(struct config_loading *l,
+                          const struct config_section *section, char *base)
+{
+    const struct config_setting unset = {0};
+
+    for (size_t i = 0; i < config_key_count(section); i++) {
+        const struct config_key *key = config_key_at(section, i);
+
+        read_setting(l, key, &unset, base + key->offset);
+    }
+}
+
 /* All upstreams for all mail, where nobody wrote a route. */
 static void make_default_route(struct config_loading *l)
 {
@@ -348,8 +361,7 @@ static void make_default_route(struct config_loading *l)
     if (config->route_count > 0 || config->upstream_count == 0)
         return;
     route = ARENA_NEW(l->arena, struct config_route);
-    *route = (struct config_route){
-        .class = "", .from_domain = "", .to_domain = "", .tag = ""};
+    read_defaults(l, config_section_find(S("route")), (char *)route);
     route->upstreams.count = config->upstream_count;
     route->upstreams.items =
         ARENA_ARRAY(l->arena, const char *, config->upstream_count);

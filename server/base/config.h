@@ -159,6 +159,7 @@ struct config_route {
     const char *tag;
     struct config_list upstreams; /* names, each known */
     bool final;
+    int64_t hedge_percent; /* 0: no mail is offered to two upstreams */
 };
 
 struct config_hooks {

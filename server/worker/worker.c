@@ -252,6 +252,7 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
         .message = buf_str(&errand->mail->bytes),
         .route = smtp_route_named(errand->worker->smtp, claim->route),
         .lane = claim->lane,
+        .may_hedge = claim->record->summary.mail_class == CLASS_VERIFICATION,
         .deadline_ms = claim->expires_ms,
         .on_mark = on_mark,
         .on_done = on_done,

@@ -176,8 +176,8 @@ struct effort engine_send(const struct engine_plan *plan)
         upstream_of(plan, names[1], plan->stuck_port),
     };
     struct config_route routes[] = {
-        {"sink", "", "", "", "", {&names[0], 1}, false},
-        {"stuck", "", "", "", "", {&names[1], 1}, false},
+        {"sink", "", "", "", "", {&names[0], 1}, false, 0},
+        {"stuck", "", "", "", "", {&names[1], 1}, false, 0},
     };
     const size_t count = plan->stuck_port == 0 ? 1 : 2;
     const struct config config = {.upstreams = upstreams,

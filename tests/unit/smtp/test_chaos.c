@@ -359,7 +359,7 @@ static void check_round(unsigned round)
 {
     static const char *names[] = {"one", "two"};
     struct config_upstream upstreams[2];
-    struct config_route route = {"all", "", "", "", "", {names, 2}, false};
+    struct config_route route = {"all", "", "", "", "", {names, 2}, false, 0};
     const struct config config = {.upstreams = upstreams,
                                   .upstream_count = 2,
                                   .routes = &route,

@@ -7,7 +7,7 @@
 /* Members of config_route: name, class, from, to, tag. */
 #define ROUTE(name, class, from, to, tag)                                      \
     {                                                                          \
-        name, class, from, to, tag, {NULL, 0}, false                           \
+        name, class, from, to, tag, {NULL, 0}, false, 0                        \
     }
 
 static struct config_route ROUTES[] = {

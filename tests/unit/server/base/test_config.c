@@ -99,6 +99,7 @@ static void an_upstream_has_defaults_and_a_route(void **state)
     assert_string_equal(c->routes[0].class, "");
     assert_int_equal(c->routes[0].upstreams.count, 2);
     assert_false(c->routes[0].final);
+    assert_int_equal(c->routes[0].hedge_percent, 5);
     config_destroy(&c);
 }
 
@@ -119,7 +120,7 @@ static void every_kind_of_value_is_read(void **state)
         "pipeline_next = false\n"
         "[[route]]\nname = \"codes\"\nclass = \"verification\"\n"
         "from_domain = \"*.Example.COM\"\nupstreams = [\"main\"]\nfinal = "
-        "true\n"
+        "true\nhedge_percent = 0\n"
         "[[route]]\nupstreams = [\"main\"]\n"
         "[webhook]\nports = []\n[limits]\nrate = \"600/m\"\n"
         "[log]\nlevel = \"debug\"\nformat = \"json\"\n"
@@ -145,6 +146,7 @@ static void every_kind_of_value_is_read(void **state)
     assert_string_equal(c->routes[0].class, "verification");
     assert_string_equal(c->routes[0].from_domain, "*.example.com");
     assert_true(c->routes[0].final);
+    assert_int_equal(c->routes[0].hedge_percent, 0);
     assert_string_equal(c->routes[1].name, "main");
     assert_int_equal(c->webhook.ports.count, 0);
     assert_int_equal(c->limits.rate, 600);
