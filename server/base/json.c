@@ -403,14 +403,29 @@ void json_put_raw(struct json_out *out, struct str json)
     buf_add(out->buf, json);
 }
 
-/* The library finds the shortest text that reads back as the same number,
- * whatever the locale. */
+static bool reads_back(struct str text, double value)
+{
+    json_t *again = json_loadb(text.ptr, text.len, JSON_DECODE_ANY, NULL);
+    bool is_same = json_real_value(again) == value;
+
+    json_decref(again);
+    return is_same;
+}
+
+/* The shortest text that reads back as the same number, whatever the locale:
+ * 1.1, not 1.1000000000000001. 17 digits always do. */
 static void put_real(struct json_out *out, const struct json *value)
 {
+    double real = json_real_value(theirs(value));
     char text[64];
-    size_t len = json_dumpb(theirs(value), text, sizeof text, JSON_ENCODE_ANY);
+    size_t digits = 15;
+    size_t len;
 
-    CHECK(len > 0 && len <= sizeof text);
+    do {
+        len = json_dumpb(theirs(value), text, sizeof text,
+                         JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        CHECK(len > 0 && len <= sizeof text);
+    } while (digits++ < 17 && !reads_back(str_make(text, len), real));
     json_put_raw(out, str_make(text, len));
 }
 

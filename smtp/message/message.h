@@ -23,6 +23,7 @@
 #include "smtp/message/flaw.h"
 #include "smtp/message/header.h"
 #include "smtp/message/html_text.h"
+#include "smtp/message/template.h"
 
 #include <stdbool.h>
 #include <stddef.h>

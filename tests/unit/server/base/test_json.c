@@ -161,6 +161,21 @@ static void members_come_in_their_order(void **state)
     json_destroy(&root);
 }
 
+static void fractions_are_dumped_short(void **state)
+{
+    static const char text[] = "[1.1,0.1,2.2,1.21,5.5,0.30000000000000004]";
+    struct error err = {0};
+    struct json *root = json_parse(str_of(text), &err);
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 1024);
+    json_dump(root, &buf);
+    assert_string_equal(buf.data, text);
+    buf_finish(&buf);
+    json_destroy(&root);
+}
+
 static void dumping_gives_the_text_again(void **state)
 {
     static const char text[] =
@@ -317,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_root_may_be_any_value),
         cmocka_unit_test(members_come_in_their_order),
         cmocka_unit_test(dumping_gives_the_text_again),
+        cmocka_unit_test(fractions_are_dumped_short),
         cmocka_unit_test(both_readers_read_the_same),
         cmocka_unit_test(the_quick_reader_takes_nothing_bad),
         cmocka_unit_test(writing_nests_and_separates),

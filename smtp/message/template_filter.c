@@ -1,0 +1,243 @@
+#include "smtp/message/template_filter.h"
+
+#include "server/base/clock.h"
+#include "server/base/nearest.h"
+#include "smtp/message/locale.h"
+
+#include <string.h>
+
+enum {
+    MINUTE_MS = 60 * 1000,
+    PLACES_MAX = 9,
+    SECONDS_MAX_DIGITS = 11, /* year 5138 */
+};
+
+/* --- arguments, as the compiler asks --- */
+
+static const char *const STYLES[LOCALE_STYLES] = {"short", "medium", "long",
+                                                  "full"};
+
+static bool is_style(struct str argument)
+{
+    for (size_t i = 0; i < LOCALE_STYLES; i++)
+        if (str_eq(argument, str_of(STYLES[i])))
+            return true;
+    return argument.len == 0;
+}
+
+static bool is_absent(struct str argument)
+{
+    return argument.len == 0;
+}
+
+static bool is_places(struct str argument)
+{
+    return argument.len == 0 ||
+           (argument.len == 1 && ascii_is_digit(argument.ptr[0]));
+}
+
+static bool is_currency(struct str argument)
+{
+    bool is_upper = argument.len == 3;
+
+    for (size_t i = 0; i < argument.len; i++)
+        is_upper = is_upper && argument.ptr[i] >= 'A' && argument.ptr[i] <= 'Z';
+    return is_upper;
+}
+
+/* --- times --- */
+
+/* The offset that a time in RFC 3339 ends with, in minutes; Z is 0. */
+static int64_t offset_of(struct str text)
+{
+    struct str tail = str_from(text, text.len < 6 ? text.len : text.len - 6);
+    int64_t minutes;
+
+    if (tail.len < 6 || (tail.ptr[0] != '+' && tail.ptr[0] != '-'))
+        return 0;
+    minutes = (int64_t)(tail.ptr[1] - '0') * 600 + (tail.ptr[2] - '0') * 60 +
+              (tail.ptr[4] - '0') * 10 + (tail.ptr[5] - '0');
+    return tail.ptr[0] == '-' ? -minutes : minutes;
+}
+
+/* Seconds since 1970, a date, or RFC 3339, whose own offset is kept: that is
+ * the time where the sender of the data says it is. */
+static bool parse_time(struct str value, int64_t *local_ms)
+{
+    char day[sizeof "2026-11-24T00:00:00Z"];
+    uint64_t seconds;
+
+    if (value.len <= SECONDS_MAX_DIGITS && str_to_u64(value, &seconds)) {
+        *local_ms = (int64_t)seconds * 1000;
+        return true;
+    }
+    if (value.len == strlen("2026-11-24")) {
+        memcpy(day, value.ptr, value.len);
+        memcpy(day + value.len, "T00:00:00Z", sizeof "T00:00:00Z");
+        return clock_parse(str_of(day), local_ms);
+    }
+    if (!clock_parse(value, local_ms))
+        return false;
+    *local_ms += offset_of(value) * MINUTE_MS;
+    return true;
+}
+
+/* --- filters --- */
+
+static bool run_date(struct str value, struct str argument,
+                     const struct locale *locale, struct buf *out)
+{
+    int64_t local_ms;
+    size_t style = 0;
+
+    if (!parse_time(value, &local_ms))
+        return false;
+    if (argument.len == 0)
+        argument = S("medium");
+    while (!str_eq(argument, str_of(STYLES[style])))
+        style++;
+    locale_add_date(out, locale, (enum locale_style)style, local_ms);
+    return true;
+}
+
+static bool run_time(struct str value, struct str argument,
+                     const struct locale *locale, struct buf *out)
+{
+    int64_t local_ms;
+
+    (void)argument;
+    if (!parse_time(value, &local_ms))
+        return false;
+    locale_add_time(out, locale, local_ms);
+    return true;
+}
+
+static bool run_number(struct str value, struct str argument,
+                       const struct locale *locale, struct buf *out)
+{
+    int places = argument.len == 0 ? -1 : argument.ptr[0] - '0';
+
+    return locale_add_number(out, locale, value, places);
+}
+
+static bool run_currency(struct str value, struct str argument,
+                         const struct locale *locale, struct buf *out)
+{
+    return locale_add_money(out, locale, value, argument);
+}
+
+/* RFC 3986 section 2.3: all but unreserved characters. */
+static bool run_url(struct str value, struct str argument,
+                    const struct locale *locale, struct buf *out)
+{
+    (void)argument;
+    (void)locale;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (ascii_is_alnum(c) || (c != '\0' && strchr("-._~", c) != NULL))
+            buf_add_char(out, c);
+        else
+            buf_addf(out, "%%%02X", (unsigned char)c);
+    }
+    return true;
+}
+
+static const struct filter {
+    const char *name;
+    bool (*takes)(struct str argument);
+    const char *arguments; /* of an error: what it takes */
+    bool (*run)(struct str value, struct str argument,
+                const struct locale *locale, struct buf *out);
+    const char *wanted;
+} FILTERS[] = {
+    {"date", is_style, "short, medium, long, full or nothing", run_date,
+     "a date like 2026-11-24, a time like 2026-11-24T09:30:00Z, or seconds "
+     "since 1970"},
+    {"time", is_absent, "nothing", run_time,
+     "a time like 2026-11-24T09:30:00Z, or seconds since 1970"},
+    {"number", is_places, "the digits behind the point (0 to 9) or nothing",
+     run_number, "a number like 1234.5"},
+    {"currency", is_currency, "three capital letters like \"EUR\"",
+     run_currency, "a number like 1234.5"},
+    {"url", is_absent, "nothing", run_url, "a text"},
+};
+
+static const char *const NAMES[] = {"date", "time", "number", "currency",
+                                    "url"};
+
+static bool refuse_name(struct str name, struct error *err)
+{
+    const char *near = nearest_name(name, NAMES, COUNT_OF(NAMES));
+
+    error_set(err, ERR_INPUT,
+              "there is no filter \"%.*s\"%s%s%s; want date, time, number, "
+              "currency or url",
+              (int)(name.len < 40 ? name.len : 40),
+              name.len == 0 ? "" : name.ptr,
+              near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,
+              near == NULL ? "" : "?)");
+    return false;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static struct str trimmed(struct str text)
+{
+    while (text.len > 0 && is_blank(text.ptr[0]))
+        text = str_from(text, 1);
+    while (text.len > 0 && is_blank(text.ptr[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+static struct str unquoted(struct str text)
+{
+    text = trimmed(text);
+    if (text.len >= 2 && text.ptr[0] == text.ptr[text.len - 1] &&
+        (text.ptr[0] == '"' || text.ptr[0] == '\''))
+        return str_slice(text, 1, text.len - 2);
+    return text;
+}
+
+bool template_filter_parse(struct str text, uint32_t *row, struct str *argument,
+                           struct error *err)
+{
+    struct str name;
+    struct str rest = text;
+
+    if (!str_cut(&rest, ':', &name))
+        name = (struct str){0};
+    name = trimmed(name);
+    *argument = unquoted(rest);
+    *row = 0;
+    while (*row < COUNT_OF(FILTERS) &&
+           !str_eq(name, str_of(FILTERS[*row].name)))
+        ++*row;
+    if (*row == COUNT_OF(FILTERS))
+        return refuse_name(name, err);
+    if (!FILTERS[*row].takes(*argument)) {
+        error_set(err, ERR_INPUT,
+                  "found \"%.*s\" behind the filter %s:; it "
+                  "takes %s",
+                  (int)(argument->len < 40 ? argument->len : 40),
+                  argument->len == 0 ? "" : argument->ptr, FILTERS[*row].name,
+                  FILTERS[*row].arguments);
+        return false;
+    }
+    return true;
+}
+
+const char *template_filter_run(uint32_t row, struct str value,
+                                struct str argument, struct str locale,
+                                struct buf *out)
+{
+    const struct filter *filter = &FILTERS[row];
+
+    return filter->run(value, argument, locale_find(locale), out)
+               ? NULL
+               : filter->wanted;
+}
