@@ -68,16 +68,17 @@ enum template_flaw_kind {
     TEMPLATE_NULL,       /* they have it, as null */
     TEMPLATE_NO_TEXT,    /* they have an array or object: nothing to print */
     TEMPLATE_NO_PARTIAL, /* there is no partial or parent of that name */
-    TEMPLATE_BAD_VALUE,  /* a filter cannot take the value */
+    TEMPLATE_BAD_VALUE,  /* of another type, or a filter cannot take it */
 };
 
 struct template_flaw {
     enum template_flaw_kind kind;
     struct str name; /* "user.name"; lives as long as the template and data */
-    const struct template *where; /* the template or partial that names it */
+    const struct template *where; /* the template or partial that names it;
+                                   * NULL: a declaration does */
     unsigned line;
     unsigned column;
-    const char *wanted; /* TEMPLATE_BAD_VALUE: what the filter takes */
+    const char *wanted; /* TEMPLATE_BAD_VALUE: what would be right */
 };
 
 /* Each name once, in the order of the output. */
@@ -86,6 +87,10 @@ struct template_flaws {
     size_t count;
     size_t more; /* mentions beyond those, not told apart */
 };
+
+/* True: there is none. Else false and err (ERR_INPUT), which names them. */
+MUST_USE bool template_flaws_tell(const struct template_flaws *flaws,
+                                  struct error *err);
 
 /* Adds the output to out, whose maximum is the caller's. False and err
  * (ERR_INPUT) when it has flaws (strict only; err names them all), or takes

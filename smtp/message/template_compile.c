@@ -91,7 +91,7 @@ static struct quote quote(struct str found)
     for (size_t i = 0; i < len; i++)
         if (quote.text[i] == '\n' || quote.text[i] == '\r')
             quote.text[i] = ' ';
-    memcpy(quote.text + len, len < found.len ? "..." : "", 4);
+    memcpy(quote.text + len, "...", sizeof "...");
     if (len == found.len)
         quote.text[len] = '\0';
     return quote;

@@ -100,7 +100,7 @@ static const char *flaw_words(enum template_flaw_kind kind)
     return words[kind];
 }
 
-static bool tell_flaws(const struct template_flaws *flaws, struct error *err)
+bool template_flaws_tell(const struct template_flaws *flaws, struct error *err)
 {
     struct buf text;
     size_t told = 0;
@@ -631,5 +631,5 @@ bool template_render(const struct template *program, const struct json *data,
     buf_init(&r.margin, INDENT_MAX);
     run(&r);
     buf_finish(&r.margin);
-    return !r.has_failed && tell_flaws(r.flaws, err);
+    return !r.has_failed && template_flaws_tell(r.flaws, err);
 }

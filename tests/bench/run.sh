@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# compose, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, big or
+# compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, big or
 # smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
@@ -390,6 +390,18 @@ run_compose() {
     local rounds=20000
     ! $tiny || rounds=200
     bench compose --rounds $rounds
+}
+
+# A verification mail, and the same by npm mustache.
+run_template() {
+    local rounds=50000 mail=tests/bench/data/verification
+    ! $tiny || rounds=200
+    bench template --template $mail.mustache --data $mail.json \
+        --rounds $rounds
+    ! $tiny || return 0
+    install_peer
+    PEER_NPM="$peer_npm" "$node" tests/bench/peers/render.mjs \
+        $mail.mustache $mail.json $rounds
 }
 
 run_smtp_engine() {
