@@ -27,7 +27,8 @@ static bool routes_find(struct arena *arena, const struct config *config,
                                        });
         if (route == NULL)
             return false;
-        recipients[i] = (struct queue_recipient){number, str_of(route->name)};
+        recipients[i] = (struct queue_recipient){.number = number,
+                                                 .route = str_of(route->name)};
     }
     out->recipients = recipients;
     out->recipient_count = email->delivery_count;

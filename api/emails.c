@@ -80,8 +80,8 @@ static bool routes_find(struct sending *sending, struct queue_recipient *out)
 
         if (route == NULL)
             return false;
-        out[i] =
-            (struct queue_recipient){recipient->number, str_of(route->name)};
+        out[i] = (struct queue_recipient){
+            recipient->number, str_of(route->name), recipient->box->key};
     }
     return true;
 }

@@ -5,12 +5,15 @@
 
 #include "api/fields.h"
 
-extern const struct field EMAIL_FIELDS[];          /* EmailRequest */
-extern const struct field EMAIL_UPDATE_FIELDS[];   /* EmailUpdate */
-extern const struct field ATTACHMENT_FIELDS[];     /* Attachment */
-extern const struct field TAG_FIELDS[];            /* Tag */
-extern const struct field WEBHOOK_CREATE_FIELDS[]; /* WebhookRequest */
-extern const struct field WEBHOOK_UPDATE_FIELDS[]; /* WebhookChange */
-extern const struct field KEY_FIELDS[];            /* ApiKeyRequest */
+extern const struct field EMAIL_FIELDS[];              /* EmailRequest */
+extern const struct field EMAIL_UPDATE_FIELDS[];       /* EmailUpdate */
+extern const struct field ATTACHMENT_FIELDS[];         /* Attachment */
+extern const struct field TAG_FIELDS[];                /* Tag */
+extern const struct field WEBHOOK_CREATE_FIELDS[];     /* WebhookRequest */
+extern const struct field WEBHOOK_UPDATE_FIELDS[];     /* WebhookChange */
+extern const struct field KEY_FIELDS[];                /* ApiKeyRequest */
+extern const struct field SUPPRESSION_FIELDS[];        /* SuppressionRequest */
+extern const struct field SUPPRESSION_ADD_FIELDS[];    /* SuppressionBatch */
+extern const struct field SUPPRESSION_REMOVE_FIELDS[]; /* SuppressionRemoval */
 
 #endif

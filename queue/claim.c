@@ -1,4 +1,5 @@
 #include "queue/claims_core.h"
+#include "queue/index.h"
 
 #include "server/base/clock.h"
 #include "server/base/codec.h"
@@ -15,6 +16,7 @@ enum {
     NO_ROUTE_MS = 60000,
     FIELDS_MAX = 4096,
     REPLY_KEPT_MAX = 120,
+    SUPPRESSED_MAX = 2048,     /* an address, and what stands before it */
     ATTEMPTS_MAX = 128 * 1024, /* bytes of what one claim tells */
 };
 
@@ -29,6 +31,7 @@ void claim_destroy(struct claim *claim)
     list_remove(&claim->link);
     content_leave(&claim->content);
     buf_finish(&claim->attempts);
+    buf_finish(&claim->suppressed);
     free(claim->route);
     free(claim);
 }
@@ -39,6 +42,7 @@ void result_destroy(struct result *result)
     buf_finish(&result->outcome);
     buf_finish(&result->fields);
     buf_finish(&result->attempts);
+    buf_finish(&result->suppressed);
     free(result);
 }
 
@@ -57,6 +61,10 @@ static struct result *result_create(struct claim *claim, char kind,
     buf_init(&result->fields, FIELDS_MAX);
     result->attempts = claim->attempts;
     buf_init(&claim->attempts, ATTEMPTS_MAX);
+    result->suppressed = claim->suppressed;
+    buf_init(&claim->suppressed, SUPPRESSED_MAX);
+    if (result->suppressed.len > 0)
+        result->kind = 'p';
     list_add_last(&claim->claims->results, &result->link);
     claims_plan_turn(claim->claims);
     claim_destroy(claim);
@@ -139,6 +147,24 @@ void queue_report_attempt(struct queue_claim *pub,
     buf_finish(&record);
 }
 
+/* "id hash address", as suppress.lua reads it. */
+void queue_suppress(struct queue_claim *pub, struct str key)
+{
+    struct claim *claim = CONTAINER_OF(pub, struct claim, pub);
+    struct id id = id_new(claim->claims->partition);
+    char hash[ADDRESS_HASH_SIZE];
+    struct str mailbox;
+    const char *kind;
+
+    CHECK(
+        summary_recipient(&pub->record->summary, pub->number, &mailbox, &kind));
+    address_hash(key, hash);
+    buf_truncate(&claim->suppressed, 0);
+    buf_addf(&claim->suppressed, "%s %s %.*s", id.text, hash,
+             STR_ARG(mailbox_address(mailbox)));
+    CHECK(!claim->suppressed.full);
+}
+
 void queue_report(const struct queue *queue, struct queue_claim *pub,
                   enum outcome outcome, int64_t retry_at_ms, bool final_route,
                   const struct event_detail *detail)
@@ -148,6 +174,7 @@ void queue_report(const struct queue *queue, struct queue_claim *pub,
     struct result *result;
 
     CHECK(claim->claims->queue == queue && claim->is_told);
+    CHECK(outcome == OUTCOME_BOUNCED || claim->suppressed.len == 0);
     if (outcome == OUTCOME_SENT)
         traffic_count(
             claims->queue,
@@ -355,6 +382,7 @@ void claim_take(struct claims *claims, const struct reply *entry,
 
     claim->claims = claims;
     buf_init(&claim->attempts, ATTEMPTS_MAX);
+    buf_init(&claim->suppressed, SUPPRESSED_MAX);
     CHECK(claim_split(reply_str(entry), fields) &&
           claim_read(claim, fields)); /* our own script wrote it */
     list_add_last(&claims->held, &claim->link);

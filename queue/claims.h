@@ -89,6 +89,10 @@ enum outcome {
 void queue_report_attempt(struct queue_claim *claim,
                           const struct attempt *attempt);
 
+/* Says, before the queue_report of a OUTCOME_BOUNCED, that its address is the
+ * reason: it goes on the list of suppressions. key: store.h. */
+void queue_suppress(struct queue_claim *claim, struct str key);
+
 /* Ends the claim (and frees it): one script call a turn for all. detail
  * (events.h) is what the event tells; its type, times and sequence are
  * filled in by the queue; NULL: nothing to tell. final_route: raise delivered

@@ -43,9 +43,10 @@ struct claim {
     char *route; /* owned */
     size_t slot; /* route and lane; NO_SLOT: the configuration lacks it */
     struct content_user content;
-    bool is_told;        /* the worker has it */
-    struct mark *mark;   /* while it is not answered */
-    struct buf attempts; /* records, a line each */
+    bool is_told;          /* the worker has it */
+    struct mark *mark;     /* while it is not answered */
+    struct buf attempts;   /* records, a line each */
+    struct buf suppressed; /* what queue_suppress said, as of the result */
 };
 
 /* Lives until Redis has answered; its claim may end before: NULL then. */
@@ -68,6 +69,7 @@ struct result {
     struct buf outcome;    /* code,"enhanced","reply"; or the new route */
     struct buf fields;     /* of the event */
     struct buf attempts;   /* records, a line each */
+    struct buf suppressed; /* of kind p: "id hash address" */
 };
 
 enum claims_state { CLAIMS_AWAY, CLAIMS_REGISTERING, CLAIMS_WORKING };

@@ -5,7 +5,12 @@
 #include <string.h>
 
 /* Bytes of a hash: 4 letters each 3. */
-enum { MARK_BYTES = 6, HALF_BYTES = 3, ADDRESS_MAX = 1024 };
+enum {
+    MARK_BYTES = 6,
+    HALF_BYTES = 3,
+    ADDRESS_BYTES = 12,
+    ADDRESS_MAX = 1024,
+};
 
 static void add_hash(struct buf *mark, struct str text, size_t bytes)
 {
@@ -15,9 +20,9 @@ static void add_hash(struct buf *mark, struct str text, size_t bytes)
     codec_base64url_add(mark, str_make((const char *)hash, bytes));
 }
 
-static void take_mark(struct buf *mark, char out[INDEX_MARK_SIZE])
+static void take_mark(struct buf *mark, char *out, size_t size)
 {
-    CHECK(!mark->full && mark->len < INDEX_MARK_SIZE);
+    CHECK(!mark->full && mark->len < size);
     memcpy(out, mark->data, mark->len);
     out[mark->len] = '\0';
     buf_finish(mark);
@@ -35,7 +40,7 @@ void index_recipient_mark(struct str address, char out[INDEX_MARK_SIZE])
     buf_add_char(&mark, 'r');
     add_hash(&mark, buf_str(&small), MARK_BYTES);
     buf_finish(&small);
-    take_mark(&mark, out);
+    take_mark(&mark, out, INDEX_MARK_SIZE);
 }
 
 void index_tag_mark(struct str name, struct str value,
@@ -48,7 +53,16 @@ void index_tag_mark(struct str name, struct str value,
     add_hash(&mark, name, HALF_BYTES);
     if (value.ptr != NULL)
         add_hash(&mark, value, HALF_BYTES);
-    take_mark(&mark, out);
+    take_mark(&mark, out, INDEX_MARK_SIZE);
+}
+
+void address_hash(struct str key, char out[ADDRESS_HASH_SIZE])
+{
+    struct buf hash;
+
+    buf_init(&hash, ADDRESS_HASH_LEN);
+    add_hash(&hash, key, ADDRESS_BYTES);
+    take_mark(&hash, out, ADDRESS_HASH_SIZE);
 }
 
 /* --- all of a mail --- */

@@ -20,6 +20,10 @@ void index_recipient_mark(struct str address, char out[INDEX_MARK_SIZE]);
  * the marks of all its values. */
 void index_tag_mark(struct str name, struct str value,
                     char out[INDEX_MARK_SIZE]);
+/* Of an address in full, by which it is told from all others. key: the
+ * address as it is compared, ASCII lower case with A-labels. */
+enum { ADDRESS_HASH_LEN = 16, ADDRESS_HASH_SIZE = 17 };
+void address_hash(struct str key, char out[ADDRESS_HASH_SIZE]);
 /* Those of a whole mail, each once. */
 void index_add_marks(const struct summary *summary, struct buf *out);
 

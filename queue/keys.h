@@ -25,7 +25,8 @@
  *                                     open (under a limit),
  *                                     max (a limit of his own),
  *                                     ev (is in evring), cut (the last
- *                                     event that was swept)
+ *                                     event that was swept), sup (has
+ *                                     suppressions)
  *     {N}:keys:<owner>        zset    API keys: id and hash, by id
  *     {N}:used:<owner>        hash    API keys: time of last use by id
  *     {N}:i:<owner>:<sha256>  string  "fingerprint status answer", 24 h
@@ -36,6 +37,7 @@
  *     {N}:ended               list    ends of emails, oldest first: history.lua
  *     {N}:arrived  arrivedb   zset    the same of owners who moved here
  *     {N}:bag:<owner>  flows:  mo:  scripts/baggage.lua
+ *     {N}:su:<owner>  slb: slc: slm: sx:  {N}:sold  scripts/suppressions.lua
  *     {N}:evold               zset    owners by the time of their oldest event
  *     {N}:x:<owner>:<day>     zset    index of the emails (history.lua)
  *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries

@@ -106,7 +106,8 @@ static void read_answer(const struct reply *reply, const struct error *why,
     }
 }
 
-static void count_accepted(const struct enqueue *enqueue)
+/* suppressed: how many of its recipients have ended already. */
+static void count_accepted(const struct enqueue *enqueue, int64_t suppressed)
 {
     struct queue_owner owner = {enqueue->owner, id_partition(&enqueue->email)};
 
@@ -115,6 +116,11 @@ static void count_accepted(const struct enqueue *enqueue)
                                                         : EVENT_QUEUED));
     traffic_count(enqueue->call.queue, owner, TRAFFIC_ACCEPTED, enqueue->lane,
                   enqueue->recipients);
+    if (suppressed > 0)
+        series_add(metrics_series(METRIC_EMAIL_EVENTS,
+                                  (const char *const[]){
+                                      event_type_name(EVENT_SUPPRESSED)}),
+                   (uint64_t)suppressed);
 }
 
 static void on_enqueued(struct enqueue *enqueue, const struct reply *reply,
@@ -123,7 +129,7 @@ static void on_enqueued(struct enqueue *enqueue, const struct reply *reply,
     FAULT_POINT("enqueue.done");
     read_answer(reply, why, &enqueue->answer);
     if (enqueue->answer.status == QUEUE_OK)
-        count_accepted(enqueue);
+        count_accepted(enqueue, reply_int(reply_at(reply, 1)));
     enqueue_answer(enqueue);
 }
 
@@ -206,6 +212,7 @@ static struct mail_batch *batch_new(struct queue *queue, unsigned partition)
     command_init_partition(&batch->script, queue, SCRIPT_ENQUEUE, partition);
     command_add_int(&batch->script, partition_limit(queue));
     command_add_int(&batch->script, queue->config->limits.owner_queue);
+    command_add_int(&batch->script, queue->config->privacy.keep_bodies_ms);
     queue_call_later(&batch->call, batch_send);
     return batch;
 }
@@ -269,6 +276,18 @@ static void add_marks(struct redis_command *args, const struct summary *summary)
     buf_finish(&marks);
 }
 
+static void add_recipient(struct redis_command *args,
+                          const struct queue_recipient *recipient)
+{
+    char hash[ADDRESS_HASH_SIZE] = "";
+
+    if (recipient->key.len > 0)
+        address_hash(recipient->key, hash);
+    command_add_int(args, recipient->number);
+    command_add(args, recipient->route);
+    command_add_cstr(args, hash);
+}
+
 static void build_args(struct enqueue *enqueue, const struct queue_mail *mail)
 {
     const struct summary *summary = mail->summary;
@@ -290,10 +309,8 @@ static void build_args(struct enqueue *enqueue, const struct queue_mail *mail)
     command_add_int(args, (int64_t)summary_recipient_count(summary));
     add_marks(args, summary);
     command_add_int(args, (int64_t)mail->recipient_count);
-    for (size_t i = 0; i < mail->recipient_count; i++) {
-        command_add_int(args, mail->recipients[i].number);
-        command_add(args, mail->recipients[i].route);
-    }
+    for (size_t i = 0; i < mail->recipient_count; i++)
+        add_recipient(args, &mail->recipients[i]);
 }
 
 /* What goes inline, and what in chunks. */

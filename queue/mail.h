@@ -46,6 +46,8 @@ struct idempotency {
 struct queue_recipient {
     unsigned number;  /* record.h */
     struct str route; /* name of the route that was matched */
+    struct str key;   /* the address as the list of suppressions has it
+                         (store.h); empty: it is not looked up */
 };
 
 /* Bytes that are too big for the record (attachments; also the JSON of the

@@ -50,6 +50,23 @@ static struct str library_text(struct str name)
     check_failed("a library of that name", __FILE__, __LINE__);
 }
 
+static void add_libraries(struct str names, struct buf *out)
+{
+    struct str name;
+
+    while (str_cut(&names, ' ', &name))
+        buf_add(out, library_text(name));
+}
+
+/* True: the line says so, and is taken off; rest: what stands behind. */
+static bool cut_line(struct str *body, struct str word, struct str *rest)
+{
+    if (!str_starts(*body, word) || !str_cut(body, '\n', rest))
+        return false;
+    *rest = str_from(*rest, word.len);
+    return true;
+}
+
 /* The line of the interpreter must stay the first one. Builds with fault
  * points let tests move Redis' clock (queue.md 1.6). */
 void script_add_text(enum script script, struct buf *out)
@@ -66,10 +83,14 @@ void script_add_text(enum script script, struct buf *out)
 #else
     buf_add_cstr(out, "\nlocal FAULT_POINTS = false\n");
 #endif
-    CHECK(str_starts(body, S("-- needs: ")) && str_cut(&body, '\n', &line));
-    line = str_from(line, sizeof "-- needs: " - 1);
-    while (str_cut(&line, ' ', &name))
-        buf_add(out, library_text(name));
+    CHECK(cut_line(&body, S("-- needs: "), &line));
+    add_libraries(line, out);
+    while (cut_line(&body, S("-- function "), &line)) {
+        CHECK(str_cut(&line, ':', &name));
+        buf_addf(out, "local function %.*s(...)\n", STR_ARG(name));
+        add_libraries(str_from(line, 1), out);
+        buf_add_cstr(out, "end\n");
+    }
     buf_add(out, body);
     CHECK(!out->full);
 }

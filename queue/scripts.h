@@ -3,6 +3,8 @@
  * A script is queue/scripts/<name>.lua. Its first line is "#!lua" with its
  * flags, its second names the libraries that are put before it ("-- needs:
  * prelude deliveries"); files without a first line like that are libraries.
+ * Behind it "-- function NAME: libraries" makes a function of them: the last
+ * one is what it does, and none of them costs anything before it is called.
  * What a script takes and answers stands at its head. EVALSHA, not functions:
  * the hash is the version, so two releases work side by side.
  */

@@ -128,6 +128,75 @@ void queue_endpoint_delete(struct queue *queue, struct queue_owner owner,
                            const struct id *id, queue_answer_fn done,
                            void *ctx);
 
+/* Suppressions: addresses that no mail of the owner goes to. Enqueue ends what
+ * goes there as DELIVERY_SUPPRESSED, a claim what waited; a hard bounce for the
+ * address adds it (queue_suppress). A key is an address as it is compared:
+ * ASCII lower case, the domain as A-labels. */
+enum suppression_origin {
+    SUPPRESSION_BOUNCE, /* until it ends */
+    SUPPRESSION_COMPLAINT,
+    SUPPRESSION_MANUAL, /* for ever */
+    SUPPRESSION_ORIGIN_COUNT
+};
+const char *suppression_origin_name(enum suppression_origin origin);
+
+struct suppression {
+    struct id id;
+    struct str address; /* as it was first written */
+    enum suppression_origin origin;
+    int64_t created_ms;
+    int64_t until_ms; /* 0: for ever */
+    unsigned bounces;
+    struct str source; /* id of the email that bounced; empty: none */
+    struct str reason; /* "550/5.1.1"; empty: none */
+};
+
+struct queue_suppressions {
+    enum queue_status status;
+    struct error why;
+    const struct suppression *suppressions; /* newest first */
+    size_t count;
+    bool has_more;
+};
+typedef void (*queue_suppressions_fn)(void *ctx,
+                                      const struct queue_suppressions *list);
+
+/* One of them: an id, or an address. */
+struct suppression_name {
+    const struct id *id; /* NULL: the key */
+    struct str key;
+};
+
+/* Puts on the list. */
+struct suppression_entry {
+    struct str address; /* as it is shown */
+    struct str key;
+};
+
+/* origin SUPPRESSION_ORIGIN_COUNT: of all. */
+void queue_suppression_list(struct queue *queue, struct queue_owner owner,
+                            const struct queue_page *page,
+                            enum suppression_origin origin,
+                            queue_suppressions_fn done, void *ctx);
+/* NOT_FOUND, or the one. */
+void queue_suppression_get(struct queue *queue, struct queue_owner owner,
+                           struct suppression_name name,
+                           queue_suppressions_fn done, void *ctx);
+/* One that is there keeps its id. OK and REPLAY have the answer's
+ * JSON and status, of a batch {"data":[...]}; OWNER_FULL above 200,000. */
+void queue_suppression_add(struct queue *queue, struct queue_owner owner,
+                           const struct suppression_entry *entries,
+                           size_t count, enum suppression_origin origin,
+                           bool is_batch, const struct idempotency *idempotency,
+                           queue_answer_fn done, void *ctx);
+/* Likewise. A batch leaves out what is not there; else that is NOT_FOUND.
+ * idempotency NULL: none. */
+void queue_suppression_remove(struct queue *queue, struct queue_owner owner,
+                              const struct suppression_name *names,
+                              size_t count, bool is_batch,
+                              const struct idempotency *idempotency,
+                              queue_answer_fn done, void *ctx);
+
 /* Idempotency of a POST whose action is one script and whose answer is not
  * (cancel, retry). OK: it never acted; DONE: it did, so make the answer anew
  * (queue_email_acted); REPLAY, CONFLICT: answer that. finish keeps the answer

@@ -70,6 +70,8 @@ static void add_results(struct claims *claims, struct redis_command *command)
         command_add(command, buf_str(&result->outcome));
         command_add(command, buf_str(&result->fields));
         command_add(command, buf_str(&result->attempts));
+        if (result->suppressed.len > 0)
+            command_add(command, buf_str(&result->suppressed));
         list_remove(&result->link);
         list_add_last(&claims->sent, &result->link);
     }

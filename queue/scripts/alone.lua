@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries
+-- needs: prelude summary history deliveries suppressions
 -- Suspects, which may have crashed a child, are claimed one by one, by a child
 -- that has nothing else in hand. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies
 -- (ms), 4 what: look, claim or leave, 5 number for the token.
@@ -30,10 +30,15 @@ local function first_suspect()
     for _, id in ipairs(call('LRANGE', list, 0, LOOKS_MAX - 1)) do
         local d = load(id)
         if d and d.s == 'q' and d.sc then
-            if d.x == 0 or d.x > now then
+            local is_late = d.x > 0 and d.x <= now
+            local why = not is_late and kept_off(d, now)
+            if why then
+                finish(d, 'P', 'suppressed', nil, why)
+            elseif is_late then
+                expire(d)
+            else
                 return d
             end
-            expire(d)
         end
         call('LPOP', list)
         leftovers = leftovers - 1

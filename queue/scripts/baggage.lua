@@ -53,7 +53,8 @@ end
 -- others, and so is deleted last.
 local function names_of_owner(owner)
     local names = { 'keys:' .. owner, 'used:' .. owner, 'fan:' .. owner,
-        'prj:' .. owner, 'ev:' .. owner }
+        'prj:' .. owner, 'ev:' .. owner, 'su:' .. owner, 'slb:' .. owner,
+        'slc:' .. owner, 'slm:' .. owner, 'sx:' .. owner }
     for _, endpoint in ipairs(endpoints_of(owner)) do
         for _, kind in ipairs({ 'we:', 'w:', 'wa:' }) do
             names[#names + 1] = kind .. endpoint

@@ -16,6 +16,7 @@
 --   dup  1: an earlier attempt may have been delivered
 --   du   due, for state u
 --   dd   delivery_delayed events of this generation
+--   ad   hash of the address (suppressions.lua)
 --   nr   1: no route of the configuration fits it
 --   oc   1: counted in its owner's open, since it came under a limit
 --   hs hw hu  held: since when; how its outcome was lost (r no reply, w with

@@ -1,27 +1,31 @@
 #!lua
--- needs: prelude idempotency
+-- needs: prelude idempotency suppressions
+-- function end_kept_off: summary history deliveries end_kept_off
 -- Stores emails, or answers as the first request of each was answered.
 --
 -- ARGV: how many deliveries may be open in this partition, and how many of one
--- owner that has no limit of his own (0: any number); then for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
+-- owner that has no limit of his own (0: any number), keep_bodies in ms; then
+-- for each: 1 owner, 2 email, 3 lane, 4 due in ms (0: now), 5 maximum
 -- age in ms, 6 deadline (0: none), 7 on_unknown (r, h, f), 8 hash of the
 -- idempotency key ('' none), 9 fingerprint, 10 answer, 11 record, 12 chunks,
 -- 13 of them the job's, 14 mailboxes, 15 marks for the index (history.lua),
--- 16 deliveries; of each of these number and route.
--- Answers a list for each: {'ok'}, {'frozen'}, {'moved'} (its owner lives in
--- another partition), {'missing'} (chunks are not there), {'full', open} and
--- {'owner_full', open, limit} (a limit), or as idempotency.lua does.
+-- 16 deliveries; of each of these number, route and hash of the address.
+-- Answers a list for each: {'ok', how many of them no mail goes to}, {'frozen'},
+-- {'moved'} (its owner lives in another partition), {'missing'} (chunks are not
+-- there), {'full', open} and {'owner_full', open, limit} (a limit), or as
+-- idempotency.lua does.
 --
 -- Lean: see the count of calls in test_enqueue.c before adding one.
 local now = clock()
 local now_text = int(now)
 local accepted = 0
 local open_max, owner_open_max = tonumber(ARGV[1]), tonumber(ARGV[2])
+local keep_bodies = tonumber(ARGV[3])
 
 local owners = {} -- owner -> flags
 local function flags_of(owner)
     owners[owner] = owners[owner] or
-        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev', 'open', 'max')
+        call('HMGET', P .. 'o:' .. owner, 'frozen', 'ev', 'open', 'max', 'sup')
     return owners[owner]
 end
 
@@ -65,8 +69,31 @@ local function full(owner, flags, count)
     end
 end
 
--- Its delivery number n; ends: of its life.
-local function add_delivery(at, n, route, is_scheduled, due, ends)
+-- Of the mail whose arguments begin there: numbers of its deliveries to
+-- addresses that no mail goes to, each with what its event tells.
+local function look_for_kept_off(owner, flags, at)
+    if not flags[5] then
+        return NONE
+    end
+    local hashes, list = {}, {}
+    for i = at + 18, at + 15 + 3 * ARGV[at + 15], 3 do
+        hashes[#hashes + 1] = ARGV[i]
+    end
+    for i, text in ipairs(call('HMGET', P .. 'su:' .. owner,
+        unpack(hashes))) do
+        local why = kept_off_by(text, now)
+        if why then
+            list[#list + 1] = ARGV[at + 13 + 3 * i]
+            list[#list + 1] = why
+        end
+    end
+    return list
+end
+
+-- Its delivery number n; ends: of its life. One that is kept off is in no
+-- place.
+local function add_delivery(at, i, is_kept_off, is_scheduled, due, ends)
+    local n, route, hash = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local owner, email, lane = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     local mailboxes, count = ARGV[at + 13], ARGV[at + 15]
     local id = email .. ':' .. n
@@ -82,6 +109,9 @@ local function add_delivery(at, n, route, is_scheduled, due, ends)
     end
     if ARGV[at + 6] ~= 'r' then
         add('k', ARGV[at + 6])
+    end
+    if hash ~= '' then
+        add('ad', hash)
     end
     if n == '0' and mailboxes ~= '1' then
         add('left', count)
@@ -99,7 +129,9 @@ local function add_delivery(at, n, route, is_scheduled, due, ends)
         add('oc', 1)
     end
     call('HSET', P .. 'd:' .. id, unpack(args))
-    if is_scheduled then
+    if is_kept_off then
+        return
+    elseif is_scheduled then
         local key = P .. 'due:' .. lane
         call('ZADD', key, due, id)
         if call('ZRANGE', key, 0, 0)[1] == id then
@@ -128,6 +160,7 @@ local function store(at)
     if refusal then -- but for those who ask again
         return idempotency_look(owner, ARGV[at + 7], ARGV[at + 8]) or refusal
     end
+    local kept_off = look_for_kept_off(owner, flags, at)
     local replay = idempotency_claim(owner, ARGV[at + 7], ARGV[at + 8], '200',
         ARGV[at + 9])
     if replay then
@@ -144,8 +177,11 @@ local function store(at)
     for _, key in ipairs(keys) do
         call('PERSIST', key)
     end
-    for i = at + 16, at + 14 + 2 * ARGV[at + 15], 2 do
-        add_delivery(at, ARGV[i], ARGV[i + 1], is_scheduled, due, ends)
+    local next_kept_off = 1
+    for i = at + 16, at + 13 + 3 * ARGV[at + 15], 3 do
+        local is_kept_off = kept_off[next_kept_off] == ARGV[i]
+        next_kept_off = next_kept_off + (is_kept_off and 2 or 0)
+        add_delivery(at, i, is_kept_off, is_scheduled, due, ends)
     end
     event(owner, is_scheduled and 'scheduled' or 'queued', email, '-1', '1',
         '1', '1', now_text, (is_scheduled and ',"next":' .. due or '') ..
@@ -154,14 +190,17 @@ local function store(at)
     flags[2] = '1'
     accepted = accepted + ARGV[at + 15]
     opened[owner] = (opened[owner] or 0) + ARGV[at + 15]
-    return { 'ok' }
+    if #kept_off > 0 then
+        end_kept_off(now, keep_bodies, email, kept_off)
+    end
+    return { 'ok', #kept_off / 2 }
 end
 
 local answers = {}
-local at = 3
+local at = 4
 while at <= #ARGV do
     answers[#answers + 1] = store(at)
-    at = at + 16 + 2 * ARGV[at + 15]
+    at = at + 16 + 3 * ARGV[at + 15]
 end
 if accepted > 0 then
     call('HINCRBY', P .. 'n', 'accepted', int(accepted))

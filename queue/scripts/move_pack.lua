@@ -55,6 +55,7 @@ local function leave_hooks()
     call('LREM', P .. 'evring', 0, owner)
     call('HSET', me, 'ev', 1)
     call('ZREM', P .. 'evold', owner)
+    call('ZREM', P .. 'sold', owner)
     for _, endpoint in ipairs(endpoints_of(owner)) do
         call('LREM', P .. 'wring', 0, endpoint)
         call('HSET', endpoint_key(endpoint), 'ring', 1)

@@ -14,7 +14,8 @@ local ENTRIES = 50 -- of the bag
 local SCAN = 500   -- keys
 local KINDS = { c = 's', h = 's', b = 's', i = 's', fan = 's', prj = 's',
     d = 'h', o = 'h', used = 'h', we = 'h', wt = 'h', r = 'S', t = 'l',
-    a = 'l', w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x' }
+    a = 'l', w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x',
+    su = 'H', slb = 'z', slc = 'z', slm = 'z', sx = 'z' }
 local answer = { '' }
 local bytes = 0
 
@@ -69,6 +70,17 @@ local function read_sorted(name, from)
     return #values == 2 * PART and int(from + PART) or nil
 end
 
+-- A hash of many fields, in the parts that its cursor makes; what comes twice
+-- is written twice. cursor 0 begins, so a part that is not the first one has
+-- another.
+local function read_large_hash(name, from)
+    local found = call('HSCAN', P .. name, from, 'COUNT', PART)
+    if #found[2] > 0 then
+        add(name, 'h', from == '0' and 0 or 1, found[2])
+    end
+    return found[1] ~= '0' and found[1] or nil
+end
+
 -- All of its events were swept: the last id must go on.
 local function read_empty_stream(name)
     local cut = call('HGET', P .. 'o:' .. owner, 'cut')
@@ -104,6 +116,8 @@ local function read(name, from)
     local kind = KINDS[string.match(name, '^(%a+):')]
     if kind == 'x' then
         return read_stream(name, from)
+    elseif kind == 'H' then
+        return read_large_hash(name, from)
     elseif READ[kind] then
         return READ[kind](name, tonumber(from))
     end

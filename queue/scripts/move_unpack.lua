@@ -102,6 +102,13 @@ local function announce_events()
     end
 end
 
+local function announce_suppressions()
+    local first = call('ZRANGE', P .. 'sx:' .. owner, 0, 0, 'WITHSCORES')
+    if first[1] then
+        call('ZADD', P .. 'sold', 'LT', first[2], owner)
+    end
+end
+
 move_in()
 local entries = call('LRANGE', bag, 0, ENTRIES - 1)
 for _, entry in ipairs(entries) do
@@ -111,6 +118,7 @@ call('LTRIM', bag, ENTRIES, -1)
 if #entries == 0 then
     open_endpoints()
     announce_events()
+    announce_suppressions()
 end
 settle()
 return { #entries > 0 and 1 or 0 }

@@ -22,7 +22,9 @@ function write.s(key, before, first)
 end
 
 function write.h(key, before, first, count)
-    call('DEL', key)
+    if before == 0 then
+        call('DEL', key)
+    end
     each_portion(first, count, function(...)
         call('HSET', key, ...)
     end)

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- needs: prelude history streams tasks
+-- needs: prelude history streams tasks suppressions
+-- function sweep_suppressions: suppression_change sweep_suppressions
 -- Takes away what was kept long enough, and above the limit what is oldest:
 -- bodies first, then events and the histories of their emails.
 -- ARGV: 1 keep_bodies, 2 keep_events (ms), 3 limit of history_bytes (0: none).
@@ -328,6 +329,10 @@ local function force_oldest()
     end
 end
 
+if call('ZCOUNT', P .. 'sold', '-inf', now) > 0 then
+    sweep_suppressions(now)
+    again = true
+end
 sweep_bodies()
 sweep_arrived_bodies()
 local is_forced = is_over()

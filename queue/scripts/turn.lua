@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries master
+-- needs: prelude summary history deliveries master suppressions
+-- function suppress: suppression_change suppress
 -- A child's heartbeat: takes its results, moves what time moves, gives it
 -- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies (ms), 4 number for the
 -- first token, 5 '1': also look after all routes, then
 --   count, results: id, token, kind, due, follow-up, outcome, event fields,
---     records of attempts (attempts.h)
+--     records of attempts (attempts.h); of kind p: what goes on the list of
+--     suppressions (suppress.lua)
 --   count, wake tokens that it took and cannot use: lane, route
 --   count, wants: route, share that each lower lane is sure of, room of lanes
 --   0-3: what is claimed of a lane and those behind it never passes its room
--- Kinds: s sent, o soft, e expired, b bounced, f failed, n unsent, u unknown,
--- m move to the route in outcome, w no route: wait until due.
+-- Kinds: s sent, o soft, e expired, b bounced, p bounced for its address,
+-- f failed, n unsent, u unknown, m move to the route in outcome, w no route:
+-- wait until due.
 --
 -- Answers {'unregistered'}, or {'ok', time, next time something is due (0:
 -- nothing), results refused, claims, contents, routes, event counts}.
@@ -103,6 +106,8 @@ function apply.b(d, due, follow_up, outcome, fields)
     finish(d, 'B', 'bounced', outcome, fields)
 end
 
+apply.p = apply.b
+
 function apply.f(d, due, follow_up, outcome, fields)
     finish(d, 'F', 'failed', outcome, fields)
 end
@@ -160,11 +165,17 @@ for _ = 1, tonumber(arg()) do
     local id, token, kind = arg(), arg(), arg()
     local due, follow_up, outcome, fields = tonumber(arg()), arg(), arg(), arg()
     local attempts = arg()
+    local suppressed = kind == 'p' and arg() or nil
     local d = load(id)
     if d and not is_final(d) then
         if fits(d, token, kind) then
+            local add = suppressed and
+                suppress(d.o, d.email, now, suppressed, outcome)
             keep_attempts(d.email, attempts)
             apply[kind](d, due, follow_up, outcome, fields)
+            if add then
+                add()
+            end
         else
             refused = refused + 1
         end
@@ -296,6 +307,11 @@ local function claim(id, lane, owner, route)
         return false
     elseif d.x > 0 and d.x <= now then
         expire(d)
+        return false
+    end
+    local why = kept_off(d, now)
+    if why then
+        finish(d, 'P', 'suppressed', nil, why)
         return false
     end
     local token = epoch .. ':' .. int(token_number)

@@ -10,6 +10,7 @@
 #include "server/base/random.h"
 #include "server/worker/compose.h"
 #include "server/worker/depth.h"
+#include "server/worker/refusals.h"
 #include "server/worker/report.h"
 #include "server/worker/steer.h"
 #include "smtp/message/message.h"
@@ -38,6 +39,8 @@ struct errand {
     struct mail *mail;
     struct arena *arena;
     struct smtp_delivery delivery;
+    struct str domain; /* of the recipient */
+    struct str key;    /* the same, of the address */
     bool final_route;
     int64_t claimed_ms; /* wall clock */
 };
@@ -55,6 +58,7 @@ struct worker {
     struct task refuse_task;
     struct depth depth;
     struct steer steer;
+    struct refusals *refusals;
     void (*drained)(void *ctx);
     void *drained_ctx;
 };
@@ -191,6 +195,27 @@ static void keep_attempts(const struct errand *errand,
     queue_report_attempt(errand->claim, &attempt);
 }
 
+/* An address that a server knows to be bad, unless so many are refused that
+ * it says nothing of them. */
+static bool is_bad_address(const struct errand *errand,
+                           const struct smtp_result *result)
+{
+    struct str domain = errand->domain;
+    enum refusals_word word;
+
+    if (result->verdict != SMTP_SENT && result->verdict != SMTP_HARD)
+        return false;
+    word = refusals_note(errand->worker->refusals, str_of(result->upstream),
+                         domain, result->verdict == SMTP_HARD);
+    if (word == REFUSALS_MANY_NOW)
+        log_write(LOG_ERROR, LOG_UPSTREAM_REFUSES,
+                  log_cstr("upstream", result->upstream),
+                  log_str("domain", domain), log_int("refused", REFUSALS_MAX),
+                  log_int("of", REFUSALS_WINDOW),
+                  log_cstr("reply", result->text));
+    return result->suppress && word == REFUSALS_FEW;
+}
+
 static void on_done(void *ctx, const struct smtp_result *result)
 {
     struct errand *errand = ctx;
@@ -208,6 +233,8 @@ static void on_done(void *ctx, const struct smtp_result *result)
     count_sent(errand, &report);
     if (report.outcome != OUTCOME_UNSENT)
         keep_attempts(errand, result);
+    if (is_bad_address(errand, result) && report.outcome == OUTCOME_BOUNCED)
+        queue_suppress(errand->claim, errand->key);
     queue_report(worker->queue, errand->claim, report.outcome,
                  report.retry_at_ms, errand->final_route, &report.detail);
     hand_drop();
@@ -240,6 +267,8 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
 {
     const struct queue_claim *claim = errand->claim;
 
+    errand->domain = to->domain;
+    errand->key = to->key;
     errand->delivery = (struct smtp_delivery){
         .id = arena_printf(errand->arena, "%s:%u", claim->email.text,
                            claim->number),
@@ -421,6 +450,7 @@ struct worker *worker_open(struct loop *loop,
         free(worker);
         return NULL;
     }
+    worker->refusals = refusals_create();
     name_routes(worker);
     queue_worker_start(worker->queue, &worker->side);
     if (journal != NULL)
@@ -459,6 +489,7 @@ void worker_close(struct worker **worker)
         errand_free(LIST_MEMBER(link, struct errand, link));
     list_each_safe (link, &(*worker)->refused)
         errand_free(LIST_MEMBER(link, struct errand, link));
+    refusals_destroy(&(*worker)->refusals);
     free((*worker)->routes);
     free(*worker);
     *worker = NULL;

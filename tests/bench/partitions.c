@@ -43,7 +43,8 @@ static void on_stored(void *ctx, const struct queue_answer *answer)
 static void store_one(void)
 {
     static struct str to[] = {STR("somebody@example.net")};
-    static const struct queue_recipient recipient = {0, STR("main")};
+    static const struct queue_recipient recipient = {0, STR("main"),
+                                                     STR("ada@example.net")};
     char json[BODY_SIZE + 300];
     struct summary summary = {
         .email = id_new((unsigned)(bench.sent++ % bench.partitions)),

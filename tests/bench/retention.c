@@ -128,7 +128,8 @@ static void on_stored(void *ctx, const struct queue_answer *answer)
 static void store_one(void)
 {
     static struct str to[] = {STR("somebody@example.net")};
-    static const struct queue_recipient recipient = {0, STR("main")};
+    static const struct queue_recipient recipient = {0, STR("main"),
+                                                     STR("ada@example.net")};
     struct summary summary = {
         .email = id_new(0),
         .owner = S("default"),

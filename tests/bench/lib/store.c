@@ -59,7 +59,8 @@ static void write_json(char *out, size_t size, const char *to)
 static void store_one(struct storing *storing)
 {
     const struct store_plan *plan = storing->plan;
-    const struct queue_recipient recipient = {0, str_of(plan->route)};
+    const struct queue_recipient recipient = {0, str_of(plan->route),
+                                              S("ada@example.net")};
     char key[SHA256_HEX_SIZE];
     char json[BODY_SIZE + 300];
     char address[64];

@@ -153,6 +153,17 @@ static void give_attempts(struct later *later)
     ((queue_attempts_fn)later->done)(later->ctx, &told);
 }
 
+static void give_suppression(struct later *later)
+{
+    struct suppression one = {.address = S("ada@example.com"),
+                              .created_ms = WALL_MS};
+    struct queue_suppressions list = {
+        .status = fake.status, .suppressions = &one, .count = 1};
+
+    CHECK(id_parse(S(ID), &one.id));
+    ((queue_suppressions_fn)later->done)(later->ctx, &list);
+}
+
 static void give_endpoint(struct later *later)
 {
     struct str events[] = {S("email.sent")};
@@ -543,6 +554,66 @@ void queue_events_pull(struct queue *queue, struct queue_owner owner,
     (void)after;
     (void)limit;
     LATER(give_events, done, ctx);
+}
+
+void queue_suppression_list(struct queue *queue, struct queue_owner owner,
+                            const struct queue_page *page,
+                            enum suppression_origin origin,
+                            queue_suppressions_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)page;
+    (void)origin;
+    LATER(give_suppression, done, ctx);
+}
+
+void queue_suppression_get(struct queue *queue, struct queue_owner owner,
+                           struct suppression_name name,
+                           queue_suppressions_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)name;
+    LATER(give_suppression, done, ctx);
+}
+
+void queue_suppression_add(struct queue *queue, struct queue_owner owner,
+                           const struct suppression_entry *entries,
+                           size_t count, enum suppression_origin origin,
+                           bool is_batch, const struct idempotency *idempotency,
+                           queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)entries;
+    (void)count;
+    (void)origin;
+    (void)is_batch;
+    (void)idempotency;
+    LATER(give_answer, done, ctx);
+}
+
+void queue_suppression_remove(struct queue *queue, struct queue_owner owner,
+                              const struct suppression_name *names,
+                              size_t count, bool is_batch,
+                              const struct idempotency *idempotency,
+                              queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)names;
+    (void)count;
+    (void)is_batch;
+    (void)idempotency;
+    LATER(give_answer, done, ctx);
+}
+
+const char *suppression_origin_name(enum suppression_origin origin)
+{
+    static const char *const names[] = {"bounce", "complaint", "manual"};
+
+    return names[origin];
 }
 
 void queue_endpoint_list(struct queue *queue, struct queue_owner owner,

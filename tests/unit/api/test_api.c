@@ -270,6 +270,11 @@ static const char *body_of(const struct endpoint_row *row)
          "{\"endpoint\":\"https://hooks.example.com/x\","
          "\"events\":\"email.sent\"}"},
         {"PATCH", "/webhooks/{id}", "{\"status\":\"disabled\"}"},
+        {"POST", "/suppressions", "{\"email\":\"ada@example.net\"}"},
+        {"POST", "/suppressions/batch/add",
+         "{\"emails\":[\"ada@example.net\"]}"},
+        {"POST", "/suppressions/batch/remove",
+         "{\"emails\":[\"ada@example.net\"]}"},
         {"POST", "/api-keys", "{\"name\":\"web\"}"},
     };
 

@@ -129,7 +129,7 @@ static inline void mail_send(struct queue *queue, struct mail *mail,
     summary.email = mail->id;
     for (unsigned i = 0; i < summary.to_count; i++)
         recipients[i] = (struct queue_recipient){
-            .number = i, .route = cstr_or(mail->route, "main")};
+            .number = i, .route = cstr_or(mail->route, "main"), .key = to[i]};
     if (mail->attachment.len > 0) {
         job.attachments = &attachment;
         job.attachment_bytes = &blob;

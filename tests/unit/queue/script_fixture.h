@@ -85,6 +85,7 @@ struct turn {
     const char *outcome;
     const char *fields;
     const char *attempts;     /* records, a line each */
+    const char *suppressed;   /* of kind p */
     const char *unused_route; /* a token that is handed back, of lane 2 */
     const char *route;        /* of the want; NULL: none */
     unsigned share;
@@ -126,6 +127,8 @@ static inline void do_turn(struct world *world, const struct turn *turn)
         command_add_cstr(&command, turn->fields == NULL ? "" : turn->fields);
         command_add_cstr(&command,
                          turn->attempts == NULL ? "" : turn->attempts);
+        if (turn->suppressed != NULL)
+            command_add_cstr(&command, turn->suppressed);
     }
     command_add_int(&command, turn->unused_route != NULL);
     if (turn->unused_route != NULL) {

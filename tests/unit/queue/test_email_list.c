@@ -51,7 +51,8 @@ static void store(struct world *world, const struct model *model,
         .message_id = S("<m@example.com>"),
         .created_ms = model->created_ms,
     };
-    struct queue_recipient recipients[] = {{0, STR("main")}, {1, STR("main")}};
+    struct queue_recipient recipients[] = {{.number = 0, .route = STR("main")},
+                                           {.number = 1, .route = STR("main")}};
     struct answered answered = {0};
 
     queue_enqueue(

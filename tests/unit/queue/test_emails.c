@@ -267,7 +267,9 @@ static void what_is_marked_goes_on(void **state)
 /* --- retry --- */
 
 static struct queue_recipient recipients[3] = {
-    {0, STR("other")}, {1, STR("other")}, {2, STR("other")}};
+    {.number = 0, .route = STR("other")},
+    {.number = 1, .route = STR("other")},
+    {.number = 2, .route = STR("other")}};
 static bool has_plan;
 
 static bool plan(void *ctx, const struct queue_email *email,

@@ -336,7 +336,8 @@ static void missing_chunks_store_nothing(void **state)
                                        "",
                                        "1",
                                        "0",
-                                       "main"};
+                                       "main",
+                                       "AbCdEfGhIjKlMnOp"};
     struct world *world = *state;
     struct redis_command command;
     struct answered answered = {0};
@@ -344,6 +345,7 @@ static void missing_chunks_store_nothing(void **state)
     command_init_partition(&command, world->queue, SCRIPT_ENQUEUE, 0);
     command_add_cstr(&command, "0"); /* no limits */
     command_add_cstr(&command, "0");
+    command_add_cstr(&command, "0"); /* keep_bodies */
     for (size_t i = 0; i < COUNT_OF(args); i++)
         command_add_cstr(&command, args[i]);
     redis_send(world->queue->main, &command, 1000, on_raw, &answered);

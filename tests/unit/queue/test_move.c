@@ -267,6 +267,25 @@ static void make_endpoint(struct world *world)
     redis_do("XADD ph:{0}:wa:" ENDPOINT " * event 1-1 a {}");
 }
 
+/* So many that they go in parts. */
+static void make_suppressions(void)
+{
+    static const char script[] =
+        "local P = ARGV[1]\n"
+        "for i = 1, 1200 do\n"
+        "  local hash = string.format('%016d', i)\n"
+        "  redis.call('HSET', P .. 'su:default', hash, 'id' .. i .. ' b 1 2 1 "
+        "- - a' .. i .. '@example.net')\n"
+        "  redis.call('ZADD', P .. 'slb:default', 0, 'id' .. i .. hash)\n"
+        "  redis.call('ZADD', P .. 'sx:default', 1895521600000 + i, hash)\n"
+        "end\n"
+        "redis.call('ZADD', P .. 'slm:default', 0, 'one')\n"
+        "redis.call('ZADD', P .. 'sold', 1895521600001, 'default')\n"
+        "redis.call('HSET', P .. 'o:default', 'sup', 1)";
+
+    redis_do("EVAL %s 0 ph:{0}:", script);
+}
+
 static void make_owner(struct world *world, struct worker *worker)
 {
     make_key(world, OWNER, 1);
@@ -274,6 +293,7 @@ static void make_owner(struct world *world, struct worker *worker)
     make_tried_mails(world, worker);
     make_waiting_mails(world);
     make_endpoint(world);
+    make_suppressions();
     assert_true(open_in(0) == 11 && counter(0, "leftovers") == 1);
     assert_true(counter(0, "backlog") > 1);
     assert_true(counter(0, "history_bytes") > 1000);

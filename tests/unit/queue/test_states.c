@@ -3,12 +3,15 @@
  * every place where it may be listed are looked at. */
 #include "script_fixture.h"
 
+#include "queue/index.h"
+
 static char email[64];
 static char id[80]; /* of the delivery */
 static char token[64];
 
 enum op {
     OP_CLAIM,      /* its id comes up in its flow */
+    OP_CLAIM_BAD,  /* the same; its address is on the list meanwhile */
     OP_MARK,       /* with the token of the last claim */
     OP_MARK_OTHER, /* with another one */
     OP_SENT,       /* with the token of the last claim */
@@ -18,6 +21,7 @@ enum op {
     OP_SOFT_LATE,  /* next try beyond its end */
     OP_GIVEN_UP,   /* soft, and the worker says expired */
     OP_BOUNCED,
+    OP_BOUNCED_BAD, /* and its address goes on the list */
     OP_FAILED,
     OP_UNSENT,
     OP_UNSENT_LATER,
@@ -47,12 +51,17 @@ static const struct cell {
 } CELLS[] = {
     {"queued is claimed", 'q', OP_CLAIM, 'c', NULL, false, 0, false},
     {"queued, too late", 'q', OP_CLAIM, 'E', "expired", false, 0, true},
+    {"queued, on the list", 'q', OP_CLAIM_BAD, 'P', "suppressed", false, 0,
+     false},
+    {"queued, on the list, too late", 'q', OP_CLAIM_BAD, 'E', "expired", false,
+     0, true},
     {"queued, mark", 'q', OP_MARK, 'q', NULL, false, 0, false},
     {"queued, late 250", 'q', OP_SENT, 'S', "sent", false, 0, false},
     {"queued, 250 of another", 'q', OP_SENT_OTHER, 'q', NULL, true, 0, false},
     {"queued, soft", 'q', OP_SOFT, 'q', NULL, true, 0, false},
     {"queued, given up", 'q', OP_GIVEN_UP, 'q', NULL, true, 0, false},
     {"queued, bounced", 'q', OP_BOUNCED, 'q', NULL, true, 0, false},
+    {"queued, bad address", 'q', OP_BOUNCED_BAD, 'q', NULL, true, 0, false},
     {"queued, failed", 'q', OP_FAILED, 'q', NULL, true, 0, false},
     {"queued, unsent", 'q', OP_UNSENT, 'q', NULL, true, 0, false},
     {"queued, unknown", 'q', OP_UNKNOWN, 'q', NULL, true, 0, false},
@@ -68,6 +77,8 @@ static const struct cell {
     {"due, 250 of another", 'u', OP_SENT_OTHER, 'u', NULL, true, 0, false},
     {"due, soft", 'u', OP_SOFT, 'u', NULL, true, 0, false},
     {"due, bounced", 'u', OP_BOUNCED, 'u', NULL, true, 0, false},
+    {"due, on the list", 'u', OP_CLAIM_BAD, 'u', NULL, false, 0, false},
+    {"due, bad address", 'u', OP_BOUNCED_BAD, 'u', NULL, true, 0, false},
     {"due, unsent", 'u', OP_UNSENT, 'u', NULL, true, 0, false},
     {"due, unknown", 'u', OP_UNKNOWN, 'u', NULL, true, 0, false},
     {"due, cancel", 'u', OP_CANCEL, 'C', "canceled", false, 0, false},
@@ -94,6 +105,9 @@ static const struct cell {
      0, false},
     {"claimed, given up", 'c', OP_GIVEN_UP, 'E', "expired", false, 0, false},
     {"claimed, bounced", 'c', OP_BOUNCED, 'B', "bounced", false, 0, false},
+    {"claimed, on the list", 'c', OP_CLAIM_BAD, 'c', NULL, false, 0, false},
+    {"claimed, bad address", 'c', OP_BOUNCED_BAD, 'B', "bounced", false, 0,
+     false},
     {"claimed, failed", 'c', OP_FAILED, 'F', "failed", false, 0, false},
     {"claimed, unsent", 'c', OP_UNSENT, 'q', NULL, false, 0, false},
     {"claimed, unsent for now", 'c', OP_UNSENT_LATER, 'u', NULL, false, 0,
@@ -125,6 +139,8 @@ static const struct cell {
     {"dotted, soft beyond its end", 'x', OP_SOFT_LATE, 'E', "expired", false, 0,
      false},
     {"dotted, bounced", 'x', OP_BOUNCED, 'B', "bounced", false, 0, false},
+    {"dotted, bad address", 'x', OP_BOUNCED_BAD, 'B', "bounced", false, 0,
+     false},
     {"dotted, failed", 'x', OP_FAILED, 'F', "failed", false, 0, false},
     {"dotted, unsent", 'x', OP_UNSENT, 'q', NULL, false, 0, false},
     {"dotted, unknown: retry", 'x', OP_UNKNOWN, 'q', NULL, false,
@@ -158,6 +174,7 @@ static const struct cell {
     {"held, late 250", 'h', OP_SENT, 'S', "sent", false, 0, false},
     {"held, soft", 'h', OP_SOFT, 'h', NULL, true, 0, false},
     {"held, bounced", 'h', OP_BOUNCED, 'h', NULL, true, 0, false},
+    {"held, bad address", 'h', OP_BOUNCED_BAD, 'h', NULL, true, 0, false},
     {"held, unsent", 'h', OP_UNSENT, 'h', NULL, true, 0, false},
     {"held, unknown", 'h', OP_UNKNOWN, 'h', NULL, true, 0, false},
     {"held, cancel", 'h', OP_CANCEL, 'C', "canceled", false, 0, false},
@@ -183,6 +200,7 @@ static const struct cell {
     {"final, sent again", 'S', OP_SENT, 'S', NULL, false, 0, false},
     {"final, soft", 'S', OP_SOFT, 'S', NULL, false, 0, false},
     {"final, bounced", 'S', OP_BOUNCED, 'S', NULL, false, 0, false},
+    {"final, bad address", 'S', OP_BOUNCED_BAD, 'S', NULL, false, 0, false},
     {"final, unsent", 'S', OP_UNSENT, 'S', NULL, false, 0, false},
     {"final, unknown", 'S', OP_UNKNOWN, 'S', NULL, false, 0, false},
     {"final, cancel", 'S', OP_CANCEL, 'S', NULL, false, 0, false},
@@ -371,6 +389,38 @@ static void come_up_in_flow(struct world *world, const struct cell *cell)
     assert_string_equal(redis_ask("EXISTS ph:{0}:ring:2:main"), "0");
 }
 
+static void put_on_list(void)
+{
+    char hash[ADDRESS_HASH_SIZE];
+
+    address_hash(S("one@example.net"), hash);
+    redis_do("HSET ph:{0}:su:default %s %s", hash,
+             "019300a0-0000-7000-8000-000000000001 m 1 0 0 - - "
+             "one@example.net");
+    redis_do("HSET ph:{0}:o:default sup %lld", (long long)clock_wall_ms());
+}
+
+static bool is_on_list(void)
+{
+    return strcmp(redis_ask("HLEN ph:{0}:su:default"), "0") != 0;
+}
+
+static void bounce_for_address(struct world *world)
+{
+    char hash[ADDRESS_HASH_SIZE];
+    char suppressed[128];
+
+    address_hash(S("one@example.net"), hash);
+    snprintf(suppressed, sizeof suppressed, "%s %s one@example.net",
+             "019300a0-0000-7000-8000-000000000001", hash);
+    do_turn(world, &(struct turn){.epoch = "e1",
+                                  .id = id,
+                                  .token = token,
+                                  .kind = "p",
+                                  .outcome = "550,\"5.1.1\",\"gone\"",
+                                  .suppressed = suppressed});
+}
+
 static bool may_be_marked(const struct cell *cell)
 {
     return cell->op == OP_MARK && (cell->state == 'c' || cell->state == 'x') &&
@@ -384,6 +434,10 @@ static void operate(struct world *world, const struct cell *cell)
 
     switch (cell->op) {
     case OP_CLAIM:
+        come_up_in_flow(world, cell);
+        break;
+    case OP_CLAIM_BAD:
+        put_on_list();
         come_up_in_flow(world, cell);
         break;
     case OP_MARK:
@@ -417,6 +471,11 @@ static void operate(struct world *world, const struct cell *cell)
         break;
     case OP_BOUNCED:
         result(world, "b", token, 0);
+        break;
+    case OP_BOUNCED_BAD:
+        bounce_for_address(world);
+        if (is_on_list() != (cell->after == 'B'))
+            fail_msg("%s: the list", cell->name);
         break;
     case OP_FAILED:
         result(world, "f", token, 0);
