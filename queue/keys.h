@@ -21,6 +21,7 @@
  *     u:{<upstream>}:rate     hash    what of each window is used: quotas.c
  *     u:{<upstream>}:alive  said  zset, hash  workers and what each says of
  *                                     it (upstreams.c)
+ *     u:{<upstream>}:shares   hash    sessions by worker (upstream_tell.lua)
  *     {N}:o:<owner>           hash    frozen (1, leaving, moved),
  *                                     open (under a limit),
  *                                     max (a limit of his own),

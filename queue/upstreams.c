@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 enum {
-    ASK_EVERY_MS = 1000, /* what an operator wants */
-    WISH_COUNT = 3,
-    TELL_EVERY_MS = 3000,
+    TELL_EVERY_MS = 1000,
+    SEAT_MS = 3500, /* kept for who says nothing */
+    HURRY_MS = 100, /* sessions are about to change hands */
     ALIVE_MS = 10000,
     WORDS_MAX = 4096, /* of one worker about one upstream */
 };
@@ -37,6 +37,7 @@ struct told {
     bool is_known; /* Redis has said whether it is paused */
     bool is_paused;
     bool is_traced;
+    int64_t share; /* as told last; -1: not yet */
     char test[UPSTREAM_TEST_ID_SIZE];
 };
 
@@ -47,7 +48,6 @@ struct upstream_teller {
     struct child_name name;
     struct told *told; /* one for each upstream */
     struct timer timer;
-    int64_t tell_ms; /* when to tell again */
     bool is_stopped;
 };
 
@@ -79,12 +79,25 @@ static void take_pause(struct told *told, bool is_paused)
     side->pause(side->ctx, told->index, is_paused);
 }
 
-static void on_told(void *ctx, const struct reply *reply,
-                    const struct error *why)
+/* wanted: its part, which others may still hold. */
+static void take_share(struct told *told, int64_t share, int64_t wanted)
 {
-    (void)why;
-    if (reply_count(reply) == 2)
-        take_pause(ctx, reply_int(reply_at(reply, 1)) != 0);
+    struct upstream_teller *teller = told->teller;
+    bool is_lower = share < told->share;
+
+    if (share != told->share)
+        teller->side->share(teller->side->ctx, told->index, (size_t)share);
+    told->share = share;
+    if ((share == wanted && !is_lower) || teller->is_stopped)
+        return;
+    timer_set(teller->queue->loop, &teller->timer, HURRY_MS);
+}
+
+/* What it has, or may still open. */
+static int64_t held_by(const struct told *told,
+                       const struct upstream_report *report)
+{
+    return report->sessions > told->share ? report->sessions : told->share;
 }
 
 static void on_test_taken(void *ctx, const struct reply *reply,
@@ -125,16 +138,17 @@ static void take_trace(struct told *told, bool is_traced)
     told->is_traced = is_traced;
 }
 
-/* Paused since, a test that waits, somebody watches: nil, where not. */
-static void on_wishes(void *ctx, const struct reply *reply,
-                      const struct error *why)
+static void on_told(void *ctx, const struct reply *reply,
+                    const struct error *why)
 {
     (void)why;
-    if (reply_count(reply) != WISH_COUNT)
+    if (reply_count(reply) != 6)
         return;
-    take_pause(ctx, reply_type(reply_at(reply, 0)) == REPLY_TEXT);
-    take_test(ctx, reply_str(reply_at(reply, 1)));
-    take_trace(ctx, reply_type(reply_at(reply, 2)) == REPLY_TEXT);
+    take_share(ctx, reply_int(reply_at(reply, 2)),
+               reply_int(reply_at(reply, 3)));
+    take_pause(ctx, reply_int(reply_at(reply, 1)) != 0);
+    take_test(ctx, reply_str(reply_at(reply, 4)));
+    take_trace(ctx, reply_str(reply_at(reply, 5)).len > 0);
 }
 
 static void tell(struct told *told, int64_t alive_ms)
@@ -153,42 +167,24 @@ static void tell(struct told *told, int64_t alive_ms)
         &command, SCRIPT_UPSTREAM_TELL,
         upstream_prefix(teller->queue, teller->side->names[told->index], key));
     command.lasts = false; /* said again in a moment */
-    command_add(&command, str_of(teller->name.text));
+    command_addf(&command, "%s-%s", teller->side->seat, teller->name.text);
     command_add(&command, buf_str(&words));
     command_add_int(&command, alive_ms);
+    command_add_int(&command, teller->side->max_sessions[told->index]);
+    command_add_int(&command, held_by(told, &report));
+    command_add_int(&command, SEAT_MS);
     redis_send(teller->queue->main, &command, REDIS_BUDGET_MS,
                alive_ms > 0 ? on_told : NULL, told);
     buf_finish(&words);
 }
 
-static void ask(struct told *told)
-{
-    static const char *const WISHES[WISH_COUNT] = {"pause", "test", "trace"};
-    struct upstream_teller *teller = told->teller;
-    struct redis_command command;
-    char keys[WISH_COUNT][KEY_MAX];
-
-    command_init(&command, "MGET");
-    for (size_t i = 0; i < WISH_COUNT; i++)
-        command_add(&command, upstream_key(teller->queue,
-                                           teller->side->names[told->index],
-                                           WISHES[i], keys[i]));
-    redis_send(teller->queue->main, &command, REDIS_BUDGET_MS, on_wishes, told);
-}
-
 static void on_time(void *ctx)
 {
     struct upstream_teller *teller = ctx;
-    bool is_due = clock_now_ms() >= teller->tell_ms;
 
-    if (is_due)
-        teller->tell_ms = clock_now_ms() + TELL_EVERY_MS;
     for (size_t i = 0; i < teller->side->count; i++)
-        if (is_due)
-            tell(&teller->told[i], ALIVE_MS);
-        else
-            ask(&teller->told[i]);
-    timer_set(teller->queue->loop, &teller->timer, ASK_EVERY_MS);
+        tell(&teller->told[i], ALIVE_MS);
+    timer_set(teller->queue->loop, &teller->timer, TELL_EVERY_MS);
 }
 
 /* Scripts can be called now: mail waits for what Redis says. */
@@ -199,7 +195,6 @@ static void on_partition_changed(void *ctx, unsigned partition, bool up)
     (void)partition;
     if (!up || teller->is_stopped)
         return;
-    teller->tell_ms = clock_now_ms();
     timer_set(teller->queue->loop, &teller->timer, 0);
 }
 
@@ -224,7 +219,8 @@ void queue_upstreams_start(struct queue *queue,
     child_name_make(&teller->name);
     teller->told = xcalloc(side->count + 1, sizeof *teller->told);
     for (size_t i = 0; i < side->count; i++)
-        teller->told[i] = (struct told){.teller = teller, .index = i};
+        teller->told[i] =
+            (struct told){.teller = teller, .index = i, .share = -1};
     timer_init(&teller->timer, on_time, teller);
     teller->part = (struct queue_part){
         .partition_changed = on_partition_changed,

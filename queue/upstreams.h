@@ -1,9 +1,9 @@
 /* upstreams.h - what all processes know of an upstream together.
  *
- * Each worker child says every few seconds how its sessions do, and learns
- * within a second what an operator wants: no mail waits for that, and none
- * costs a round trip more. An upstream is known by its name; its host and its
- * limits are the configuration's business.
+ * Each worker child says every second how its sessions do, and learns what an
+ * operator wants and how many sessions it may have: no mail waits for that,
+ * and none costs a round trip more. An upstream is known by its name; its host
+ * and its limits are the configuration's business.
  */
 #ifndef QUEUE_UPSTREAMS_H
 #define QUEUE_UPSTREAMS_H
@@ -31,8 +31,14 @@ struct upstream_side {
     void *ctx;
     size_t count;
     const struct str *names;
+    const int64_t *max_sessions; /* of all workers, one for each upstream */
+    const char *seat; /* no dash in it: the same for each worker that comes in
+                         this one's place, since sessions are divided by it */
     /* Fills in *out; its text lives until the next call. */
     void (*report)(void *ctx, size_t index, struct upstream_report *out);
+    /* How many sessions this worker may have, whenever that changes; the first
+     * time before pause. While Redis is away the last word holds. */
+    void (*share)(void *ctx, size_t index, size_t sessions);
     /* An operator wants it to take nothing, or not any more. Called for each
      * upstream as soon as Redis has said so for the first time, then at each
      * change. */

@@ -131,6 +131,8 @@ void pool_serve(struct smtp_upstream *upstream);
 /* Tokens came, or the word that there are none. */
 void pool_grant(struct smtp_upstream *upstream,
                 const struct smtp_quota_grant *grant);
+/* Its part of max_sessions is another one. */
+void pool_set_share(struct smtp_upstream *upstream, size_t share);
 /* No mail is to come: what waits was given back. */
 void pool_stop(struct smtp_upstream *upstream);
 void pool_close_idle(struct smtp_upstream *upstream);

@@ -548,6 +548,20 @@ void pool_stop(struct smtp_upstream *upstream)
     ask_for_tokens(upstream); /* for none: what is left goes back */
 }
 
+void pool_set_share(struct smtp_upstream *upstream, size_t share)
+{
+    bool is_slowed = upstream->limit < upstream->share;
+
+    upstream->share = share;
+    if (!is_slowed || upstream->limit > share)
+        upstream->limit = share;
+    list_each_safe (link, &upstream->sessions[SESSION_IDLE])
+        if (upstream_session_count(upstream) > upstream->limit)
+            drop(LIST_MEMBER(link, struct smtp_session, link));
+    pool_serve(upstream);
+    smtp_note_room(upstream->smtp);
+}
+
 void pool_grant(struct smtp_upstream *upstream,
                 const struct smtp_quota_grant *grant)
 {

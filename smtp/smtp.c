@@ -278,6 +278,12 @@ void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused)
     smtp_note_room(smtp);
 }
 
+void smtp_upstream_share(struct smtp *smtp, size_t index, size_t sessions)
+{
+    CHECK(index < smtp->upstream_count);
+    pool_set_share(&smtp->upstreams[index], sessions);
+}
+
 void smtp_upstream_test(struct smtp *smtp, size_t index, smtp_test_fn done,
                         void *ctx)
 {

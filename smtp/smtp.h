@@ -223,7 +223,8 @@ struct smtp_route;
 
 struct smtp_settings {
     unsigned child;             /* index among the children of a supervisor */
-    unsigned child_count;       /* they divide max_sessions, from 1 */
+    unsigned child_count;       /* they divide max_sessions, from 1, until
+                                   smtp_upstream_share says more */
     const char *hello_name;     /* for EHLO; NULL: this host's */
     void (*on_room)(void *ctx); /* there may be room again: at most once a
                                    turn, after a delivery ended or an upstream
@@ -265,6 +266,9 @@ void smtp_upstream_look(const struct smtp *smtp, size_t index,
  * goes to another upstream, or comes back SMTP_UNSENT; transactions that have
  * begun go on to their end. None is paused when the engine opens. */
 void smtp_upstream_pause(struct smtp *smtp, size_t index, bool is_paused);
+/* How many sessions it may have from now on: this process' part of
+ * max_sessions. Those above it end as soon as they carry nothing. */
+void smtp_upstream_share(struct smtp *smtp, size_t index, size_t sessions);
 /* Opens a session beside all others, logs in, and quits, whether the upstream
  * is paused, rests or is full: after SMTP_TEST_MAX_MS at the latest done is
  * called, unless the engine is closed before. The verdict is SMTP_SENT if the

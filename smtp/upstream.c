@@ -433,7 +433,7 @@ void upstream_slow_down(struct smtp_upstream *upstream)
     if (open < upstream->limit)
         upstream->limit = open;
     upstream->limit -= upstream->limit / 2;
-    if (upstream->limit == 0)
+    if (upstream->limit == 0 && upstream->share > 0)
         upstream->limit = 1;
     upstream->taken_since_slow = 0;
 }

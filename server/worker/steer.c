@@ -4,10 +4,13 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/base/secret.h"
 #include "server/worker/result_view.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct steered {
     struct steer *steer;
@@ -51,6 +54,13 @@ static void on_report(void *ctx, size_t index, struct upstream_report *out)
         .slowed = (int64_t)view->slowed_domains,
         .sent_rate = sent_rate(&steer->steered[index], view->taken),
     };
+}
+
+static void on_share(void *ctx, size_t index, size_t sessions)
+{
+    struct steer *steer = ctx;
+
+    smtp_upstream_share(steer->smtp, index, sessions);
 }
 
 static void on_pause(void *ctx, size_t index, bool is_paused)
@@ -180,26 +190,45 @@ void steer_ask_quota(struct steer *steer, size_t index,
                       &steer->steered[index]);
 }
 
+/* A child that comes in the place of another has the same. */
+static void make_seat(char seat[STEER_SEAT_SIZE], unsigned child)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    char place[sizeof host + 64];
+    char hex[SHA256_HEX_SIZE];
+
+    (void)gethostname(host, sizeof host - 1);
+    snprintf(place, sizeof place, "%s %ld %u", host, (long)getppid(), child);
+    secret_sha256_hex(str_of(place), hex);
+    snprintf(seat, STEER_SEAT_SIZE, "%.*s", STEER_SEAT_SIZE - 1, hex);
+}
+
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
-                 const struct config *config)
+                 const struct config *config, unsigned child)
 {
     size_t count = config->upstream_count;
 
     *steer = (struct steer){.queue = queue, .smtp = smtp, .config = config};
     list_init(&steer->trials);
     steer->names = xcalloc(count + 1, sizeof *steer->names);
+    steer->max_sessions = xcalloc(count + 1, sizeof *steer->max_sessions);
     steer->steered = xcalloc(count + 1, sizeof *steer->steered);
     for (size_t i = 0; i < count; i++) {
         steer->names[i] = str_of(config->upstreams[i].name);
+        steer->max_sessions[i] = config->upstreams[i].max_sessions;
         steer->steered[i].steer = steer;
         steer->steered[i].looked_ms = clock_now_ms();
         smtp_upstream_pause(smtp, i, true);
     }
+    make_seat(steer->seat, child);
     steer->side = (struct upstream_side){
         .ctx = steer,
         .count = count,
         .names = steer->names,
+        .max_sessions = steer->max_sessions,
+        .seat = steer->seat,
         .report = on_report,
+        .share = on_share,
         .pause = on_pause,
         .test = on_test,
         .trace = on_trace,
@@ -217,5 +246,6 @@ void steer_finish(struct steer *steer)
     list_each_safe (link, &steer->trials)
         free(LIST_MEMBER(link, struct trial, link));
     free(steer->names);
+    free(steer->max_sessions);
     free(steer->steered);
 }

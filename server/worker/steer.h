@@ -11,6 +11,8 @@
 #include "server/base/config.h"
 #include "smtp/smtp.h"
 
+enum { STEER_SEAT_SIZE = 16 + 1 };
+
 struct steer {
     struct queue *queue;
     struct smtp *smtp;
@@ -18,15 +20,17 @@ struct steer {
     struct upstream_side side;
     struct str *names;       /* owned; one for each upstream */
     struct steered *steered; /* owned; the same */
+    int64_t *max_sessions;   /* owned; the same */
+    char seat[STEER_SEAT_SIZE];
     struct smtp_upstream_view view;
     struct list trials; /* sessions that an operator asked for */
     int64_t trace_second;
     unsigned traces; /* told in it */
 };
 
-/* Both outlive it. */
+/* All outlive it. child: index among those of its supervisor. */
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
-                 const struct config *config);
+                 const struct config *config, unsigned child);
 /* Mails wait for its rate; index: of the upstream. */
 void steer_ask_quota(struct steer *steer, size_t index,
                      const struct smtp_quota_ask *ask);

@@ -456,7 +456,8 @@ struct worker *worker_open(struct loop *loop,
     if (journal != NULL)
         queue_worker_journal(worker->queue, journal);
     depth_start(&worker->depth, loop, worker->queue);
-    steer_start(&worker->steer, worker->queue, worker->smtp, worker->config);
+    steer_start(&worker->steer, worker->queue, worker->smtp, worker->config,
+                options->child);
     return worker;
 }
 

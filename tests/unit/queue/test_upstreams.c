@@ -15,6 +15,9 @@ struct teller {
     unsigned tested[2];
     char test[64];
     bool is_traced[2];
+    int64_t max_sessions[2];
+    char seat[16];
+    size_t share[2];
 };
 
 static void on_report(void *ctx, size_t index, struct upstream_report *out)
@@ -23,6 +26,13 @@ static void on_report(void *ctx, size_t index, struct upstream_report *out)
 
     teller->asked++;
     *out = teller->report[index];
+}
+
+static void on_share(void *ctx, size_t index, size_t sessions)
+{
+    struct teller *teller = ctx;
+
+    teller->share[index] = sessions;
 }
 
 static void on_pause(void *ctx, size_t index, bool is_paused)
@@ -50,15 +60,22 @@ static void on_trace(void *ctx, size_t index, bool is_traced)
 
 static void teller_init(struct teller *teller)
 {
+    static unsigned seats;
+
     *teller = (struct teller){
+        .max_sessions = {8, 1},
         .side = {.ctx = teller,
                  .count = 2,
                  .names = NAMES,
                  .report = on_report,
+                 .max_sessions = teller->max_sessions,
+                 .seat = teller->seat,
+                 .share = on_share,
                  .pause = on_pause,
                  .test = on_test,
                  .trace = on_trace},
     };
+    snprintf(teller->seat, sizeof teller->seat, "seat%u", seats++);
 }
 
 static void teller_start(struct world *world, struct queue *queue,
@@ -225,6 +242,57 @@ static void a_pause_reaches_who_works_and_who_starts(void **state)
 #define UPSTREAM_TEST(fn)                                                      \
     cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 
+/* A worker that comes gets sessions as others give them up: never are there
+ * more than the limit. */
+static void sessions_change_hands(void **state)
+{
+    struct world *world = *state;
+    struct queue *second = another(world);
+    struct teller tellers[2];
+
+    for (size_t i = 0; i < 2; i++)
+        teller_init(&tellers[i]);
+    teller_start(world, world->queue, &tellers[0]);
+    assert_int_equal(tellers[0].share[0], 8);
+    assert_int_equal(tellers[0].share[1], 1);
+    tellers[0].report[0].sessions = 7;
+    teller_start(world, second, &tellers[1]);
+    assert_int_equal(tellers[1].share[0], 0);
+    until(world->loop, tellers[0].share[0] == 4);
+    assert_int_equal(tellers[1].share[0], 0); /* 7 are open */
+    tellers[0].report[0].sessions = 6;
+    until(world->loop, tellers[1].share[0] > 0);
+    assert_int_equal(tellers[1].share[0], 2);
+    tellers[0].report[0].sessions = 1;
+    until(world->loop, tellers[1].share[0] == 4);
+    assert_int_equal(tellers[0].share[1] + tellers[1].share[1], 1);
+
+    queue_upstreams_stop(world->queue);
+    until(world->loop, tellers[1].share[0] == 8 && tellers[1].share[1] == 1);
+    assert_string_equal(redis_ask("HLEN ph:u:{main}:shares"), "1");
+    queue_close(&second);
+}
+
+/* One that died is not waited for: its sessions died with it. */
+static void a_seat_is_taken_over(void **state)
+{
+    struct world *world = *state;
+    struct queue *second = another(world);
+    struct teller tellers[2];
+
+    for (size_t i = 0; i < 2; i++)
+        teller_init(&tellers[i]);
+    memcpy(tellers[1].seat, tellers[0].seat, sizeof tellers[0].seat);
+    teller_start(world, world->queue, &tellers[0]);
+    teller_start(world, second, &tellers[1]);
+    assert_int_equal(tellers[1].share[0], 8);
+    queue_upstreams_stop(world->queue); /* as at a reload */
+    until(world->loop, strcmp(redis_ask("ZCARD ph:u:{main}:alive"), "1") == 0);
+    assert_string_equal(
+        redis_ask("HGET ph:u:{main}:shares %s", tellers[1].seat), "8");
+    queue_close(&second);
+}
+
 struct tested {
     unsigned count;
     enum queue_status status;
@@ -341,6 +409,8 @@ static void a_trace_is_told_while_somebody_watches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        UPSTREAM_TEST(sessions_change_hands),
+        UPSTREAM_TEST(a_seat_is_taken_over),
         UPSTREAM_TEST(one_worker_takes_a_test),
         UPSTREAM_TEST(a_test_that_nobody_takes),
         UPSTREAM_TEST(a_trace_is_told_while_somebody_watches),
