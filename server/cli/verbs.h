@@ -9,20 +9,21 @@ struct verb_group {
     size_t count;
 };
 
-extern const struct verb_group VERBS_DEV;       /* dev */
-extern const struct verb_group VERBS_ROLES;     /* api worker hooks */
-extern const struct verb_group VERBS_SETUP;     /* init config keyring */
-extern const struct verb_group VERBS_KEYS;      /* keys create|list|revoke */
-extern const struct verb_group VERBS_EMAILS;    /* send, emails ... */
-extern const struct verb_group VERBS_LISTS;     /* emails list, events */
-extern const struct verb_group VERBS_WEBHOOKS;  /* webhooks ... */
-extern const struct verb_group VERBS_INBOX;     /* inbox ... */
-extern const struct verb_group VERBS_QUEUE;     /* queue stats */
-extern const struct verb_group VERBS_PARTITION; /* partition ... */
-extern const struct verb_group VERBS_PARKED;    /* queue held|dead ... */
-extern const struct verb_group VERBS_UPSTREAMS; /* upstreams ... */
-extern const struct verb_group VERBS_MIGRATE;   /* migrate */
-extern const struct verb_group VERBS_PROBE;     /* live ready */
-extern const struct verb_group VERBS_VERSION;   /* version */
+extern const struct verb_group VERBS_DEV;          /* dev */
+extern const struct verb_group VERBS_ROLES;        /* api worker hooks */
+extern const struct verb_group VERBS_SETUP;        /* init config keyring */
+extern const struct verb_group VERBS_KEYS;         /* keys create|list|revoke */
+extern const struct verb_group VERBS_EMAILS;       /* send, emails ... */
+extern const struct verb_group VERBS_LISTS;        /* emails list, events */
+extern const struct verb_group VERBS_WEBHOOKS;     /* webhooks ... */
+extern const struct verb_group VERBS_SUPPRESSIONS; /* suppressions ... */
+extern const struct verb_group VERBS_INBOX;        /* inbox ... */
+extern const struct verb_group VERBS_QUEUE;        /* queue stats */
+extern const struct verb_group VERBS_PARTITION;    /* partition ... */
+extern const struct verb_group VERBS_PARKED;       /* queue held|dead ... */
+extern const struct verb_group VERBS_UPSTREAMS;    /* upstreams ... */
+extern const struct verb_group VERBS_MIGRATE;      /* migrate */
+extern const struct verb_group VERBS_PROBE;        /* live ready */
+extern const struct verb_group VERBS_VERSION;      /* version */
 
 #endif

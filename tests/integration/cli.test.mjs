@@ -35,7 +35,9 @@ describe('every verb', () => {
                             'init', 'send', 'emails show', 'emails events',
                             'emails cancel', 'emails retry', 'emails list',
                             'events', 'webhooks create',
-                            'webhooks list', 'webhooks delete', 'inbox list',
+                            'webhooks list', 'webhooks delete',
+                            'suppressions list', 'suppressions add',
+                            'suppressions remove', 'inbox list',
                             'inbox show', 'inbox wait', 'inbox clear', 'live',
                             'ready', 'version'])
             assert.ok(verbs.includes(verb), verb);
@@ -437,6 +439,26 @@ describe('verbs that ask a server', () => {
                      `${ID}  disabled  https://b.test/   *\n`);
         server.next({ data: [] });
         assert.equal(await shown(['webhooks', 'list']), 'none\n');
+    });
+
+    test('suppressions are listed, added and removed', async () => {
+        server.next({ data: [
+            { id: ID, email: 'ada@a.test', origin: 'bounce',
+              expires_at: 'then', reason: '550/5.1.1' }] });
+        assert.equal(await shown(['suppressions', 'list', '--origin', 'bounce']),
+                     `id${' '.repeat(36)}email       origin  until  reason\n` +
+                     `${ID}  ada@a.test  bounce  then   550/5.1.1\n`);
+        assert.equal(server.asked.at(-1).url,
+                     '/v1/suppressions?limit=20&origin=bounce');
+        server.next({ data: [{ id: ID }] });
+        assert.equal(await shown(['suppressions', 'add', 'a@a.test',
+                                  'b@a.test']), `id\n${ID}\n`);
+        assert.deepEqual(server.asked.at(-1).body,
+                         { emails: ['a@a.test', 'b@a.test'],
+                           origin: 'manual' });
+        server.next({ data: [] });
+        assert.equal(await shown(['suppressions', 'remove', 'a@a.test']),
+                     'none\n');
     });
 
     test('a refusal names every fault; the exit code fits', async () => {

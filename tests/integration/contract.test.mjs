@@ -228,6 +228,25 @@ describe('the service', () => {
         await call('listWebhooks', 401, { key: made.token });
         await call('deleteApiKey', 200, { id: made.id });
 
+        const off = await call('addSuppression', 201, {
+            body: { email: 'off@inbox.test' },
+        });
+        await call('addSuppressions', 201, {
+            body: { emails: ['gone@inbox.test'], origin: 'bounce' },
+        });
+        await call('listSuppressions', 200, { query: '?origin=bounce' });
+        await call('getSuppression', 200, { id: 'off@inbox.test' });
+        const kept = await call('sendEmail', 200, {
+            body: { ...MAIL, to: 'off@inbox.test' },
+        });
+        const { payload } = await receiver.event(kept.id, 'email.suppressed');
+        fits('#/webhooks/email.suppressed/post/requestBody/content' +
+             '/application~1json/schema', payload, 'email.suppressed');
+        await call('removeSuppression', 200, { id: off.id });
+        await call('removeSuppressions', 200, {
+            body: { emails: ['gone@inbox.test'] },
+        });
+
         await call('listUpstreams', 200);
         const paused = await call('pauseUpstream', 200, { id: 'sink' });
         assert.equal(paused.state, 'paused');
@@ -271,6 +290,12 @@ describe('the service', () => {
         await call('deleteWebhook', 404, { id: UNKNOWN_ID });
         await call('createApiKey', 422, { body: { name: '' } });
         await call('deleteApiKey', 404, { id: UNKNOWN_ID });
+        await call('addSuppression', 422, { body: { email: 'nobody' } });
+        await call('addSuppressions', 422, { body: { emails: ['a@b.test', 1] } });
+        await call('listSuppressions', 422, { query: '?origin=spite' });
+        await call('getSuppression', 404, { id: UNKNOWN_ID });
+        await call('removeSuppression', 404, { id: 'no@inbox.test' });
+        await call('removeSuppressions', 422, { body: { ids: ['17'] } });
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
         await call('testUpstream', 404, { id: 'none' });
