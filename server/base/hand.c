@@ -2,9 +2,11 @@
 
 #include "server/base/check.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static char *hand;
+static char held[HAND_SIZE]; /* by a helper thread */
 
 void hand_use(char *place)
 {
@@ -23,5 +25,23 @@ void hand_take(struct str what)
 void hand_drop(void)
 {
     if (hand != NULL)
-        hand[0] = '\0';
+        memcpy(hand, held, sizeof held);
+}
+
+void hand_hold(struct str what)
+{
+    CHECK(what.len < sizeof held);
+    memcpy(held, what.ptr, what.len);
+    held[what.len] = '\0';
+    if (hand != NULL && hand[0] == '\0')
+        hand_drop();
+}
+
+void hand_release(void)
+{
+    bool is_shown = hand != NULL && strcmp(hand, held) == 0;
+
+    held[0] = '\0';
+    if (is_shown)
+        hand_drop();
 }

@@ -19,4 +19,10 @@ void hand_use(char *place);
 void hand_take(struct str what);
 void hand_drop(void);
 
+/* What a helper thread is at, until hand_release; called by the loop's thread,
+ * as all of these. It is in hand whenever nothing else is: a crash of the
+ * helper beside other work accuses that, and the right one the next time. */
+void hand_hold(struct str what);
+void hand_release(void);
+
 #endif
