@@ -3,6 +3,21 @@
 #include "server/base/json.h"
 #include "smtp/message/message.h"
 
+/* Bytes of attachments that take as long as a byte of a body, which may become
+ * quoted-printable, or a text made from HTML (docs/performance.md). */
+enum { BODY_EFFORT = 8 };
+
+size_t compose_effort(const struct record *record)
+{
+    const struct json *mail = record->job.mail;
+    size_t effort = BODY_EFFORT * (json_get_str(mail, "text").len +
+                                   json_get_str(mail, "html").len);
+
+    for (size_t i = 0; i < record->job.attachment_count; i++)
+        effort += (size_t)record->job.attachments[i].size_bytes;
+    return effort;
+}
+
 /* A member that is one text or a list of them, as mailboxes. */
 static bool read_mailboxes(struct arena *arena, const struct json *mail,
                            const char *name, const struct mailbox **boxes,

@@ -13,6 +13,10 @@
 #include "server/base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* How long compose will take, in bytes of attachments. */
+size_t compose_effort(const struct record *record);
 
 /* Adds the message to out; the same bytes for every delivery and every
  * attempt. attachments: raw bytes, in the job's order. from: the envelope

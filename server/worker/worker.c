@@ -8,9 +8,9 @@
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
 #include "server/base/random.h"
-#include "server/worker/compose.h"
 #include "server/worker/depth.h"
 #include "server/worker/refusals.h"
+#include "server/worker/mails.h"
 #include "server/worker/report.h"
 #include "server/worker/steer.h"
 #include "smtp/message/message.h"
@@ -18,25 +18,12 @@
 
 #include <stdlib.h>
 
-/* The composed message of one email, shared by its deliveries here. */
-struct mail {
-    struct list link; /* of worker.mails */
-    const struct record *record;
-    struct arena *arena;
-    struct buf bytes;
-    struct str from;
-    bool needs_utf8;
-    bool is_good;
-    struct error flaw; /* why it could not be composed */
-    unsigned users;
-};
-
 /* One delivery in hand, from its claim to its report. */
 struct errand {
-    struct list link; /* of worker.errands or worker.refused */
+    struct list link; /* of worker.composing, errands or refused */
     struct worker *worker;
     struct queue_claim *claim;
-    struct mail *mail;
+    struct mail_user message;
     struct arena *arena;
     struct smtp_delivery delivery;
     struct str domain; /* of the recipient */
@@ -52,9 +39,10 @@ struct worker {
     struct smtp *smtp;
     struct queue_worker side; /* what the queue asks us */
     struct str *routes;
-    struct list errands; /* with the engine */
-    struct list refused; /* ended before the engine had them */
-    struct list mails;
+    struct list composing; /* their messages are not there yet */
+    struct list errands;   /* with the engine */
+    struct list refused;   /* ended before the engine had them */
+    struct mails mails;
     struct task refuse_task;
     struct depth depth;
     struct steer steer;
@@ -63,57 +51,9 @@ struct worker {
     void *drained_ctx;
 };
 
-/* --- messages --- */
-
-/* Only a mail to several people can be there already; the usual one is spared
- * the walk along all that are in hand. */
-static struct mail *mail_find(const struct worker *worker,
-                              const struct record *record)
-{
-    if (summary_recipient_count(&record->summary) < 2)
-        return NULL;
-    list_each (link, &worker->mails) {
-        struct mail *mail = LIST_MEMBER(link, struct mail, link);
-
-        if (mail->record == record)
-            return mail;
-    }
-    return NULL;
-}
-
-static struct mail *mail_of(struct worker *worker,
-                            const struct queue_claim *claim)
-{
-    struct mail *mail = mail_find(worker, claim->record);
-
-    if (mail != NULL) {
-        mail->users++;
-        return mail;
-    }
-    mail = xcalloc(1, sizeof *mail);
-    mail->record = claim->record;
-    mail->users = 1;
-    mail->arena = arena_create();
-    buf_init(&mail->bytes, MESSAGE_BYTES_MAX);
-    mail->is_good =
-        compose(claim->record, claim->attachments, mail->arena, &mail->bytes,
-                &mail->from, &mail->needs_utf8, &mail->flaw);
-    fault_poison(buf_str(&mail->bytes));
-    list_add_first(&worker->mails, &mail->link);
-    return mail;
-}
-
-static void mail_drop(struct mail *mail)
-{
-    if (--mail->users > 0)
-        return;
-    list_remove(&mail->link);
-    buf_finish(&mail->bytes);
-    arena_destroy(&mail->arena);
-    free(mail);
-}
-
 /* --- errands --- */
+
+static void on_composed(void *ctx);
 
 static struct errand *errand_create(struct worker *worker,
                                     struct queue_claim *claim)
@@ -124,7 +64,8 @@ static struct errand *errand_create(struct worker *worker,
     errand->worker = worker;
     errand->claim = claim;
     errand->arena = arena_create();
-    errand->mail = mail_of(worker, claim);
+    errand->message.ready = on_composed;
+    errand->message.ctx = errand;
     errand->claimed_ms = clock_shared_ms();
     return errand;
 }
@@ -132,7 +73,7 @@ static struct errand *errand_create(struct worker *worker,
 static void errand_free(struct errand *errand)
 {
     list_remove(&errand->link);
-    mail_drop(errand->mail);
+    mail_leave(&errand->message);
     arena_destroy(&errand->arena);
     free(errand);
 }
@@ -272,13 +213,13 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
     errand->delivery = (struct smtp_delivery){
         .id = arena_printf(errand->arena, "%s:%u", claim->email.text,
                            claim->number),
-        .mail_from = errand->mail->from,
+        .mail_from = errand->message.mail->from,
         .rcpt_to = to->address,
         .secret_subject = claim->record->summary.sensitive
                               ? json_get_str(claim->record->job.mail, "subject")
                               : S(""),
-        .needs_smtputf8 = to->needs_utf8 || errand->mail->needs_utf8,
-        .message = buf_str(&errand->mail->bytes),
+        .needs_smtputf8 = to->needs_utf8 || errand->message.mail->needs_utf8,
+        .message = buf_str(&errand->message.mail->bytes),
         .route = smtp_route_named(errand->worker->smtp, claim->route),
         .lane = claim->lane,
         .may_hedge = claim->record->summary.mail_class == CLASS_VERIFICATION,
@@ -298,9 +239,9 @@ static void on_refuse(void *ctx)
 
     while ((errand = LIST_FIRST(&worker->refused, struct errand, link)) !=
            NULL) {
-        if (!errand->mail->is_good)
+        if (!errand->message.mail->is_good)
             errand_refuse(errand, OUTCOME_FAILED, "composer",
-                          errand->mail->flaw.text);
+                          errand->message.mail->flaw.text);
         else if (errand->claim->expires_ms != 0 &&
                  errand->claim->expires_ms <= clock_shared_ms())
             errand_refuse(errand, OUTCOME_EXPIRED, "expired", "");
@@ -309,20 +250,21 @@ static void on_refuse(void *ctx)
     }
 }
 
-static void on_claimed(void *ctx, struct queue_claim *claim)
+/* To the engine, or where it ends. */
+static void errand_go(struct errand *errand)
 {
-    struct worker *worker = ctx;
-    struct errand *errand = errand_create(worker, claim);
+    struct worker *worker = errand->worker;
+    const struct queue_claim *claim = errand->claim;
+    struct mail *mail = errand->message.mail;
     const struct config_route *route = route_config(worker, claim->route);
     struct mailbox to;
 
-    FAULT_POINT("worker.claimed");
-    if (errand->mail->is_good && !errand_address(errand, &to)) {
-        errand->mail->is_good = false;
-        error_set(&errand->mail->flaw, ERR_INPUT, "recipient %u is no mailbox",
+    if (mail->is_good && !errand_address(errand, &to)) {
+        mail->is_good = false;
+        error_set(&mail->flaw, ERR_INPUT, "recipient %u is no mailbox",
                   claim->number);
     }
-    if (!errand->mail->is_good || route == NULL ||
+    if (!mail->is_good || route == NULL ||
         (claim->expires_ms != 0 && claim->expires_ms <= clock_shared_ms())) {
         list_add_last(&worker->refused, &errand->link);
         task_run_soon(worker->loop, &worker->refuse_task);
@@ -334,14 +276,57 @@ static void on_claimed(void *ctx, struct queue_claim *claim)
     smtp_deliver(worker->smtp, &errand->delivery);
 }
 
+/* Its room is free again if it is refused. */
+static void on_composed(void *ctx)
+{
+    struct errand *errand = ctx;
+    const struct worker *worker = errand->worker;
+
+    hand_take(id_str(&errand->claim->email));
+    list_remove(&errand->link);
+    errand_go(errand);
+    hand_drop();
+    queue_worker_hungry(worker->queue);
+}
+
+static void on_claimed(void *ctx, struct queue_claim *claim)
+{
+    struct worker *worker = ctx;
+    struct errand *errand = errand_create(worker, claim);
+    bool is_composed = mail_join(&worker->mails, claim, &errand->message);
+
+    FAULT_POINT("worker.claimed");
+    if (is_composed)
+        errand_go(errand);
+    else
+        list_add_last(&worker->composing, &errand->link);
+}
+
 /* --- what the queue asks --- */
+
+/* What the engine will get as soon as it is composed. */
+static size_t composing_count(const struct worker *worker, struct str route,
+                              unsigned lane)
+{
+    size_t count = 0;
+
+    list_each (at, &worker->composing) {
+        const struct errand *errand = LIST_MEMBER(at, struct errand, link);
+
+        count +=
+            errand->claim->lane >= lane && str_eq(errand->claim->route, route);
+    }
+    return count;
+}
 
 static size_t on_room_asked(void *ctx, struct str route, unsigned lane)
 {
     struct worker *worker = ctx;
     struct smtp_route *known = smtp_route_named(worker->smtp, route);
+    size_t room = known == NULL ? 0 : smtp_room(worker->smtp, known, lane);
+    size_t composing = composing_count(worker, route, lane);
 
-    return known == NULL ? 0 : smtp_room(worker->smtp, known, lane);
+    return room > composing ? room - composing : 0;
 }
 
 /* The route that today's configuration has for a mail whose own is gone. */
@@ -437,7 +422,8 @@ struct worker *worker_open(struct loop *loop,
     worker->queue = options->queue;
     list_init(&worker->errands);
     list_init(&worker->refused);
-    list_init(&worker->mails);
+    list_init(&worker->composing);
+    mails_init(&worker->mails, loop);
     task_init(&worker->refuse_task, on_refuse, worker);
     if (!open_journal(worker->config, &journal, err)) {
         free(worker);
@@ -483,9 +469,12 @@ void worker_close(struct worker **worker)
     if (*worker == NULL)
         return;
     smtp_close(&(*worker)->smtp);
+    mails_stop(&(*worker)->mails);
     depth_stop(&(*worker)->depth);
     steer_finish(&(*worker)->steer);
     task_cancel(&(*worker)->refuse_task);
+    list_each_safe (link, &(*worker)->composing)
+        errand_free(LIST_MEMBER(link, struct errand, link));
     list_each_safe (link, &(*worker)->errands)
         errand_free(LIST_MEMBER(link, struct errand, link));
     list_each_safe (link, &(*worker)->refused)

@@ -73,6 +73,30 @@ test(`one poisoned mail among ${MAILS}`, async () => {
     await service.emailWith(poisoned, 'failed', 20_000);
 });
 
+test('a poisoned mail that is composed beside the loop', async () => {
+    const { sink, redis, service } =
+        await start({ POSTHASTE_FAULT_POISON: POISON });
+    const large = { filename: 'a.bin',
+                    content: Buffer.alloc(1 << 20).toString('base64') };
+    const poisoned = await service.send({ to: ['bad@inbox.test'],
+                                          attachments: [large],
+                                          headers: { 'X-Poison': POISON } });
+    const good = await service.send({ to: ['ada@inbox.test'],
+                                      attachments: [large] });
+    await service.start('worker');
+    await until('it is dead', async () =>
+        (await dead(service)).total === 1, 60_000);
+    const [entry] = (await dead(service)).data;
+    assert.equal(entry.id, `${poisoned}:0`);
+    assert.equal(entry.why, 'poison');
+    await service.emailWith(good, 'sent', 20_000);
+    assert.equal(sink.for('ada@inbox.test').length, 1);
+    assert.equal(sink.for('bad@inbox.test').length, 0);
+    await redis.cli('HSET', 'ph:meta', 'test_offset_ms',
+                    String(80 * 3600 * 1000));
+    await service.emailWith(poisoned, 'failed', 20_000);
+});
+
 test('a crash by bad luck: delivered, once, unflagged', async () => {
     const { sink, service } =
         await start({ POSTHASTE_FAULT_POINT: 'worker.claimed:1' });
