@@ -83,6 +83,20 @@ static const struct fact {
     {ON(DOT), "451 DT:SPM 163 smtp1\r\n", IS(SOFT, REPUTATION), SLOW(GREYLIST), 0},
     {ON(DOT), "554 DT:SPM 163 smtp1\r\n", IS(HARD, CONTENT), KEEP, 0},
     {ON(RCPT), "451 MI:SFQ\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), 0},
+    /* What big receivers say: only of a mailbox that is not there, or is used
+     * by nobody, does a reply keep its address off. */
+    {ON(RCPT), "550 Connection frequency limited\r\n", IS(SOFT, RATE_LIMITED), SLOW(FREQUENCY), 0},
+    {ON(RCPT), "550 Sender frequency limited. http://service.mail.qq.com\r\n", IS(SOFT, RATE_LIMITED), SLOW(FREQUENCY), 0},
+    {ON(DOT), "550 Mail content denied. http://service.mail.qq.com\r\n", IS(HARD, CONTENT), KEEP, 0},
+    {ON(RCPT), "550 User not found: ada@163.com\r\n", IS(HARD, INVALID_RECIPIENT), DROP, 0},
+    {ON(RCPT), "550 5.1.1 The email account that you tried to reach does not exist\r\n", IS(HARD, INVALID_RECIPIENT), DROP, 0},
+    {ON(RCPT), "550 5.2.1 The email account that you tried to reach is inactive\r\n", IS(HARD, INACTIVE), DROP, 0},
+    {ON(RCPT), "452 4.2.2 The recipient's inbox is out of storage space\r\n", IS(SOFT, MAILBOX_FULL), KEEP, 0},
+    {ON(DOT), "550 5.7.1 Our system has detected that this message is likely unsolicited mail\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
+    {ON(RCPT), "550 5.4.1 Recipient address rejected: Access denied\r\n", IS(HARD, UNKNOWN), KEEP, 0},
+    {ON(RCPT), "550 5.5.0 Requested action not taken: mailbox unavailable\r\n", IS(HARD, UNKNOWN), KEEP, 0},
+    {ON(RCPT), "550 5.7.1 Service unavailable, client host blocked using Spamhaus\r\n", IS(HARD, REPUTATION), KEEP, 0},
+    {ON(RCPT), "554 Reject by behaviour spam at Rcpt State\r\n", IS(SOFT, RATE_LIMITED), SLOW(FREQUENCY), 0},
 
     {ON(DATA), "451 later\r\n", IS(SOFT, UNKNOWN), KEEP, 0},
     {ON(DATA), "421 bye\r\n", IS(SOFT, CONNECTION), KEEP, GONE},
