@@ -95,6 +95,11 @@ void event_detail_add(const struct event_detail *detail, struct json_out *out)
     add_phases(detail, out);
     add_text(out, "cn", detail->tls_subject);
     add_number(out, "ce", detail->tls_not_after_ms);
+    if (!detail->is_late)
+        return;
+    json_add_int(out, "tq", detail->late_queue_ms);
+    json_add_int(out, "tr", detail->late_retry_ms);
+    json_add_int(out, "tu", detail->late_upstream_ms);
 }
 
 /* A map of its own, then without its braces: {"c":250} gives ,"c":250. */
@@ -177,6 +182,10 @@ void event_detail_read(const struct json *map, struct arena *arena,
         .address = copy_text(map, "ip", arena),
         .tls_subject = copy_text(map, "cn", arena),
         .tls_not_after_ms = json_get_int(map, "ce"),
+        .is_late = json_get(map, "tq") != NULL,
+        .late_queue_ms = json_get_int(map, "tq"),
+        .late_retry_ms = json_get_int(map, "tr"),
+        .late_upstream_ms = json_get_int(map, "tu"),
     };
     read_phases(json_get(map, "p"), detail);
 }
@@ -375,6 +384,19 @@ static void put_reason(struct json_out *out, const char *name,
     json_close_map(out);
 }
 
+static void put_expired(struct json_out *out, const struct event_detail *detail)
+{
+    json_name(out, "expired");
+    json_open_map(out);
+    json_add_str(out, "reason", text_or(detail->reason, "deadline"));
+    if (detail->is_late) {
+        json_add_int(out, "queue_ms", detail->late_queue_ms);
+        json_add_int(out, "retry_ms", detail->late_retry_ms);
+        json_add_int(out, "upstream_ms", detail->late_upstream_ms);
+    }
+    json_close_map(out);
+}
+
 /* What Resend's shape has beside the base, by type. */
 static void put_extra(struct json_out *out, const struct event *event,
                       const struct summary *summary)
@@ -392,7 +414,7 @@ static void put_extra(struct json_out *out, const struct event *event,
         put_suppressed(out, detail);
         break;
     case EVENT_EXPIRED:
-        put_reason(out, "expired", text_or(detail->reason, "deadline"));
+        put_expired(out, detail);
         break;
     case EVENT_SCHEDULED:
         if (summary != NULL)

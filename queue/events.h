@@ -24,7 +24,8 @@
  * u upstream, mx, tls, why reason, bt and bs bounce type and subtype, q
  * queued_ms, ms total_ms, url of an endpoint, ip address of the server, p
  * the phases (PHASES_MAX numbers, or those from MAIL FROM on if the session
- * was reused), cn and ce certificate subject and expiry.
+ * was reused), cn and ce certificate subject and expiry, tq tr tu of an
+ * expired one the ms in the queue, between attempts, and at upstreams.
  *
  * Source: docs/webhooks.md; Resend's event payloads; Standard Webhooks 1.0.
  */
@@ -73,6 +74,10 @@ struct event_detail {
     int64_t queued_ms; /* due -> claimed by this attempt */
     int64_t total_ms;  /* due -> now */
     struct str url;    /* webhook.disabled: the endpoint's */
+    bool is_late;      /* email.expired: where the time went since it was due */
+    int64_t late_queue_ms;
+    int64_t late_retry_ms;
+    int64_t late_upstream_ms;
     /* For those who look at attempts (attempts.h); webhooks are not told. */
     struct str address;
     unsigned phase_count; /* 0, PHASES_REUSED: the last ones, PHASES_MAX */

@@ -25,6 +25,8 @@
 --        al: the token of that claim
 --   mv   1: in its owner's bag (baggage.lua), and not to be seen here
 --   e    when it became final
+--   tu tr  where the time of its attempts went, in ms: at upstreams; waiting
+--        for the next one, as planned
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
 -- and, in the first one of an email (number 0):
 --   left open deliveries; m: mailboxes (numbers are below); sq: last sequence;
@@ -375,6 +377,38 @@ local function postpone(d, due)
     call('ZADD', P .. 'due:' .. d.l, due, d.id)
 end
 
+-- Of what a worker told: the phases of the attempt, added up.
+local function upstream_ms(fields)
+    local sum = 0
+    local phases = string.match(fields, '"p":%[([%d,]*)%]') or ''
+    for ms in string.gmatch(phases, '%d+') do
+        sum = sum + ms
+    end
+    return sum
+end
+
+-- Where the time of a mail went that has come too late; what no attempt told
+-- of is the queue's. Without an attempt at the end the last one's reply tells
+-- what kept it.
+local function late_fields(d, fields)
+    local at_upstreams = (tonumber(d.tu) or 0) + upstream_ms(fields)
+    local waited = (tonumber(d.tr) or 0)
+    if d.s == 'u' then
+        waited = math.max(0, waited - math.max(0, d.du - now))
+    end
+    local queued = math.max(0, now - d.f - at_upstreams - waited)
+    local reply = ''
+    if fields == '' and d.p1 then
+        local pieces = { d.p1, d.p2, d.p3, d.p4, d.p5, d.p6 }
+        local code, enhanced, text = string.match(join_pieces(pieces, 1),
+            '^(%d+),(".-"),(".*")$')
+        reply = code and ',"c":' .. code .. ',"ec":' .. enhanced .. ',"r":' ..
+            text or ''
+    end
+    return fields .. reply .. ',"tq":' .. int(queued) .. ',"tr":' ..
+        int(waited) .. ',"tu":' .. int(at_upstreams)
+end
+
 -- A planned retry, told to the owner.
 local function delay(d, due, outcome, fields)
     if d.sc then -- its worker lived to tell of it
@@ -382,7 +416,9 @@ local function delay(d, due, outcome, fields)
         call('HDEL', d.key, 'sc', 'al')
     end
     d.dd = (tonumber(d.dd) or 0) + 1
-    local args = { 'a', d.a, 'dd', d.dd }
+    local args = { 'a', d.a, 'dd', d.dd,
+        'tu', int((tonumber(d.tu) or 0) + upstream_ms(fields)),
+        'tr', int((tonumber(d.tr) or 0) + math.max(0, due - now)) }
     add_pieces(args, outcome)
     call('HSET', d.key, unpack(args))
     raise(d, 'delivery_delayed', d.dd,
@@ -394,7 +430,7 @@ end
 local function soft(d, due, outcome, fields)
     d.a = d.a + 1
     if d.x > 0 and due >= d.x then
-        finish(d, 'E', 'expired', outcome, fields)
+        finish(d, 'E', 'expired', outcome, late_fields(d, fields))
         return
     end
     delay(d, due, outcome, fields)
@@ -449,7 +485,7 @@ local function expire(d)
     elseif d.nr then
         finish(d, 'F', 'failed', nil, ',"why":"no_route"')
     else
-        finish(d, 'E', 'expired', nil, '')
+        finish(d, 'E', 'expired', nil, late_fields(d, ''))
     end
     return true
 end

@@ -98,7 +98,7 @@ end
 
 function apply.e(d, due, follow_up, outcome, fields)
     d.a = d.a + 1
-    finish(d, 'E', 'expired', outcome, fields)
+    finish(d, 'E', 'expired', outcome, late_fields(d, fields))
 end
 
 function apply.b(d, due, follow_up, outcome, fields)

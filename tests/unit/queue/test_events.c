@@ -328,6 +328,17 @@ static void payloads_have_the_known_shapes(void **state)
                    HEAD("email.expired") EMAIL_OF(
                        ANN) ",\"expired\":{\"reason\":\"deadline\"}" TAIL
                             ",\"recipient\":\"ann@example.com\"}}");
+
+    given.detail.is_late = true;
+    given.detail.late_queue_ms = 4;
+    given.detail.late_retry_ms = 60000;
+    given.detail.late_upstream_ms = 80;
+    assert_payload(
+        &given, &about,
+        HEAD("email.expired") EMAIL_OF(
+            ANN) ",\"expired\":{\"reason\":\"deadline\",\"queue_ms\":4,"
+                 "\"retry_ms\":60000,\"upstream_ms\":80}" TAIL
+                 ",\"recipient\":\"ann@example.com\"}}");
 }
 
 static void tags_become_a_map_and_metadata_stays(void **state)

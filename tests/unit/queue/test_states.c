@@ -848,6 +848,46 @@ static void an_expired_mail_tells_its_last_reply(void **state)
                            ",450,\"4.2.0\",\"later\"]"));
 }
 
+static const char *last_event(void)
+{
+    return redis_ask("XREVRANGE ph:{0}:ev:default + - COUNT 1");
+}
+
+/* Two attempts of 40 ms each, with a minute planned behind each; the second
+ * one had waited half of its minute. */
+static void an_expired_mail_tells_where_its_time_went(void **state)
+{
+    static const char FIELDS[] = ",\"p\":[10,10,10,10]";
+    struct world *world = *state;
+    struct turn soft = {.epoch = "e1",
+                        .id = id,
+                        .token = token,
+                        .kind = "o",
+                        .outcome = "450,\"4.2.0\",\"later\"",
+                        .fields = FIELDS};
+    const char *told;
+
+    setup_state(world, 'c', 0);
+    soft.due_ms = clock_wall_ms() + 60000;
+    do_turn(world, &soft);
+    redis_do("HSET ph:meta test_offset_ms 60000");
+    do_claim(world, "e1", "main", 10);
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
+    soft.due_ms = clock_wall_ms() + 120000;
+    do_turn(world, &soft);
+    redis_do("HSET ph:{0}:d:%s x %lld", id, (long long)clock_wall_ms() + 90000);
+    redis_do("ZADD ph:{0}:exp %lld %s", (long long)clock_wall_ms() + 90000, id);
+    redis_do("HSET ph:meta test_offset_ms 90000");
+    do_turn(world, &(struct turn){.epoch = "e1"});
+    assert_int_equal(state_now(), 'E');
+    told = last_event();
+    assert_non_null(strstr(told, "\"c\":450,\"ec\":\"4.2.0\",\"r\":\"later\""));
+    assert_non_null(strstr(told, "\"tu\":80"));
+    assert_in_range(strtol(strstr(told, "\"tr\":") + 5, NULL, 10), 88000,
+                    91000);
+    assert_in_range(strtol(strstr(told, "\"tq\":") + 5, NULL, 10), 0, 2000);
+}
+
 static void a_full_redis_still_empties(void **state)
 {
     struct world *world = *state;
@@ -880,6 +920,7 @@ int main(void)
         WORLD_TEST(without_content_there_is_no_retry),
         WORLD_TEST(a_sensitive_mail_is_wiped_at_once),
         WORLD_TEST(an_expired_mail_tells_its_last_reply),
+        WORLD_TEST(an_expired_mail_tells_where_its_time_went),
         WORLD_TEST(a_full_redis_still_empties),
     };
 
