@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, big or
+# compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
 # smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
@@ -427,6 +427,13 @@ run_smtp_stuck() {
     local mails=20000
     ! $tiny || mails=1000
     bench smtp_stuck --mails $mails
+}
+
+# Two relays, one of which is slow with 5 of 100 recipients.
+run_smtp_hedge() {
+    local mails=20000
+    ! $tiny || mails=1000
+    bench smtp_hedge --mails $mails
 }
 
 # The most that a process and its children ever held, in MiB.

@@ -60,6 +60,7 @@ static void errand_go(struct errand *errand)
         .message = driver->plan->message,
         .route = smtp_route_named(driver->smtp, S("sink")),
         .lane = 0,
+        .may_hedge = driver->plan->hedge_percent > 0,
         .on_mark = on_mark,
         .on_done = on_done,
         .ctx = errand,
@@ -70,6 +71,12 @@ static void errand_go(struct errand *errand)
 static size_t in_hand(const struct engine_plan *plan)
 {
     return plan->in_hand == 0 ? plan->sessions : plan->in_hand;
+}
+
+/* As many as there are sessions, which open for them. */
+static size_t first_ones(const struct engine_plan *plan)
+{
+    return in_hand(plan) < plan->sessions ? in_hand(plan) : plan->sessions;
 }
 
 /* Until there are so many. */
@@ -92,7 +99,7 @@ static void on_done(void *ctx, const struct smtp_result *result)
     CHECK(result->verdict == SMTP_SENT);
     if (driver->plan->took_ns != NULL)
         driver->plan->took_ns[errand->number] = now_ns() - errand->began_ns;
-    if (++driver->done == driver->plan->sessions) /* all are open */
+    if (++driver->done == first_ones(driver->plan)) /* all are open */
         errands_begin(driver, in_hand(driver->plan));
     if (driver->begun < driver->plan->mails)
         errand_go(errand);
@@ -163,33 +170,35 @@ static void drive(struct driver *driver)
 {
     stuck_begin(driver);
     driver->errands = xcalloc(in_hand(driver->plan), sizeof *driver->errands);
-    errands_begin(driver, driver->plan->sessions);
+    errands_begin(driver, first_ones(driver->plan));
     while (driver->done < driver->plan->mails)
         loop_turn(driver->loop, -1);
 }
 
 struct effort engine_send(const struct engine_plan *plan)
 {
-    const char *names[] = {"sink", "stuck"};
+    const char *names[] = {"sink", "second", "stuck"};
     struct config_upstream upstreams[] = {
         upstream_of(plan, names[0], plan->port),
-        upstream_of(plan, names[1], plan->stuck_port),
+        upstream_of(plan, names[1], plan->second_port),
+        upstream_of(plan, names[2], plan->stuck_port),
     };
+    const size_t count = plan->second_port == 0 ? 1 : 2;
     struct config_route routes[] = {
-        {"sink", "", "", "", "", {&names[0], 1}, false, 0},
-        {"stuck", "", "", "", "", {&names[1], 1}, false, 0},
+        {"sink", "", "", "", "", {names, count}, false, plan->hedge_percent},
+        {"stuck", "", "", "", "", {&names[2], 1}, false, 0},
     };
-    const size_t count = plan->stuck_port == 0 ? 1 : 2;
     const struct config config = {.upstreams = upstreams,
-                                  .upstream_count = count,
+                                  .upstream_count = COUNT_OF(upstreams),
                                   .routes = routes,
-                                  .route_count = count};
+                                  .route_count = COUNT_OF(routes)};
     const struct smtp_settings settings = {.child_count = 1,
                                            .hello_name = "bench.example"};
     struct driver driver = {.plan = plan, .loop = loop_create()};
     struct dns *dns = dns_open(driver.loop, NULL, NULL);
     struct effort effort = effort_begin();
 
+    upstreams[1].priority = 1;
     driver.smtp = smtp_open(driver.loop, dns, &config, &settings, NULL);
     CHECK(driver.smtp != NULL);
     drive(&driver);

@@ -17,6 +17,10 @@ struct engine_plan {
     size_t messages_per_session;
     bool pipeline_next;
     struct str message;
+    /* A second upstream of the route, which mails are offered too while the
+     * first is slow; 0: there is none. */
+    uint16_t second_port;
+    unsigned hedge_percent;
     /* A second upstream that never answers gets so many mails beside them, by
      * a route of its own; 0: there is none. */
     uint16_t stuck_port;

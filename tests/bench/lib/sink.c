@@ -54,10 +54,11 @@ struct conn {
     SSL *tls; /* NULL: plain */
     bool starting_tls;
     bool in_body;
-    bool blocked;  /* waits for room to write */
-    bool closing;  /* after QUIT: ends when all is written */
-    bool dead;     /* freed when nothing is held back for it */
-    unsigned held; /* entries in the holding queue */
+    bool blocked;      /* waits for room to write */
+    bool closing;      /* after QUIT: ends when all is written */
+    bool dead;         /* freed when nothing is held back for it */
+    unsigned held;     /* entries in the holding queue */
+    unsigned delay_ms; /* of the next reply */
     char in[IN_MAX];
     size_t in_len;
     char out[OUT_MAX];
@@ -67,7 +68,7 @@ struct conn {
     size_t rcpt_count;
 };
 
-/* A reply that waits for its time. All wait equally long: a queue. */
+/* A reply that waits for its time: a queue, in the order of these times. */
 struct holding {
     struct holding *next;
     struct conn *conn;
@@ -82,7 +83,8 @@ struct server {
     int listener;
     SSL_CTX *tls;
     struct holding *first;
-    struct holding **last;
+    struct holding *last; /* while there is one */
+    uint32_t seed;        /* of who is slow */
 };
 
 /* --- notes --- */
@@ -229,6 +231,15 @@ static bool line_is(const char *line, const char *verb)
     return strncasecmp(line, verb, strlen(verb)) == 0;
 }
 
+/* xorshift, of Marsaglia: the same ones in each run. */
+static bool is_slow(struct server *server)
+{
+    server->seed ^= server->seed << 13;
+    server->seed ^= server->seed >> 17;
+    server->seed ^= server->seed << 5;
+    return server->seed % 100 < server->plan->slow_percent;
+}
+
 static void take_command(struct server *server, struct conn *conn,
                          const char *line)
 {
@@ -238,6 +249,8 @@ static void take_command(struct server *server, struct conn *conn,
             return;
         }
         conn->rcpt[conn->rcpt_count++] = rcpt_number(line);
+        if (is_slow(server))
+            conn->delay_ms += server->plan->slow_ms;
         conn_say(conn, "250 2.1.5 ok\r\n");
     } else if (line_is(line, "MAIL") || line_is(line, "RSET")) {
         conn->rcpt_count = 0;
@@ -317,14 +330,21 @@ static bool release(struct server *server, struct conn *conn, size_t len)
 static void hold(struct server *server, struct conn *conn, size_t len)
 {
     struct holding *holding = xmalloc(sizeof *holding);
+    struct holding **at = &server->first;
 
-    holding->next = NULL;
     holding->conn = conn;
     holding->len = len;
-    holding->due_ns = now_ns() + (uint64_t)server->plan->delay_ms * 1000000;
+    holding->due_ns = now_ns() + (uint64_t)conn->delay_ms * 1000000;
+    conn->delay_ms = server->plan->delay_ms;
     conn->held++;
-    *server->last = holding;
-    server->last = &holding->next;
+    if (*at != NULL && server->last->due_ns <= holding->due_ns)
+        at = &server->last->next;
+    while (*at != NULL && (*at)->due_ns <= holding->due_ns)
+        at = &(*at)->next;
+    holding->next = *at;
+    *at = holding;
+    if (holding->next == NULL)
+        server->last = holding;
 }
 
 static void release_due(struct server *server)
@@ -334,8 +354,6 @@ static void release_due(struct server *server)
         struct conn *conn = holding->conn;
 
         server->first = holding->next;
-        if (server->first == NULL)
-            server->last = &server->first;
         conn->held--;
         if (conn->dead)
             conn_free_when_idle(conn);
@@ -381,7 +399,7 @@ static bool take_input(struct server *server, struct conn *conn)
         return false;
     }
     if (conn->out_len > before) {
-        if (server->plan->delay_ms == 0 || conn->starting_tls)
+        if (conn->delay_ms == 0 || conn->starting_tls)
             return release(server, conn, conn->out_len - before);
         hold(server, conn, conn->out_len - before);
     }
@@ -425,11 +443,12 @@ static void accept_all(struct server *server)
         atomic_fetch_add(&server->sink->connections, 1);
         conn = xcalloc(1, sizeof *conn);
         conn->fd = fd;
+        conn->delay_ms = server->plan->delay_ms;
         event.events = EPOLLIN;
         event.data.ptr = conn;
         epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event);
         conn_say(conn, "220 sink\r\n");
-        if (server->plan->delay_ms == 0)
+        if (conn->delay_ms == 0)
             release(server, conn, conn->out_len);
         else
             hold(server, conn, conn->out_len);
@@ -465,7 +484,7 @@ NORETURN static void serve(struct sink *sink, const struct sink_plan *plan,
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
     signal(SIGPIPE, SIG_IGN);
-    server.last = &server.first;
+    server.seed = 2463534242u;
     server.tls = open_tls(plan);
     server.epoll = epoll_create1(EPOLL_CLOEXEC);
     epoll_ctl(server.epoll, EPOLL_CTL_ADD, listener, &event);

@@ -18,6 +18,8 @@
 struct sink_plan {
     uint16_t port;         /* 0: any free one */
     unsigned delay_ms;     /* of every reply */
+    unsigned slow_percent; /* of recipients, by chance, ... */
+    unsigned slow_ms;      /* ... whose reply takes so much longer */
     const char *cert_file; /* PEM; NULL: no STARTTLS */
     const char *key_file;
     bool forgets;    /* no TLS session is resumed */

@@ -381,6 +381,8 @@ static void the_others_go_in_one_piece(void **state)
 static void each_mail_brings_its_part(void **state)
 {
     struct stage *stage = stage_create(2);
+    const char *const *in_time = SCRIPT(HELLO, ACCEPTED, "<QUIT");
+    struct mail slow = {.delivery.may_hedge = true};
     const struct smtp_route *route;
 
     (void)state;
@@ -391,14 +393,14 @@ static void each_mail_brings_its_part(void **state)
     for (unsigned i = 0; i < 4; i++) {
         struct mail mail = {.delivery.may_hedge = true};
 
-        play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED, "<QUIT"));
+        play_add(&stage->plays[0], in_time);
         send_one(stage, &mail);
         assert_int_equal(route->hedge_credit, 30 * (i + 1));
     }
     play_add(&stage->plays[0],
              SCRIPT(HELLO_PIPE, ASKED, SLOW, TAKES, RESET, "<QUIT"));
     play_add(&stage->plays[1], SCRIPT(HELLO_PIPE, ASKED, TAKES, MESSAGE));
-    send_one(stage, &(struct mail){.delivery.may_hedge = true});
+    send_one(stage, &slow);
     assert_int_equal(route->hedge_credit, 120 - 100 + 30);
     stage_destroy(stage);
 }
