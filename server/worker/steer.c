@@ -44,6 +44,10 @@ static void on_report(void *ctx, size_t index, struct upstream_report *out)
     struct smtp_upstream_view *view = &steer->view;
 
     smtp_upstream_look(steer->smtp, index, view);
+    series_set(metrics_series(
+                   METRIC_UPSTREAM_STATE,
+                   (const char *const[]){steer->config->upstreams[index].name}),
+               view->health);
     *out = (struct upstream_report){
         .trouble = view->health,
         .why = str_of(view->why),

@@ -130,6 +130,8 @@ test('a refused connection is told, and why', async () => {
     });
     assert.match(rests.state, /resting|probing/);
     assert.match(rests.why, /^connect: /);
+    assert.match(await service.metrics('worker'),
+                 /^posthaste_upstream_state\{upstream="second"\} [12]$/m);
     await steer('first', 'resume');
     await service.call('POST', `/v1/emails/${id}/retry`);
     await service.emailWith(id, 'sent', 20_000);
