@@ -189,7 +189,7 @@ do_plans() {
 do_bench() {
     local name rc=0
     for name in accept pipeline lanes memory queue partitions retention \
-        bigbody compose template smtp_engine smtp_rtt smtp_reuse smtp_stuck smtp_hedge big smtpsink; do
+        bigbody beside compose template smtp_engine smtp_rtt smtp_reuse smtp_stuck smtp_hedge big smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then
             echo "ok $name"

@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
+# beside, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
 # smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
@@ -384,6 +384,18 @@ run_bigbody() {
     start_role api
     make_key
     bench bigbody --port "$port" --key "$key" --seconds $seconds
+}
+
+run_beside() {
+    local seconds=10 bytes=25000000
+    ! $tiny || seconds=2 bytes=2000000
+    start_redis everysec
+    configure
+    start_role api
+    start_role worker
+    make_key
+    bench beside --port "$port" --sink-port "$sink_port" --key "$key" \
+        --seconds $seconds --bytes $bytes
 }
 
 run_compose() {
