@@ -86,6 +86,7 @@ static void put_attempt(struct json_out *out, const struct attempt *attempt,
     add_text(out, "upstream", detail->upstream);
     add_text(out, "host", detail->mx);
     add_text(out, "address", detail->address);
+    add_text(out, "hedged_with", detail->hedge);
     json_add_bool(out, "session_reused", detail->phase_count == PHASES_REUSED);
     add_tls(out, detail);
     add_phases(out, detail);

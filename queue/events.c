@@ -92,6 +92,7 @@ void event_detail_add(const struct event_detail *detail, struct json_out *out)
     add_number(out, "ms", detail->total_ms);
     add_text(out, "url", detail->url);
     add_text(out, "ip", detail->address);
+    add_text(out, "hg", detail->hedge);
     add_phases(detail, out);
     add_text(out, "cn", detail->tls_subject);
     add_number(out, "ce", detail->tls_not_after_ms);
@@ -180,6 +181,7 @@ void event_detail_read(const struct json *map, struct arena *arena,
         .total_ms = json_get_int(map, "ms"),
         .url = copy_text(map, "url", arena),
         .address = copy_text(map, "ip", arena),
+        .hedge = copy_text(map, "hg", arena),
         .tls_subject = copy_text(map, "cn", arena),
         .tls_not_after_ms = json_get_int(map, "ce"),
         .is_late = json_get(map, "tq") != NULL,

@@ -22,7 +22,8 @@
  * each begin with a comma, so a script adds it as it is, and the empty text
  * where there is none. Its members: c code, ec enhanced code, r response,
  * u upstream, mx, tls, why reason, bt and bs bounce type and subtype, q
- * queued_ms, ms total_ms, url of an endpoint, ip address of the server, p
+ * queued_ms, ms total_ms, url of an endpoint, ip address of the server, hg
+ * the upstream that was asked beside a slow one, p
  * the phases (PHASES_MAX numbers, or those from MAIL FROM on if the session
  * was reused), cn and ce certificate subject and expiry, tq tr tu of an
  * expired one the ms in the queue, between attempts, and at upstreams.
@@ -80,6 +81,7 @@ struct event_detail {
     int64_t late_upstream_ms;
     /* For those who look at attempts (attempts.h); webhooks are not told. */
     struct str address;
+    struct str hedge; /* upstream that was asked beside the first, a slow one */
     unsigned phase_count; /* 0, PHASES_REUSED: the last ones, PHASES_MAX */
     unsigned phase_ms[PHASES_MAX];
     struct str tls_subject;   /* of the server's certificate */

@@ -69,6 +69,7 @@ static void tell_session(const struct smtp_result *result,
                          struct event_detail *detail)
 {
     detail->address = str_of(result->address);
+    detail->hedge = str_of(result->hedge_upstream);
     detail->phase_count = result->reused ? PHASES_REUSED : PHASES_MAX;
     memcpy(detail->phase_ms, result->phase_ms, sizeof detail->phase_ms);
     if (result->reused)

@@ -142,6 +142,7 @@ static void give_attempts(struct later *later)
          .outcome = ATTEMPT_SENT,
          .detail = {.code = 250,
                     .upstream = S("main"),
+                    .hedge = S("spare"),
                     .phase_count = PHASES_REUSED,
                     .phase_ms = {0, 0, 0, 4, 5, 6, 7}}},
     };

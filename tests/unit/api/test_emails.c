@@ -168,7 +168,8 @@ static void attempts_are_shown(void **state)
     expect(world, "\"connect_ms\":1,\"tls_ms\":2,\"auth_ms\":3,\"mail_ms\":4,"
                   "\"rcpt_ms\":5,\"data_ms\":6,\"dot_ms\":7}");
     expect(world, "\"transcript\":\"     0 S: 451 later\\n\"");
-    expect(world, "\"session_reused\":true,\"tls\":null");
+    expect(world, "\"hedged_with\":\"spare\",\"session_reused\":true,"
+                  "\"tls\":null");
     expect(world, "\"connect_ms\":null,\"tls_ms\":null,\"auth_ms\":null,"
                   "\"mail_ms\":4");
     fake.status = QUEUE_NOT_FOUND;

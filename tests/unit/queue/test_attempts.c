@@ -12,6 +12,7 @@ static const struct attempt FULL = {
     .detail = {.code = 451,
                .upstream = STR("main"),
                .address = STR("192.0.2.1"),
+               .hedge = STR("spare"),
                .tls_subject = STR("CN=mx"),
                .tls_not_after_ms = 1765000000000,
                .phase_count = PHASES_MAX,
@@ -32,7 +33,8 @@ static void a_record_comes_back(void **state)
         out.data,
         "{\"n\":2,\"g\":3,\"a\":4,\"at\":1764000000000,\"w\":\"deferred\","
         "\"tr\":\"     0 S: \\\"451\\\"\\n\",\"c\":451,\"u\":\"main\","
-        "\"ip\":\"192.0.2.1\",\"p\":[1,2,3,4,5,6,7],\"cn\":\"CN=mx\","
+        "\"ip\":\"192.0.2.1\",\"hg\":\"spare\",\"p\":[1,2,3,4,5,6,7],\"cn\":"
+        "\"CN=mx\","
         "\"ce\":1765000000000}");
     assert_true(attempt_read(buf_str(&out), arena, &read));
     assert_int_equal(read.attempt, 4);
