@@ -60,9 +60,7 @@ static int64_t offset_of(struct str text)
     return tail.ptr[0] == '-' ? -minutes : minutes;
 }
 
-/* Seconds since 1970, a date, or RFC 3339, whose own offset is kept: that is
- * the time where the sender of the data says it is. */
-static bool parse_time(struct str value, int64_t *local_ms)
+bool template_filter_time(struct str value, int64_t *local_ms)
 {
     char day[sizeof "2026-11-24T00:00:00Z"];
     uint64_t seconds;
@@ -90,7 +88,7 @@ static bool run_date(struct str value, struct str argument,
     int64_t local_ms;
     size_t style = 0;
 
-    if (!parse_time(value, &local_ms))
+    if (!template_filter_time(value, &local_ms))
         return false;
     if (argument.len == 0)
         argument = S("medium");
@@ -106,7 +104,7 @@ static bool run_time(struct str value, struct str argument,
     int64_t local_ms;
 
     (void)argument;
-    if (!parse_time(value, &local_ms))
+    if (!template_filter_time(value, &local_ms))
         return false;
     locale_add_time(out, locale, local_ms);
     return true;
@@ -126,6 +124,14 @@ static bool run_currency(struct str value, struct str argument,
     return locale_add_money(out, locale, value, argument);
 }
 
+static void add_percent(struct buf *out, unsigned char c)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char escape[] = {'%', digits[c >> 4], digits[c & 15]};
+
+    buf_add(out, str_make(escape, sizeof escape));
+}
+
 /* RFC 3986 section 2.3: all but unreserved characters. */
 static bool run_url(struct str value, struct str argument,
                     const struct locale *locale, struct buf *out)
@@ -138,7 +144,7 @@ static bool run_url(struct str value, struct str argument,
         if (ascii_is_alnum(c) || (c != '\0' && strchr("-._~", c) != NULL))
             buf_add_char(out, c);
         else
-            buf_addf(out, "%%%02X", (unsigned char)c);
+            add_percent(out, (unsigned char)c);
     }
     return true;
 }

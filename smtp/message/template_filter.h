@@ -17,6 +17,11 @@
 MUST_USE bool template_filter_parse(struct str text, uint32_t *row,
                                     struct str *argument, struct error *err);
 
+/* What date and time take: seconds since 1970, a date, or RFC 3339, whose own
+ * offset is kept: that is the time where the sender of the data says it is.
+ * False: it is none of them. */
+MUST_USE bool template_filter_time(struct str value, int64_t *local_ms);
+
 /* Adds the value as the filter puts it in that locale (BCP 47). What the
  * filter wants when the value is not fit for it, else NULL. */
 MUST_USE const char *template_filter_run(uint32_t row, struct str value,

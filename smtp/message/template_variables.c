@@ -1,6 +1,6 @@
 #include "smtp/message/template_variables.h"
 
-#include "server/base/clock.h"
+#include "smtp/message/template_filter.h"
 
 #include <string.h>
 
@@ -37,17 +37,13 @@ static bool is_object(const struct json *value)
 /* What the filter date takes. */
 static bool is_date(const struct json *value)
 {
-    char day[sizeof "2026-11-24T00:00:00Z"];
+    char room[DECIMAL_SIZE];
     struct str text = json_str(value);
     int64_t ms;
 
     if (json_type_of(value) == JSON_INT)
-        return json_int(value) >= 0;
-    if (text.len != strlen("2026-11-24"))
-        return clock_parse(text, &ms);
-    memcpy(day, text.ptr, text.len);
-    memcpy(day + text.len, "T00:00:00Z", sizeof "T00:00:00Z");
-    return clock_parse(str_of(day), &ms);
+        text = str_decimal(json_int(value), room);
+    return template_filter_time(text, &ms);
 }
 
 static const struct type {

@@ -73,6 +73,13 @@ static const struct {
      "\"2026-11-24T09:30:00Z\", or seconds since 1970); items has a wrong "
      "value (want an array); user has a wrong value (want an object); again "
      "has a wrong value (want true or false)"},
+    {"{\"code\":\"1\",\"due\":\"1764000000\",\"items\":[]}",
+     "{\"code\":\"1\",\"due\":\"1764000000\",\"items\":[],\"minutes\":10,"
+     "\"user\":null,\"again\":false}",
+     ""},
+    {"{\"code\":\"1\",\"due\":1764000000000}", NULL,
+     "due has a wrong value (want a date like \"2026-11-24\", a time like "
+     "\"2026-11-24T09:30:00Z\", or seconds since 1970)"},
     {"{\"code\":5}", NULL, "code has a wrong value (want a string)"},
 };
 
