@@ -29,10 +29,13 @@
 
 enum {
     TEMPLATE_SOURCE_MAX = 512 << 10,
+    TEMPLATE_TAGS_MAX = 20000, /* of one source */
+    TEMPLATE_NAME_MAX = 128,   /* bytes, dots too */
     TEMPLATE_OUTPUT_MAX = 5 << 20,
     TEMPLATE_DEPTH_MAX = 32,      /* sections within sections */
     TEMPLATE_CALLS_MAX = 16,      /* partials within partials */
-    TEMPLATE_STEPS_MAX = 1000000, /* of one rendering */
+    TEMPLATE_STEPS_MAX = 1000000, /* of one rendering: an operation or look-up
+                                   * is one, a filter or fraction some */
     TEMPLATE_FLAWS_MAX = 64,      /* that are told one by one */
 };
 

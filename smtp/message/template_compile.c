@@ -13,6 +13,7 @@ enum {
     FILTERS_MAX = 4,
     FOUND_MAX = 40, /* of a name that an error quotes */
     GROW_MIN = 32,
+    RECENT_PATHS = 256,
 };
 
 struct delimiters {
@@ -49,9 +50,13 @@ struct compiler {
     size_t text_at; /* what was not yet made text begins here */
     struct open_tag open[TEMPLATE_DEPTH_MAX];
     unsigned depth;
-    size_t op_cap;
+    unsigned tags;
     size_t path_cap;
     size_t filter_cap;
+    /* Paths that may be named again, by hash; 1 and up, 0 is none. A newcomer
+     * takes the place of what stands there, so that no choice of names makes
+     * a search long. */
+    uint32_t recent[RECENT_PATHS];
     struct error *err;
 };
 
@@ -133,12 +138,20 @@ static void *grown(void *rows, size_t count, size_t *cap, size_t size)
     return xrealloc(rows, *cap * size);
 }
 
+/* Each operation takes a byte of the source at least; and a tag makes three at
+ * most: itself, the text before it and its margin. */
+static size_t ops_most(struct str source)
+{
+    size_t most = 3 * (size_t)TEMPLATE_TAGS_MAX;
+
+    return (source.len < most ? source.len : most) + 1;
+}
+
 static uint32_t add_op(struct compiler *c, struct template_op op)
 {
     struct template *program = c->program;
 
-    program->ops = grown(program->ops, program->op_count, &c->op_cap,
-                         sizeof *program->ops);
+    CHECK(program->op_count < ops_most(c->source));
     program->ops[program->op_count] = op;
     return (uint32_t)program->op_count++;
 }
@@ -157,24 +170,57 @@ static uint32_t add_word(struct compiler *c, struct str word)
     return at;
 }
 
-static uint32_t add_path(struct compiler *c, struct str name)
+/* A name without dots is its own only part. */
+static struct template_path make_path(struct compiler *c, struct str name)
 {
-    struct template *program = c->program;
     struct template_path path = {.name = add_word(c, name)};
     struct str part;
 
-    path.at = (uint32_t)(name.ptr - c->source.ptr);
-    path.parts = (uint32_t)program->pool.len;
-    if (!str_eq(name, S("."))) {
-        while (str_cut(&name, '.', &part)) {
-            add_word(c, part);
-            path.count++;
-        }
+    path.parts = path.name;
+    if (str_eq(name, S(".")))
+        return path;
+    if (str_index(name, '.', 0) < 0) {
+        path.count = 1;
+        return path;
     }
+    path.parts = (uint32_t)c->program->pool.len;
+    while (str_cut(&name, '.', &part)) {
+        add_word(c, part);
+        path.count++;
+    }
+    return path;
+}
+
+/* FNV-1a. */
+static size_t recent_slot(struct str name)
+{
+    uint32_t hash = 2166136261U;
+
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ (unsigned char)name.ptr[i]) * 16777619U;
+    return (hash ^ hash >> 16) % RECENT_PATHS;
+}
+
+/* The path of that name, a new one or one that was recently named. */
+static uint32_t add_path(struct compiler *c, struct str name)
+{
+    struct template *program = c->program;
+    uint32_t *recent = &c->recent[recent_slot(name)];
+
+    if (*recent != 0 &&
+        str_eq(name, str_of(template_word(program,
+                                          program->paths[*recent - 1].name))))
+        return *recent - 1;
     program->paths = grown(program->paths, program->path_count, &c->path_cap,
                            sizeof *program->paths);
-    program->paths[program->path_count] = path;
-    return (uint32_t)program->path_count++;
+    program->paths[program->path_count] = make_path(c, name);
+    *recent = (uint32_t)++program->path_count;
+    return *recent - 1;
+}
+
+static uint32_t place_of(const struct compiler *c, struct str name)
+{
+    return (uint32_t)(name.ptr - c->source.ptr);
 }
 
 static bool begins_line(const struct compiler *c, size_t at)
@@ -273,6 +319,10 @@ static bool check_name(struct compiler *c, const struct tag *tag,
                       "found %s, which has no name; want %.*s%s%.*s",
                       quote(written(c, tag)).text, STR_ARG(c->delimiters.open),
                       "name", STR_ARG(c->delimiters.close));
+    if (name.len > TEMPLATE_NAME_MAX)
+        return refuse(c, tag->at,
+                      "found %s, whose name has %zu bytes; want at most %d",
+                      quote(written(c, tag)).text, name.len, TEMPLATE_NAME_MAX);
     for (size_t i = 0; i < name.len; i++)
         if (is_space(name.ptr[i]) || name.ptr[i] == '\0')
             return refuse(c, tag->at,
@@ -314,6 +364,7 @@ static bool add_target(struct compiler *c, const struct tag *tag,
     if (!check_path(c, tag, name))
         return false;
     op->flags |= OP_DYNAMIC;
+    op->at = place_of(c, name);
     op->a = add_path(c, name);
     return true;
 }
@@ -354,6 +405,7 @@ static bool compile_value(struct compiler *c, const struct tag *tag)
     if (!check_path(c, tag, piece))
         return false;
     op.a = add_path(c, piece);
+    op.at = place_of(c, piece);
     while (str_cut(&rest, '|', &piece)) {
         if (c->program->filter_count - op.b == FILTERS_MAX)
             return refuse(c, tag->at, "more than %d filters for one value",
@@ -702,6 +754,11 @@ static bool compile_tag(struct compiler *c, size_t at)
     struct tag tag = {.at = at};
     size_t row;
 
+    if (++c->tags > TEMPLATE_TAGS_MAX)
+        return refuse(c, at,
+                      "more than %d tags; a section over a list "
+                      "({{#items}}) or a partial ({{>name}}) needs fewer",
+                      TEMPLATE_TAGS_MAX);
     if (!take_tag(c, &tag))
         return false;
     row = row_of(tag.sigil);
@@ -752,6 +809,15 @@ static bool check_source(struct str source, struct error *err)
     return true;
 }
 
+/* Gives back what the rows have no need of: a program may live long. */
+static void fit(struct template *program)
+{
+    program->ops =
+        xrealloc(program->ops, program->op_count * sizeof *program->ops);
+    program->paths =
+        xrealloc(program->paths, program->path_count * sizeof *program->paths);
+}
+
 struct template *template_compile(struct str source, bool has_filters,
                                   struct error *err)
 {
@@ -768,7 +834,11 @@ struct template *template_compile(struct str source, bool has_filters,
     c.source = c.program->source;
     /* Each byte of a name stands there twice at most, with its NULs. */
     buf_init(&c.program->pool, 4 * source.len + 1);
-    if (!compile_all(&c))
+    /* What of it is not written to takes no memory, and none is copied. */
+    c.program->ops = xmalloc(ops_most(source) * sizeof *c.program->ops);
+    if (compile_all(&c))
+        fit(c.program);
+    else
         template_destroy(&c.program);
     return c.program;
 }

@@ -44,15 +44,16 @@ struct template_op {
     uint32_t b;
     uint32_t c;
     uint32_t end;
-    uint32_t at; /* partial, parent: in the source */
+    uint32_t at; /* value: its name in the source; partial, parent: the tag,
+                  * or when dynamic the name */
 };
 
-/* A dotted name. No parts: the implicit iterator. */
+/* A dotted name, which any number of operations may share. No parts: the
+ * implicit iterator. */
 struct template_path {
     uint32_t name;  /* the whole, in the pool */
     uint32_t parts; /* first part in the pool; the others follow it */
     uint32_t count;
-    uint32_t at; /* in the source */
 };
 
 struct template_filter {

@@ -8,6 +8,11 @@ enum {
     STACK_MAX = 256, /* contexts, and sections, of all calls together */
     FRAMES_MAX = 64, /* calls, and bodies of blocks */
     INDENT_MAX = 4096,
+    NUMBER_MAX = 64, /* bytes of one printed */
+    /* What takes long counts as steps of some 50 ns. */
+    NUMBER_STEPS = 40, /* a fraction becomes text */
+    FILTER_STEPS = 10,
+    STEP_BYTES = 4,   /* through a filter */
     NAMES_TOLD = 400, /* bytes of names in the text of an error */
 };
 
@@ -42,7 +47,9 @@ struct rendering {
     struct template_flaws *flaws;
     struct error *err;
     struct buf margin;
-    bool skips_margin; /* the line has begun already */
+    struct buf number;   /* one that is printed */
+    struct buf rooms[2]; /* what filters write */
+    bool skips_margin;   /* the line has begun already */
     bool has_failed;
     size_t steps;
     struct frame frames[FRAMES_MAX];
@@ -56,6 +63,11 @@ static void fail(struct rendering *r, const char *why)
 {
     error_set(r->err, ERR_INPUT, "%s", why);
     r->has_failed = true;
+}
+
+static bool is_tired(const struct rendering *r)
+{
+    return r->steps > TEMPLATE_STEPS_MAX;
 }
 
 static struct frame *current(struct rendering *r)
@@ -300,40 +312,45 @@ static bool as_text(const struct json *value, struct buf *room,
     return false;
 }
 
-static void flaw_of_value(struct rendering *r, const struct json *value,
-                          const struct template_path *path)
+/* The path that op names, as a text. */
+static struct str path_name(struct rendering *r, const struct template_op *op)
 {
-    struct str name = str_of(template_word(current(r)->program, path->name));
+    const struct template *program = current(r)->program;
+
+    return str_of(template_word(program, program->paths[op->a].name));
+}
+
+static void flaw_of_value(struct rendering *r, const struct json *value,
+                          const struct template_op *op)
+{
     enum template_flaw_kind kind = TEMPLATE_NO_TEXT;
 
     if (json_type_of(value) == JSON_MISSING)
         kind = TEMPLATE_MISSING;
     else if (json_type_of(value) == JSON_NULL_VALUE)
         kind = TEMPLATE_NULL;
-    add_flaw(r, kind, name, path->at, NULL);
+    add_flaw(r, kind, path_name(r, op), op->at, NULL);
 }
 
-/* Runs the filters of op over *text, each into a buffer of its own. */
+/* Runs the filters of op over *text, by turns into two buffers. */
 static bool filtered(struct rendering *r, const struct template_op *op,
-                     struct buf rooms[2], struct str *text)
+                     struct str *text)
 {
     const struct template *program = current(r)->program;
-    const struct template_path *path = &program->paths[op->a];
 
-    for (uint32_t i = op->b; i < op->c; i++) {
+    for (uint32_t i = op->b; i < op->c && !is_tired(r); i++) {
         const struct template_filter *filter = &program->filters[i];
-        struct buf *room = &rooms[(i - op->b) % 2];
+        struct buf *room = &r->rooms[(i - op->b) % 2];
         const char *wanted;
 
+        r->steps += FILTER_STEPS + text->len / STEP_BYTES;
         buf_clear(room);
         wanted = template_filter_run(
             filter->row, *text,
             str_of(template_word(program, filter->argument)),
             r->options->locale, room);
         if (wanted != NULL) {
-            add_flaw(r, TEMPLATE_BAD_VALUE,
-                     str_of(template_word(program, path->name)), path->at,
-                     wanted);
+            add_flaw(r, TEMPLATE_BAD_VALUE, path_name(r, op), op->at, wanted);
             return false;
         }
         *text = buf_str(room);
@@ -344,19 +361,16 @@ static bool filtered(struct rendering *r, const struct template_op *op,
 static void run_value(struct rendering *r, const struct template_op *op)
 {
     const struct template *program = current(r)->program;
-    const struct template_path *path = &program->paths[op->a];
-    const struct json *value = look_up(r, program, path);
-    struct buf rooms[3];
+    const struct json *value = look_up(r, program, &program->paths[op->a]);
     struct str text;
 
-    for (size_t i = 0; i < COUNT_OF(rooms); i++)
-        buf_init(&rooms[i], TEMPLATE_OUTPUT_MAX);
-    if (!as_text(value, &rooms[2], &text))
-        flaw_of_value(r, value, path);
-    else if (filtered(r, op, rooms, &text))
+    buf_clear(&r->number);
+    if (json_type_of(value) == JSON_NUMBER)
+        r->steps += NUMBER_STEPS;
+    if (!as_text(value, &r->number, &text))
+        flaw_of_value(r, value, op);
+    else if (filtered(r, op, &text))
         add_escaped(r, op, text);
-    for (size_t i = 0; i < COUNT_OF(rooms); i++)
-        buf_finish(&rooms[i]);
 }
 
 static void push_section(struct rendering *r, const struct json *value)
@@ -456,7 +470,7 @@ static bool target_name(struct rendering *r, const struct template_op *op,
     value = look_up(r, program, &program->paths[op->a]);
     *name = json_str(value);
     if (json_type_of(value) != JSON_TEXT)
-        flaw_of_value(r, value, &program->paths[op->a]);
+        flaw_of_value(r, value, op);
     return json_type_of(value) == JSON_TEXT;
 }
 
@@ -598,8 +612,10 @@ static void run(struct rendering *r)
         }
         op = &frame->program->ops[frame->at++];
         RUN[op->kind](r, op);
-        if (++r->steps > TEMPLATE_STEPS_MAX)
-            fail(r, "takes too many steps: over a million tags and look-ups");
+        r->steps++;
+        if (is_tired(r))
+            fail(r, "takes too many steps: over a million tags, look-ups and "
+                    "filters");
         else if (r->out->full)
             fail(r, "the output is too big");
     }
@@ -629,7 +645,13 @@ bool template_render(const struct template *program, const struct json *data,
     r.flaws->count = 0;
     r.flaws->more = 0;
     buf_init(&r.margin, INDENT_MAX);
+    buf_init(&r.number, NUMBER_MAX);
+    for (size_t i = 0; i < COUNT_OF(r.rooms); i++)
+        buf_init(&r.rooms[i], TEMPLATE_OUTPUT_MAX);
     run(&r);
     buf_finish(&r.margin);
+    buf_finish(&r.number);
+    for (size_t i = 0; i < COUNT_OF(r.rooms); i++)
+        buf_finish(&r.rooms[i]);
     return !r.has_failed && template_flaws_tell(r.flaws, err);
 }

@@ -85,6 +85,34 @@ static void size_and_depth_are_bounded(void **state)
     buf_finish(&deep);
 }
 
+static void tags_and_names_are_bounded(void **state)
+{
+    static const char tag[] = "{{a}}";
+    struct template *program;
+    struct error err = {0};
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 1 << 20);
+    for (int i = 0; i < TEMPLATE_TAGS_MAX; i++)
+        buf_add(&text, str_of(tag));
+    program = template_compile(buf_str(&text), false, &err);
+    assert_non_null(program);
+    template_destroy(&program);
+    buf_add(&text, str_of(tag));
+    assert_null(template_compile(buf_str(&text), false, &err));
+    assert_string_equal(err.text,
+                        "line 1, column 100001: more than 20000 tags; a "
+                        "section over a list ({{#items}}) or a partial "
+                        "({{>name}}) needs fewer");
+    buf_clear(&text);
+    buf_addf(&text, "{{%0129d}}", 0);
+    assert_null(template_compile(buf_str(&text), false, &err));
+    assert_non_null(strstr(err.text, "whose name has 129 bytes; want at most "
+                                     "128"));
+    buf_finish(&text);
+}
+
 /* --- rendering --- */
 
 struct outcome {
@@ -225,7 +253,14 @@ static void steps_and_output_are_bounded(void **state)
 
     (void)state;
     check_refusal(nested, "{\"l\":[1,2,3,4,5,6,7,8,9,10]}",
-                  "takes too many steps: over a million tags and look-ups");
+                  "takes too many steps: over a million tags, look-ups and "
+                  "filters");
+    /* No output, but much work. */
+    check_refusal("{{#l}}{{#l}}{{#l}}{{#l}}{{#l}}{{a|url|date}}{{/l}}{{/l}}"
+                  "{{/l}}{{/l}}{{/l}}",
+                  "{\"a\":\"x\",\"l\":[1,2,3,4,5,6,7,8,9,10]}",
+                  "takes too many steps: over a million tags, look-ups and "
+                  "filters");
     check_refusal("{{#l}}{{#l}}{{#l}}{{#l}}aaaaaaaaaa{{/l}}{{/l}}{{/l}}{{/l}}",
                   "{\"l\":[1,2,3,4,5,6,7,8,9,10]}", "the output is too big");
 }
@@ -308,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_templates_are_explained),
         cmocka_unit_test(size_and_depth_are_bounded),
+        cmocka_unit_test(tags_and_names_are_bounded),
         cmocka_unit_test(every_missing_variable_is_told),
         cmocka_unit_test(many_missing_variables_are_counted),
         cmocka_unit_test(sections_may_ask_for_what_is_missing),
