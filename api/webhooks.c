@@ -42,8 +42,8 @@ static const char *const SILENT_EVENTS[] = {
     "domain.updated",   "domain.deleted",
 };
 
-static const char *const PATTERNS[] = {"*", "email.*", "webhook.*", "contact.*",
-                                       "domain.*"};
+static const char *const PATTERNS[] = {
+    "*", "email.*", "webhook.*", "suppression.*", "contact.*", "domain.*"};
 
 /* --- what a request may name --- */
 

@@ -24,6 +24,8 @@ static const struct {
     [EVENT_SUPERSEDED] = {"email.superseded", false},
     [EVENT_CANCELED] = {"email.canceled", false},
     [EVENT_WEBHOOK_DISABLED] = {"webhook.disabled", false},
+    [EVENT_SUPPRESSION_ADDED] = {"suppression.added", true},
+    [EVENT_SUPPRESSION_REMOVED] = {"suppression.removed", true},
 };
 
 const char *event_type_name(enum event_type type)
@@ -47,6 +49,11 @@ bool event_type_is_resend(enum event_type type)
 {
     CHECK(type < EVENT_TYPE_COUNT);
     return TYPES[type].resend;
+}
+
+bool event_type_is_of_email(enum event_type type)
+{
+    return str_starts(str_of(event_type_name(type)), S("email."));
 }
 
 /* --- the record --- */
@@ -96,6 +103,10 @@ void event_detail_add(const struct event_detail *detail, struct json_out *out)
     add_phases(detail, out);
     add_text(out, "cn", detail->tls_subject);
     add_number(out, "ce", detail->tls_not_after_ms);
+    add_text(out, "box", detail->mailbox);
+    add_text(out, "by", detail->origin);
+    add_text(out, "src", detail->source);
+    add_number(out, "cr", detail->created_ms);
     if (!detail->is_late)
         return;
     json_add_int(out, "tq", detail->late_queue_ms);
@@ -184,6 +195,10 @@ void event_detail_read(const struct json *map, struct arena *arena,
         .hedge = copy_text(map, "hg", arena),
         .tls_subject = copy_text(map, "cn", arena),
         .tls_not_after_ms = json_get_int(map, "ce"),
+        .mailbox = copy_text(map, "box", arena),
+        .origin = copy_text(map, "by", arena),
+        .source = copy_text(map, "src", arena),
+        .created_ms = json_get_int(map, "cr"),
         .is_late = json_get(map, "tq") != NULL,
         .late_queue_ms = json_get_int(map, "tq"),
         .late_retry_ms = json_get_int(map, "tr"),
@@ -431,6 +446,8 @@ static void put_extra(struct json_out *out, const struct event *event,
     case EVENT_SUPERSEDED:
     case EVENT_CANCELED:
     case EVENT_WEBHOOK_DISABLED:
+    case EVENT_SUPPRESSION_ADDED:
+    case EVENT_SUPPRESSION_REMOVED:
     case EVENT_TYPE_COUNT:
         break;
     }
@@ -509,6 +526,22 @@ static void put_webhook(struct json_out *out, const struct event *event)
     json_add_time(out, "timestamp", event->at_ms);
 }
 
+static void put_suppression(struct json_out *out, const struct event *event)
+{
+    const struct event_detail *detail = &event->detail;
+
+    json_add_str(out, "id", id_str(&event->email));
+    json_add_str(out, "email", detail->mailbox);
+    json_add_str(out, "origin", detail->origin);
+    json_name(out, "source_id");
+    if (detail->source.len > 0)
+        json_put_str(out, detail->source);
+    else
+        json_put_null(out);
+    json_add_time(out, "created_at", detail->created_ms);
+    json_add_time(out, "timestamp", event->at_ms);
+}
+
 void event_payload(const struct event *event, const struct summary *summary,
                    struct buf *out)
 {
@@ -520,10 +553,12 @@ void event_payload(const struct event *event, const struct summary *summary,
     json_add_time(&json, "created_at", event->at_ms);
     json_name(&json, "data");
     json_open_map(&json);
-    if (event->type == EVENT_WEBHOOK_DISABLED)
+    if (event_type_is_of_email(event->type))
+        put_email(&json, event, summary);
+    else if (event->type == EVENT_WEBHOOK_DISABLED)
         put_webhook(&json, event);
     else
-        put_email(&json, event, summary);
+        put_suppression(&json, event);
     json_close_map(&json);
     json_close_map(&json);
 }

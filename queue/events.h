@@ -6,7 +6,7 @@
  * six:
  *
  *   {"t":"email.sent"   type
- *   ,"e":"<uuid>"       email; of webhook.*: the endpoint
+ *   ,"e":"<uuid>"       email; what else it is of: endpoint, suppression
  *   ,"n":0              recipient; -1: the whole email
  *   ,"g":1              generation
  *   ,"o":1              ordinal: n-th of its type in the generation
@@ -26,7 +26,8 @@
  * the upstream that was asked beside a slow one, p
  * the phases (PHASES_MAX numbers, or those from MAIL FROM on if the session
  * was reused), cn and ce certificate subject and expiry, tq tr tu of an
- * expired one the ms in the queue, between attempts, and at upstreams.
+ * expired one the ms in the queue, between attempts, and at upstreams; box by
+ * src cr of a suppression its address, origin, email and creation.
  *
  * Source: docs/webhooks.md; Resend's event payloads; Standard Webhooks 1.0.
  */
@@ -48,6 +49,8 @@ enum event_type {
     EVENT_SUPERSEDED,
     EVENT_CANCELED,
     EVENT_WEBHOOK_DISABLED, /* of an endpoint, not of an email */
+    EVENT_SUPPRESSION_ADDED,
+    EVENT_SUPPRESSION_REMOVED,
     EVENT_TYPE_COUNT
 };
 const char *event_type_name(enum event_type type); /* "email.sent" */
@@ -55,6 +58,7 @@ MUST_USE bool event_type_parse(struct str name, enum event_type *type);
 /* Resend's own types go to every endpoint that lists them or has no list;
  * ours (email.expired, ...) only to endpoints that name them. */
 bool event_type_is_resend(enum event_type type);
+bool event_type_is_of_email(enum event_type type);
 
 /* Milliseconds: connect, TLS, AUTH, MAIL FROM, RCPT TO, DATA, message and
  * dot. */
@@ -79,6 +83,10 @@ struct event_detail {
     int64_t late_queue_ms;
     int64_t late_retry_ms;
     int64_t late_upstream_ms;
+    struct str mailbox; /* suppression.*: its address */
+    struct str origin;  /* "bounce", "complaint", "manual" */
+    struct str source;  /* the email that bounced; empty: none */
+    int64_t created_ms; /* Unix time */
     /* For those who look at attempts (attempts.h); webhooks are not told. */
     struct str address;
     struct str hedge; /* upstream that was asked beside the first, a slow one */
@@ -90,7 +98,7 @@ struct event_detail {
 
 struct event {
     enum event_type type;
-    struct id email; /* of webhook.disabled: the endpoint */
+    struct id email; /* or of the endpoint, or the suppression */
     int number;      /* recipient; -1: the whole email (queued, scheduled) */
     unsigned generation;
     unsigned ordinal;  /* n-th of its type in the generation, from 1 */
@@ -120,8 +128,8 @@ enum { EVENT_WEBHOOK_ID_LEN = 4 + 32 };
 void event_webhook_id(const struct event *event, struct buf *out);
 
 /* {"type","created_at","data"} in Resend's shape with our additions inside
- * of data. summary NULL: of webhook.disabled, or of an email of which nothing
- * else is known any more; then what it would tell is left out. */
+ * of data. summary NULL: not of an email, or of one of which nothing else is
+ * known any more; then what it would tell is left out. */
 void event_payload(const struct event *event, const struct summary *summary,
                    struct buf *out);
 

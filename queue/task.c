@@ -31,7 +31,7 @@ open_secret(struct held *held, const struct keyring *keyring, struct str sealed)
                                           : HELD_LOST;
 }
 
-/* An endpoint's own events need no summary, all others do. */
+/* The events of an email need its summary, all others none. */
 static enum held_result build_payload(struct held *held,
                                       const struct keyring *keyring,
                                       const struct event *event,
@@ -40,7 +40,7 @@ static enum held_result build_payload(struct held *held,
     enum record_result result;
     struct record *record;
 
-    if (event->type == EVENT_WEBHOOK_DISABLED) {
+    if (!event_type_is_of_email(event->type)) {
         event_payload(event, NULL, &held->payload);
         return HELD_READY;
     }

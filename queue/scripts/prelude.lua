@@ -83,7 +83,17 @@ local function event(owner, kind, email, number, generation, ordinal,
     return record
 end
 
--- The same for a hooks child: there are events or webhook tasks.
+-- The same of what is no email; the id is that of the endpoint, or of what
+-- the fields tell.
+local function owner_event(owner, kind, id, ordinal, at, fields)
+    local record = '{"t":"' .. kind .. '","e":"' .. id ..
+        '","n":-1,"g":1,"o":' .. ordinal .. ',"s":0,"at":' .. int(at) ..
+        fields .. '}'
+    call('XADD', P .. 'ev:' .. owner, '*', 'e', record)
+    return record
+end
+
+-- A token for a hooks child, as wake's: there are events or webhook tasks.
 local function wake_hooks()
     if call('RPUSH', P .. 'hwake', 1) > 1 then
         call('LPOP', P .. 'hwake')

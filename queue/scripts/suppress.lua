@@ -1,7 +1,8 @@
 -- The end of a function (scripts.h): the address of a delivery that bounces
 -- goes on the list. Its arguments: 1 owner, 2 id of the email, 3 time, 4 "id
 -- hash address", 5 the worker's code,"enhanced","reply". What it returns is to
--- be called when the delivery has ended: all that it looks at it has seen.
+-- be called when the delivery has ended, whose events are announced: all that
+-- it looks at it has seen.
 local owner, email, at, what, outcome = ...
 local id, hash, address = string.match(what, '^(%S+) (%S+) (.*)$')
 local code, enhanced = string.match(outcome, '^(%d+),"([^"]*)"')
@@ -9,8 +10,13 @@ now = at
 local before = suppression_before(owner, hash)
 
 return function()
-    if before then
-        suppression_add(owner, hash, before, { id = id, address = address,
-            origin = 'b', source = email, reason = (code or '0') .. '/' .. (enhanced or '') })
+    if not before then
+        return
+    end
+    local s = { id = id, address = address, origin = 'b', source = email,
+        reason = (code or '0') .. '/' .. (enhanced or '') }
+    local _, is_new = suppression_add(owner, hash, before, s)
+    if is_new then
+        suppression_tell(owner, 'added', s)
     end
 end

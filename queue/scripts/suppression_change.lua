@@ -43,12 +43,13 @@ local function suppression_before(owner, hash)
 end
 
 -- old: as it was before; s: id, address, origin, source, reason. Returns the
--- id that it has. What is in force keeps its id, and is changed only by a
--- weightier origin; what is made by hand does not end.
+-- id that it has, and whether it came on the list by this. What is in force
+-- keeps its id, and is changed only by a weightier origin; what is made by hand
+-- does not end.
 local function suppression_add(owner, hash, old, s)
     local is_kept = is_in_force(old, now)
     if is_kept and RANK[s.origin] <= RANK[old.origin] then
-        return old.id
+        return old.id, false
     end
     local is_manual = s.origin == 'm'
     local count = old.count + (is_manual and 0 or 1)
@@ -63,7 +64,7 @@ local function suppression_add(owner, hash, old, s)
         s.reason = s.reason == '-' and old.reason or s.reason
     end
     suppression_write(owner, hash, s)
-    return s.id
+    return s.id, not is_kept
 end
 
 local function suppression_drop(owner, hash, s)

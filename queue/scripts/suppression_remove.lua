@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- needs: prelude idempotency suppressions suppression_change
--- Takes addresses off the list. ARGV: 1 owner, 2 hash of the idempotency key
+-- needs: prelude history idempotency suppressions suppression_change suppression_tell
+-- Takes addresses off the list, and tells of each. ARGV: 1 owner, 2 hash of the idempotency key
 -- ('' none), 3 fingerprint, 4 '1': the answer is a list of those that were on
 -- it, then what: "i<id>" or "h<hash of the address>".
 -- Answers {'ok', 200, answer}, {'missing'} (never of a list), or as
@@ -17,6 +17,7 @@ local refusal = no_change(owner) or
 if refusal then
     return refusal
 end
+local is_told = call('HGET', P .. 'o:' .. owner, 'ev')
 local found, items, seen = {}, {}, {}
 for i = FIRST, #ARGV do
     local hash, s = suppression_find(owner, ARGV[i])
@@ -35,6 +36,11 @@ end
 
 for _, one in ipairs(found) do
     suppression_drop(owner, one[1], one[2])
+    suppression_tell(owner, 'removed', one[2])
+end
+if #found > 0 then
+    announce(owner, is_told)
+    book()
 end
 local answer = is_batch and '{"data":[' .. table.concat(items, ',') .. ']}' or
     items[1]

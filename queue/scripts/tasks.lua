@@ -135,10 +135,9 @@ local function disable(endpoint, reason, now)
     call('HSET', key, 'enabled', 0, 'reason', reason)
     disabled[#disabled + 1] = endpoint .. ' ' .. reason
     waiting_drop(endpoint)
-    call('XADD', P .. 'ev:' .. about[1], '*', 'e',
-        '{"t":"webhook.disabled","e":"' .. endpoint .. '","n":-1,"g":1,"o":' ..
-        call('HINCRBY', key, 'disabled', 1) .. ',"s":0,"at":' .. now ..
-        ',"why":"' .. reason .. '","url":' .. cjson.encode(about[2]) .. '}')
+    owner_event(about[1], 'webhook.disabled', endpoint,
+        call('HINCRBY', key, 'disabled', 1), now,
+        ',"why":"' .. reason .. '","url":' .. cjson.encode(about[2]))
     announce(about[1], call('HGET', P .. 'o:' .. about[1], 'ev'))
 end
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- needs: prelude summary history deliveries master suppressions
--- function suppress: suppression_change suppress
+-- function suppress: suppression_change suppression_tell suppress
 -- A child's heartbeat: takes its results, moves what time moves, gives it
 -- work. ARGV: 1 epoch, 2 lease in ms, 3 keep_bodies (ms), 4 number for the
 -- first token, 5 '1': also look after all routes, then

@@ -8,7 +8,7 @@ import { before, describe, test } from 'node:test';
 import { ROOT, npm, npmBin } from './harness/npm.mjs';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
-import { folder, must } from './harness/scope.mjs';
+import { folder, must, until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { reply, startSink } from './harness/sink.mjs';
 
@@ -246,6 +246,14 @@ describe('the service', () => {
         await call('removeSuppressions', 200, {
             body: { emails: ['gone@inbox.test'] },
         });
+        for (const type of ['suppression.added', 'suppression.removed']) {
+            const of = () => receiver.events.find((event) =>
+                event.payload.type === type &&
+                event.payload.data.id === off.id);
+            await until(type, of, 20_000);
+            fits(`#/webhooks/${type}/post/requestBody/content` +
+                 '/application~1json/schema', of().payload, type);
+        }
 
         await call('listUpstreams', 200);
         const paused = await call('pauseUpstream', 200, { id: 'sink' });

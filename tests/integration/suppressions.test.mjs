@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
+import { until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { reply, startSink } from './harness/sink.mjs';
 
@@ -34,12 +35,35 @@ before(async () => {
     });
     receiver = await startReceiver();
     await service.subscribe(receiver, ['email.sent', 'email.bounced',
-        'email.suppressed', 'email.delivery_delayed']);
+        'email.suppressed', 'email.delivery_delayed', 'suppression.*']);
 });
 
 async function ask(method, path, body) {
     const { status, json } = await service.call(method, path, body);
     return { status, answer: json };
+}
+
+// Of the list: all that was told of an address, and the account's log of it.
+async function story(email, count) {
+    const of = (events) =>
+        events.filter(({ type, data }) =>
+            type.startsWith('suppression.') && data.email === email);
+    const told = () => of(receiver.events.map(({ id, payload }) =>
+        ({ id, ...payload })));
+    await until(`${count} events of ${email}`,
+                () => told().length >= count, 20_000);
+    const logged = [];
+    for (let after = '', more = true; more;) {
+        const { answer } = await ask('GET',
+                                     `/v1/events?limit=100${after}`);
+        logged.push(...of(answer.data));
+        after = `&after=${answer.next}`;
+        more = answer.has_more;
+    }
+    const byType = (a, b) => a.type.localeCompare(b.type);
+    assert.deepEqual(told().sort(byType), [...logged].sort(byType));
+    assert.equal(new Set(logged.map(({ id }) => id)).size, count);
+    return logged;
 }
 
 test('bounced, suppressed, removed, sent', async () => {
@@ -71,6 +95,14 @@ test('bounced, suppressed, removed, sent', async () => {
     assert.deepEqual(removed.answer,
                      { object: 'suppression', id: answer.id, deleted: true });
     assert.equal((await ask('GET', `/v1/suppressions/${to}`)).status, 404);
+    const [added, gone, ...rest] = await story(to, 2);
+    assert.deepEqual(rest, []);
+    const { id, email, origin, source_id, created_at } = answer;
+    const data = { id, email, origin, source_id, created_at };
+    assert.equal(added.type, 'suppression.added');
+    assert.deepEqual(added.data, { ...data, timestamp: created_at });
+    assert.equal(gone.type, 'suppression.removed');
+    assert.deepEqual(gone.data, { ...data, timestamp: gone.created_at });
     const third = await service.send({ to });
     await receiver.event(third, 'email.sent', 20_000);
     assert.equal(seen.get(to), 2);
@@ -155,6 +187,14 @@ describe("Resend's shapes", () => {
         const rest = await ask('POST', '/v1/suppressions/batch/remove',
                                { ids: ids.slice(1) });
         assert.equal(rest.answer.data.length, 2);
+        for (const [i, email] of emails.entries()) {
+            const events = await story(email, 2);
+            assert.deepEqual(events.map(({ type, data }) =>
+                [type, data.id, data.origin, data.source_id]), [
+                ['suppression.added', ids[i], 'manual', null],
+                ['suppression.removed', ids[i], 'manual', null],
+            ]);
+        }
     });
 
     test('what is wrong is told', async () => {

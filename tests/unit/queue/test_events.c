@@ -125,6 +125,10 @@ static void what_was_written_reads_the_same(void **state)
     before.possible_duplicate = true;
     before.next_attempt_ms = at_ms + 1;
     before.detail = full_detail();
+    before.detail.mailbox = S("ann@example.com");
+    before.detail.origin = S("bounce");
+    before.detail.source = S(EMAIL);
+    before.detail.created_ms = at_ms;
     buf_init(&first, MAX);
     buf_init(&second, MAX);
     event_write(&before, &first);
@@ -392,6 +396,45 @@ static void a_disabled_webhook_tells_which_and_why(void **state)
                                             "\"timestamp\":\"" AT "\"}}");
 }
 
+static void
+a_suppression_tells_of_the_address_and_what_put_it_there(void **state)
+{
+    struct event given = event(EVENT_SUPPRESSION_ADDED, -1);
+
+    (void)state;
+    given.detail.mailbox = S("gone@example.com");
+    given.detail.origin = S("bounce");
+    given.detail.source = S("01930000-0000-7000-8000-0000000000bb");
+    given.detail.created_ms = at_ms;
+#define SUPPRESSED(origin, source, created)                                    \
+    "\"id\":\"" EMAIL "\",\"email\":\"gone@example.com\","                     \
+    "\"origin\":\"" origin "\",\"source_id\":" source ","                      \
+    "\"created_at\":\"" created "\",\"timestamp\":\"" AT "\"}}"
+    assert_payload(
+        &given, NULL,
+        HEAD("suppression.added") SUPPRESSED(
+            "bounce", "\"01930000-0000-7000-8000-0000000000bb\"", AT));
+    given.type = EVENT_SUPPRESSION_REMOVED;
+    given.detail.origin = S("manual");
+    given.detail.source = S("");
+    given.detail.created_ms = at_ms - 1000;
+    assert_payload(&given, NULL,
+                   HEAD("suppression.removed") SUPPRESSED(
+                       "manual", "null", "2026-11-24T11:59:59.000Z"));
+}
+
+static void only_mail_has_events_of_an_email(void **state)
+{
+    unsigned others = 0;
+
+    (void)state;
+    for (size_t i = 0; i < EVENT_TYPE_COUNT; i++)
+        others += !event_type_is_of_email((enum event_type)i);
+    assert_int_equal(others, 3);
+    assert_true(event_type_is_of_email(EVENT_SUPPRESSED));
+    assert_false(event_type_is_of_email(EVENT_SUPPRESSION_ADDED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +449,9 @@ int main(void)
         cmocka_unit_test(tags_become_a_map_and_metadata_stays),
         cmocka_unit_test(codes_in_a_reply_are_not_told_twice),
         cmocka_unit_test(a_disabled_webhook_tells_which_and_why),
+        cmocka_unit_test(
+            a_suppression_tells_of_the_address_and_what_put_it_there),
+        cmocka_unit_test(only_mail_has_events_of_an_email),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,26 @@ static const char *events(void)
     return kinds;
 }
 
+/* What of the list was told, as "added one@example.net manual;". */
+static const char *told(void)
+{
+    static char all[512];
+    const char *at = redis_ask("XRANGE ph:{0}:ev:default - +");
+
+    all[0] = '\0';
+    while ((at = strstr(at, "\"t\":\"suppression.")) != NULL) {
+        const char *box = strstr(at, "\"box\":\"") + strlen("\"box\":\"");
+        const char *by = strstr(at, "\"by\":\"") + strlen("\"by\":\"");
+        size_t len = strlen(all);
+
+        at += strlen("\"t\":\"suppression.");
+        snprintf(all + len, sizeof all - len, "%.*s %.*s %.*s;",
+                 (int)strcspn(at, "\""), at, (int)strcspn(box, "\""), box,
+                 (int)strcspn(by, "\""), by);
+    }
+    return all;
+}
+
 /* A mail to one@example.net bounces, and that is the address's fault. */
 static void bounce(struct world *world)
 {
@@ -171,14 +191,35 @@ static void age(int64_t ms)
     redis_do("EVAL %s 0 ph:{0}: %s %lld", script, hash, (long long)ms);
 }
 
-static void sweep(struct world *world)
+static void sweep_at(struct world *world, int64_t keep_events_ms)
 {
     struct redis_command command;
 
     command_init_partition(&command, world->queue, SCRIPT_SWEEP, 0);
     command_add_int(&command, KEEP_BODIES_MS);
-    command_add_int(&command, KEEP_BODIES_MS);
+    command_add_int(&command, keep_events_ms);
     command_add_int(&command, 0);
+    script_send(world, &command);
+}
+
+static void sweep(struct world *world)
+{
+    sweep_at(world, KEEP_BODIES_MS);
+}
+
+/* To the lists of the endpoints, and to what is made of events. */
+static void read_events(struct world *world)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, world->queue, SCRIPT_FANOUT, 0);
+    command_add_cstr(&command, "suppression.added");
+    command_add_cstr(&command, "200");
+    script_send(world, &command);
+    command_init_partition(&command, world->queue, SCRIPT_PROJECT, 0);
+    command_add_cstr(&command, "default");
+    command_add_cstr(&command, "200");
+    command_add_cstr(&command, "86400000");
     script_send(world, &command);
 }
 
@@ -308,6 +349,78 @@ static void one_twice_in_a_batch_is_one(void **state)
                         "a@b.net bounce 1;");
 }
 
+static void each_change_of_the_list_is_told_once(void **state)
+{
+    static const char *const two[] = {"one@example.net", "a@b.net"};
+    struct world *world = *state;
+
+    add(world, "one@example.net", SUPPRESSION_COMPLAINT);
+    add(world, "one@example.net", SUPPRESSION_MANUAL); /* outweighs it */
+    add_all(world, two, 2, SUPPRESSION_BOUNCE);
+    assert_string_equal(redis_ask("LRANGE ph:{0}:evring 0 -1"), "default");
+    drop(world, "one@example.net");
+    drop(world, "one@example.net");
+    add(world, "one@example.net", SUPPRESSION_MANUAL);
+    assert_string_equal(told(), "added one@example.net complaint;"
+                                "added a@b.net bounce;"
+                                "removed one@example.net manual;"
+                                "added one@example.net manual;");
+}
+
+static void a_bounce_tells_its_end_first(void **state)
+{
+    struct world *world = *state;
+    char source[64];
+
+    bounce(world);
+    assert_string_equal(told(), "added one@example.net bounce;");
+    assert_string_equal(events(), "queued bounced ");
+    snprintf(source, sizeof source, "\"src\":\"%s\"", mail.id.text);
+    assert_non_null(
+        strstr(redis_ask("XREVRANGE ph:{0}:ev:default + - COUNT 1"), source));
+    age(30 * DAY_MS + 1);
+    sweep(world); /* its time is over: that is not told */
+    bounce(world);
+    assert_string_equal(told(), "added one@example.net bounce;"
+                                "added one@example.net bounce;");
+}
+
+static void an_owner_who_moves_is_told_nothing(void **state)
+{
+    struct world *world = *state;
+    const char *address = "other@example.net";
+
+    add(world, "one@example.net", SUPPRESSION_MANUAL);
+    redis_do("HSET ph:{0}:o:default frozen leaving");
+    add_all(world, &address, 1, SUPPRESSION_MANUAL);
+    assert_int_not_equal(change.status, QUEUE_OK);
+    drop(world, "one@example.net");
+    assert_int_not_equal(change.status, QUEUE_OK);
+    assert_string_equal(told(), "added one@example.net manual;");
+}
+
+/* No timeline, no index; and the sweep gives back to the byte what it cost. */
+static void what_is_told_has_no_email(void **state)
+{
+    struct world *world = *state;
+
+    redis_do("SADD ph:{0}:r:webhook:default w1");
+    redis_do("HSET ph:{0}:we:w1 owner default events %s enabled 1", "");
+    add(world, "one@example.net", SUPPRESSION_MANUAL);
+    drop(world, "one@example.net");
+    read_events(world);
+    assert_string_equal(redis_ask("LLEN ph:{0}:w:w1"), "1");
+    assert_string_equal(redis_ask("LLEN ph:{0}:evring"), "0");
+    assert_string_equal(redis_ask("KEYS ph:{0}:t:*"), "");
+    assert_string_equal(redis_ask("KEYS ph:{0}:x:*"), "");
+    assert_string_not_equal(redis_ask("HGET ph:{0}:n history_bytes"), "0");
+    redis_do("DEL ph:{0}:w:w1");
+    redis_do("HSET ph:meta test_offset_ms 10");
+    sweep_at(world, 0);
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:default"), "0");
+    assert_string_equal(redis_ask("HGET ph:{0}:n history_bytes"), "0");
+}
+
 static void a_list_has_an_end(void **state)
 {
     struct world *world = *state;
@@ -323,6 +436,7 @@ static void a_list_has_an_end(void **state)
     add_all(world, &address, 1, SUPPRESSION_MANUAL);
     assert_int_equal(change.status, QUEUE_OWNER_FULL);
     bounce(world); /* which counts all the same */
+    assert_string_equal(told(), "");
     assert_string_equal(redis_ask("HLEN ph:{0}:su:default"), "200000");
     assert_string_equal(events(), "queued bounced ");
 }
@@ -362,6 +476,10 @@ int main(void)
         WITH_WORLD(the_weightiest_reason_stays),
         WITH_WORLD(pages_and_origins),
         WITH_WORLD(one_twice_in_a_batch_is_one),
+        WITH_WORLD(each_change_of_the_list_is_told_once),
+        WITH_WORLD(a_bounce_tells_its_end_first),
+        WITH_WORLD(an_owner_who_moves_is_told_nothing),
+        WITH_WORLD(what_is_told_has_no_email),
         WITH_WORLD(a_list_has_an_end),
         WITH_WORLD(a_suspect_is_looked_up_too),
     };
