@@ -63,7 +63,9 @@ static void rates_are_of_all_processes(void **state)
     assert_rate(stats.lanes[0].delivered_rate, 1);
     assert_rate(stats.lanes[2].accepted_rate, 6);
     assert_int_equal(stats.lanes[2].delivered_rate, 0);
-    assert_rate(queue_stats_all(&stats).accepted_rate, 7);
+    assert_int_equal(queue_stats_all(&stats).accepted_rate,
+                     stats.lanes[0].accepted_rate +
+                         stats.lanes[2].accepted_rate);
     look_at_stats(world, "acme");
     assert_rate(queue_stats_all(&stats).accepted_rate, 1);
     assert_rate(queue_stats_all(&stats).delivered_rate, 1);
