@@ -50,10 +50,11 @@ test('secrets stay secret', async () => {
     await service.subscribe(receiver, ['email.*']);
 
     const ids = [];
-    for (const to of ['ada@inbox.test', 'busy@inbox.test',
-                      'refused@inbox.test'])
-        for (const attachments of [undefined, [{
-            filename: `${NAME}.txt`, content: ATTACHED.toString('base64') }]])
+    const attached = [{ filename: `${NAME}.txt`,
+                        content: ATTACHED.toString('base64') }];
+    for (const attachments of [undefined, attached])
+        for (const to of ['ada@inbox.test', 'busy@inbox.test',
+                          `refused${ids.length}@inbox.test`])
             ids.push(await service.send({
                 to, class: 'verification', attachments,
                 subject: `Code ${CODE}`, text: `${CODE} ${BODY}`,
@@ -75,8 +76,9 @@ test('secrets stay secret', async () => {
     assert.match(whole.text, new RegExp(`${CODE} ${BODY}`));
 
     const places = new Map([['the log', service.logs()]]);
-    for (const target of [ids[0], ids[3], waiting].flatMap((id) =>
-        [`/v1/emails/${id}`, `/v1/emails/${id}/events`]))
+    for (const target of [...ids, waiting].flatMap((id) =>
+        [`/v1/emails/${id}`, `/v1/emails/${id}/events`,
+         `/v1/emails/${id}/attempts`]))
         places.set(target, (await service.call('GET', target)).text);
     places.set('events', receiver.events.map(({ body }) => body).join('\n'));
     await redis.cli('--rdb', path.join(redis.dir, 'dump.rdb'));

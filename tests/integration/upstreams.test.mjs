@@ -56,13 +56,13 @@ function cli(...args) {
 }
 
 test('a list shows what workers see', async () => {
-    await until('both children tell', async () =>
-        (await upstreams()).first.workers === 2);
-    const { first: one } = await upstreams();
+    const one = await until('both children have their sessions', async () => {
+        const { first: seen } = await upstreams();
+        return seen.workers === 2 && seen.sessions.limit === 8 && seen;
+    });
     assert.equal(one.state, 'up');
     assert.equal(one.port, first.port);
     assert.equal(one.why, null);
-    assert.equal(one.sessions.limit, 8);
     assert.equal(one.sessions.max, 8);
 });
 
