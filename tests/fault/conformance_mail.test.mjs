@@ -41,6 +41,11 @@ row(52, 'RCPT 451 4.7.1', { rcpt: '451 4.7.1 try again later' },
 row(52, 'RCPT 450, a busy mailbox', { rcpt: '450 4.2.1 busy' },
     'R 450 4.2.1, D');
 row(53, 'RCPT 550 5.1.1', { rcpt: '550 5.1.1 no such user' }, 'X 550 5.1.1');
+row(53, 'the next mail for him', { rcpt: '550 5.1.1 no such user' }, 'S',
+    { mails: 2, first: 'X 550 5.1.1' });
+row(54, 'the next mail for him', {
+    isOwn: true, always: { rcpt: '550 5.7.1 not permitted' },
+}, 'F 550 5.7.1', { mails: 2, first: 'F 550 5.7.1' });
 row(54, 'RCPT 550 5.7.1', { rcpt: '550 5.7.1 not permitted' }, 'F 550 5.7.1');
 row(54, 'RCPT 550 5.7.26', { rcpt: '550 5.7.26 unauthenticated' },
     'F 550 5.7.26');
@@ -242,8 +247,8 @@ row(81, 'RST at the next RCPT', {
     isOwn: true, always: { 'rcpt 2': 'reset' },
 }, 'D', { mails: 3, first: 'D', check: fresh });
 row(82, 'RSET refused', {
-    isOwn: true, always: { rcpt: '550 5.1.1 no', rset: '500 what?' },
-}, 'X 550 5.1.1', { mails: 2, first: 'X 550 5.1.1', check: (played) =>
+    isOwn: true, always: { rcpt: '550 5.7.1 no', rset: '500 what?' },
+}, 'F 550 5.7.1', { mails: 2, first: 'F 550 5.7.1', check: (played) =>
     assert.equal(sessions(played), 2) });
 row(83, 'QUIT unanswered', { isOwn: true, always: { quit: 'hang' } }, 'D',
     { mails: 3, first: 'D', upstream: { messages_per_session: 1 } });

@@ -14,6 +14,7 @@
 //   X 550 5.1.1    email.bounced that blames the address
 //   F 554 5.7.1    email.bounced that does not
 //   E              email.expired
+//   S              email.suppressed: the address is on the list
 //   ...            any number of the one before it
 //   C              no event: upstream.alarm in the log, posthaste_upstream_up
 //                  0, and the mail waits
@@ -64,7 +65,8 @@ const PATIENCE_MS = 40_000;
 
 const TYPES = { D: 'email.sent', R: 'email.delivery_delayed',
                 U: 'email.delivery_delayed', X: 'email.bounced',
-                F: 'email.bounced', E: 'email.expired' };
+                F: 'email.bounced', E: 'email.expired',
+                S: 'email.suppressed' };
 
 const CODES = { D: 250 };
 const AT_ONCE = 24;          // rows, so that no machine is too slow for all
