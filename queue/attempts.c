@@ -1,5 +1,6 @@
 #include "queue/attempts.h"
 
+#include "server/base/codec.h"
 #include "server/base/json.h"
 
 #include <stdlib.h>
@@ -20,8 +21,10 @@ const char *attempt_outcome_name(enum attempt_outcome outcome)
 
 void attempt_write(const struct attempt *attempt, struct buf *out)
 {
+    struct str transcript = attempt->transcript;
     struct json_out json;
 
+    transcript.len = utf8_cut(transcript, ATTEMPT_TRANSCRIPT_MAX);
     json_out_init(&json, out);
     json_open_map(&json);
     json_add_int(&json, "n", attempt->number);
@@ -29,8 +32,8 @@ void attempt_write(const struct attempt *attempt, struct buf *out)
     json_add_int(&json, "a", attempt->attempt);
     json_add_int(&json, "at", attempt->started_ms);
     json_add_cstr(&json, "w", attempt_outcome_name(attempt->outcome));
-    if (attempt->transcript.len > 0)
-        json_add_str(&json, "tr", attempt->transcript);
+    if (transcript.len > 0)
+        json_add_str(&json, "tr", transcript);
     event_detail_add(&attempt->detail, &json);
     json_close_map(&json);
 }

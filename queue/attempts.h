@@ -34,7 +34,9 @@ struct attempt {
     struct str transcript; /* clean UTF-8; empty: none was kept */
 };
 
-enum { ATTEMPT_RECORD_MAX = 16 * 1024 };
+/* Of a transcript the first bytes are kept; a record may be twice as long,
+ * since quotation marks and line ends are escaped. */
+enum { ATTEMPT_TRANSCRIPT_MAX = 8192, ATTEMPT_RECORD_MAX = 20 * 1024 };
 
 /* One line, without its end. */
 void attempt_write(const struct attempt *attempt, struct buf *out);

@@ -17,7 +17,8 @@ enum {
     FIELDS_MAX = 4096,
     REPLY_KEPT_MAX = 120,
     SUPPRESSED_MAX = 2048,     /* an address, and what stands before it */
-    ATTEMPTS_MAX = 128 * 1024, /* bytes of what one claim tells */
+    ATTEMPTS_MAX = 128 * 1024, /* bytes of what one claim tells: what does not
+                                  fit is left out */
 };
 
 /* --- claims and results --- */

@@ -3,6 +3,8 @@
 
 #include "check_cmocka.h"
 
+#include <string.h>
+
 static const struct attempt FULL = {
     .number = 2,
     .generation = 3,
@@ -45,6 +47,28 @@ static void a_record_comes_back(void **state)
     assert_false(attempt_read(S("{\"w\":\"never\"}"), arena, &read));
     assert_false(attempt_read(S("{\"w\":\"sent\",\"n\":-1}"), arena, &read));
     assert_false(attempt_read(S("no"), arena, &read));
+    buf_finish(&out);
+    arena_destroy(&arena);
+}
+
+/* A server that answers with quotation marks alone. */
+static void the_worst_record_fits(void **state)
+{
+    static char quotes[3 * ATTEMPT_TRANSCRIPT_MAX];
+    struct arena *arena = arena_create();
+    struct attempt attempt = FULL;
+    struct attempt read;
+    struct buf out;
+
+    (void)state;
+    memset(quotes, '"', sizeof quotes);
+    attempt.transcript = str_make(quotes, sizeof quotes);
+    attempt.detail.response = attempt.transcript;
+    buf_init(&out, ATTEMPT_RECORD_MAX);
+    attempt_write(&attempt, &out);
+    assert_false(out.full);
+    assert_true(attempt_read(buf_str(&out), arena, &read));
+    assert_int_equal(read.transcript.len, ATTEMPT_TRANSCRIPT_MAX);
     buf_finish(&out);
     arena_destroy(&arena);
 }
@@ -98,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_comes_back),
+        cmocka_unit_test(the_worst_record_fits),
         cmocka_unit_test(events_tell_what_has_no_record),
     };
 
