@@ -107,15 +107,6 @@ local function scan_names(owner, cursor, count)
     return found[1], names
 end
 
--- Of a timeline, or of attempts.
-local function timeline_bytes(items)
-    local bytes = #items > 0 and TIMELINE_BYTES or 0
-    for _, item in ipairs(items) do
-        bytes = bytes + #item + ITEM_BYTES
-    end
-    return bytes
-end
-
 -- As sweep.lua refunds them; the acceptance of an email that is open is not
 -- charged yet.
 local function stream_bytes(record)

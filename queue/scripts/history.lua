@@ -7,7 +7,9 @@
 --   events    by the script that raised them; that of the acceptance when the
 --             email ends, so that enqueue need not
 --   timeline, index   t and x, by project.lua
---   attempts  a, by turn.lua; the same as a timeline
+--   attempts  a, by turn.lua; the same as a timeline, and in attempt_bytes:
+--             those of mail that is open cannot be swept, so they have a part
+--             of the limit, history_limit, of their own
 --
 -- Beside the text itself a key costs Redis its name, its place in the table
 -- of keys and the head of its value (measured: tests/bench/retention.c).
@@ -32,6 +34,21 @@ local DAY_MS = 86400000
 
 -- Of this script; settle and sweep book it.
 local charged = 0
+local of_attempts = 0 -- of charged
+
+local function charge_attempts(bytes)
+    charged = charged + bytes
+    of_attempts = of_attempts + bytes
+end
+
+-- Of a timeline, or of attempts.
+local function list_bytes(items)
+    local bytes = #items > 0 and TIMELINE_BYTES or 0
+    for _, item in ipairs(items) do
+        bytes = bytes + #item + ITEM_BYTES
+    end
+    return bytes
+end
 
 local function is_acceptance(record)
     return string.find(record, '^{"t":"email%.queued"') or
@@ -52,5 +69,9 @@ local function book()
     if charged ~= 0 then
         call('HINCRBY', P .. 'n', 'history_bytes', int(charged))
         charged = 0
+    end
+    if of_attempts ~= 0 then
+        call('HINCRBY', P .. 'n', 'attempt_bytes', int(of_attempts))
+        of_attempts = 0
     end
 end

@@ -38,9 +38,10 @@ local function wipe_emails()
     for _, entry in ipairs(entries) do
         local names, email = email_keys(entry)
         if names then
-            charged = charged - timeline_bytes(call('LRANGE',
-                P .. 't:' .. email, 0, -1)) - timeline_bytes(call('LRANGE',
-                P .. 'a:' .. email, 0, -1))
+            charged = charged -
+                list_bytes(call('LRANGE', P .. 't:' .. email, 0, -1))
+            charge_attempts(
+                -list_bytes(call('LRANGE', P .. 'a:' .. email, 0, -1)))
             delete(names)
         end
     end

@@ -36,11 +36,19 @@ function write.S(key, before, first, count)
     end)
 end
 
--- A timeline comes whole unless it is very long; so do attempts.
+-- Of lists: a timeline and attempts are charged.
+local function charge_list(key, sign)
+    local kind = string.sub(key, #P + 1, #P + 2)
+    if kind == 't:' then
+        charged = charged + sign * list_bytes(call('LRANGE', key, 0, -1))
+    elseif kind == 'a:' then
+        charge_attempts(sign * list_bytes(call('LRANGE', key, 0, -1)))
+    end
+end
+
+-- Both come whole unless they are very long.
 function write.l(key, before, first, count)
-    local is_timeline = string.match(key, '^[ta]:', #P + 1) ~= nil
-    local old = is_timeline and call('LRANGE', key, 0, -1) or {}
-    charged = charged - timeline_bytes(old)
+    charge_list(key, -1)
     if before == 0 then
         call('DEL', key)
     else
@@ -49,9 +57,7 @@ function write.l(key, before, first, count)
     each_portion(first, count, function(...)
         call('RPUSH', key, ...)
     end)
-    if is_timeline then
-        charged = charged + timeline_bytes(call('LRANGE', key, 0, -1))
-    end
+    charge_list(key, 1)
 end
 
 function write.z(key, before, first, count)

@@ -21,7 +21,8 @@ local EVENTS_MAX = 100  -- of one owner
 local OWNERS_MAX = 8
 
 local now = clock()
-local counters = call('HMGET', P .. 'n', 'history_bytes', 'bodiless')
+local counters = call('HMGET', P .. 'n', 'history_bytes', 'bodiless',
+    'history_limit')
 local bytes, bodiless = tonumber(counters[1]) or 0, tonumber(counters[2]) or 0
 local again, swept = false, 0
 
@@ -209,24 +210,15 @@ local function drop_index(line)
     refund(#members * INDEX_BYTES)
 end
 
-local function drop_list(key)
-    local items = call('LRANGE', key, 0, -1)
-    for _, item in ipairs(items) do
-        refund(#item + ITEM_BYTES)
-    end
-    if #items > 0 then
-        refund(TIMELINE_BYTES)
-    end
-end
-
 local function drop(line)
     refund(line.history)
     if not is_current(line) then
         return
     end
     swept = swept + 1
-    drop_list(P .. 't:' .. line.email)
-    drop_list(P .. 'a:' .. line.email)
+    refund(list_bytes(call('LRANGE', P .. 't:' .. line.email, 0, -1)))
+    charge_attempts(
+        -list_bytes(call('LRANGE', P .. 'a:' .. line.email, 0, -1)))
     drop_index(line)
     call('UNLINK', P .. 'h:' .. line.email, P .. 't:' .. line.email,
         P .. 'a:' .. line.email)
@@ -345,6 +337,9 @@ else
 end
 if bodiless ~= (tonumber(counters[2]) or 0) then
     call('HSET', P .. 'n', 'bodiless', bodiless)
+end
+if limit ~= (tonumber(counters[3]) or 0) then
+    call('HSET', P .. 'n', 'history_limit', int(limit))
 end
 bytes = bytes + charged
 book()

@@ -148,14 +148,26 @@ end
 
 local ATTEMPTS_MAX = 20 -- of an email: history.lua
 
+-- A quarter of the limit at the most: what upstreams said that refuse all mail
+-- for hours must not fill Redis. The events tell of the others.
+local function has_attempts_room(records)
+    local n = call('HMGET', P .. 'n', 'attempt_bytes', 'history_limit')
+    local limit = tonumber(n[2]) or 0
+    return limit == 0 or
+        (tonumber(n[1]) or 0) + of_attempts + #records <= limit / 4
+end
+
 local function keep_attempts(email, records)
     local key = P .. 'a:' .. email
+    if records == '' or not has_attempts_room(records) then
+        return
+    end
     for record in string.gmatch(records, '[^\n]+') do
         local items = call('RPUSH', key, record)
-        charged = charged + #record + ITEM_BYTES +
-            (items == 1 and TIMELINE_BYTES or 0)
+        charge_attempts(#record + ITEM_BYTES +
+            (items == 1 and TIMELINE_BYTES or 0))
         if items > ATTEMPTS_MAX then
-            charged = charged - #call('LPOP', key) - ITEM_BYTES
+            charge_attempts(-#call('LPOP', key) - ITEM_BYTES)
         end
     end
 end

@@ -351,7 +351,8 @@ static void mail_that_waits_is_never_taken(void **state)
 
 /* --- what was sent again by hand --- */
 
-static struct id bounced(struct world *world, const char *attempts)
+static struct id refused(struct world *world, const char *kind,
+                         const char *attempts)
 {
     struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
     char id[64];
@@ -365,11 +366,19 @@ static struct id bounced(struct world *world, const char *attempts)
     do_turn(world, &(struct turn){.epoch = "e1",
                                   .id = id,
                                   .token = token,
-                                  .kind = "b",
+                                  .kind = kind,
+                                  .due_ms = clock_wall_ms() + 3600000,
                                   .outcome = "550,\"5.1.1\",\"no\"",
                                   .attempts = attempts});
-    assert_true(is_there("h", &mail.id));
     return mail.id;
+}
+
+static struct id bounced(struct world *world, const char *attempts)
+{
+    struct id id = refused(world, "b", attempts);
+
+    assert_true(is_there("h", &id));
+    return id;
 }
 
 static void a_reopened_mail_outlives_its_old_line(void **state)
@@ -418,9 +427,36 @@ static void attempts_go_with_the_history(void **state)
     assert_int_equal(history_bytes(), 0);
 }
 
+/* Of mails that wait, so that the sweep cannot help. */
+static void attempts_take_a_quarter_of_the_limit(void **state)
+{
+    struct world *world = *state;
+    char record[3000];
+    struct id ids[5];
+
+    memset(record, 'x', sizeof record - 1);
+    record[sizeof record - 1] = '\0';
+    do_sweep(world, 40000);
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        if (i == 4)
+            do_sweep(world, 80000);
+        ids[i] = refused(world, "o", record);
+        assert_int_equal(is_there("a", &ids[i]), i != 3);
+    }
+    for (size_t i = 0; i < COUNT_OF(ids); i++)
+        do_cancel(world, ids[i].text);
+    do_fan_out(world);
+    do_project(world, "default");
+    clock_ahead(3 * 7201000);
+    do_sweep(world, 80000);
+    assert_string_equal(redis_ask("HGET ph:{0}:n attempt_bytes"), "0");
+    assert_int_equal(history_bytes(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WORLD_TEST(attempts_take_a_quarter_of_the_limit),
         WORLD_TEST(attempts_go_with_the_history),
         WORLD_TEST(all_goes_when_its_time_is_over),
         WORLD_TEST(an_open_mail_is_not_history),
