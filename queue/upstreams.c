@@ -11,7 +11,8 @@
 enum {
     TELL_EVERY_MS = 1000,
     SEAT_MS = 3500, /* kept for who says nothing */
-    HURRY_MS = 100, /* sessions are about to change hands */
+    HURRY_MS = 100, /* sessions are about to change hands; twice as long each
+                       time that they did not */
     ALIVE_MS = 10000,
     WORDS_MAX = 4096, /* of one worker about one upstream */
 };
@@ -48,6 +49,8 @@ struct upstream_teller {
     struct child_name name;
     struct told *told; /* one for each upstream */
     struct timer timer;
+    int64_t hurry_ms;
+    bool is_hurried;
     bool is_stopped;
 };
 
@@ -79,18 +82,30 @@ static void take_pause(struct told *told, bool is_paused)
     side->pause(side->ctx, told->index, is_paused);
 }
 
+/* Asks again sooner, once for all that change in this round. */
+static void hurry(struct upstream_teller *teller)
+{
+    if (teller->is_stopped || teller->is_hurried ||
+        teller->hurry_ms >= TELL_EVERY_MS)
+        return;
+    teller->is_hurried = true;
+    timer_set(teller->queue->loop, &teller->timer, teller->hurry_ms);
+    teller->hurry_ms *= 2;
+}
+
 /* wanted: its part, which others may still hold. */
 static void take_share(struct told *told, int64_t share, int64_t wanted)
 {
     struct upstream_teller *teller = told->teller;
     bool is_lower = share < told->share;
 
-    if (share != told->share)
+    if (share != told->share) {
+        teller->hurry_ms = HURRY_MS;
         teller->side->share(teller->side->ctx, told->index, (size_t)share);
+    }
     told->share = share;
-    if ((share == wanted && !is_lower) || teller->is_stopped)
-        return;
-    timer_set(teller->queue->loop, &teller->timer, HURRY_MS);
+    if (share != wanted || is_lower)
+        hurry(teller);
 }
 
 /* What it has, or may still open. */
@@ -182,6 +197,7 @@ static void on_time(void *ctx)
 {
     struct upstream_teller *teller = ctx;
 
+    teller->is_hurried = false;
     for (size_t i = 0; i < teller->side->count; i++)
         tell(&teller->told[i], ALIVE_MS);
     timer_set(teller->queue->loop, &teller->timer, TELL_EVERY_MS);
@@ -216,6 +232,7 @@ void queue_upstreams_start(struct queue *queue,
     queue->upstream_teller = teller;
     teller->queue = queue;
     teller->side = side;
+    teller->hurry_ms = HURRY_MS;
     child_name_make(&teller->name);
     teller->told = xcalloc(side->count + 1, sizeof *teller->told);
     for (size_t i = 0; i < side->count; i++)
