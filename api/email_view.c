@@ -103,14 +103,6 @@ static void add_texts(struct json_out *out, const char *name,
     json_close_list(out);
 }
 
-static void add_time(struct json_out *out, const char *name, int64_t at_ms)
-{
-    if (at_ms > 0)
-        json_add_time(out, name, at_ms);
-    else
-        json_add_null(out, name);
-}
-
 static void add_body(struct json_out *out, const char *name,
                      const struct record *record)
 {
@@ -142,16 +134,10 @@ static void add_recipient(struct json_out *out, struct arena *arena,
         json_add_int(out, "code", delivery->code);
     else
         json_add_null(out, "code");
-    if (delivery->enhanced_code.len > 0)
-        json_add_str(out, "enhanced_code", delivery->enhanced_code);
-    else
-        json_add_null(out, "enhanced_code");
-    if (delivery->response.len > 0)
-        json_add_str(out, "response", delivery->response);
-    else
-        json_add_null(out, "response");
+    json_add_str_or_null(out, "enhanced_code", delivery->enhanced_code);
+    json_add_str_or_null(out, "response", delivery->response);
     json_add_int(out, "attempts", delivery->attempts);
-    add_time(out, "next_attempt_at", delivery->next_attempt_ms);
+    json_add_time_or_null(out, "next_attempt_at", delivery->next_attempt_ms);
     json_close_map(out);
 }
 
@@ -186,7 +172,7 @@ static void add_rest(struct json_out *out, const struct queue_email *email)
     add_texts(out, "reply_to", summary->reply_to, summary->reply_to_count,
               true);
     json_add_cstr(out, "last_event", last_event(email));
-    add_time(out, "scheduled_at", summary->scheduled_ms);
+    json_add_time_or_null(out, "scheduled_at", summary->scheduled_ms);
     json_name(out, "tags");
     json_put_raw(out,
                  summary->tags_json.len > 0 ? summary->tags_json : S("[]"));
@@ -208,7 +194,7 @@ void email_view(struct arena *arena, const struct queue_email *email,
     add_body(&out, "text", email->record);
     add_rest(&out, email);
     json_add_bool(&out, "sensitive", summary->sensitive);
-    add_time(&out, "expires_at", summary->expires_ms);
+    json_add_time_or_null(&out, "expires_at", summary->expires_ms);
     json_name(&out, "metadata");
     json_put_raw(&out, summary->metadata_json.len > 0 ? summary->metadata_json
                                                       : S("{}"));
@@ -316,4 +302,38 @@ void events_view(const struct queue_pull *pull, struct buf *body)
     json_close_list(&out);
     json_add_str(&out, "next", pull->next);
     json_close_map(&out);
+}
+
+/* --- attempts --- */
+
+static struct str recipient_of(const struct attempt *attempt,
+                               const struct summary *summary)
+{
+    struct str mailbox;
+    const char *kind;
+
+    return summary_recipient(summary, attempt->number, &mailbox, &kind)
+               ? mailbox_address(mailbox)
+               : S("");
+}
+
+static void put_attempt(struct json_out *out, const struct attempt *attempt,
+                        const struct summary *summary)
+{
+    json_open_map(out);
+    json_add_str(out, "recipient", recipient_of(attempt, summary));
+    json_add_int(out, "attempt", attempt->attempt);
+    attempt_show(attempt, out);
+    json_close_map(out);
+}
+
+void attempts_view(const struct queue_attempts *attempts, struct buf *body)
+{
+    struct json_out out;
+
+    json_out_init(&out, body);
+    page_open(&out, false);
+    for (size_t i = 0; i < attempts->count; i++)
+        put_attempt(&out, &attempts->attempts[i], &attempts->record->summary);
+    page_close(&out);
 }

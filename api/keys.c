@@ -124,10 +124,7 @@ static void put_key(struct json_out *out, const struct api_key *key)
     json_add_str(out, "id", id_str(&key->id));
     json_add_str(out, "name", key->name);
     json_add_time(out, "created_at", key->created_ms);
-    if (key->last_used_ms > 0)
-        json_add_time(out, "last_used_at", key->last_used_ms);
-    else
-        json_add_null(out, "last_used_at");
+    json_add_time_or_null(out, "last_used_at", key->last_used_ms);
     json_add_cstr(out, "permission", key_permission_name(key->permission));
     json_add_str(out, "prefix", key->prefix);
     json_close_map(out);

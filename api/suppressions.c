@@ -105,11 +105,7 @@ static void put_members(struct json_out *out, const struct suppression *one)
     json_add_str(out, "id", id_str(&one->id));
     json_add_str(out, "email", one->address);
     json_add_cstr(out, "origin", suppression_origin_name(one->origin));
-    json_name(out, "source_id");
-    if (one->source.len > 0)
-        json_put_str(out, one->source);
-    else
-        json_put_null(out);
+    json_add_str_or_null(out, "source_id", one->source);
     json_add_time(out, "created_at", one->created_ms);
     if (one->until_ms > 0)
         json_add_time(out, "expires_at", one->until_ms);

@@ -57,14 +57,8 @@ void api_upstream_write(struct json_out *out,
     json_add_cstr(out, "host", config->host);
     json_add_int(out, "port", config->port);
     json_add_cstr(out, "state", api_upstream_state(upstream));
-    if (all->why.len > 0)
-        json_add_str(out, "why", all->why);
-    else
-        json_add_null(out, "why");
-    if (upstream->paused_ms != 0)
-        json_add_time(out, "paused_at", upstream->paused_ms);
-    else
-        json_add_null(out, "paused_at");
+    json_add_str_or_null(out, "why", all->why);
+    json_add_time_or_null(out, "paused_at", upstream->paused_ms);
     json_add_int(out, "workers", upstream->workers);
     json_name(out, "sessions");
     json_open_map(out);

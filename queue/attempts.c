@@ -11,7 +11,7 @@ static const char *const OUTCOMES[ATTEMPT_OUTCOME_COUNT] = {
     [ATTEMPT_UNKNOWN] = "unknown",
 };
 
-const char *attempt_outcome_name(enum attempt_outcome outcome)
+static const char *attempt_outcome_name(enum attempt_outcome outcome)
 {
     CHECK(outcome < ATTEMPT_OUTCOME_COUNT);
     return OUTCOMES[outcome];
@@ -175,4 +175,74 @@ size_t attempts_merge(struct attempt *attempts, size_t count,
     }
     qsort(attempts, count, sizeof *attempts, by_start);
     return count;
+}
+
+/* --- for people --- */
+
+static void add_number(struct json_out *out, const char *name, int64_t number,
+                       bool is_known)
+{
+    if (is_known)
+        json_add_int(out, name, number);
+    else
+        json_add_null(out, name);
+}
+
+/* Of a reused session the opening took no time of this mail. */
+static void add_phases(const struct event_detail *detail, struct json_out *out)
+{
+    static const char *const NAMES[PHASES_MAX] = {
+        "connect_ms", "tls_ms",  "auth_ms", "mail_ms",
+        "rcpt_ms",    "data_ms", "dot_ms",
+    };
+
+    json_name(out, "phases");
+    json_open_map(out);
+    add_number(out, "queue_ms", detail->queued_ms, detail->queued_ms >= 0);
+    for (size_t i = 0; i < PHASES_MAX; i++)
+        add_number(out, NAMES[i], detail->phase_ms[i],
+                   i >= PHASES_MAX - detail->phase_count);
+    json_close_map(out);
+}
+
+void attempt_show_tls(const struct event_detail *detail, struct json_out *out)
+{
+    struct str rest = detail->tls;
+    struct str version = S("");
+    struct str cipher = S("");
+
+    if (detail->tls.len == 0) {
+        json_add_null(out, "tls");
+        return;
+    }
+    if (str_cut(&rest, ' ', &version))
+        (void)str_cut(&rest, ' ', &cipher);
+    json_name(out, "tls");
+    json_open_map(out);
+    json_add_str(out, "version", version);
+    json_add_str(out, "cipher", cipher);
+    json_add_bool(out, "verified", rest.len == 0);
+    json_add_str_or_null(out, "certificate_subject", detail->tls_subject);
+    json_add_time_or_null(out, "certificate_expires_at",
+                          detail->tls_not_after_ms);
+    json_close_map(out);
+}
+
+void attempt_show(const struct attempt *attempt, struct json_out *out)
+{
+    const struct event_detail *detail = &attempt->detail;
+
+    json_add_cstr(out, "outcome", attempt_outcome_name(attempt->outcome));
+    json_add_time(out, "started_at", attempt->started_ms);
+    json_add_str_or_null(out, "upstream", detail->upstream);
+    json_add_str_or_null(out, "host", detail->mx);
+    json_add_str_or_null(out, "address", detail->address);
+    json_add_str_or_null(out, "hedged_with", detail->hedge);
+    json_add_bool(out, "session_reused", detail->phase_count == PHASES_REUSED);
+    attempt_show_tls(detail, out);
+    add_phases(detail, out);
+    add_number(out, "code", detail->code, detail->code != 0);
+    json_add_str_or_null(out, "enhanced_code", detail->enhanced_code);
+    json_add_str_or_null(out, "response", detail->response);
+    json_add_str_or_null(out, "transcript", attempt->transcript);
 }

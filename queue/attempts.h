@@ -22,7 +22,6 @@ enum attempt_outcome {
     ATTEMPT_UNKNOWN, /* lost behind the dot */
     ATTEMPT_OUTCOME_COUNT
 };
-const char *attempt_outcome_name(enum attempt_outcome outcome);
 
 struct attempt {
     unsigned number; /* recipient */
@@ -49,5 +48,11 @@ MUST_USE bool attempt_read(struct str bytes, struct arena *arena,
  * the first count of which are the records. How many there are. */
 size_t attempts_merge(struct attempt *attempts, size_t count,
                       const struct event *events, size_t event_count);
+
+/* Adds members, as openapi.yaml describes them from outcome on. Of detail
+ * queued_ms may be -1: not known. */
+void attempt_show(const struct attempt *attempt, struct json_out *out);
+/* "tls" alone. */
+void attempt_show_tls(const struct event_detail *detail, struct json_out *out);
 
 #endif

@@ -533,11 +533,7 @@ static void put_suppression(struct json_out *out, const struct event *event)
     json_add_str(out, "id", id_str(&event->email));
     json_add_str(out, "email", detail->mailbox);
     json_add_str(out, "origin", detail->origin);
-    json_name(out, "source_id");
-    if (detail->source.len > 0)
-        json_put_str(out, detail->source);
-    else
-        json_put_null(out);
+    json_add_str_or_null(out, "source_id", detail->source);
     json_add_time(out, "created_at", detail->created_ms);
     json_add_time(out, "timestamp", event->at_ms);
 }

@@ -527,3 +527,21 @@ void json_add_time(struct json_out *out, const char *name, int64_t wall_ms)
     clock_format(wall_ms, text);
     json_add_cstr(out, name, text);
 }
+
+void json_add_str_or_null(struct json_out *out, const char *name,
+                          struct str text)
+{
+    if (text.len > 0)
+        json_add_str(out, name, text);
+    else
+        json_add_null(out, name);
+}
+
+void json_add_time_or_null(struct json_out *out, const char *name,
+                           int64_t wall_ms)
+{
+    if (wall_ms > 0)
+        json_add_time(out, name, wall_ms);
+    else
+        json_add_null(out, name);
+}

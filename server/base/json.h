@@ -98,5 +98,10 @@ void json_add_milli(struct json_out *out, const char *name, int64_t value);
 void json_add_bool(struct json_out *out, const char *name, bool value);
 void json_add_null(struct json_out *out, const char *name);
 void json_add_time(struct json_out *out, const char *name, int64_t wall_ms);
+/* null for an empty text, and for the time 0. */
+void json_add_str_or_null(struct json_out *out, const char *name,
+                          struct str text);
+void json_add_time_or_null(struct json_out *out, const char *name,
+                           int64_t wall_ms);
 
 #endif

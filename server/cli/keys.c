@@ -168,10 +168,7 @@ static void print_key(struct listing *listing, const struct api_key *key)
     json_add_cstr(&listing->out, "permission",
                   key_permission_name(key->permission));
     json_add_time(&listing->out, "created_at", key->created_ms);
-    if (key->last_used_ms > 0)
-        json_add_time(&listing->out, "last_used_at", key->last_used_ms);
-    else
-        json_add_null(&listing->out, "last_used_at");
+    json_add_time_or_null(&listing->out, "last_used_at", key->last_used_ms);
     json_close_map(&listing->out);
 }
 

@@ -47,14 +47,6 @@ struct listing {
     struct json_out out;
 };
 
-static void add_time(struct json_out *out, const char *name, int64_t at_ms)
-{
-    if (at_ms > 0)
-        json_add_time(out, name, at_ms);
-    else
-        json_add_null(out, name);
-}
-
 static void add_reply(struct json_out *out,
                       const struct queue_delivery *delivery)
 {
@@ -84,8 +76,8 @@ static void add_delivery(struct json_out *out,
         json_add_cstr(out, "class", mail_class_name(parked->mail_class));
     else
         json_add_null(out, "class");
-    add_time(out, "since", parked->since_ms);
-    add_time(out, "until", parked->until_ms);
+    json_add_time_or_null(out, "since", parked->since_ms);
+    json_add_time_or_null(out, "until", parked->until_ms);
     json_add_cstr(out, "why", WHY[parked->why]);
     json_add_str(out, "upstream", parked->upstream);
     json_add_int(out, "attempts", parked->delivery.attempts);

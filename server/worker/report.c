@@ -97,8 +97,7 @@ static void tell_result(const struct smtp_result *result,
         tell_session(result, detail);
 }
 
-void report_attempt(const struct queue_claim *claim,
-                    const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
+void report_attempt(const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
                     struct attempt *attempt)
 {
     static const enum attempt_outcome OUTCOMES[] = {
@@ -108,15 +107,12 @@ void report_attempt(const struct queue_claim *claim,
     };
 
     *attempt = (struct attempt){
-        .number = claim->number,
-        .generation = claim->generation,
-        .attempt = claim->attempt,
         .started_ms = result->started_ms,
         .outcome = OUTCOMES[result->verdict],
         .transcript = result->transcript,
     };
     tell_result(result, tls, &attempt->detail);
-    attempt->detail.queued_ms = result->started_ms - claim->accepted_ms;
+    attempt->detail.queued_ms = -1;
 }
 
 void report_make(const struct queue_claim *claim,

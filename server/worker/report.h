@@ -31,10 +31,10 @@ void report_make(const struct queue_claim *claim,
                  const struct config_worker *config,
                  const struct report_times *times, struct report *report);
 
-/* One try of one upstream, as it is kept. Texts live as long as result and
- * tls. */
-void report_attempt(const struct queue_claim *claim,
-                    const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
+/* One try of one upstream, whatever it was made for: of which delivery it is,
+ * and how long that had waited, is the caller's to say. Texts live as long as
+ * result and tls. */
+void report_attempt(const struct smtp_result *result, char tls[REPORT_TLS_SIZE],
                     struct attempt *attempt);
 
 #endif

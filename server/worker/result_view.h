@@ -13,9 +13,9 @@ enum { RESULT_VIEW_MAX = 32 * 1024 };
 /* The answer to POST /v1/upstreams/{name}/test, see openapi.yaml. */
 void result_view_test(const struct config_upstream *upstream,
                       const struct smtp_result *result, struct buf *out);
-/* The same of a delivery, with its id and all phases; empty: of a session
- * that could not be opened. */
-void result_view_trace(const struct config_upstream *upstream, struct str id,
-                       const struct smtp_result *result, struct buf *out);
+/* An attempt of the delivery with that id (empty: of none, a session could not
+ * be opened), as GET /v1/emails/{id}/attempts shows it. */
+void result_view_trace(struct str id, const struct smtp_result *result,
+                       struct buf *out);
 
 #endif

@@ -139,7 +139,7 @@ void steer_tell_trace(struct steer *steer, size_t index, struct str id,
     if (steer->traces++ >= TRACES_A_SECOND)
         return;
     buf_init(&line, RESULT_VIEW_MAX);
-    result_view_trace(&steer->config->upstreams[index], id, result, &line);
+    result_view_trace(id, result, &line);
     queue_upstream_traced(steer->queue, steer->names[index], buf_str(&line));
     buf_finish(&line);
 }

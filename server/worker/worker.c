@@ -123,6 +123,7 @@ static void count_sent(const struct errand *errand, const struct report *report)
 static void keep_attempts(const struct errand *errand,
                           const struct smtp_result *result)
 {
+    const struct queue_claim *claim = errand->claim;
     char tls[REPORT_TLS_SIZE];
     struct attempt attempt;
 
@@ -132,7 +133,11 @@ static void keep_attempts(const struct errand *errand,
     if (result->upstream[0] == '\0' ||
         (result->verdict == SMTP_SENT && result->transcript.len == 0))
         return;
-    report_attempt(errand->claim, result, tls, &attempt);
+    report_attempt(result, tls, &attempt);
+    attempt.number = claim->number;
+    attempt.generation = claim->generation;
+    attempt.attempt = claim->attempt;
+    attempt.detail.queued_ms = result->started_ms - claim->accepted_ms;
     queue_report_attempt(errand->claim, &attempt);
 }
 
