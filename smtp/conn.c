@@ -4,7 +4,6 @@
 #include "server/base/codec.h"
 #include "server/base/fault.h"
 #include "server/base/hand.h"
-#include "server/base/mask.h"
 #include "server/base/mem.h"
 #include "server/base/random.h"
 
@@ -18,7 +17,6 @@ enum {
     /* An address that does not answer for so long gets company by the next
      * one (RFC 8305 section 5). */
     NEXT_ADDRESS_MS = 250,
-    MASKED_MAX = 2 * REPLY_SIZE_MAX, /* six dots stand for 20 bytes or more */
 };
 
 static const struct stream_events STREAM_EVENTS;
@@ -127,50 +125,12 @@ static void note_mail_phase(struct session_mail *mail, enum smtp_stage stage)
     mail->reply_ms = now_ms;
 }
 
-/* --- the transcript of the opening --- */
-
-/* What tells of a login no more than its mechanism. */
-static struct str public_part(struct str line)
-{
-    ptrdiff_t end;
-
-    if (!str_starts(line, S("AUTH ")))
-        return line;
-    end = str_index(line, ' ', strlen("AUTH "));
-    return end < 0 ? line : str_slice(line, 0, (size_t)end);
-}
-
-static bool is_public(struct str line)
-{
-    return str_starts(line, S("EHLO ")) || str_starts(line, S("HELO ")) ||
-           str_eq(line, S("STARTTLS")) || str_starts(line, S("AUTH "));
-}
-
-/* What was written behind from: a command, or an answer of a login. */
+/* What was written behind from. */
 static void note_greeting(struct smtp_session *session, size_t from)
 {
-    struct str written =
-        str_from(buf_str(stream_output(session->stream)), from);
-    struct str line;
-
-    while (written.len > 0 && str_cut(&written, '\n', &line)) {
-        line = str_slice(line, 0, line.len - str_ends(line, S("\r")));
-        if (!is_public(line)) {
-            transcript_client(&session->transcript, S("******"));
-            continue;
-        }
-        transcript_client(&session->transcript, public_part(line));
-        if (public_part(line).len < line.len)
-            transcript_client(&session->transcript, S("******"));
-    }
-}
-
-/* A challenge may hold what the login is made of. */
-static void note_greet_reply(struct smtp_session *session,
-                             const struct smtp_reply *reply)
-{
-    transcript_server(&session->transcript, reply->code,
-                      reply->code == 334 ? S("******") : reply->lines);
+    transcript_greeting(
+        &session->transcript,
+        str_from(buf_str(stream_output(session->stream)), from));
 }
 
 /* --- the end --- */
@@ -565,21 +525,6 @@ static bool is_ahead(const struct smtp_session *session)
                                  : session->greet.state == GREET_GOING;
 }
 
-/* What a server quotes of a login is shown nowhere; of a token, which may be
- * quoted in part, nothing that could be one. masked: room for that. */
-static void hide_login(const struct smtp_session *session,
-                       struct smtp_reply *reply, struct buf *masked)
-{
-    if (reply->code < 400)
-        return;
-    if (auth_is_quoted(&session->greet.login, reply->lines))
-        reply->lines = S("the reply quotes the login, and is not shown");
-    if (session->greet.login.token.len == 0)
-        return;
-    mask_tokens(reply->lines, masked);
-    reply->lines = buf_str(masked);
-}
-
 static void take_greet_reply(struct smtp_session *session,
                              struct smtp_reply *reply)
 {
@@ -588,10 +533,10 @@ static void take_greet_reply(struct smtp_session *session,
     struct buf masked;
     bool is_asked;
 
-    buf_init(&masked, MASKED_MAX);
+    buf_init(&masked, GREET_MASKED_MAX);
     note_phase(session, greet_stage(&session->greet));
-    hide_login(session, reply, &masked);
-    note_greet_reply(session, reply);
+    greet_hide_login(&session->greet, reply, &masked);
+    transcript_greeting_reply(&session->transcript, reply->code, reply->lines);
     is_asked = greet_reply(&session->greet, reply, out);
     buf_finish(&masked);
     if (!is_asked || is_ahead(session)) {

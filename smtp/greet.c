@@ -1,5 +1,6 @@
 #include "smtp/greet.h"
 
+#include "server/base/mask.h"
 #include "server/base/secret.h"
 
 #include <stdio.h>
@@ -341,6 +342,19 @@ bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
     greet->out = NULL;
     greet_write(greet, out);
     return true;
+}
+
+void greet_hide_login(const struct greet *greet, struct smtp_reply *reply,
+                      struct buf *masked)
+{
+    if (reply->code < 400)
+        return;
+    if (auth_is_quoted(&greet->login, reply->lines))
+        reply->lines = S("the reply quotes the login, and is not shown");
+    if (greet->login.token.len == 0)
+        return;
+    mask_tokens(reply->lines, masked);
+    reply->lines = buf_str(masked);
 }
 
 void greet_secured(struct greet *greet, const struct tls_binding *binding)

@@ -100,6 +100,51 @@ void transcript_note(struct transcript *transcript, const char *what,
     add(transcript, '*', 0, str_of(text));
 }
 
+/* --- the opening --- */
+
+static const char HIDDEN[] = "******";
+
+/* What tells of a login no more than its mechanism. */
+static struct str public_part(struct str line)
+{
+    ptrdiff_t end;
+
+    if (!str_starts(line, S("AUTH ")))
+        return line;
+    end = str_index(line, ' ', strlen("AUTH "));
+    return end < 0 ? line : str_slice(line, 0, (size_t)end);
+}
+
+/* Anything else is an answer of a login. */
+static bool is_command(struct str line)
+{
+    return str_starts(line, S("EHLO ")) || str_starts(line, S("HELO ")) ||
+           str_eq(line, S("STARTTLS")) || str_starts(line, S("AUTH "));
+}
+
+void transcript_greeting(struct transcript *transcript, struct str written)
+{
+    struct str line;
+
+    while (written.len > 0 && str_cut(&written, '\n', &line)) {
+        struct str shown;
+
+        line = str_slice(line, 0, line.len - str_ends(line, S("\r")));
+        shown = is_command(line) ? public_part(line) : S("");
+        if (shown.len > 0)
+            transcript_client(transcript, shown);
+        if (shown.len < line.len || line.len == 0)
+            transcript_client(transcript, str_of(HIDDEN));
+    }
+}
+
+/* A challenge may hold what the login is made of. */
+void transcript_greeting_reply(struct transcript *transcript, unsigned code,
+                               struct str lines)
+{
+    transcript_server(transcript, code, code == 334 ? str_of(HIDDEN) : lines);
+}
+
 /* --- the text --- */
 
 static void add_shown(struct buf *out, struct str text, struct str secret)

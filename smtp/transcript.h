@@ -2,7 +2,7 @@
  *
  * Kept raw while a mail is under way, since nearly all transcripts are thrown
  * away unread; made into text only for one that is wanted. What it must not
- * hold never comes in: conn.c hides the login, txn.c tells of a message no
+ * hold never comes in: a login is hidden here, txn.c tells of a message no
  * more than its size.
  *
  *      0 C: MAIL FROM:<a@b.example> SIZE=1204
@@ -44,6 +44,11 @@ void transcript_message(struct transcript *transcript, size_t size);
 /* A reply; lines as in reply.h. */
 void transcript_server(struct transcript *transcript, unsigned code,
                        struct str lines);
+/* The same of the opening of a session: several commands with their line ends,
+ * of a login no more than its mechanism; and a reply, a challenge hidden. */
+void transcript_greeting(struct transcript *transcript, struct str written);
+void transcript_greeting_reply(struct transcript *transcript, unsigned code,
+                               struct str lines);
 void transcript_note(struct transcript *transcript, const char *what,
                      const char *more);
 

@@ -59,6 +59,26 @@ static void both_sides_and_their_times(void **state)
     expect("", "");
 }
 
+static void of_a_login_the_mechanism_is_shown(void **state)
+{
+    (void)state;
+    transcript_greeting(&transcript, S("EHLO me\r\n"));
+    transcript_greeting(&transcript, S("AUTH PLAIN AGpvZQBzZXNhbWU=\r\n"));
+    transcript_greeting(&transcript, S("AUTH LOGIN\r\n"));
+    transcript_greeting_reply(&transcript, 334, S("UGFzc3dvcmQ6"));
+    transcript_greeting(&transcript, S("c2VzYW1l\r\n"));
+    transcript_greeting(&transcript, S("\r\n")); /* an empty answer */
+    transcript_greeting_reply(&transcript, 235, S("welcome"));
+    expect("", "     0 C: EHLO me\n"
+               "     0 C: AUTH PLAIN\n"
+               "     0 C: ******\n"
+               "     0 C: AUTH LOGIN\n"
+               "     0 S: 334 ******\n"
+               "     0 C: ******\n"
+               "     0 C: ******\n"
+               "     0 S: 235 welcome\n");
+}
+
 static void what_quotes_the_secret_is_hidden(void **state)
 {
     (void)state;
@@ -104,6 +124,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_sides_and_their_times, begin, end),
+        cmocka_unit_test_setup_teardown(of_a_login_the_mechanism_is_shown,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(what_quotes_the_secret_is_hidden, begin,
                                         end),
         cmocka_unit_test_setup_teardown(controls_and_bad_bytes_are_replaced,
