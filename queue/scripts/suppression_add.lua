@@ -1,8 +1,9 @@
 #!lua
 -- needs: prelude history idempotency suppressions suppression_change suppression_tell
--- Puts addresses on the list, and tells of those that were not. ARGV: 1 owner, 2 hash of the idempotency key
--- ('' none), 3 fingerprint, 4 '1': the answer is a list, 5 origin, then for
--- each: id if it is new, hash of the address, address.
+-- Puts addresses on the list, and tells of those that were not. ARGV: 1 owner,
+-- 2 hash of the idempotency key ('' none), 3 fingerprint, 4 '1': the answer is
+-- a list, 5 origin, then for each: id if it is new, hash of the address,
+-- address.
 -- Answers {'ok', 201, answer}, {'full'} (none was added), or as
 -- idempotency_look.
 local owner, key_hash, fingerprint = ARGV[1], ARGV[2], ARGV[3]

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- needs: prelude history idempotency suppressions suppression_change suppression_tell
--- Takes addresses off the list, and tells of each. ARGV: 1 owner, 2 hash of the idempotency key
--- ('' none), 3 fingerprint, 4 '1': the answer is a list of those that were on
--- it, then what: "i<id>" or "h<hash of the address>".
+-- Takes addresses off the list, and tells of each. ARGV: 1 owner, 2 hash of the
+-- idempotency key ('' none), 3 fingerprint, 4 '1': the answer is a list of
+-- those that were on it, then what: "i<id>" or "h<hash of the address>".
 -- Answers {'ok', 200, answer}, {'missing'} (never of a list), or as
 -- idempotency_look.
 local owner, key_hash, fingerprint = ARGV[1], ARGV[2], ARGV[3]
