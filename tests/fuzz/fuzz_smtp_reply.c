@@ -60,10 +60,8 @@ struct client {
     bool is_over;
 };
 
-static struct mail *begin_mail(struct client *client)
+static struct txn_envelope next_envelope(const struct client *client)
 {
-    struct mail *mail =
-        &client->seats[client->mail == &client->seats[0] ? 1 : 0];
     struct txn_envelope envelope = ENVELOPE;
 
     envelope.needs_smtputf8 = (client->flags & FLAG_UTF8) != 0;
@@ -71,6 +69,15 @@ static struct mail *begin_mail(struct client *client)
         envelope.chunking = CHUNKING_ALWAYS;
     if (client->mails % 4 == 2)
         envelope.message = large_message();
+    return envelope;
+}
+
+static struct mail *begin_mail(struct client *client)
+{
+    struct mail *mail =
+        &client->seats[client->mail == &client->seats[0] ? 1 : 0];
+    struct txn_envelope envelope = next_envelope(client);
+
     buf_clear(&mail->out);
     txn_init(&mail->txn, &envelope, &client->greet.offers);
     client->is_over = ++client->mails > MAILS_MAX;
@@ -79,10 +86,11 @@ static struct mail *begin_mail(struct client *client)
 
 static void follow(struct client *client)
 {
+    struct txn_envelope envelope = next_envelope(client);
+
     if ((client->flags & FLAG_PAIRS) == 0 ||
         !txn_may_be_followed(&client->mail->txn) ||
-        txn_lack(&client->mail->txn.envelope, &client->greet.offers) !=
-            TROUBLE_NONE)
+        txn_lack(&envelope, &client->greet.offers) != TROUBLE_NONE)
         return;
     client->next = begin_mail(client);
     txn_follow(&client->next->txn, &client->mail->txn);
