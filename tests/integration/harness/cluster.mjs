@@ -32,6 +32,7 @@ async function startServer(args, dir) {
 
 class Cluster {
     slots = {}; // of keys
+    handedOver = Promise.resolve(); // the slot before
 
     constructor(servers) {
         this.servers = servers;
@@ -133,6 +134,15 @@ class Cluster {
                            String(MOVE_MS), 'KEYS', ...keys);
             await between();
         }
+        this.handedOver = this.handedOver.then(() =>
+            this.handOver(slot, from, to));
+        await this.handedOver;
+    }
+
+    // One slot at a time: each takes a new epoch without asking anybody. Of two
+    // that took the same, one takes another, and with it claims once more what
+    // it has just given away: then nobody holds that slot.
+    async handOver(slot, from, to) {
         for (const server of [to, from])
             await server.cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
     }
