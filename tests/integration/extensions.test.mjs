@@ -212,7 +212,8 @@ test('CHUNKING: postfix takes chunks, and refuses for nobody',
         const mail = await host.mail(`${to}@inbox.test`);
         assert.ok(mail.replaceAll('\r\n', '\n').includes(text.trimEnd()), to);
     }
-    const refused = await service.send({ to: 'refused@inbox.test' });
+    // So late that the message is behind the recipient's address by then.
+    const refused = await service.send({ to: 'late@inbox.test' });
     await service.emailWith(refused, 'bounced');
     await service.stop('worker');
     // BDAT n LAST; BDAT n, BDAT 0 LAST; BDAT n LAST for nobody.

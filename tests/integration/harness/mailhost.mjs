@@ -189,8 +189,12 @@ local_recipient_maps =
 virtual_mailbox_domains = static:all
 virtual_transport = lmtp:inet:127.0.0.1:${ports.lmtp}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_restriction_classes = refused_late
+refused_late = sleep 1, check_recipient_access inline:{
+    { late@inbox.test = 550 5.1.1 no such mailbox here } }
 smtpd_recipient_restrictions = check_recipient_access inline:{
     { refused@inbox.test = 550 5.1.1 no such mailbox here }
+    { late@inbox.test = refused_late }
     { later@inbox.test = 451 4.3.0 try again later } }
 smtpd_sasl_auth_enable = yes
 ${this.sasl}
