@@ -84,7 +84,9 @@ function byWalker(octets, options) {
     const { mail } = walk(octets, options);
     return { ...mail, from: boxes(mail.from), to: boxes(mail.to),
              cc: boxes(mail.cc), replyTo: boxes(mail.replyTo),
-             text: body(mail.text), html: body(mail.html) };
+             text: body(mail.text), html: body(mail.html),
+             files: mail.files.map(({ content, ...file }) =>
+                 ({ ...file, sha: sha(content) })) };
 }
 
 // What each reader finds in a mail, by its name; Python, which takes its time

@@ -5,7 +5,6 @@
 // RFC 5322 (lines, fields, addresses), RFC 2045 and 2046 (parts, encodings),
 // RFC 2047 (encoded words), RFC 2231 (parameters), RFC 2183 (disposition).
 import assert from 'node:assert/strict';
-import crypto from 'node:crypto';
 
 const LINE_MAX = 998;
 const ENCODED_LINE_MAX = 76;
@@ -21,13 +20,9 @@ const ADDRESS = new RegExp(`^${ATOM}(\\.${ATOM})*@[\\w\\u0080-\\uffff-]+` +
 const WORD = /^=\?UTF-8\?([QB])\?([!->@-~]*)\?=$/;
 const Q_IN_PHRASE = /^([A-Za-z0-9!*+/_-]|=[0-9A-F]{2})*$/;
 const Q_IN_TEXT = /^([!-<>@-~]|=[0-9A-F]{2})*$/;
-
 const BASE64 =
     /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const sha = (octets) =>
-    crypto.createHash('sha256').update(octets).digest('hex');
 
 // What octets mean, of which each is a character here.
 const utf8 = (latin1) => strict.decode(Buffer.from(latin1, 'latin1'));
@@ -275,12 +270,11 @@ function fileOf(part) {
     if (name !== undefined && filename !== undefined)
         assert.equal(decodeText(name.value), filename.value);
     return { name: filename?.value, type: part.type.what, id: part.id,
-             sha: sha(Buffer.from(part.octets, 'latin1')) };
+             content: Buffer.from(part.octets, 'latin1') };
 }
 
 // The fields as they stand, unfolded; the shape of the parts; how the bodies
-// are encoded; and the mail as readers.mjs has it. options.utf8: the mail goes
-// by SMTPUTF8.
+// are encoded; and what the mail says. options.utf8: it goes by SMTPUTF8.
 export function walk(octets, options = {}) {
     const mail = octets.toString('latin1');
     checkLines(mail, options);
