@@ -318,6 +318,9 @@ static void place_refill(struct place *place, int64_t lived_ms, int status)
                    << (place->died_young > 8 ? 8 : place->died_young - 2);
     if (delay_ms > RESTART_MAX_MS)
         delay_ms = RESTART_MAX_MS;
+    if (delay_ms > 0)
+        log_write(LOG_WARN, LOG_CHILD_DELAYED, log_int("index", place->index),
+                  log_int("delay_ms", delay_ms));
     timer_set(place->supervisor->loop, &place->restart, delay_ms);
 }
 
