@@ -17,11 +17,12 @@ server/http:    server/io/ server/base/
 queue:          server/io/ server/base/
 smtp/message:   server/base/
 smtp:           smtp/message/message.h server/io/ server/base/
-api:            server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
+server/domain:  smtp/message/message.h server/io/ server/base/
+api:            server/http/httpd.h server/domain/domain.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 server/worker:  queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
-server/hooks:   queue/queue.h server/io/ server/base/
+server/hooks:   server/domain/domain.h queue/queue.h server/io/ server/base/
 server/supervisor: queue/queue.h server/io/ server/base/
-server/cli:     server/supervisor/supervisor.h api/api.h server/worker/worker.h server/hooks/hooks.h server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
+server/cli:     server/domain/domain.h server/supervisor/supervisor.h api/api.h server/worker/worker.h server/hooks/hooks.h server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 server:         server/cli/ api/api.h server/worker/worker.h server/hooks/hooks.h server/http/httpd.h queue/queue.h smtp/smtp.h smtp/message/message.h server/io/ server/base/
 '
 

@@ -1,0 +1,127 @@
+/* domain.h - the door: what a sender's domain has to publish in DNS, and
+ * whether it does.
+ *
+ * The records are a pure function of the keys and of what the operator
+ * configured. A check asks DNS for them and for what mail of that domain
+ * rests on besides, and says of each what was found, what is wanted, and why
+ * in words that its owner can act upon. It stores nothing: what was found
+ * last comes in as text (domain_report_read) and goes out as text.
+ *
+ * Source: RFC 6376, RFC 8301, RFC 8463 (DKIM); RFC 7208 (SPF); RFC 7489 and
+ * RFC 9091 (DMARC); RFC 7505 (null MX); RFC 8461 (MTA-STS); RFC 8460
+ * (TLS-RPT); docs/domains.md.
+ */
+#ifndef DOMAIN_DOMAIN_H
+#define DOMAIN_DOMAIN_H
+
+#include "server/base/arena.h"
+#include "server/base/buf.h"
+#include "server/base/check.h"
+#include "server/base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is looked at; docs/domains.md tells of each. */
+#define DOMAIN_CHECKS(ROW)                                                     \
+    ROW(CHECK_DKIM, "dkim")                                                    \
+    ROW(CHECK_RETURN_PATH_MX, "return_path_mx")                                \
+    ROW(CHECK_RETURN_PATH_SPF, "return_path_spf")                              \
+    ROW(CHECK_SPF, "spf")                                                      \
+    ROW(CHECK_DMARC, "dmarc")                                                  \
+    ROW(CHECK_FROM_MX, "from_mx")                                              \
+    ROW(CHECK_WILDCARD, "wildcard_txt")                                        \
+    ROW(CHECK_MTA_STS, "mta_sts")                                              \
+    ROW(CHECK_TLS_RPT, "tls_rpt")                                              \
+    ROW(CHECK_BIMI, "bimi")
+/* How one of them stands; Resend's words for a record. */
+#define DOMAIN_STATES(ROW)                                                     \
+    ROW(NOT_STARTED, "not_started")                                            \
+    ROW(PENDING, "pending")                                                    \
+    ROW(VERIFIED, "verified")                                                  \
+    ROW(FAILED, "failed")                                                      \
+    ROW(TEMPORARY, "temporary_failure")
+/* How the domain stands; Resend's words. */
+#define DOMAIN_STATUSES(ROW)                                                   \
+    ROW(STATUS_NOT_STARTED, "not_started")                                     \
+    ROW(STATUS_PENDING, "pending")                                             \
+    ROW(STATUS_VERIFIED, "verified")                                           \
+    ROW(STATUS_PARTIALLY_VERIFIED, "partially_verified")                       \
+    ROW(STATUS_PARTIALLY_FAILED, "partially_failed")                           \
+    ROW(STATUS_FAILED, "failed")
+/* REQUIRED ones make the domain's status, RECOMMENDED ones are what receivers
+ * ask for besides, ADVICE is what good senders have. */
+#define DOMAIN_WEIGHTS(ROW)                                                    \
+    ROW(REQUIRED, "required")                                                  \
+    ROW(RECOMMENDED, "recommended")                                            \
+    ROW(ADVICE, "advice")
+
+#define DOMAIN_MEMBER(member, name) DOMAIN_##member,
+enum domain_check { DOMAIN_CHECKS(DOMAIN_MEMBER) DOMAIN_CHECK_COUNT };
+enum domain_state { DOMAIN_STATES(DOMAIN_MEMBER) DOMAIN_STATE_COUNT };
+enum domain_status { DOMAIN_STATUSES(DOMAIN_MEMBER) DOMAIN_STATUS_COUNT };
+enum domain_weight { DOMAIN_WEIGHTS(DOMAIN_MEMBER) DOMAIN_WEIGHT_COUNT };
+#undef DOMAIN_MEMBER
+
+const char *domain_check_name(enum domain_check check);
+const char *domain_state_name(enum domain_state state);
+const char *domain_status_name(enum domain_status status);
+const char *domain_weight_name(enum domain_weight weight);
+/* False: not such a word. */
+MUST_USE bool domain_status_of(struct str name, enum domain_status *status);
+
+/* --- what there is to publish --- */
+
+/* A DKIM key that receivers shall find. */
+enum domain_key_use {
+    DOMAIN_KEY_SIGNS, /* mail is signed with it now: REQUIRED */
+    DOMAIN_KEY_NEXT,  /* published ahead of its time: RECOMMENDED */
+    DOMAIN_KEY_PAST,  /* what it signed may still be under way: ADVICE */
+};
+enum domain_key_type {
+    DOMAIN_KEY_RSA,
+    DOMAIN_KEY_ED25519,
+};
+struct domain_key {
+    struct str selector; /* "ph1r1": the label before ._domainkey */
+    enum domain_key_type type;
+    struct str public_key; /* base64, as it stands in p= */
+    enum domain_key_use use;
+};
+
+enum { DOMAIN_KEYS_MAX = 8 }; /* two algorithms, up to four generations */
+
+/* All text belongs to the caller. */
+struct domain_setup {
+    struct str name;        /* A-labels, lower case */
+    struct str return_path; /* a label like "send"; empty: none */
+    const struct domain_key *keys;
+    size_t key_count;       /* at most DOMAIN_KEYS_MAX */
+    struct str spf_include; /* [sending] spf_include; empty: none */
+    struct str bounce_mx;   /* [sending] bounce_mx; empty: none */
+};
+
+struct domain_record {
+    const char *record;      /* Resend's word: "DKIM", "SPF", "DMARC" */
+    enum domain_check check; /* that looks at it */
+    enum domain_weight weight;
+    struct str name;   /* below the domain: "send", "_dmarc"; "@": itself */
+    struct str fqdn;   /* the whole name, without a final dot */
+    const char *type;  /* "TXT", "MX" */
+    struct str value;  /* of TXT in one line, of MX the host */
+    struct str split;  /* of TXT as zone files want it: "..." "...", at most
+                        * 255 octets each; of MX "10 host." */
+    unsigned priority; /* of MX; else 0 */
+};
+
+/* DKIM, two for the return path, SPF where there is none, DMARC. */
+enum { DOMAIN_RECORDS_MAX = DOMAIN_KEYS_MAX + 4 };
+
+/* The records, in arena, in the order to show them. With return_path and
+ * bounce_mx: MX and SPF of the return path. With spf_include alone: SPF of
+ * the domain itself, since its addresses are the return paths then. */
+size_t domain_records(const struct domain_setup *setup, struct arena *arena,
+                      struct domain_record records[DOMAIN_RECORDS_MAX]);
+
+#endif
