@@ -162,6 +162,10 @@ struct config_route {
     int64_t hedge_percent; /* 0: no mail is offered to two upstreams */
 };
 
+struct config_sending {
+    const char *bounce_domain; /* empty: none */
+};
+
 struct config_hooks {
     const char *admin_listen;
 };
@@ -200,6 +204,7 @@ struct config {
     size_t upstream_count;
     struct config_route *routes; /* the default route stands last */
     size_t route_count;
+    struct config_sending sending;
     struct config_hooks hooks;
     struct config_webhook webhook;
     struct config_limits limits;

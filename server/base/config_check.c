@@ -275,8 +275,23 @@ static void check_routes(struct config_loading *l)
     }
 }
 
+static void check_sending(struct config_loading *l)
+{
+    const char *domain = l->config->sending.bounce_domain;
+    struct config_origin origin =
+        origin_of(nth_block(l, "sending", 0), "bounce_domain");
+
+    if (str_starts(str_of(domain), S("*.")))
+        config_problem(l, origin, "bounce_domain must be one domain");
+    if (*domain != '\0' && *l->config->secrets.keyring_file == '\0')
+        config_problem(l, origin,
+                       "bounce_domain needs secrets.keyring_file, which signs "
+                       "the return paths");
+}
+
 void config_check(struct config_loading *l)
 {
+    check_sending(l);
     check_upstreams(l);
     check_routes(l);
 }

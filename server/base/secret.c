@@ -339,10 +339,16 @@ static void expand(const struct key *key, const char *label, struct str salt,
     hmac(str_make(key->root, SHA256_SIZE), pieces, COUNT_OF(pieces), out);
 }
 
-void keyring_derive(const struct keyring *keyring, const char *label,
-                    unsigned char out[SHA256_SIZE])
+size_t keyring_count(const struct keyring *keyring)
 {
-    expand(&keyring->keys[0], label, S(""), out);
+    return keyring->count;
+}
+
+void keyring_derive(const struct keyring *keyring, size_t nth,
+                    const char *label, unsigned char out[SHA256_SIZE])
+{
+    CHECK(nth < keyring->count);
+    expand(&keyring->keys[nth], label, S(""), out);
 }
 
 /* A context that goes the given way, with key, nonce and context set. */

@@ -68,8 +68,10 @@ MUST_USE enum keyring_result keyring_open(const struct keyring *keyring,
                                           const char *label, struct str context,
                                           struct str sealed, struct buf *plain);
 
-/* 32 bytes for the label, from the sealing key: for HMACs of ours. */
-void keyring_derive(const struct keyring *keyring, const char *label,
-                    unsigned char out[SHA256_SIZE]);
+size_t keyring_count(const struct keyring *keyring); /* at least 1 */
+/* 32 bytes for the label, from the nth key: for HMACs of ours. They are made
+ * with key 0, which seals, and read with all. */
+void keyring_derive(const struct keyring *keyring, size_t nth,
+                    const char *label, unsigned char out[SHA256_SIZE]);
 
 #endif

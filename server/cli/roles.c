@@ -221,6 +221,7 @@ static void *open_worker(struct life *life, struct error *err)
         .config = life->child->config,
         .queue = life->queue,
         .dns = life->dns,
+        .keyring = life->keyring,
         .child = life->child->index,
         .count = life->child->count,
     };

@@ -12,6 +12,7 @@
 #include "server/worker/mails.h"
 #include "server/worker/refusals.h"
 #include "server/worker/report.h"
+#include "server/worker/return_path.h"
 #include "server/worker/steer.h"
 #include "smtp/message/message.h"
 #include "smtp/smtp.h"
@@ -47,6 +48,7 @@ struct worker {
     struct depth depth;
     struct steer steer;
     struct refusals *refusals;
+    struct return_path return_path;
     void (*drained)(void *ctx);
     void *drained_ctx;
 };
@@ -209,6 +211,16 @@ static bool errand_address(struct errand *errand, struct mailbox *box)
            mailbox_parse(errand->arena, text, box) == FLAW_NONE;
 }
 
+static struct str errand_return_path(const struct errand *errand)
+{
+    const struct return_path *path = &errand->worker->return_path;
+    const struct queue_claim *claim = errand->claim;
+
+    if (path->domain.len == 0)
+        return errand->message.mail->from;
+    return return_path_make(path, &claim->email, claim->number, errand->arena);
+}
+
 static void errand_fill(struct errand *errand, const struct mailbox *to)
 {
     const struct queue_claim *claim = errand->claim;
@@ -218,7 +230,7 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
     errand->delivery = (struct smtp_delivery){
         .id = arena_printf(errand->arena, "%s:%u", claim->email.text,
                            claim->number),
-        .mail_from = errand->message.mail->from,
+        .mail_from = errand_return_path(errand),
         .rcpt_to = to->address,
         .secret_subject = claim->record->summary.sensitive
                               ? json_get_str(claim->record->job.mail, "subject")
@@ -425,6 +437,8 @@ struct worker *worker_open(struct loop *loop,
     worker->loop = loop;
     worker->config = options->config;
     worker->queue = options->queue;
+    return_path_init(&worker->return_path, options->keyring,
+                     options->config->sending.bounce_domain);
     list_init(&worker->errands);
     list_init(&worker->refused);
     list_init(&worker->composing);

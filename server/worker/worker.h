@@ -10,8 +10,10 @@
 #include "queue/queue.h"
 #include "server/base/config.h"
 #include "server/base/error.h"
+#include "server/base/secret.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
+#include "server/worker/return_path.h"
 
 struct worker;
 
@@ -19,7 +21,8 @@ struct worker_options {
     const struct config *config;
     struct queue *queue;
     struct dns *dns;
-    unsigned child; /* among count: they divide the sessions */
+    const struct keyring *keyring; /* NULL: none */
+    unsigned child;                /* among count: they divide the sessions */
     unsigned count;
 };
 

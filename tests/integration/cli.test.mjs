@@ -26,7 +26,7 @@ describe('every verb', () => {
     before(async () => {
         const { code, stdout } = await posthaste(['--help']);
         assert.equal(code, 0);
-        verbs = [...stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+){0,2}) {2,}/gm)]
+        verbs = [...stdout.matchAll(/^ {2}([a-z-]+(?: [a-z]+){0,2}) {2,}/gm)]
             .map((match) => match[1]);
     });
 

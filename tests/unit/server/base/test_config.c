@@ -423,7 +423,13 @@ static const struct broken_case {
      "domain"},
 
     {"[sending]\nbounce_domain = \"b.test\"\n",
-     "2:17: bounce_domain: not supported yet; leave it out"},
+     "2:1: bounce_domain needs secrets.keyring_file, which signs the return "
+     "paths"},
+    {"[secrets]\nkeyring_file = \"k\"\n[sending]\nbounce_domain = "
+     "\"*.b.test\"\n",
+     "4:1: bounce_domain must be one domain"},
+    {"[sending]\ndefault_from = \"a@b.test\"\n",
+     "2:16: default_from: not supported yet; leave it out"},
     {"[domains]\nrequire_verified = true\n",
      "2:20: require_verified: not supported yet; leave it out"},
     {"[webhook]\nports = [443, 0]\n", "2:15: ports: must be from 1 to 65535"},

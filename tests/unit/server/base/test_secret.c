@@ -135,7 +135,7 @@ static void keys_are_derived_by_hkdf(void **state)
     unsigned char out[SHA256_SIZE];
 
     (void)state;
-    keyring_derive(keyring, "webhook", out);
+    keyring_derive(keyring, 0, "webhook", out);
     assert_hex(out, sizeof out,
                "cb52f1d28a375c1b14df8d8e37d28f57c9ef49ec97266af776d1ee24ea40"
                "d232");
