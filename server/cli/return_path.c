@@ -80,7 +80,9 @@ static const struct verb VERBS[] = {
         .operands = "ADDRESS",
         .purpose = "Says which delivery a bounce is of, by the address that it "
                    "came to (sending.bounce_domain).",
-        .examples = {"posthaste return-path "
+        .examples = {"posthaste return-path \"$RECIPIENT\" --config "
+                     "/etc/posthaste.toml",
+                     "posthaste return-path --json "
                      "b+019ac3f27b1c7d3e8f4a5b6c7d8e9f010000e1a3c5d7f9021324"
                      "@bounce.example.com"},
         .options = OPTIONS,
