@@ -1,9 +1,8 @@
 #include "server/io/dns.h"
 
-#include "server/base/list.h"
 #include "server/base/mem.h"
+#include "server/io/dns_inside.h"
 
-#include <ares.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -11,15 +10,6 @@
 /* 2, 4 and 8 s for each server: an upstream's addresses are wanted within a
  * connect timeout, and c-ares' own 75 s are far beyond it. */
 enum { ASK_TIMEOUT_MS = 2000, ASK_TRIES = 3 };
-
-struct dns {
-    struct loop *loop;
-    ares_channel channel;
-    struct list sockets; /* of c-ares, watched */
-    struct list done;    /* look-ups whose answer is to be told */
-    struct task task;
-    struct timer timer;
-};
 
 struct dns_socket {
     struct list link;
@@ -29,9 +19,8 @@ struct dns_socket {
 };
 
 struct dns_lookup {
-    struct list link; /* in dns.done, or alone while c-ares works on it */
-    struct dns *dns;
-    dns_fn fn; /* NULL: cancelled */
+    struct dns_asked asked;
+    dns_fn fn;
     void *ctx;
     char *host;
     uint16_t port;
@@ -40,7 +29,7 @@ struct dns_lookup {
     struct dns_answer answer;
 };
 
-static void timer_arm(struct dns *dns)
+void dns_asking(struct dns *dns)
 {
     struct timeval wait;
 
@@ -56,7 +45,7 @@ static void on_timer(void *ctx)
     struct dns *dns = ctx;
 
     ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    timer_arm(dns);
+    dns_asking(dns);
 }
 
 static void on_socket(void *ctx, int events)
@@ -67,7 +56,7 @@ static void on_socket(void *ctx, int events)
 
     ares_process_fd(dns->channel, events & WATCH_READ ? fd : ARES_SOCKET_BAD,
                     events & WATCH_WRITE ? fd : ARES_SOCKET_BAD);
-    timer_arm(dns);
+    dns_asking(dns);
 }
 
 static struct dns_socket *socket_of(struct dns *dns, int fd)
@@ -111,12 +100,54 @@ static void lookup_free(void *ptr)
     free(lookup);
 }
 
-/* Tells later: c-ares answers from its files inside the call that asked. */
-static void lookup_done(struct dns_lookup *lookup, int status)
+void dns_asked_init(struct dns_asked *asked, struct dns *dns,
+                    void (*tell)(struct dns_asked *asked),
+                    void (*free_fn)(void *asked))
 {
-    lookup->status = status;
-    list_add_last(&lookup->dns->done, &lookup->link);
-    task_run_soon(lookup->dns->loop, &lookup->dns->task);
+    list_init(&asked->link);
+    asked->dns = dns;
+    asked->tell = tell;
+    asked->free_fn = free_fn;
+}
+
+static void tell_later(struct dns_asked *asked)
+{
+    list_add_last(&asked->dns->done, &asked->link);
+    task_run_soon(asked->dns->loop, &asked->dns->task);
+}
+
+bool dns_asked_done(struct dns_asked *asked, int status)
+{
+    if (asked->is_cancelled || status == ARES_EDESTRUCTION) {
+        asked->free_fn(asked);
+        return false;
+    }
+    tell_later(asked);
+    return true;
+}
+
+void dns_asked_cancel(struct dns_asked *asked)
+{
+    if (list_is_empty(&asked->link)) {
+        asked->is_cancelled = true; /* freed when c-ares is done with it */
+        return;
+    }
+    list_remove(&asked->link);
+    asked->free_fn(asked);
+}
+
+enum dns_status dns_status_of(int status)
+{
+    switch (status) {
+    case ARES_SUCCESS:
+        return DNS_FOUND;
+    case ARES_ENODATA:
+    case ARES_ENOTFOUND:
+    case ARES_EBADNAME:
+        return DNS_NOT_FOUND;
+    default:
+        return DNS_FAILED;
+    }
 }
 
 static void answer_add(struct dns_answer *answer, const struct sockaddr *to,
@@ -141,15 +172,13 @@ static void on_answer(void *ctx, int status, int timeouts,
                    node->ai_ttl > 0 ? (uint32_t)node->ai_ttl : 0);
     if (info != NULL)
         ares_freeaddrinfo(info);
-    if (lookup->fn == NULL || status == ARES_EDESTRUCTION)
-        lookup_free(lookup);
-    else
-        lookup_done(lookup, status);
+    if (dns_asked_done(&lookup->asked, status))
+        lookup->status = status;
 }
 
 static void ask(struct dns_lookup *lookup, int family)
 {
-    struct dns *dns = lookup->dns;
+    struct dns *dns = lookup->asked.dns;
     struct ares_addrinfo_hints hints = {
         .ai_family = family,
         .ai_socktype = SOCK_STREAM,
@@ -161,7 +190,7 @@ static void ask(struct dns_lookup *lookup, int family)
     lookup->family = family;
     ares_getaddrinfo(dns->channel, lookup->host, service, &hints, on_answer,
                      lookup);
-    timer_arm(dns);
+    dns_asking(dns);
 }
 
 /* c-ares gives the verdict of whichever family answered last: "no data" for
@@ -175,38 +204,29 @@ static bool ask_again(struct dns_lookup *lookup)
     return true;
 }
 
-static enum dns_status verdict(const struct dns_lookup *lookup)
+static void tell(struct dns_asked *asked)
 {
-    if (lookup->answer.count > 0)
-        return DNS_FOUND;
-    switch (lookup->status) {
-    case ARES_ENODATA:
-    case ARES_ENOTFOUND:
-    case ARES_EBADNAME:
-        return DNS_NOT_FOUND;
-    default:
-        return DNS_FAILED;
-    }
-}
+    struct dns_lookup *lookup = CONTAINER_OF(asked, struct dns_lookup, asked);
+    struct dns_answer *answer = &lookup->answer;
 
-static void tell(struct dns_lookup *lookup)
-{
-    lookup->answer.status = verdict(lookup);
-    lookup->answer.reason = ares_strerror(lookup->status);
-    loop_free_later(lookup->dns->loop, lookup_free, lookup);
-    lookup->fn(lookup->ctx, &lookup->answer);
+    if (ask_again(lookup))
+        return;
+    answer->status =
+        answer->count > 0 ? DNS_FOUND : dns_status_of(lookup->status);
+    answer->reason = ares_strerror(lookup->status);
+    loop_free_later(asked->dns->loop, lookup_free, lookup);
+    lookup->fn(lookup->ctx, answer);
 }
 
 /* A callback may cancel others, or close dns, which empties the list. */
 static void tell_all(void *ctx)
 {
     struct dns *dns = ctx;
-    struct dns_lookup *lookup;
+    struct dns_asked *asked;
 
-    while ((lookup = LIST_FIRST(&dns->done, struct dns_lookup, link)) != NULL) {
-        list_remove(&lookup->link);
-        if (!ask_again(lookup))
-            tell(lookup);
+    while ((asked = LIST_FIRST(&dns->done, struct dns_asked, link)) != NULL) {
+        list_remove(&asked->link);
+        asked->tell(asked);
     }
 }
 
@@ -264,8 +284,11 @@ void dns_close(struct dns **handle)
     *handle = NULL;
     ares_destroy(dns->channel); /* frees the look-ups under way */
     ares_library_cleanup();
-    list_each_safe (link, &dns->done)
-        lookup_free(LIST_MEMBER(link, struct dns_lookup, link));
+    list_each_safe (link, &dns->done) {
+        struct dns_asked *asked = LIST_MEMBER(link, struct dns_asked, link);
+
+        asked->free_fn(asked);
+    }
     list_init(&dns->done); /* tell_all may be at it */
     task_cancel(&dns->task);
     timer_clear(dns->loop, &dns->timer);
@@ -278,15 +301,14 @@ struct dns_lookup *dns_lookup(struct dns *dns, const char *host, uint16_t port,
     struct dns_lookup *lookup = xcalloc(1, sizeof *lookup);
     struct address address;
 
-    list_init(&lookup->link);
-    lookup->dns = dns;
+    dns_asked_init(&lookup->asked, dns, tell, lookup_free);
     lookup->fn = fn;
     lookup->ctx = ctx;
     lookup->host = xstrdup(host);
     lookup->port = port;
     if (address_parse(str_of(host), port, &address)) {
         answer_add(&lookup->answer, &address.at.any, address.len, 0);
-        lookup_done(lookup, ARES_SUCCESS);
+        tell_later(&lookup->asked);
     } else {
         ask(lookup, AF_UNSPEC);
     }
@@ -300,10 +322,5 @@ void dns_cancel(struct dns_lookup **handle)
     if (lookup == NULL)
         return;
     *handle = NULL;
-    if (list_is_empty(&lookup->link)) {
-        lookup->fn = NULL; /* freed when c-ares is done with it */
-        return;
-    }
-    list_remove(&lookup->link);
-    lookup_free(lookup);
+    dns_asked_cancel(&lookup->asked);
 }

@@ -1,9 +1,10 @@
-/* dns.h - addresses of a host name, without blocking the loop.
+/* dns.h - what the DNS says of a name, without blocking the loop.
  *
- * A and AAAA are asked for together, /etc/hosts and /etc/resolv.conf are
- * honoured. Timeouts: the resolver's own (a look-up always ends); an owner
- * with less patience cancels. Nothing is cached here: the answer carries a
- * lifetime for whoever does.
+ * Addresses (dns_lookup): A and AAAA are asked for together, /etc/hosts and
+ * /etc/resolv.conf are honoured. Records of one type (dns_query): the name
+ * servers alone are asked, for that very name. Timeouts: the resolver's own (a
+ * look-up always ends); an owner with less patience cancels. Nothing is cached
+ * here: the answer carries a lifetime for whoever does.
  */
 #ifndef IO_DNS_H
 #define IO_DNS_H
@@ -11,6 +12,7 @@
 #include "server/base/check.h"
 #include "server/base/error.h"
 #include "server/io/address.h"
+#include "server/io/dns_message.h"
 #include "server/io/loop.h"
 
 #include <stddef.h>
@@ -50,5 +52,21 @@ struct dns_lookup;
 struct dns_lookup *dns_lookup(struct dns *dns, const char *host, uint16_t port,
                               dns_fn fn, void *ctx);
 void dns_cancel(struct dns_lookup **lookup);
+
+struct dns_reply {
+    enum dns_status status;
+    bool has_no_name;   /* not found: no such name, rather than no record */
+    const char *reason; /* when not found: in words, for logs */
+    struct dns_records records;
+};
+
+/* reply is valid during the call; the handle of the query is dead. */
+typedef void (*dns_reply_fn)(void *ctx, const struct dns_reply *reply);
+
+/* Fires exactly once, or never when cancelled. */
+struct dns_query;
+struct dns_query *dns_query(struct dns *dns, const char *name,
+                            enum dns_type type, dns_reply_fn fn, void *ctx);
+void dns_query_cancel(struct dns_query **query);
 
 #endif

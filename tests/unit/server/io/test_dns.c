@@ -250,6 +250,93 @@ static void close_ends_all_quietly(void **state)
     assert_int_equal(second.calls, 0);
 }
 
+struct told {
+    unsigned calls;
+    enum dns_status status;
+    bool has_no_name;
+    size_t count;
+    uint32_t ttl_s;
+    char first[64];
+    struct dns_query *cancels;
+};
+
+static void on_reply(void *ctx, const struct dns_reply *reply)
+{
+    struct told *told = ctx;
+
+    told->calls++;
+    told->status = reply->status;
+    told->has_no_name = reply->has_no_name;
+    told->count = reply->records.count;
+    told->ttl_s = reply->records.ttl_s;
+    assert_true(reply->reason[0] != '\0');
+    if (told->count > 0)
+        snprintf(told->first, sizeof told->first, "%.*s",
+                 STR_ARG(reply->records.records[0].data));
+    dns_query_cancel(&told->cancels);
+}
+
+static const struct {
+    const char *name;
+    enum dns_type type;
+    enum dns_status status;
+    bool has_no_name;
+    size_t count;
+    const char *first;
+} QUERIES[] = {
+    {"both.test", DNS_A, DNS_FOUND, false, 2, "127.0.0.1"},
+    {"six.test", DNS_AAAA, DNS_FOUND, false, 1, "fd00::1"},
+    {"six.test", DNS_A, DNS_NOT_FOUND, false, 0, ""},
+    {"nosuch.test", DNS_A, DNS_NOT_FOUND, true, 0, ""},
+    {"fail.test", DNS_AAAA, DNS_FAILED, false, 0, ""},
+    {"bad..test", DNS_A, DNS_NOT_FOUND, true, 0, ""},
+};
+
+static void records_are_found_or_not_or_not_now(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(QUERIES); i++) {
+        struct told told = {0};
+
+        dns_query(dns, QUERIES[i].name, QUERIES[i].type, on_reply, &told);
+        assert_int_equal(told.calls, 0); /* never inside the call */
+        turn_until(loop, told.calls > 0);
+        loop_turn(loop, 0);
+        assert_int_equal(told.calls, 1);
+        if (told.status != QUERIES[i].status ||
+            told.has_no_name != QUERIES[i].has_no_name ||
+            told.count != QUERIES[i].count)
+            fail_msg("%s: status %u, %zu records", QUERIES[i].name, told.status,
+                     told.count);
+        assert_string_equal(told.first, QUERIES[i].first);
+        assert_int_equal(told.ttl_s, told.count > 0 ? 60 : 0);
+    }
+}
+
+static void cancelled_queries_are_never_told(void **state)
+{
+    struct told told = {0};
+    struct told cancelled = {0};
+    struct dns_query *query;
+
+    (void)state;
+    query = dns_query(dns, "bad..test", DNS_A, on_reply, &cancelled);
+    dns_query_cancel(&query);
+    assert_null(query);
+    dns_query_cancel(&query);
+    query = dns_query(dns, "four.test", DNS_A, on_reply, &cancelled);
+    dns_query_cancel(&query);
+    told.cancels = dns_query(dns, "silent.test", DNS_A, on_reply, &cancelled);
+    dns_query(dns, "both.test", DNS_A, on_reply, &told);
+    dns_query(dns, "silent.test", DNS_A, on_reply, &cancelled);
+    turn_until(loop, told.calls > 0 && queries >= 4);
+    for (int i = 0; i < 5; i++)
+        loop_turn(loop, 0);
+    dns_close(&dns); /* with one under way */
+    loop_turn(loop, 0);
+    assert_int_equal(cancelled.calls, 0);
+}
+
 static void servers_that_are_none_are_refused(void **state)
 {
     struct error err;
@@ -277,6 +364,8 @@ int main(void)
         TEST(numbers_and_files_ask_nobody),
         TEST(cancelled_ones_are_never_told),
         TEST(close_ends_all_quietly),
+        TEST(records_are_found_or_not_or_not_now),
+        TEST(cancelled_queries_are_never_told),
         TEST(servers_that_are_none_are_refused),
         TEST(the_systems_servers_are_the_default),
 #undef TEST
