@@ -106,6 +106,8 @@ struct config_redis {
 
 struct config_secrets {
     const char *keyring_file;
+    const char *worker_key_file;
+    const char *worker_public_key; /* text of seal.h, or "" */
 };
 
 struct config_worker {

@@ -28,6 +28,7 @@ enum config_kind {
     KIND_PREFIX,        /* of Redis keys */
     KIND_SECRET_FILE,   /* its path here, its content in struct config */
     KIND_READABLE_FILE, /* a path, or "" */
+    KIND_PUBLIC_KEY,    /* of the workers, text of seal.h; or "" */
     KIND_COMMAND,       /* struct config_list: a path, and arguments */
     KIND_CLASS,         /* a mail class' name */
     KIND_INT,           /* int64_t */

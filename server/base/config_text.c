@@ -7,6 +7,7 @@
 #include "server/base/log.h"
 #include "server/base/mail_class.h"
 #include "server/base/nearest.h"
+#include "server/base/seal.h"
 #include "server/base/secret.h"
 
 #include <arpa/inet.h>
@@ -540,6 +541,16 @@ bool config_read_readable_file(struct config_reading *r, struct str path,
     if (access(name, R_OK) != 0)
         return config_refuse(r, "%s: %s", name, strerror(errno));
     return config_read_text(r, path, to);
+}
+
+bool config_read_public_key(struct config_reading *r, struct str text, void *to)
+{
+    struct seal_public key;
+
+    if (text.len > 0 && !seal_public_read(text, &key))
+        return config_refuse(r, "must be what `posthaste keyring create-worker "
+                                "FILE` printed, all of it");
+    return keep(r, text, to);
 }
 
 bool config_check_program(struct config_reading *r, const char *path)

@@ -50,6 +50,7 @@ config_text_fn config_read_secret_file;
 
 /* The path of a file that can be read, or nothing. */
 config_text_fn config_read_readable_file;
+config_text_fn config_read_public_key;
 /* The path of a program that can be run. */
 bool config_check_program(struct config_reading *r, const char *path);
 

@@ -203,6 +203,7 @@ static const struct kind {
     [KIND_PREFIX] = {TOML_TEXT, read_one, config_read_prefix},
     [KIND_SECRET_FILE] = {TOML_TEXT, read_one, config_read_secret_file},
     [KIND_READABLE_FILE] = {TOML_TEXT, read_one, config_read_readable_file},
+    [KIND_PUBLIC_KEY] = {TOML_TEXT, read_one, config_read_public_key},
     [KIND_COMMAND] = {TOML_LIST, read_command, config_read_text},
     [KIND_CLASS] = {TOML_TEXT, read_one, config_read_class},
     [KIND_INT] = {TOML_INT, read_int, NULL},

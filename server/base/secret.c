@@ -1,7 +1,7 @@
 #include "server/base/secret.h"
 
 #include "server/base/codec.h"
-#include "server/base/file.h"
+#include "server/base/key_file.h"
 #include "server/base/mem.h"
 #include "server/base/random.h"
 
@@ -11,6 +11,7 @@
 #include <openssl/hmac.h>
 #include <openssl/params.h>
 
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -176,34 +177,93 @@ void secret_wipe(void *ptr, size_t len)
     OPENSSL_cleanse(ptr, len);
 }
 
-/* --- the keyring file --- */
+/* --- AES-256-GCM --- */
 
 enum {
-    KEY_SIZE = 32,
-    KEY_ID_MAX = 32,
-    KEYRING_KEYS_MAX = 64,
-    KEYRING_FILE_MAX = 16 * 1024,
+    TAG_SIZE = 16,
+    SEALED_MAX = 1 << 30, /* the library counts in int */
 };
 
+/* A context that goes the given way, with key, nonce and context set. */
+static EVP_CIPHER_CTX *begin_cipher(const unsigned char key[SHA256_SIZE],
+                                    const unsigned char nonce[NONCE_SIZE],
+                                    struct str context, int encrypts)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int len;
+
+    fetch_once();
+    CHECK(ctx != NULL && context.len < SEALED_MAX);
+    CHECK(EVP_CipherInit_ex2(ctx, fetched.aes, key, nonce, encrypts, NULL) ==
+          1);
+    CHECK(EVP_CipherUpdate(ctx, NULL, &len, bytes_of(context),
+                           (int)context.len) == 1);
+    return ctx;
+}
+
+void secret_encrypt(const unsigned char key[SHA256_SIZE],
+                    const unsigned char nonce[NONCE_SIZE], struct str context,
+                    struct str plain, struct buf *out)
+{
+    EVP_CIPHER_CTX *ctx = begin_cipher(key, nonce, context, 1);
+    unsigned char *body;
+    int len;
+
+    CHECK(plain.len < SEALED_MAX);
+    body = (unsigned char *)buf_space(out, plain.len + TAG_SIZE);
+    CHECK(body != NULL);
+    CHECK(EVP_CipherUpdate(ctx, body, &len, bytes_of(plain), (int)plain.len) ==
+          1);
+    CHECK((size_t)len == plain.len);
+    CHECK(EVP_CipherFinal_ex(ctx, body + len, &len) == 1 && len == 0);
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE,
+                              body + plain.len) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+    buf_grown(out, plain.len + TAG_SIZE);
+}
+
+bool secret_decrypt(const unsigned char key[SHA256_SIZE],
+                    const unsigned char nonce[NONCE_SIZE], struct str context,
+                    struct str box, struct buf *plain)
+{
+    unsigned char tag[TAG_SIZE];
+    EVP_CIPHER_CTX *ctx;
+    size_t size;
+    char *out;
+    int len = 0;
+    bool ok;
+
+    if (box.len < TAG_SIZE || box.len >= SEALED_MAX)
+        return false;
+    size = box.len - TAG_SIZE;
+    out = buf_space(plain, size);
+    if (out == NULL)
+        return false;
+    memcpy(tag, box.ptr + size, TAG_SIZE);
+    ctx = begin_cipher(key, nonce, context, 0);
+    ok = EVP_CipherUpdate(ctx, (unsigned char *)out, &len, bytes_of(box),
+                          (int)size) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) == 1 &&
+         EVP_CipherFinal_ex(ctx, (unsigned char *)out + len, &len) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (ok)
+        buf_grown(plain, size);
+    else
+        secret_wipe(out, size);
+    return ok;
+}
+
+/* --- the keyring file --- */
+
 struct key {
-    char id[KEY_ID_MAX + 1];
+    char id[KEY_ID_SIZE];
     unsigned char root[SHA256_SIZE]; /* HKDF-Extract of what the file holds */
 };
 
 struct keyring {
     size_t count;
-    struct key keys[KEYRING_KEYS_MAX]; /* the first one seals */
+    struct key keys[KEY_FILE_KEYS_MAX]; /* the first one seals */
 };
-
-static bool is_key_id(struct str id)
-{
-    if (id.len == 0 || id.len > KEY_ID_MAX)
-        return false;
-    for (size_t i = 0; i < id.len; i++)
-        if (!ascii_is_alnum(id.ptr[i]) && id.ptr[i] != '-' && id.ptr[i] != '_')
-            return false;
-    return true;
-}
 
 static const struct key *find_key(const struct keyring *keyring, struct str id)
 {
@@ -213,75 +273,26 @@ static const struct key *find_key(const struct keyring *keyring, struct str id)
     return NULL;
 }
 
-static bool add_key(struct keyring *keyring, struct str id, struct str text)
+static const char *take_key(void *ctx, struct str id,
+                            const unsigned char bytes[KEY_SIZE])
 {
+    struct keyring *keyring = ctx;
     struct key *key = &keyring->keys[keyring->count];
-    struct buf secret;
-    bool ok;
 
-    buf_init(&secret, KEY_SIZE);
-    ok = codec_base64_decode(text, &secret) && secret.len == KEY_SIZE;
-    if (ok) {
-        memcpy(key->id, id.ptr, id.len);
-        secret_hmac_sha256(S(""), buf_str(&secret), key->root);
-        keyring->count++;
-    }
-    if (secret.data != NULL)
-        secret_wipe(secret.data, secret.cap);
-    buf_finish(&secret);
-    return ok;
-}
-
-/* NULL, or what is wrong with the line. */
-static const char *add_line(struct keyring *keyring, struct str line)
-{
-    struct str id;
-
-    line = str_trim(line);
-    if (line.len == 0 || line.ptr[0] == '#')
-        return NULL;
-    if (!str_cut(&line, ' ', &id) || !is_key_id(id))
-        return "does not begin with a key id of letters, digits, - and _";
     if (find_key(keyring, id) != NULL)
         return "has the id of an earlier line";
-    if (keyring->count == KEYRING_KEYS_MAX)
-        return "is one key too many";
-    if (!add_key(keyring, id, str_trim(line)))
-        return "is not an id, a blank and 32 bytes in base64";
+    memcpy(key->id, id.ptr, id.len);
+    secret_hmac_sha256(S(""), str_make(bytes, KEY_SIZE), key->root);
+    keyring->count++;
     return NULL;
-}
-
-static bool add_lines(struct keyring *keyring, struct str text,
-                      const char *path, struct error *err)
-{
-    struct str line;
-
-    for (unsigned number = 1; str_cut(&text, '\n', &line); number++) {
-        const char *wrong = add_line(keyring, line);
-
-        if (wrong != NULL) {
-            error_set(err, ERR_CONFIG, "%s:%u: the line %s", path, number,
-                      wrong);
-            return false;
-        }
-    }
-    if (keyring->count == 0)
-        error_set(err, ERR_CONFIG, "%s: holds no key", path);
-    return keyring->count > 0;
 }
 
 struct keyring *keyring_load(const char *path, struct error *err)
 {
     struct keyring *keyring = xcalloc(1, sizeof *keyring);
-    struct buf text;
 
-    buf_init(&text, KEYRING_FILE_MAX);
-    if (!file_read(path, &text, err) ||
-        !add_lines(keyring, buf_str(&text), path, err))
+    if (!key_file_read(path, take_key, keyring, err))
         keyring_destroy(&keyring);
-    if (text.data != NULL)
-        secret_wipe(text.data, text.cap);
-    buf_finish(&text);
     return keyring;
 }
 
@@ -297,25 +308,20 @@ void keyring_destroy(struct keyring **keyring)
 bool keyring_create(const char *path, struct error *err)
 {
     unsigned char bytes[KEY_SIZE];
-    unsigned char id[4];
-    struct buf text;
+    uint32_t number;
+    char id[KEY_ID_SIZE];
     bool ok;
 
     random_bytes(bytes, sizeof bytes);
-    random_bytes(id, sizeof id);
-    buf_init(&text, KEYRING_FILE_MAX);
-    buf_add_cstr(&text,
-                 "# Keys that encrypt what Posthaste stores in Redis. Back\n"
-                 "# this file up: without it, stored secrets are lost.\n"
-                 "# The first key seals, all open.\nk");
-    codec_hex_add(&text, str_make(id, sizeof id));
-    buf_add_char(&text, ' ');
-    codec_base64_add(&text, str_make(bytes, sizeof bytes));
-    buf_add_char(&text, '\n');
-    ok = file_create(path, buf_str(&text), 0600, err);
+    random_bytes(&number, sizeof number);
+    snprintf(id, sizeof id, "k%08" PRIx32, number);
+    ok = key_file_create(
+        path,
+        "# Keys that encrypt what Posthaste stores in Redis. Back\n"
+        "# this file up: without it, stored secrets are lost.\n"
+        "# The first key seals, all open.\n",
+        id, bytes, err);
     secret_wipe(bytes, sizeof bytes);
-    secret_wipe(text.data, text.cap);
-    buf_finish(&text);
     return ok;
 }
 
@@ -323,10 +329,7 @@ bool keyring_create(const char *path, struct error *err)
 
 enum {
     SALT_SIZE = 12,
-    NONCE_SIZE = 12,
-    TAG_SIZE = 16,
     HEAD_SIZE = SALT_SIZE + NONCE_SIZE,
-    SEALED_MAX = 1 << 30, /* the library counts in int */
 };
 
 /* HKDF-Expand to one block: what it would put behind a first block is not
@@ -351,79 +354,39 @@ void keyring_derive(const struct keyring *keyring, size_t nth,
     expand(&keyring->keys[nth], label, S(""), out);
 }
 
-/* A context that goes the given way, with key, nonce and context set. */
-static EVP_CIPHER_CTX *begin_cipher(const struct key *key, const char *label,
-                                    const unsigned char *head,
-                                    struct str context, int encrypts)
-{
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    unsigned char derived[SHA256_SIZE];
-    int len;
-
-    fetch_once();
-    CHECK(ctx != NULL && context.len < SEALED_MAX);
-    expand(key, label, str_make(head, SALT_SIZE), derived);
-    CHECK(EVP_CipherInit_ex2(ctx, fetched.aes, derived, head + SALT_SIZE,
-                             encrypts, NULL) == 1);
-    CHECK(EVP_CipherUpdate(ctx, NULL, &len, bytes_of(context),
-                           (int)context.len) == 1);
-    secret_wipe(derived, sizeof derived);
-    return ctx;
-}
-
 void keyring_seal(const struct keyring *keyring, const char *label,
                   struct str context, struct str plain, struct buf *out)
 {
-    size_t size = HEAD_SIZE + plain.len + TAG_SIZE;
-    unsigned char *box = xmalloc(size);
-    unsigned char *body = box + HEAD_SIZE;
-    EVP_CIPHER_CTX *ctx;
-    int len;
+    unsigned char derived[SHA256_SIZE];
+    unsigned char head[HEAD_SIZE];
+    struct buf box;
 
-    CHECK(plain.len < SEALED_MAX);
-    random_bytes(box, HEAD_SIZE);
-    ctx = begin_cipher(&keyring->keys[0], label, box, context, 1);
-    CHECK(EVP_CipherUpdate(ctx, body, &len, bytes_of(plain), (int)plain.len) ==
-          1);
-    CHECK((size_t)len == plain.len);
-    CHECK(EVP_CipherFinal_ex(ctx, body + len, &len) == 1 && len == 0);
-    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE,
-                              body + plain.len) == 1);
-    EVP_CIPHER_CTX_free(ctx);
+    random_bytes(head, HEAD_SIZE);
+    expand(&keyring->keys[0], label, str_make(head, SALT_SIZE), derived);
+    buf_init(&box, SEALED_MAX);
+    buf_add(&box, str_make(head, HEAD_SIZE));
+    secret_encrypt(derived, head + SALT_SIZE, context, plain, &box);
+    secret_wipe(derived, sizeof derived);
     buf_add_cstr(out, keyring->keys[0].id);
     buf_add_char(out, '.');
-    codec_base64url_add(out, str_make(box, size));
-    free(box);
+    codec_base64url_add(out, buf_str(&box));
+    buf_finish(&box);
 }
 
 /* box: salt, nonce, ciphertext, tag. */
 static bool open_box(const struct key *key, const char *label,
-                     struct str context, struct buf *box, struct buf *plain)
+                     struct str context, struct str box, struct buf *plain)
 {
-    unsigned char *bytes = (unsigned char *)box->data;
-    size_t size;
-    char *out;
-    EVP_CIPHER_CTX *ctx;
-    int len = 0;
+    const unsigned char *head = (const unsigned char *)box.ptr;
+    unsigned char derived[SHA256_SIZE];
     bool ok;
 
-    if (box->len < HEAD_SIZE + TAG_SIZE)
+    if (box.len < HEAD_SIZE)
         return false;
-    size = box->len - HEAD_SIZE - TAG_SIZE;
-    out = buf_space(plain, size);
-    if (out == NULL)
-        return false;
-    ctx = begin_cipher(key, label, bytes, context, 0);
-    ok = EVP_CipherUpdate(ctx, (unsigned char *)out, &len, bytes + HEAD_SIZE,
-                          (int)size) == 1 &&
-         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE,
-                             bytes + HEAD_SIZE + size) == 1 &&
-         EVP_CipherFinal_ex(ctx, (unsigned char *)out + len, &len) == 1;
-    EVP_CIPHER_CTX_free(ctx);
-    if (ok)
-        buf_grown(plain, size);
-    else
-        secret_wipe(out, size);
+    expand(key, label, str_make(head, SALT_SIZE), derived);
+    ok = secret_decrypt(derived, head + SALT_SIZE, context,
+                        str_from(box, HEAD_SIZE), plain);
+    secret_wipe(derived, sizeof derived);
     return ok;
 }
 
@@ -444,7 +407,7 @@ enum keyring_result keyring_open(const struct keyring *keyring,
         return is_key_id(id) ? KEYRING_UNKNOWN_ID : KEYRING_BROKEN;
     buf_init(&box, SEALED_MAX);
     ok = codec_base64url_decode(sealed, &box) &&
-         open_box(key, label, context, &box, plain);
+         open_box(key, label, context, buf_str(&box), plain);
     buf_finish(&box);
     return ok ? KEYRING_OK : KEYRING_BROKEN;
 }

@@ -39,10 +39,21 @@ uint32_t secret_crc32(struct str data); /* IEEE, as in zip */
 bool secret_equal(struct str a, struct str b);
 void secret_wipe(void *ptr, size_t len);
 
-/* Keys that encrypt what is stored (blueprint 9, secrets.keyring_file). The
- * file holds lines "id base64-of-32-bytes" beside blank lines and # comments;
- * ids are of [A-Za-z0-9_-]{1,32}. The first key seals, all open. What is used
- * is derived by HKDF-SHA256 (RFC 5869) with a label per purpose. */
+/* AES-256-GCM (NIST SP 800-38D). A pair of key and nonce encrypts once. */
+enum { NONCE_SIZE = 12 };
+/* Adds the ciphertext and its tag to out, which must have room. */
+void secret_encrypt(const unsigned char key[SHA256_SIZE],
+                    const unsigned char nonce[NONCE_SIZE], struct str context,
+                    struct str plain, struct buf *out);
+/* False: tampered with, other key, nonce or context, or no room. */
+MUST_USE bool secret_decrypt(const unsigned char key[SHA256_SIZE],
+                             const unsigned char nonce[NONCE_SIZE],
+                             struct str context, struct str box,
+                             struct buf *plain);
+
+/* Keys that encrypt what is stored (secrets.keyring_file; key_file.h). The
+ * first key seals, all open. What is used is derived by HKDF-SHA256 (RFC 5869)
+ * with a label per purpose. */
 struct keyring;
 
 /* NULL and err: unreadable, a bad line (with its number), no key. */

@@ -24,11 +24,11 @@ struct cli_args {
 
 /* In the order of the help. */
 static const struct verb_group *const GROUPS[] = {
-    &VERBS_DEV,       &VERBS_ROLES,       &VERBS_SETUP,     &VERBS_KEYS,
-    &VERBS_EMAILS,    &VERBS_LISTS,       &VERBS_WEBHOOKS,  &VERBS_SUPPRESSIONS,
-    &VERBS_INBOX,     &VERBS_QUEUE,       &VERBS_PARTITION, &VERBS_PARKED,
-    &VERBS_UPSTREAMS, &VERBS_RETURN_PATH, &VERBS_MIGRATE,   &VERBS_PROBE,
-    &VERBS_VERSION,
+    &VERBS_DEV,          &VERBS_ROLES,     &VERBS_SETUP,       &VERBS_KEYRING,
+    &VERBS_KEYS,         &VERBS_EMAILS,    &VERBS_LISTS,       &VERBS_WEBHOOKS,
+    &VERBS_SUPPRESSIONS, &VERBS_INBOX,     &VERBS_QUEUE,       &VERBS_PARTITION,
+    &VERBS_PARKED,       &VERBS_UPSTREAMS, &VERBS_RETURN_PATH, &VERBS_MIGRATE,
+    &VERBS_PROBE,        &VERBS_VERSION,
 };
 
 /* --- arguments --- */
@@ -161,7 +161,7 @@ static void print_help(FILE *out)
           out);
     for (size_t i = 0; i < COUNT_OF(GROUPS); i++)
         for (size_t j = 0; j < GROUPS[i]->count; j++)
-            fprintf(out, "  %-20s %s\n", GROUPS[i]->verbs[j].name,
+            fprintf(out, "  %-22s %s\n", GROUPS[i]->verbs[j].name,
                     GROUPS[i]->verbs[j].purpose);
     fputs("\nposthaste VERB --help tells more of one.\n", out);
 }

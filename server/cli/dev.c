@@ -1,6 +1,7 @@
 #include "server/base/clock.h"
 #include "server/base/file.h"
 #include "server/base/log.h"
+#include "server/base/seal.h"
 #include "server/base/secret.h"
 #include "server/cli/dev_greet.h"
 #include "server/cli/dev_http.h"
@@ -148,7 +149,8 @@ static const char *host_of(const char *url)
     return url + strlen("http://");
 }
 
-static void write_config(const struct dev *dev, struct buf *out)
+static void write_config(const struct dev *dev,
+                         const struct seal_public *worker_key, struct buf *out)
 {
     const struct dev_place *place = &dev->place;
 
@@ -157,7 +159,12 @@ static void write_config(const struct dev *dev, struct buf *out)
              "[api]\nlisten = [\"%s\"]\nadmin_listen = \"%s\"\n",
              host_of(place->api_url), host_of(place->admin_urls[0]));
     buf_addf(out, "[redis]\nurl = \"unix:%s\"\n", dev->redis.socket_path);
-    buf_addf(out, "[secrets]\nkeyring_file = \"%s/keyring\"\n", place->dir);
+    buf_addf(out,
+             "[secrets]\nkeyring_file = \"%s/keyring\"\n"
+             "worker_key_file = \"%s/worker.key\"\nworker_public_key = \"",
+             place->dir, place->dir);
+    seal_public_add(worker_key, out);
+    buf_add_cstr(out, "\"\n");
     buf_addf(out, "[worker]\nadmin_listen = \"%s\"\nstate_dir = \"%s/state\"\n",
              host_of(place->admin_urls[1]), place->dir);
     buf_addf(out, "[hooks]\nadmin_listen = \"%s\"\n",
@@ -171,19 +178,32 @@ static void write_config(const struct dev *dev, struct buf *out)
                   "[webhook]\nallow_private = true\nports = []\n");
 }
 
+/* Those of earlier runs stay: what is stored is sealed with them. */
+static bool keys_make(const struct dev *dev, struct seal_public *worker_key,
+                      struct error *err)
+{
+    char path[PATH_MAX];
+
+    dev_path(&dev->place, "keyring", path);
+    if (access(path, F_OK) != 0 && !keyring_create(path, err))
+        return false;
+    dev_path(&dev->place, "worker.key", path);
+    return access(path, F_OK) == 0 ? seal_keys_public(path, worker_key, err)
+                                   : seal_keys_create(path, worker_key, err);
+}
+
 static bool config_make(struct dev *dev, struct error *err)
 {
-    char keyring[PATH_MAX];
+    struct seal_public worker_key;
     struct buf text;
     bool good;
 
-    dev_path(&dev->place, "keyring", keyring);
-    if (access(keyring, F_OK) != 0 && !keyring_create(keyring, err))
+    if (!keys_make(dev, &worker_key, err))
         return false;
     dev_path(&dev->place, "posthaste.toml", dev->place.config_path);
     unlink(dev->place.config_path);
     buf_init(&text, CONFIG_MAX);
-    write_config(dev, &text);
+    write_config(dev, &worker_key, &text);
     good = file_create(dev->place.config_path, buf_str(&text), 0600, err);
     buf_finish(&text);
     return good;

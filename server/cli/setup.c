@@ -2,6 +2,7 @@
 #include "server/base/config.h"
 #include "server/base/file.h"
 #include "server/base/json.h"
+#include "server/base/seal.h"
 #include "server/base/secret.h"
 #include "server/base/toml.h"
 #include "server/cli/verbs.h"
@@ -18,21 +19,56 @@ enum { TEXT_MAX = 1 << 20, PRESETS_MAX = 12 };
 
 /* --- config check, config show --- */
 
+static bool check_keyring(const char *path, struct buf *problems)
+{
+    struct keyring *keyring;
+    struct error err;
+    bool ok;
+
+    if (*path == '\0')
+        return true;
+    keyring = keyring_load(path, &err);
+    ok = keyring != NULL;
+    if (!ok)
+        buf_addf(problems, "%s\n", err.text);
+    keyring_destroy(&keyring);
+    return ok;
+}
+
+/* Where both halves are named, they must belong together. */
+static bool check_worker_key(const struct config_secrets *secrets,
+                             struct buf *problems)
+{
+    struct seal_public public;
+    struct seal_keys *keys;
+    struct error err;
+    bool ok = true;
+
+    if (*secrets->worker_key_file == '\0')
+        return true;
+    keys = seal_keys_load(secrets->worker_key_file, &err);
+    if (keys == NULL) {
+        buf_addf(problems, "%s\n", err.text);
+        return false;
+    }
+    if (seal_public_read(str_of(secrets->worker_public_key), &public) &&
+        !seal_keys_have(keys, &public)) {
+        buf_addf(problems,
+                 "%s: holds no private half of secrets.worker_public_key, so "
+                 "no worker could open what is sealed to it\n",
+                 secrets->worker_key_file);
+        ok = false;
+    }
+    seal_keys_destroy(&keys);
+    return ok;
+}
+
 /* What the file names must be there, too: the roles would not start. */
 static bool check_files(const struct config *config, struct buf *problems)
 {
-    const char *keyring_file = config->secrets.keyring_file;
-    struct error err = {0};
-    bool ok = true;
+    bool ok = check_keyring(config->secrets.keyring_file, problems);
 
-    if (*keyring_file != '\0') {
-        struct keyring *keyring = keyring_load(keyring_file, &err);
-
-        ok = keyring != NULL;
-        keyring_destroy(&keyring);
-    }
-    if (!ok)
-        buf_addf(problems, "%s\n", err.text);
+    ok = check_worker_key(&config->secrets, problems) && ok;
     for (size_t i = 0; i < config->upstream_count; i++) {
         const char *ca = config->upstreams[i].tls_ca_file;
 
@@ -76,6 +112,9 @@ static void say_check(const char *path, const struct config *config)
     if (*config->secrets.keyring_file == '\0')
         puts("note: without secrets.keyring_file webhooks and sensitive mail "
              "are refused");
+    if (*config->secrets.worker_public_key == '\0')
+        puts("note: without secrets.worker_public_key domains are refused, and "
+             "no mail is signed");
 }
 
 static int run_check(const struct cli_args *args)
@@ -130,37 +169,6 @@ static int run_docs(const struct cli_args *args)
     return EXIT_OK;
 }
 
-/* --- keyring create --- */
-
-static int run_keyring(const struct cli_args *args)
-{
-    const char *path = cli_operand(args, 0);
-    struct json_out out;
-    struct error err;
-    struct buf text;
-
-    if (path == NULL || cli_operand(args, 1) != NULL)
-        return cli_fail(args, EXIT_USAGE, "takes one file");
-    if (!keyring_create(path, &err))
-        return cli_fail(args, EXIT_FAILED, "%s", err.text);
-    if (!cli_wants_json(args)) {
-        printf("%s: made, for its owner alone. Set secrets.keyring_file to it "
-               "on every host,\nand back it up: without it, what it encrypted "
-               "is lost.\n",
-               path);
-        return EXIT_OK;
-    }
-    buf_init(&text, TEXT_MAX);
-    json_out_init(&out, &text);
-    json_open_map(&out);
-    json_add_cstr(&out, "object", "keyring");
-    json_add_cstr(&out, "file", path);
-    json_close_map(&out);
-    puts(text.data);
-    buf_finish(&text);
-    return EXIT_OK;
-}
-
 /* --- init --- */
 
 struct setup {
@@ -169,6 +177,7 @@ struct setup {
     char dir[PATH_MAX];
     struct config_preset presets[PRESETS_MAX];
     size_t preset_count;
+    struct seal_public worker_key;
     unsigned made;
 };
 
@@ -295,6 +304,31 @@ static bool make_keyring(struct setup *setup, struct error *err)
     return true;
 }
 
+static bool make_worker_key(struct setup *setup, struct error *err)
+{
+    const char *path = in_dir(setup, "worker.key");
+
+    if (is_there(path))
+        return seal_keys_public(path, &setup->worker_key, err);
+    if (!seal_keys_create(path, &setup->worker_key, err))
+        return false;
+    fprintf(stderr, "%s: made, for hosts with workers; back it up\n", path);
+    setup->made++;
+    return true;
+}
+
+static const char *public_text(struct setup *setup)
+{
+    const char *copy;
+    struct buf text;
+
+    buf_init(&text, TEXT_MAX);
+    seal_public_add(&setup->worker_key, &text);
+    copy = arena_cstr(setup->arena, buf_str(&text));
+    buf_finish(&text);
+    return copy;
+}
+
 static bool make_config(struct setup *setup, struct error *err)
 {
     struct buf text;
@@ -307,6 +341,10 @@ static bool make_config(struct setup *setup, struct error *err)
             arena_printf(setup->arena, "unix:%s/redis.sock", setup->dir).ptr));
     preset(setup, "secrets", "keyring_file",
            quoted(setup, in_dir(setup, "keyring")));
+    preset(setup, "secrets", "worker_key_file",
+           quoted(setup, in_dir(setup, "worker.key")));
+    preset(setup, "secrets", "worker_public_key",
+           quoted(setup, public_text(setup)));
     buf_init(&text, TEXT_MAX);
     config_template(setup->presets, setup->preset_count, &text);
     ok = make_file(setup, "posthaste.toml", buf_str(&text), 0644, err);
@@ -386,8 +424,8 @@ static int make_all(struct setup *setup)
         code = choose_upstream(setup);
     if (code != EXIT_OK)
         return code;
-    if (!make_keyring(setup, &err) || !make_redis_conf(setup, &err) ||
-        !make_config(setup, &err))
+    if (!make_keyring(setup, &err) || !make_worker_key(setup, &err) ||
+        !make_redis_conf(setup, &err) || !make_config(setup, &err))
         return cli_fail(setup->args, EXIT_FAILED, "%s", err.text);
     if (cli_wants_json(setup->args))
         print_made(setup);
@@ -407,7 +445,6 @@ static int run_init(const struct cli_args *args)
 
 static const struct cli_option CONFIG_OPTIONS[] = {CLI_OPTION_CONFIG,
                                                    CLI_OPTION_JSON};
-static const struct cli_option KEYRING_OPTIONS[] = {CLI_OPTION_JSON};
 static const struct cli_option INIT_OPTIONS[] = {
     {"dir", "DIR", "where the files go; made if needed", NULL, "."},
     {"host", "HOST", "your SMTP server", NULL, NULL},
@@ -422,8 +459,9 @@ static const struct cli_option INIT_OPTIONS[] = {
 static const struct verb VERBS[] = {
     {
         .name = "init",
-        .purpose = "Writes posthaste.toml, a keyring and a redis.conf to start "
-                   "from; overwrites nothing.",
+        .purpose =
+            "Writes posthaste.toml, keys and a redis.conf to start from; "
+            "overwrites nothing.",
         .examples = {"posthaste init --dir /etc/posthaste",
                      "posthaste init --host smtp.example.com --username app "
                      "--password-file app.pass"},
@@ -456,16 +494,6 @@ static const struct verb VERBS[] = {
         .examples = {"posthaste config docs | less",
                      "posthaste config docs > posthaste.toml"},
         .run = run_docs,
-    },
-    {
-        .name = "keyring create",
-        .operands = "FILE",
-        .purpose = "Makes the keys that encrypt what is stored.",
-        .examples = {"posthaste keyring create /etc/posthaste/keyring",
-                     "posthaste keyring create keyring --json"},
-        .options = KEYRING_OPTIONS,
-        .option_count = COUNT_OF(KEYRING_OPTIONS),
-        .run = run_keyring,
     },
 };
 

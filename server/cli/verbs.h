@@ -11,7 +11,8 @@ struct verb_group {
 
 extern const struct verb_group VERBS_DEV;          /* dev */
 extern const struct verb_group VERBS_ROLES;        /* api worker hooks */
-extern const struct verb_group VERBS_SETUP;        /* init config keyring */
+extern const struct verb_group VERBS_SETUP;        /* init config */
+extern const struct verb_group VERBS_KEYRING;      /* keyring ... */
 extern const struct verb_group VERBS_KEYS;         /* keys create|list|revoke */
 extern const struct verb_group VERBS_EMAILS;       /* send, emails ... */
 extern const struct verb_group VERBS_LISTS;        /* emails list, events */

@@ -26,12 +26,13 @@ describe('every verb', () => {
     before(async () => {
         const { code, stdout } = await posthaste(['--help']);
         assert.equal(code, 0);
-        verbs = [...stdout.matchAll(/^ {2}([a-z-]+(?: [a-z]+){0,2}) {2,}/gm)]
+        verbs = [...stdout.matchAll(/^ {2}([a-z-]+(?: [a-z-]+){0,2}) {2,}/gm)]
             .map((match) => match[1]);
     });
 
     test('of this issue is there', () => {
         for (const verb of ['config check', 'config show', 'keyring create',
+                            'keyring create-worker', 'keyring show-worker',
                             'init', 'send', 'emails show', 'emails events',
                             'emails cancel', 'emails retry', 'emails list',
                             'events', 'webhooks create',
@@ -79,7 +80,7 @@ describe('init', () => {
         const { code, stdout } = await posthaste(
             ['init', '--dir', place, '--host', 'smtp.example.com']);
         assert.equal(code, 0);
-        assert.equal(JSON.parse(stdout).made, 3);
+        assert.equal(JSON.parse(stdout).made, 4);
         assert.equal(
             fs.statSync(path.join(place, 'keyring')).mode & 0o777, 0o600);
         const check = await posthaste(['config', 'check', '--config', config]);
@@ -141,6 +142,21 @@ describe('config', () => {
         assert.match(stderr, /\/nonexistent: No such file or directory/);
     });
 
+    test('check finds a public half that no worker could open', async () => {
+        const keys = ['a', 'b'].map((name) => path.join(dir, `check-${name}`));
+        const halves = await Promise.all(keys.map(async (key) =>
+            (await posthaste(['keyring', 'create-worker', key])).stdout.trim()));
+        const check = async (half) => {
+            fs.writeFileSync(file, `[secrets]\nworker_key_file = "${keys[0]}"` +
+                `\nworker_public_key = "${half}"\n`);
+            return posthaste(['config', 'check', '--config', file]);
+        };
+        assert.equal((await check(halves[0])).code, 0);
+        const { code, stderr } = await check(halves[1]);
+        assert.equal(code, 6);
+        assert.match(stderr, /check-a: holds no private half of /);
+    });
+
     test('show says who set what, and no secret', async () => {
         fs.writeFileSync(file, '[limits]\nrate = "5/s"\n');
         const { code, stdout } = await posthaste(
@@ -176,6 +192,21 @@ test('keyring create makes a private file, once', async () => {
     const again = await posthaste(['keyring', 'create', file]);
     assert.equal(again.code, 1);
     assert.match(again.stderr, /File exists/);
+});
+
+test('keyring create-worker prints the public half alone, once', async () => {
+    const file = path.join(dir, 'a-worker-key');
+    const made = await posthaste(['keyring', 'create-worker', file]);
+    assert.equal(made.code, 0);
+    assert.match(made.stdout, /^w[0-9a-f]{8}\.[A-Za-z0-9_-]{43}\n$/);
+    assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+    assert.match(fs.readFileSync(file, 'utf8'),
+                 /^w[0-9a-f]{8} [A-Za-z0-9+/]{43}=$/m);
+    const again = await posthaste(['keyring', 'create-worker', file]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /File exists/);
+    const shown = await posthaste(['keyring', 'show-worker', file]);
+    assert.equal(shown.stdout, made.stdout);
 });
 
 // A server that answers what the test says and keeps what it was asked.

@@ -184,7 +184,6 @@ static const struct {
                       "\"password_file\"?"},
     {"upstream.none.password", "there is no [[upstream]] \"none\""},
     {"redis.password", "the secret is empty"},
-    {"secrets.worker_key", "not supported yet; leave it out"},
 };
 
 static void bad_credentials_are_told_by_name(void **state)
