@@ -38,6 +38,7 @@
  *     {N}:ended               list    ends of emails, oldest first: history.lua
  *     {N}:arrived  arrivedb   zset    the same of owners who moved here
  *     {N}:bag:<owner>  flows:  mo:  scripts/baggage.lua
+ *     {N}:tl:<owner>  ta:  tp:  scripts/templates.lua
  *     {N}:su:<owner>  slb: slc: slm: sx:  {N}:sold  scripts/suppressions.lua
  *     {N}:evold               zset    owners by the time of their oldest event
  *     {N}:x:<owner>:<day>     zset    index of the emails (history.lua)

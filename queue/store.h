@@ -1,5 +1,5 @@
 /* store.h - what is stored beside mails: API keys, webhook endpoints,
- * idempotency of other POSTs, rate limits.
+ * suppressions, templates, idempotency of other POSTs, rate limits.
  */
 #ifndef QUEUE_STORE_H
 #define QUEUE_STORE_H
@@ -196,6 +196,70 @@ void queue_suppression_remove(struct queue *queue, struct queue_owner owner,
                               size_t count, bool is_batch,
                               const struct idempotency *idempotency,
                               queue_answer_fn done, void *ctx);
+
+/* Templates of mails. Each has a newest version, the draft, and may have one
+ * that is published; both may be the same. A version never changes: what
+ * changes a template makes another, and older ones are not kept. A source is a
+ * text of at most TEMPLATE_VERSION_MAX bytes, whatever it says. */
+enum { TEMPLATE_VERSION_MAX = 1 << 20 };
+
+struct stored_template {
+    struct id id;
+    struct str alias; /* empty: none */
+    struct str name;
+    struct str newest;    /* version id */
+    struct str published; /* version id; empty: none */
+    int64_t created_ms;
+    int64_t updated_ms;
+    int64_t published_ms; /* 0: never */
+    struct str version; /* that source is of; of a list empty, and so is ... */
+    struct str source;  /* ... this, and that of a version already known */
+};
+
+struct queue_templates {
+    enum queue_status status;
+    struct error why;
+    const struct stored_template *templates; /* newest first */
+    size_t count;
+    bool has_more;
+};
+typedef void (*queue_templates_fn)(void *ctx,
+                                   const struct queue_templates *list);
+
+void queue_template_list(struct queue *queue, struct queue_owner owner,
+                         const struct queue_page *page, queue_templates_fn done,
+                         void *ctx);
+/* which: an id as text, or an alias. NOT_FOUND, or the one. is_published: the
+ * version that is; NOT_FOUND then without one. known: a version whose source
+ * the caller has; may be empty. */
+void queue_template_get(struct queue *queue, struct queue_owner owner,
+                        struct str which, bool is_published, struct str known,
+                        queue_templates_fn done, void *ctx);
+
+/* What a template becomes. */
+struct template_change {
+    struct str alias; /* empty: none */
+    struct str name;
+    struct str source; /* empty, of an update: as it is */
+};
+/* OK and REPLAY have the answer's JSON and status. OWNER_FULL above 500
+ * templates or 64 MiB of sources; REFUSED: another one has that alias. */
+void queue_template_create(struct queue *queue, struct queue_owner owner,
+                           const struct template_change *change,
+                           const struct idempotency *idempotency,
+                           queue_answer_fn done, void *ctx);
+/* Likewise. known: the newest version when it was read; DONE: it is not that
+ * any more, and nothing was changed. */
+void queue_template_update(struct queue *queue, struct queue_owner owner,
+                           struct str which, struct str known,
+                           const struct template_change *change,
+                           queue_answer_fn done, void *ctx);
+void queue_template_publish(struct queue *queue, struct queue_owner owner,
+                            struct str which,
+                            const struct idempotency *idempotency,
+                            queue_answer_fn done, void *ctx);
+void queue_template_delete(struct queue *queue, struct queue_owner owner,
+                           struct str which, queue_answer_fn done, void *ctx);
 
 /* Idempotency of a POST whose action is one script and whose answer is not
  * (cancel, retry). OK: it never acted; DONE: it did, so make the answer anew

@@ -49,8 +49,8 @@ local function email_keys(entry)
     return names, email
 end
 
--- Keys that a name alone leads to, but for the index; the last one leads to
--- others, and so is deleted last.
+-- Keys that a name alone leads to, but for the index; the last two lead to
+-- others, and so are deleted last.
 local function names_of_owner(owner)
     local names = { 'keys:' .. owner, 'used:' .. owner, 'fan:' .. owner,
         'prj:' .. owner, 'ev:' .. owner, 'su:' .. owner, 'slb:' .. owner,
@@ -60,6 +60,11 @@ local function names_of_owner(owner)
             names[#names + 1] = kind .. endpoint
         end
     end
+    for _, template in ipairs(call('ZRANGE', P .. 'tl:' .. owner, 0, -1)) do
+        names[#names + 1] = 'tp:' .. owner .. ':' .. template
+    end
+    names[#names + 1] = 'ta:' .. owner
+    names[#names + 1] = 'tl:' .. owner
     names[#names + 1] = 'r:webhook:' .. owner
     return names
 end

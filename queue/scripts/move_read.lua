@@ -15,7 +15,8 @@ local SCAN = 500   -- keys
 local KINDS = { c = 's', h = 's', b = 's', i = 's', fan = 's', prj = 's',
     d = 'h', o = 'h', used = 'h', we = 'h', wt = 'h', r = 'S', t = 'l',
     a = 'l', w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x',
-    su = 'H', slb = 'z', slc = 'z', slm = 'z', sx = 'z' }
+    su = 'H', slb = 'z', slc = 'z', slm = 'z', sx = 'z', tp = 'h',
+    ta = 'h', tl = 'z' }
 local answer = { '' }
 local bytes = 0
 

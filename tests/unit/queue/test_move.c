@@ -286,6 +286,13 @@ static void make_suppressions(void)
     redis_do("EVAL %s 0 ph:{0}:", script);
 }
 
+static void make_template(void)
+{
+    redis_do("ZADD ph:{0}:tl:default 0 one");
+    redis_do("HSET ph:{0}:ta:default hello one #bytes 3");
+    redis_do("HSET ph:{0}:tp:default:one alias hello dv 1 pv 1 d1 abc");
+}
+
 static void make_owner(struct world *world, struct worker *worker)
 {
     make_key(world, OWNER, 1);
@@ -294,6 +301,7 @@ static void make_owner(struct world *world, struct worker *worker)
     make_waiting_mails(world);
     make_endpoint(world);
     make_suppressions();
+    make_template();
     assert_true(open_in(0) == 11 && counter(0, "leftovers") == 1);
     assert_true(counter(0, "backlog") > 1);
     assert_true(counter(0, "history_bytes") > 1000);
