@@ -6,7 +6,11 @@
 
 #include <stdio.h>
 
-enum { RESPONSE_KEPT_MAX = 120, DIAGNOSTIC_MAX = 256 };
+enum {
+    RESPONSE_KEPT_MAX = 120,
+    DIAGNOSTIC_MAX = 256,
+    RAW_MAX = 128 * 1024,
+};
 
 static const struct {
     const char *name;
@@ -26,6 +30,11 @@ static const struct {
     [EVENT_WEBHOOK_DISABLED] = {"webhook.disabled", false},
     [EVENT_SUPPRESSION_ADDED] = {"suppression.added", true},
     [EVENT_SUPPRESSION_REMOVED] = {"suppression.removed", true},
+    [EVENT_DOMAIN_CREATED] = {"domain.created", true},
+    [EVENT_DOMAIN_UPDATED] = {"domain.updated", true},
+    [EVENT_DOMAIN_DELETED] = {"domain.deleted", true},
+    [EVENT_DOMAIN_VERIFIED] = {"domain.verified", false},
+    [EVENT_DOMAIN_FAILED] = {"domain.failed", false},
 };
 
 const char *event_type_name(enum event_type type)
@@ -107,6 +116,10 @@ void event_detail_add(const struct event_detail *detail, struct json_out *out)
     add_text(out, "by", detail->origin);
     add_text(out, "src", detail->source);
     add_number(out, "cr", detail->created_ms);
+    if (detail->domain_json.len > 0) {
+        json_name(out, "dom");
+        json_put_raw(out, detail->domain_json);
+    }
     if (!detail->is_late)
         return;
     json_add_int(out, "tq", detail->late_queue_ms);
@@ -175,6 +188,23 @@ static void read_phases(const struct json *list, struct event_detail *detail)
             (unsigned)json_int(json_at(list, i));
 }
 
+static struct str copy_raw(const struct json *map, const char *name,
+                           struct arena *arena)
+{
+    const struct json *value = json_get(map, name);
+    struct str text = S("");
+    struct buf raw;
+
+    if (value == NULL)
+        return text;
+    buf_init(&raw, RAW_MAX);
+    json_dump(value, &raw);
+    if (!raw.full)
+        text = arena_copy(arena, buf_str(&raw));
+    buf_finish(&raw);
+    return text;
+}
+
 void event_detail_read(const struct json *map, struct arena *arena,
                        struct event_detail *detail)
 {
@@ -199,6 +229,7 @@ void event_detail_read(const struct json *map, struct arena *arena,
         .origin = copy_text(map, "by", arena),
         .source = copy_text(map, "src", arena),
         .created_ms = json_get_int(map, "cr"),
+        .domain_json = copy_raw(map, "dom", arena),
         .is_late = json_get(map, "tq") != NULL,
         .late_queue_ms = json_get_int(map, "tq"),
         .late_retry_ms = json_get_int(map, "tr"),
@@ -448,6 +479,11 @@ static void put_extra(struct json_out *out, const struct event *event,
     case EVENT_WEBHOOK_DISABLED:
     case EVENT_SUPPRESSION_ADDED:
     case EVENT_SUPPRESSION_REMOVED:
+    case EVENT_DOMAIN_CREATED:
+    case EVENT_DOMAIN_UPDATED:
+    case EVENT_DOMAIN_DELETED:
+    case EVENT_DOMAIN_VERIFIED:
+    case EVENT_DOMAIN_FAILED:
     case EVENT_TYPE_COUNT:
         break;
     }
@@ -538,6 +574,23 @@ static void put_suppression(struct json_out *out, const struct event *event)
     json_add_time(out, "timestamp", event->at_ms);
 }
 
+/* The members as they were, behind the id. */
+static void put_domain(struct json_out *out, const struct event *event)
+{
+    struct json *members = json_parse(event->detail.domain_json, NULL);
+    const struct json *value;
+    struct str name;
+    void *at = NULL;
+
+    json_add_str(out, "id", id_str(&event->email));
+    while (json_next(members, &at, &name, &value)) {
+        json_name_str(out, name);
+        json_put_value(out, value);
+    }
+    json_destroy(&members);
+    json_add_time(out, "timestamp", event->at_ms);
+}
+
 void event_payload(const struct event *event, const struct summary *summary,
                    struct buf *out)
 {
@@ -553,6 +606,8 @@ void event_payload(const struct event *event, const struct summary *summary,
         put_email(&json, event, summary);
     else if (event->type == EVENT_WEBHOOK_DISABLED)
         put_webhook(&json, event);
+    else if (event->detail.domain_json.len > 0)
+        put_domain(&json, event);
     else
         put_suppression(&json, event);
     json_close_map(&json);

@@ -27,7 +27,8 @@
  * the phases (PHASES_MAX numbers, or those from MAIL FROM on if the session
  * was reused), cn and ce certificate subject and expiry, tq tr tu of an
  * expired one the ms in the queue, between attempts, and at upstreams; box by
- * src cr of a suppression its address, origin, email and creation.
+ * src cr of a suppression its address, origin, email and creation; dom of a
+ * domain Resend's data but for its id.
  *
  * Source: docs/webhooks.md; Resend's event payloads; Standard Webhooks 1.0.
  */
@@ -51,6 +52,11 @@ enum event_type {
     EVENT_WEBHOOK_DISABLED, /* of an endpoint, not of an email */
     EVENT_SUPPRESSION_ADDED,
     EVENT_SUPPRESSION_REMOVED,
+    EVENT_DOMAIN_CREATED,
+    EVENT_DOMAIN_UPDATED,
+    EVENT_DOMAIN_DELETED,
+    EVENT_DOMAIN_VERIFIED,
+    EVENT_DOMAIN_FAILED,
     EVENT_TYPE_COUNT
 };
 const char *event_type_name(enum event_type type); /* "email.sent" */
@@ -83,10 +89,11 @@ struct event_detail {
     int64_t late_queue_ms;
     int64_t late_retry_ms;
     int64_t late_upstream_ms;
-    struct str mailbox; /* suppression.*: its address */
-    struct str origin;  /* "bounce", "complaint", "manual" */
-    struct str source;  /* the email that bounced; empty: none */
-    int64_t created_ms; /* Unix time */
+    struct str mailbox;     /* suppression.*: its address */
+    struct str origin;      /* "bounce", "complaint", "manual" */
+    struct str source;      /* the email that bounced; empty: none */
+    int64_t created_ms;     /* Unix time */
+    struct str domain_json; /* domain.*: a map */
     /* For those who look at attempts (attempts.h); webhooks are not told. */
     struct str address;
     struct str hedge; /* upstream that was asked beside the first, a slow one */

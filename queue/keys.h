@@ -11,6 +11,7 @@
  *     {processes}:alive       zset    what each process can read
  *     k:<sha256>              hash    API key (api_keys.c)
  *     o:<owner>               hash    owner: home partition
+ *     domain:<name>           string  who claimed it (scripts/domains.lua)
  *     move:<owner>            string  who moves him: a lock (move.c)
  *     l:<key id>              string  rate tokens of an API key (rates.c)
  *     u:{<upstream>}:pause    string  when an operator paused it
@@ -40,6 +41,7 @@
  *     {N}:bag:<owner>  flows:  mo:  scripts/baggage.lua
  *     {N}:tl:<owner>  ta:  tp:  scripts/templates.lua
  *     {N}:su:<owner>  slb: slc: slm: sx:  {N}:sold  scripts/suppressions.lua
+ *     {N}:do:<owner>  dn: dk: dx: dd:  {N}:dxold  ddue  scripts/domains.lua
  *     {N}:evold               zset    owners by the time of their oldest event
  *     {N}:x:<owner>:<day>     zset    index of the emails (history.lua)
  *     {N}:q:<lane>:<owner>:<route>  list  flow of deliveries
@@ -81,6 +83,8 @@ enum { KEY_MAX = 512 };
 #define KEY_OWNER       "o:"
 #define META_MOVE       "move:"
 #define KEY_MOVE        "move:"
+#define KEY_DOMAIN      "domain:"
+#define KEY_DOMAIN_KEYS "dk:"
 #define KEY_RATE        "l:"
 #define KEY_UPSTREAM    "u:"
 #define KEY_KEYS        "keys:"

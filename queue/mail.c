@@ -384,7 +384,7 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     }
     record_write(queue->levels.write, mail->summary, mail->mail_json,
                  mail->attachments, mail->attachment_count, mail->date_ms,
-                 queue->keyring, &enqueue->record);
+                 &mail->signing, queue->keyring, &enqueue->record);
     CHECK(!enqueue->record.full);
     split(enqueue, mail);
     build_args(enqueue, mail);

@@ -65,7 +65,8 @@ struct queue_mail {
     const struct queue_recipient *recipients;
     size_t recipient_count; /* 1..500; the first one's number is 0 */
     int64_t date_ms;
-    int64_t due_ms;     /* 0: now */
+    int64_t due_ms;             /* 0: now */
+    struct job_signing signing; /* record.h */
     int64_t max_age_ms; /* counted from due; 0 when there is a deadline */
     enum on_unknown on_unknown;
     struct idempotency idempotency;

@@ -16,6 +16,7 @@
 #define QUEUE_QUEUE_H
 
 #include "queue/claims.h"
+#include "queue/domains.h"
 #include "queue/events.h"
 #include "queue/journal.h"
 #include "queue/levels.h"

@@ -103,13 +103,21 @@ static void write_attachment(struct json_out *json,
 
 static void write_job(struct str mail_json,
                       const struct job_attachment *attachments, size_t count,
-                      int64_t date_ms, struct buf *out)
+                      int64_t date_ms, const struct job_signing *signing,
+                      struct buf *out)
 {
     struct json_out json;
 
     json_out_init(&json, out);
     json_open_map(&json);
     json_add_int(&json, "at", date_ms);
+    if (signing != NULL && signing->key.len > 0) {
+        json_name(&json, "dk");
+        json_open_map(&json);
+        json_add_str(&json, "d", signing->domain);
+        json_add_str(&json, "g", signing->key);
+        json_close_map(&json);
+    }
     if (count > 0) {
         json_name(&json, "a");
         json_open_list(&json);
@@ -157,14 +165,14 @@ void record_write_summary(unsigned level, const struct summary *summary,
 void record_write(unsigned level, const struct summary *summary,
                   struct str mail_json,
                   const struct job_attachment *attachments, size_t count,
-                  int64_t date_ms, const struct keyring *keyring,
-                  struct buf *out)
+                  int64_t date_ms, const struct job_signing *signing,
+                  const struct keyring *keyring, struct buf *out)
 {
     struct buf plain;
 
     record_write_summary(level, summary, keyring, out);
     buf_init(&plain, PLAIN_MAX);
-    write_job(mail_json, attachments, count, date_ms, &plain);
+    write_job(mail_json, attachments, count, date_ms, signing, &plain);
     add_part(summary, keyring, &plain, out);
     secret_wipe(plain.data, plain.len);
     buf_finish(&plain);
@@ -347,7 +355,12 @@ static bool read_attachments(struct record *record, const struct json *list)
 static bool read_job(struct record *record)
 {
     const struct json *root = record->job_root;
+    const struct json *signing = json_get(root, "dk");
 
+    record->job.signing = (struct job_signing){
+        .domain = copy_text(record, signing, "d"),
+        .key = copy_text(record, signing, "g"),
+    };
     record->job.date_ms = record->summary.scheduled_ms != 0
                               ? record->summary.scheduled_ms
                               : json_get_int(root, "at");

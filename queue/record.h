@@ -56,6 +56,13 @@ struct summary {
     int64_t expires_ms;   /* deadline; 0: none */
 };
 
+/* The DKIM keys that sign it (domains.h), pinned when it was accepted, so that
+ * each attempt has the same bytes. Both empty: it is not signed. */
+struct job_signing {
+    struct str domain; /* d= */
+    struct str key;    /* id of the generation */
+};
+
 /* One attachment: metadata in the job, bytes in chunks (mail.h). */
 struct job_attachment {
     struct str filename;
@@ -74,6 +81,7 @@ struct job {
     /* First due time: Date of every attempt. The summary's scheduled_ms
      * where there is one, since a mail can be rescheduled. */
     int64_t date_ms;
+    struct job_signing signing;
     /* Mailboxes are parsed from mail again by the composer. */
 };
 
@@ -86,13 +94,13 @@ struct record {
 };
 
 /* level: one that this release knows. mail_json: the request as validated; put
- * in as it is, so it must be one JSON object. attachments: NULL for none. With
- * summary->sensitive, keyring must not be NULL. */
+ * in as it is, so it must be one JSON object. attachments, signing: NULL for
+ * none. With summary->sensitive, keyring must not be NULL. */
 void record_write(unsigned level, const struct summary *summary,
                   struct str mail_json,
                   const struct job_attachment *attachments, size_t count,
-                  int64_t date_ms, const struct keyring *keyring,
-                  struct buf *out);
+                  int64_t date_ms, const struct job_signing *signing,
+                  const struct keyring *keyring, struct buf *out);
 
 /* The beginning of a record, up to where the job begins; level: the job's. */
 void record_write_summary(unsigned level, const struct summary *summary,

@@ -54,7 +54,8 @@ end
 local function names_of_owner(owner)
     local names = { 'keys:' .. owner, 'used:' .. owner, 'fan:' .. owner,
         'prj:' .. owner, 'ev:' .. owner, 'su:' .. owner, 'slb:' .. owner,
-        'slc:' .. owner, 'slm:' .. owner, 'sx:' .. owner }
+        'slc:' .. owner, 'slm:' .. owner, 'sx:' .. owner, 'do:' .. owner,
+        'dn:' .. owner, 'dk:' .. owner, 'dx:' .. owner, 'dd:' .. owner }
     for _, endpoint in ipairs(endpoints_of(owner)) do
         for _, kind in ipairs({ 'we:', 'w:', 'wa:' }) do
             names[#names + 1] = kind .. endpoint

@@ -56,6 +56,8 @@ local function leave_hooks()
     call('HSET', me, 'ev', 1)
     call('ZREM', P .. 'evold', owner)
     call('ZREM', P .. 'sold', owner)
+    call('ZREM', P .. 'dxold', owner)
+    call('ZREM', P .. 'ddue', owner)
     for _, endpoint in ipairs(endpoints_of(owner)) do
         call('LREM', P .. 'wring', 0, endpoint)
         call('HSET', endpoint_key(endpoint), 'ring', 1)

@@ -16,7 +16,7 @@ local KINDS = { c = 's', h = 's', b = 's', i = 's', fan = 's', prj = 's',
     d = 'h', o = 'h', used = 'h', we = 'h', wt = 'h', r = 'S', t = 'l',
     a = 'l', w = 'l', bag = 'l', keys = 'z', x = 'z', ev = 'x', wa = 'x',
     su = 'H', slb = 'z', slc = 'z', slm = 'z', sx = 'z', tp = 'h',
-    ta = 'h', tl = 'z' }
+    ta = 'h', tl = 'z', ['do'] = 'H', dn = 'H', dk = 'H', dx = 'z', dd = 'z' }
 local answer = { '' }
 local bytes = 0
 

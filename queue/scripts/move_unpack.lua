@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary history deliveries tasks baggage
+-- needs: prelude summary history deliveries tasks baggage domains
 -- Unpacks the bag of an owner who has arrived, or stays: everything goes to
 -- its place, and is counted. A step a call. ARGV: 1 owner.
 -- Answers {1: there is more, 0: the bag is empty}.
@@ -119,6 +119,8 @@ if #entries == 0 then
     open_endpoints()
     announce_events()
     announce_suppressions()
+    domains_rank('x', owner)
+    domains_rank('d', owner)
 end
 settle()
 return { #entries > 0 and 1 or 0 }

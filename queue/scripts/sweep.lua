@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- needs: prelude history streams tasks suppressions
 -- function sweep_suppressions: suppression_change sweep_suppressions
+-- function sweep_domains: domains sweep_domains
 -- Takes away what was kept long enough, and above the limit what is oldest:
 -- bodies first, then events and the histories of their emails.
 -- ARGV: 1 keep_bodies, 2 keep_events (ms), 3 limit of history_bytes (0: none).
@@ -323,6 +324,10 @@ end
 
 if call('ZCOUNT', P .. 'sold', '-inf', now) > 0 then
     sweep_suppressions(now)
+    again = true
+end
+if call('ZCOUNT', P .. 'dxold', '-inf', now) > 0 then
+    sweep_domains(now)
     again = true
 end
 sweep_bodies()

@@ -423,6 +423,20 @@ a_suppression_tells_of_the_address_and_what_put_it_there(void **state)
                        "manual", "null", "2026-11-24T11:59:59.000Z"));
 }
 
+static void a_domain_tells_what_it_has_to_publish(void **state)
+{
+    struct event given = event(EVENT_DOMAIN_CREATED, -1);
+
+    (void)state;
+    given.detail.domain_json =
+        S("{\"name\":\"example.com\",\"records\":[{\"ttl\":\"Auto\"}]}");
+    assert_payload(&given, NULL,
+                   HEAD("domain.created") "\"id\":\"" EMAIL
+                                          "\",\"name\":\"example.com\","
+                                          "\"records\":[{\"ttl\":\"Auto\"}],"
+                                          "\"timestamp\":\"" AT "\"}}");
+}
+
 static void only_mail_has_events_of_an_email(void **state)
 {
     unsigned others = 0;
@@ -430,7 +444,7 @@ static void only_mail_has_events_of_an_email(void **state)
     (void)state;
     for (size_t i = 0; i < EVENT_TYPE_COUNT; i++)
         others += !event_type_is_of_email((enum event_type)i);
-    assert_int_equal(others, 3);
+    assert_int_equal(others, 8);
     assert_true(event_type_is_of_email(EVENT_SUPPRESSED));
     assert_false(event_type_is_of_email(EVENT_SUPPRESSION_ADDED));
 }
@@ -451,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_disabled_webhook_tells_which_and_why),
         cmocka_unit_test(
             a_suppression_tells_of_the_address_and_what_put_it_there),
+        cmocka_unit_test(a_domain_tells_what_it_has_to_publish),
         cmocka_unit_test(only_mail_has_events_of_an_email),
     };
 

@@ -281,6 +281,13 @@ static void make_suppressions(void)
         "end\n"
         "redis.call('ZADD', P .. 'slm:default', 0, 'one')\n"
         "redis.call('ZADD', P .. 'sold', 1895521600001, 'default')\n"
+        "redis.call('HSET', P .. 'do:default', 'id1', '3 {}')\n"
+        "redis.call('HSET', P .. 'dn:default', 'example.com', 'id1')\n"
+        "redis.call('HSET', P .. 'dk:default', 'k1', 'example.com r e R E')\n"
+        "redis.call('ZADD', P .. 'dx:default', 1895521600002, 'k1')\n"
+        "redis.call('ZADD', P .. 'dxold', 1895521600002, 'default')\n"
+        "redis.call('ZADD', P .. 'dd:default', 1895521600003, 'id1')\n"
+        "redis.call('ZADD', P .. 'ddue', 1895521600003, 'default')\n"
         "redis.call('HSET', P .. 'o:default', 'sup', 1)";
 
     redis_do("EVAL %s 0 ph:{0}:", script);

@@ -42,6 +42,9 @@ static const struct job_attachment ATTACHMENTS[] = {
     {STR("logo.png"), STR("image/png"), STR("logo"), 0},
 };
 
+static const struct job_signing SIGNING = {
+    STR("example.com"), STR("0195f0a4-7000-7000-8000-000000000001")};
+
 static struct buf written(const struct summary *summary,
                           const struct keyring *keyring)
 {
@@ -49,7 +52,7 @@ static struct buf written(const struct summary *summary,
 
     buf_init(&out, 1 << 20);
     record_write(1, summary, S("{\"subject\":\"Your code is 123456\"}"),
-                 ATTACHMENTS, 2, 1700000060000, keyring, &out);
+                 ATTACHMENTS, 2, 1700000060000, &SIGNING, keyring, &out);
     assert_false(out.full);
     return out;
 }
@@ -103,6 +106,8 @@ static void comes_back_as_it_was(void **state)
     assert_true(
         same(json_get_str(record->job.mail, "subject"), "Your code is 123456"));
     assert_int_equal(record->job.date_ms, 1700000060000);
+    assert_true(same(record->job.signing.domain, "example.com"));
+    assert_true(str_eq(record->job.signing.key, SIGNING.key));
     assert_int_equal(record->job.attachment_count, 2);
     assert_int_equal(record->job.attachments[0].size_bytes, 1000);
     assert_true(same(record->job.attachments[1].content_id, "logo"));

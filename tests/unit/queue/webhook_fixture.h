@@ -64,7 +64,7 @@ static inline void store_email(void)
 
     buf_init(&record, 65536);
     record_write(1, &summary, S("{\"text\":\"hi\"}"), NULL, 0, 1795521600000,
-                 keyring, &record);
+                 NULL, keyring, &record);
     redis_do("SET ph:{0}:c:%s %b", email.text, record.data, record.len);
     buf_finish(&record);
 }

@@ -26,7 +26,7 @@ static struct record *record_of(const char *mail_json,
 
     buf_init(&bytes, 1 << 16);
     record_write(1, &summary, str_of(mail_json), attachments, count,
-                 1764000000000, NULL, &bytes);
+                 1764000000000, NULL, NULL, &bytes);
     record = record_read(buf_str(&bytes), &email, NULL, &result);
     assert_int_equal(result, RECORD_OK);
     buf_finish(&bytes);

@@ -75,7 +75,7 @@ static struct record *record_of(const char *from, unsigned to_count,
              "\"subject\":\"Hello\",\"text\":\"Hi\"}",
              from);
     record_write(1, &summary, buf_str(&mail), &file, 1, 1764000000000, NULL,
-                 &out);
+                 NULL, &out);
     record = record_read(buf_str(&out), &email, NULL, &result);
     assert_int_equal(result, RECORD_OK);
     buf_finish(&mail);
