@@ -133,11 +133,27 @@ static bool read_name(const struct json *row,
     return true;
 }
 
+/* What is not there leaves truth as it is. */
+static bool read_truth(const struct json *row, const char *member,
+                       struct str name, bool *truth, struct error *err)
+{
+    const struct json *value = json_get(row, member);
+
+    if (value != NULL && !is_truth(value)) {
+        error_set(err, ERR_INPUT, "%s of %.*s is neither true nor false",
+                  member, STR_ARG(name));
+        return false;
+    }
+    if (value != NULL)
+        *truth = json_bool(value);
+    return true;
+}
+
 static bool read_row(const struct json *row,
                      const struct template_variables *variables,
                      struct template_variable *variable, struct error *err)
 {
-    const struct json *required = json_get(row, "required");
+    bool is_required = true;
 
     if (!read_name(row, variables, &variable->name, err))
         return false;
@@ -148,12 +164,12 @@ static bool read_row(const struct json *row,
                   STR_ARG(variable->name));
         return false;
     }
-    if (required != NULL && !is_truth(required)) {
-        error_set(err, ERR_INPUT, "required of %.*s is neither true nor false",
-                  STR_ARG(variable->name));
+    variable->is_sensitive = false;
+    if (!read_truth(row, "required", variable->name, &is_required, err) ||
+        !read_truth(row, "sensitive", variable->name, &variable->is_sensitive,
+                    err))
         return false;
-    }
-    variable->is_optional = required != NULL && !json_bool(required);
+    variable->is_optional = !is_required;
     variable->fallback = either(row, "default", "fallback_value");
     if (json_type_of(variable->fallback) == JSON_NULL_VALUE)
         variable->fallback = NULL;

@@ -13,6 +13,7 @@ struct template_variable {
     struct str name;
     uint32_t type;               /* row of the table of types */
     bool is_optional;            /* may be missing: it is null then */
+    bool is_sensitive;           /* hidden where a subject is shown */
     const struct json *fallback; /* "default"; NULL: none */
     const struct json *example;  /* NULL: none */
 };
@@ -22,10 +23,11 @@ struct template_variables {
     size_t count;
 };
 
-/* Reads a list of {"name", "type", "required", "default", "example"}, with
- * Resend's "key" and "fallback_value" for the first and the fourth. Types:
- * string, number, boolean, date, list, object. The result points into list.
- * False and err (ERR_INPUT: "variables[2]: ..."): what is wrong first. */
+/* Reads a list of {"name", "type", "required", "sensitive", "default",
+ * "example"}, with Resend's "key" and "fallback_value" for the first and the
+ * fourth. Types: string, number, boolean, date, list, object. The result points
+ * into list. False and err (ERR_INPUT: "variables[2]: ..."): what is wrong
+ * first. */
 MUST_USE bool template_variables_read(const struct json *list,
                                       struct template_variables *variables,
                                       struct error *err);
