@@ -44,27 +44,36 @@ static const struct locale LOCALES[] = {
 #undef LOCALE
 };
 
-static const struct locale *row_of(struct str tag)
+static char folded(char c)
 {
-    for (size_t i = 0; i < COUNT_OF(LOCALES); i++)
-        if (str_eq_nocase(LOCALES[i].tag, tag))
-            return &LOCALES[i];
-    return NULL;
+    return c == '_' ? '-' : ascii_lower(c);
+}
+
+bool locale_tag_is(struct str a, struct str b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (folded(a.ptr[i]) != folded(b.ptr[i]))
+            return false;
+    return true;
+}
+
+struct str locale_tag_shorten(struct str tag)
+{
+    while (tag.len > 0 && folded(tag.ptr[tag.len - 1]) != '-')
+        tag.len--;
+    return str_slice(tag, 0, tag.len == 0 ? 0 : tag.len - 1);
 }
 
 const struct locale *locale_find(struct str tag)
 {
-    char text[TAG_MAX] = {0};
-    struct str rest = str_make(text, tag.len < TAG_MAX ? tag.len : TAG_MAX);
-    const struct locale *hit = NULL;
-
-    for (size_t i = 0; i < rest.len; i++)
-        text[i] = tag.ptr[i] == '_' ? '-' : tag.ptr[i];
-    while (rest.len > 0 && (hit = row_of(rest)) == NULL)
-        do
-            rest.len--;
-        while (rest.len > 0 && text[rest.len] != '-');
-    return hit == NULL ? &LOCALES[0] : hit;
+    tag.len = tag.len < TAG_MAX ? tag.len : TAG_MAX;
+    for (; tag.len > 0; tag = locale_tag_shorten(tag))
+        for (size_t i = 0; i < COUNT_OF(LOCALES); i++)
+            if (locale_tag_is(LOCALES[i].tag, tag))
+                return &LOCALES[i];
+    return &LOCALES[0];
 }
 
 /* --- dates --- */

@@ -19,6 +19,11 @@ struct locale;
 
 const struct locale *locale_find(struct str tag);
 
+/* Of such a look-up: whether two tags are the same, and the tag without its
+ * last subtag (empty behind the last one). */
+bool locale_tag_is(struct str a, struct str b);
+struct str locale_tag_shorten(struct str tag);
+
 enum locale_style {
     LOCALE_SHORT,
     LOCALE_MEDIUM,

@@ -20,6 +20,7 @@
 #include "server/base/str.h"
 #include "smtp/message/address.h"
 #include "smtp/message/attachment.h"
+#include "smtp/message/builtin.h"
 #include "smtp/message/dkim_key.h"
 #include "smtp/message/flaw.h"
 #include "smtp/message/header.h"

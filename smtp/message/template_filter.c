@@ -2,8 +2,10 @@
 
 #include "server/base/clock.h"
 #include "server/base/nearest.h"
+#include "smtp/message/address.h"
 #include "smtp/message/locale.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -43,6 +45,12 @@ static bool is_currency(struct str argument)
     for (size_t i = 0; i < argument.len; i++)
         is_upper = is_upper && argument.ptr[i] >= 'A' && argument.ptr[i] <= 'Z';
     return is_upper;
+}
+
+/* Of choose: "1=minute,minutes". */
+static bool is_choice(struct str argument)
+{
+    return argument.len > 0;
 }
 
 /* --- times --- */
@@ -149,6 +157,144 @@ static bool run_url(struct str value, struct str argument,
     return true;
 }
 
+/* The piece behind value=; else the last one, when it is bare. */
+static bool run_choose(struct str value, struct str argument,
+                       const struct locale *locale, struct buf *out)
+{
+    struct str other = {0};
+    struct str piece;
+
+    (void)locale;
+    while (str_cut(&argument, ',', &piece)) {
+        ptrdiff_t sign = str_index(piece, '=', 0);
+
+        other = sign < 0 ? piece : (struct str){0};
+        if (sign >= 0 && str_eq(str_slice(piece, 0, (size_t)sign), value)) {
+            buf_add(out, str_from(piece, (size_t)sign + 1));
+            return true;
+        }
+    }
+    buf_add(out, other);
+    return other.len > 0;
+}
+
+/* --- for html --- */
+
+static int hex_value(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* #rrggbb or #rgb as red, green and blue. */
+static bool read_color(struct str value, unsigned rgb[3])
+{
+    size_t digits = value.len == 7 ? 2 : 1;
+
+    if ((value.len != 7 && value.len != 4) || value.ptr[0] != '#')
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        int high = hex_value(value.ptr[1 + i * digits]);
+        int low = hex_value(value.ptr[i * digits + digits]);
+
+        if (high < 0 || low < 0)
+            return false;
+        rgb[i] = (unsigned)(high * 16 + low);
+    }
+    return true;
+}
+
+/* Mail programs know six digits better than three. */
+static bool run_color(struct str value, struct str argument,
+                      const struct locale *locale, struct buf *out)
+{
+    unsigned rgb[3];
+
+    (void)argument;
+    (void)locale;
+    if (!read_color(value, rgb))
+        return false;
+    buf_addf(out, "#%02x%02x%02x", rgb[0], rgb[1], rgb[2]);
+    return true;
+}
+
+/* White or black, whichever is easier to read on that color: at least 4.5 to
+ * 1. WCAG 2.2, relative luminance. */
+static bool run_contrast(struct str value, struct str argument,
+                         const struct locale *locale, struct buf *out)
+{
+    static const double weights[3] = {0.2126, 0.7152, 0.0722};
+    static const double even = 0.1791; /* as far from white as from black */
+    double luminance = 0;
+    unsigned rgb[3];
+
+    (void)argument;
+    (void)locale;
+    if (!read_color(value, rgb))
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        double part = rgb[i] / 255.0;
+
+        luminance +=
+            weights[i] *
+            (part <= 0.04045 ? part / 12.92 : pow((part + 0.055) / 1.055, 2.4));
+    }
+    buf_add_cstr(out, luminance > even ? "#000000" : "#ffffff");
+    return true;
+}
+
+/* What may stand in an address of the web without being escaped, and what of
+ * it is not ASCII, which mail programs escape. */
+static bool is_link_char(char c)
+{
+    return (unsigned char)c > 0x20 && c != 0x7f &&
+           strchr("\"<>\\^`{|}", c) == NULL;
+}
+
+/* Whole addresses: a scheme that runs no code, and somewhere to go. */
+static bool run_link(struct str value, struct str argument,
+                     const struct locale *locale, struct buf *out)
+{
+    static const struct str schemes[] = {STR("https://"), STR("http://"),
+                                         STR("mailto:")};
+    size_t row = 0;
+
+    (void)argument;
+    (void)locale;
+    while (row < COUNT_OF(schemes) && !str_starts_nocase(value, schemes[row]))
+        row++;
+    if (row == COUNT_OF(schemes) || value.len == schemes[row].len ||
+        strchr("/?#:", value.ptr[schemes[row].len]) != NULL)
+        return false;
+    for (size_t i = 0; i < value.len; i++)
+        if (!is_link_char(value.ptr[i]))
+            return false;
+    buf_add(out, value);
+    return true;
+}
+
+/* The address of a link to write to someone. What is not plain is escaped,
+ * so that it cannot become a subject or a second recipient (RFC 6068). */
+static bool run_mailto(struct str value, struct str argument,
+                       const struct locale *locale, struct buf *out)
+{
+    ptrdiff_t at = str_index(value, '@', 0);
+
+    if (at <= 0 || (size_t)at + 1 == value.len || value.len > ADDRESS_MAX ||
+        str_index(value, '@', (size_t)at + 1) >= 0 || str_has_control(value))
+        return false;
+    for (size_t i = 0; i < value.len; i++)
+        if (strchr(" ()<>[]:;,\\\"", value.ptr[i]) != NULL)
+            return false;
+    buf_add_cstr(out, "mailto:");
+    if (!run_url(str_slice(value, 0, (size_t)at), argument, locale, out))
+        return false;
+    buf_add_char(out, '@');
+    return run_url(str_from(value, (size_t)at + 1), argument, locale, out);
+}
+
 static const struct filter {
     const char *name;
     bool (*takes)(struct str argument);
@@ -167,10 +313,22 @@ static const struct filter {
     {"currency", is_currency, "three capital letters like \"EUR\"",
      run_currency, "a number like 1234.5"},
     {"url", is_absent, "nothing", run_url, "a text"},
+    {"choose", is_choice,
+     "pairs and what else to take, like "
+     "\"1=minute,minutes\"",
+     run_choose, "one of the values that its filter choose lists"},
+    {"link", is_absent, "nothing", run_link,
+     "an address that begins with https://, http:// or mailto:, without "
+     "blanks and quotation marks"},
+    {"mailto", is_absent, "nothing", run_mailto,
+     "an e-mail address like help@example.com"},
+    {"color", is_absent, "nothing", run_color, "a color like #1f5fbf"},
+    {"contrast", is_absent, "nothing", run_contrast, "a color like #1f5fbf"},
 };
 
-static const char *const NAMES[] = {"date", "time", "number", "currency",
-                                    "url"};
+static const char *const NAMES[] = {"date",  "time",    "number", "currency",
+                                    "url",   "choose",  "link",   "mailto",
+                                    "color", "contrast"};
 
 static bool refuse_name(struct str name, struct error *err)
 {
@@ -178,7 +336,7 @@ static bool refuse_name(struct str name, struct error *err)
 
     error_set(err, ERR_INPUT,
               "there is no filter \"%.*s\"%s%s%s; want date, time, number, "
-              "currency or url",
+              "currency, url, choose, link, mailto, color or contrast",
               (int)(name.len < 40 ? name.len : 40),
               name.len == 0 ? "" : name.ptr,
               near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,

@@ -294,7 +294,7 @@ void template_variables_example(const struct template_variables *wanted,
             variable->example != NULL ? variable->example : variable->fallback;
 
         json_name_str(&json, variable->name);
-        if (sample != NULL)
+        if (sample != NULL || variable->is_optional)
             json_put_value(&json, sample);
         else
             json_put_raw(&json, str_of(TYPES[variable->type].example));

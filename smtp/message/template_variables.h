@@ -41,7 +41,7 @@ MUST_USE bool template_variables_fill(const struct template_variables *wanted,
                                       struct error *err);
 
 /* The same of the examples, for a preview: an example, else the default, else
- * one that fits the type. */
+ * null where the variable is optional, else one that fits the type. */
 void template_variables_example(const struct template_variables *wanted,
                                 struct buf *out);
 

@@ -6,6 +6,7 @@
 
 #include "check_cmocka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- what is no template --- */
@@ -40,7 +41,8 @@ static const struct {
     {"{{<p}}{{name}}{{/p}}", "line 1, column 7: found {{name}} within {{<p}}; "
                              "only blocks ({{$name}}) may stand there"},
     {"{{a|dat}}", "line 1, column 1: there is no filter \"dat\" (did you mean "
-                  "date?); want date, time, number, currency or url"},
+                  "date?); want date, time, number, currency, url, "
+                  "choose, link, mailto, color or contrast"},
     {"{{a|currency}}", "line 1, column 1: found \"\" behind the filter "
                        "currency:; it takes three capital letters like "
                        "\"EUR\""},
@@ -305,6 +307,15 @@ static const struct {
     {"{{debt|currency:USD}}", "en", "-$12.35"},
     {"https://x.io/?q={{path|url}}", "", "https://x.io/?q=a%2Fb%20%C3%A9%26"},
     {"{{path|url|url}}", "", "a%252Fb%2520%25C3%25A9%2526"},
+    {"{{small|choose:\"1=minute,minutes\"}}", "", "minutes"},
+    {"{{one|choose:\"1=minute,minutes\"}}", "", "minute"},
+    {"{{word|choose:\"low=a,high=b\"}}", "", "b"},
+    {"{{link|link}}", "", "https://x.io/a?b=c&amp;d=%20#e"},
+    {"{{{mail|link}}}", "", "mailto:a@b.c"},
+    {"{{who|mailto}}", "", "mailto:a%2Bb@x.io"},
+    {"{{trick|mailto}}", "", "mailto:a%3Fcc%3D1@x.io"},
+    {"{{pale|color}} {{pale|contrast}}", "", "#ffeecc #000000"},
+    {"{{deep|color}} {{deep|contrast}}", "", "#0b3d91 #ffffff"},
 };
 
 static void filters_speak_the_language_of_the_reader(void **state)
@@ -313,7 +324,10 @@ static void filters_speak_the_language_of_the_reader(void **state)
         "{\"day\":\"2026-11-24\",\"time\":\"2026-11-25T00:05:00+08:00\","
         "\"unix\":46800,\"big\":\"1234567.891\",\"small\":1234,"
         "\"nines\":999.999,\"minus\":-0.4,\"debt\":-12.345,"
-        "\"path\":\"a/b \xc3\xa9&\"}";
+        "\"path\":\"a/b \xc3\xa9&\",\"one\":1,\"word\":\"high\","
+        "\"link\":\"https://x.io/a?b=c&d=%20#e\",\"mail\":\"mailto:a@b.c\","
+        "\"who\":\"a+b@x.io\",\"trick\":\"a?cc=1@x.io\","
+        "\"pale\":\"#fec\",\"deep\":\"#0B3D91\"}";
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(FILTERED); i++)
@@ -334,13 +348,66 @@ static void filters_refuse_what_they_cannot_take(void **state)
                   "a has a wrong value (want a date like 2026-11-24, a time "
                   "like 2026-11-24T09:30:00Z, or seconds since 1970)");
     check_refusal("{{a|number}}", "{}", "a is missing");
+    check_refusal("{{a|choose:'x=1,y=2'}}", "{\"a\":\"z\"}",
+                  "a has a wrong value (want one of the values that its filter "
+                  "choose lists)");
     check_output("[{{a|number}}]", "{\"a\":\"x\"}",
                  (struct template_options){.is_lenient = true}, "[]");
+}
+
+/* What is to stand in an attribute of html and could do more than it should. */
+static const struct {
+    const char *filter;
+    const char *value;
+} UNFIT[] = {
+    {"link", ""},
+    {"link", "x.io/a"},
+    {"link", "//x.io/a"},
+    {"link", "javascript:alert(1)"},
+    {"link", " https://x.io"},
+    {"link", "https://x.io/a b"},
+    {"link", "https://x.io/\\\"x"},
+    {"link", "https://x.io/\\nx"},
+    {"link", "https://x.io/<x>"},
+    {"link", "https:///x"},
+    {"link", "https://"},
+    {"link", "data:text/html,x"},
+    {"link", "mailto:?cc=a@b.c"},
+    {"mailto", "x.io"},
+    {"mailto", "@x.io"},
+    {"mailto", "a@"},
+    {"mailto", "a@b@c"},
+    {"mailto", "a@x.io,b@x.io"},
+    {"mailto", "A <a@x.io>"},
+    {"color", "red"},
+    {"color", "#12345"},
+    {"color", "#12345g"},
+    {"color", "#fff;x:y"},
+    {"color", "fff"},
+    {"contrast", "#ff"},
+};
+
+static void filters_for_html_refuse_what_is_more_than_that(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(UNFIT); i++) {
+        char source[64];
+        char data[64];
+        struct outcome outcome;
+
+        snprintf(source, sizeof source, "{{a|%s}}", UNFIT[i].filter);
+        snprintf(data, sizeof data, "{\"a\":\"%s\"}", UNFIT[i].value);
+        outcome = render(source, data, (struct template_options){0});
+        assert_false(outcome.is_right);
+        assert_int_equal(outcome.flaws.rows[0].kind, TEMPLATE_BAD_VALUE);
+        buf_finish(&outcome.out);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filters_for_html_refuse_what_is_more_than_that),
         cmocka_unit_test(broken_templates_are_explained),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(tags_and_names_are_bounded),

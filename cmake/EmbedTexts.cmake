@@ -1,0 +1,17 @@
+# Writes each file of FILES into OUT as ROW(ID, "text"). ID is the path below
+# ROOT in capitals, other characters as _, without the end SUFFIX.
+set(text "")
+foreach(file ${FILES})
+    file(RELATIVE_PATH name ${ROOT} ${file})
+    if(SUFFIX)
+        string(REGEX REPLACE "${SUFFIX}$" "" name "${name}")
+    endif()
+    string(MAKE_C_IDENTIFIER "${name}" name)
+    string(TOUPPER "${name}" id)
+    file(READ ${file} body)
+    string(REPLACE "\\" "\\\\" body "${body}")
+    string(REPLACE "\"" "\\\"" body "${body}")
+    string(REPLACE "\n" "\\n\"\n    \"" body "${body}")
+    string(APPEND text "${ROW}(${id},\n    \"${body}\")\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
