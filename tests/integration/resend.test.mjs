@@ -236,6 +236,41 @@ describe('webhook endpoints and keys', () => {
     });
 });
 
+test('suppressions are added, listed, found and removed', async () => {
+    const { suppressions } = resend;
+    const good = async (answer) => {
+        const { data, error } = await answer;
+        assert.equal(error, null, JSON.stringify(error));
+        return data;
+    };
+    const { id } = await good(suppressions.add({ email: 'one@off.test' }));
+    const batch = await good(suppressions.batch.add({
+        emails: ['two@off.test', 'three@off.test'] }));
+    assert.equal(batch.data.length, 2);
+
+    const entry = await good(suppressions.get('one@off.test'));
+    assert.deepEqual(entry, await good(suppressions.get(id)));
+    assert.equal(entry.object, 'suppression');
+    assert.equal(entry.email, 'one@off.test');
+    assert.equal(entry.origin, 'manual');
+    assert.equal(entry.source_id, null);
+
+    const emails = async (options) =>
+        (await good(suppressions.list(options))).data.map(({ email }) => email);
+    assert.deepEqual(await emails({ origin: 'manual', limit: 2 }),
+                     ['three@off.test', 'two@off.test']);
+    assert.deepEqual(await emails({ after: batch.data[0].id }),
+                     ['one@off.test']);
+    assert.deepEqual(await emails({ origin: 'bounce' }), []);
+
+    assert.equal((await good(suppressions.remove('one@off.test'))).deleted,
+                 true);
+    await good(suppressions.batch.remove({
+        ids: batch.data.map((one) => one.id) }));
+    assert.deepEqual(await emails(), []);
+    await refused('not_found', 404, () => suppressions.get(id));
+});
+
 describe('an error has its name', () => {
     test('missing_api_key', async () => {
         const answer = await service.call('POST', '/emails', MAIL,
