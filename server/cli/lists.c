@@ -102,9 +102,12 @@ static int run_list(const struct cli_args *args)
 static void print_events(const struct json *root)
 {
     static const struct show_column columns[] = {
-        {"time", "created_at"},          {"event", "type"},
-        {"email", "data/email_id"},      {"sequence", "data/sequence"},
-        {"recipient", "data/recipient"}, {"upstream", "data/delivery/upstream"},
+        {"time", "created_at"},
+        {"event", "type"},
+        {"id", "data/email_id|data/id"},
+        {"sequence", "data/sequence"},
+        {"of", "data/recipient|data/email|data/name|data/endpoint"},
+        {"upstream", "data/delivery/upstream"},
         {"code", "data/delivery/code"},
     };
 

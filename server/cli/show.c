@@ -125,9 +125,9 @@ void show_value(const struct json *value, struct buf *out)
 
 /* --- tables --- */
 
-static const struct json *find(const struct json *value, const char *pointer)
+static const struct json *find_one(const struct json *value, struct str pointer)
 {
-    struct str rest = str_of(pointer);
+    struct str rest = pointer;
     struct str name;
     char text[64];
 
@@ -135,6 +135,17 @@ static const struct json *find(const struct json *value, const char *pointer)
         snprintf(text, sizeof text, "%.*s", STR_ARG(name));
         value = json_get(value, text);
     }
+    return value;
+}
+
+static const struct json *find(const struct json *item, const char *pointers)
+{
+    const struct json *value = NULL;
+    struct str rest = str_of(pointers);
+    struct str pointer;
+
+    while (value == NULL && str_cut(&rest, '|', &pointer))
+        value = find_one(item, pointer);
     return value;
 }
 

@@ -9,7 +9,9 @@
 
 struct show_column {
     const char *title;
-    const char *pointer; /* "data/recipient": members, by slashes */
+    /* "data/recipient": members, by slashes; of several with a bar between
+     * them the first one that is there. */
+    const char *pointer;
 };
 
 /* Members and values as "name: value", what is nested below it, deeper;

@@ -439,6 +439,25 @@ describe('verbs that ask a server', () => {
         return stdout.replaceAll('\r\n', '\n');
     };
 
+    test('events shows what each is of', async () => {
+        const at = '2026-11-24T12:00:00.000Z';
+        server.next({ object: 'list', has_more: false, next: '', data: [
+            { type: 'email.sent', created_at: at, data: {
+                email_id: 'mail-1', recipient: 'ada@a.test', sequence: 2,
+                id: 'never' } },
+            { type: 'suppression.added', created_at: at, data: {
+                id: 'entry-1', email: 'bob@b.test' } },
+            { type: 'domain.created', created_at: at, data: {
+                id: 'domain-1', name: 'c.test' } }] });
+        const lines = (await shown(['events'])).trim().split('\n').map((line) =>
+            line.trim().split(/ {2,}/));
+        assert.deepEqual(lines.map((line) => line.slice(1)), [
+            ['event', 'id', 'sequence', 'of'],
+            ['email.sent', 'mail-1', '2', 'ada@a.test'],
+            ['suppression.added', 'entry-1', 'bob@b.test'],
+            ['domain.created', 'domain-1', 'c.test']]);
+    });
+
     test('on a terminal text is shown, and no mail steers it', async () => {
         server.next({ id: ID, subject: 'a\u001b[2Jb\u009bc', cc: [],
                       html: null, text: 'one\n\n\u001b[31mtwo\n',
