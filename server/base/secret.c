@@ -80,6 +80,33 @@ void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE])
     out[SHA256_HEX_SIZE - 1] = '\0';
 }
 
+/* Never complete: it is the library's context by another name. */
+static EVP_MD_CTX *context_of(struct sha256 *hash)
+{
+    return (EVP_MD_CTX *)hash;
+}
+
+struct sha256 *sha256_begin(void)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    fetch_once();
+    CHECK(ctx != NULL);
+    CHECK(EVP_DigestInit_ex(ctx, fetched.sha256, NULL) == 1);
+    return (struct sha256 *)ctx;
+}
+
+void sha256_add(struct sha256 *hash, struct str data)
+{
+    CHECK(EVP_DigestUpdate(context_of(hash), bytes_of(data), data.len) == 1);
+}
+
+void sha256_end(struct sha256 *hash, unsigned char out[SHA256_SIZE])
+{
+    CHECK(EVP_DigestFinal_ex(context_of(hash), out, NULL) == 1);
+    EVP_MD_CTX_free(context_of(hash));
+}
+
 /* Over several pieces, as if they were one. */
 static void hmac(struct str key, const struct str *pieces, size_t count,
                  unsigned char out[SHA256_SIZE])

@@ -14,6 +14,11 @@ enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65 };
 
 void secret_sha256(struct str data, unsigned char out[SHA256_SIZE]);
 void secret_sha256_hex(struct str data, char out[SHA256_HEX_SIZE]);
+/* Of what comes piece by piece. The end gives the hash and frees. */
+struct sha256;
+struct sha256 *sha256_begin(void);
+void sha256_add(struct sha256 *hash, struct str data);
+void sha256_end(struct sha256 *hash, unsigned char out[SHA256_SIZE]);
 void secret_hmac_sha256(struct str key, struct str data,
                         unsigned char out[SHA256_SIZE]);
 /* For CRAM-MD5 (RFC 2195), and nothing new. */

@@ -142,6 +142,11 @@ void dkim_key_destroy(struct dkim_key **key)
     *key = NULL;
 }
 
+enum dkim_algorithm dkim_key_algorithm(const struct dkim_key *key)
+{
+    return key->algorithm;
+}
+
 void dkim_key_public(const struct dkim_key *key, struct buf *public_text)
 {
     add_public(key->pkey, key->algorithm, public_text);

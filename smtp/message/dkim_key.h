@@ -47,6 +47,7 @@ struct dkim_key;
 struct dkim_key *dkim_key_load(enum dkim_algorithm algorithm,
                                struct str private_der);
 void dkim_key_destroy(struct dkim_key **key); /* wipes it */
+enum dkim_algorithm dkim_key_algorithm(const struct dkim_key *key);
 /* Its public half, as the text of p=. */
 void dkim_key_public(const struct dkim_key *key, struct buf *public_text);
 /* Signs the hash that stands for a message (RFC 6376 section 3.7). The same

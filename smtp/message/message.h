@@ -21,6 +21,7 @@
 #include "smtp/message/address.h"
 #include "smtp/message/attachment.h"
 #include "smtp/message/builtin.h"
+#include "smtp/message/dkim.h"
 #include "smtp/message/dkim_key.h"
 #include "smtp/message/flaw.h"
 #include "smtp/message/header.h"

@@ -76,6 +76,21 @@ static void sha256_is_that_of_fips_180(void **state)
                              "495991b7852b855");
 }
 
+static void sha256_of_pieces_is_that_of_the_whole(void **state)
+{
+    unsigned char whole[SHA256_SIZE];
+    unsigned char pieces[SHA256_SIZE];
+    struct sha256 *hash = sha256_begin();
+
+    (void)state;
+    sha256_add(hash, S(""));
+    sha256_add(hash, S("a"));
+    sha256_add(hash, S("bc"));
+    sha256_end(hash, pieces);
+    secret_sha256(S("abc"), whole);
+    assert_memory_equal(whole, pieces, sizeof whole);
+}
+
 /* RFC 4231 cases 1, 2 and 6. */
 static void hmac_is_that_of_rfc_4231(void **state)
 {
@@ -307,6 +322,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_is_that_of_fips_180),
+        cmocka_unit_test(sha256_of_pieces_is_that_of_the_whole),
         cmocka_unit_test(hmac_is_that_of_rfc_4231),
         cmocka_unit_test(crc32_is_that_of_zip),
         cmocka_unit_test(equal_is_exact),
