@@ -1,6 +1,7 @@
 #include "api/api.h"
 
 #include "api/call.h"
+#include "api/signing.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -127,6 +128,7 @@ struct api *api_open(struct loop *loop, const struct config *config,
     }
     api->work = work_open(loop, HELPERS, HELPED_MAX);
     api->keys = key_cache_create();
+    api->signings = signing_cache_create();
     return api;
 }
 
@@ -147,6 +149,7 @@ void api_close(struct api **api_at)
     calls_end(api);
     httpd_close(&api->httpd);
     key_cache_destroy(&api->keys);
+    signing_cache_destroy(&api->signings);
     free(api->routes);
     free(api);
 }

@@ -16,6 +16,7 @@
 
 struct call;
 struct key_cache;
+struct signing_cache;
 
 /* Whom an endpoint lets in, beside keys with full access. */
 enum call_need {
@@ -44,6 +45,7 @@ struct api {
     struct httpd *httpd;
     struct work *work;
     struct key_cache *keys;
+    struct signing_cache *signings;
     struct http_route *routes; /* one per endpoint row */
     struct list calls;
 };

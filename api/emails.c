@@ -2,6 +2,7 @@
 #include "api/email_request.h"
 #include "api/email_retry.h"
 #include "api/email_view.h"
+#include "api/signing.h"
 #include "server/base/clock.h"
 #include "server/base/fault.h"
 #include "server/base/mask.h"
@@ -148,7 +149,7 @@ static void answer_write(const struct summary *summary, struct buf *body)
     json_close_map(&out);
 }
 
-static void enqueue(struct sending *sending)
+static void enqueue(struct sending *sending, const struct signing *signing)
 {
     struct email_request *request = &sending->request;
     struct call *call = sending->call;
@@ -173,6 +174,7 @@ static void enqueue(struct sending *sending)
                       .date_ms = request->scheduled_ms > 0
                                      ? request->scheduled_ms
                                      : sending->now_ms,
+                      .signing = signing->keys,
                       .due_ms = request->scheduled_ms,
                       .max_age_ms = request->max_age_ms,
                       .on_unknown = request->on_unknown,
@@ -181,6 +183,23 @@ static void enqueue(struct sending *sending)
                       .patience_ms = call_patience_ms(call),
                   },
                   on_enqueued, sending);
+}
+
+static void on_signing(void *ctx, const struct signing *signing)
+{
+    struct sending *sending = ctx;
+    struct call *call = sending->call;
+
+    if (signing->is_verified || !call->api->config->domains.require_verified)
+        enqueue(sending, signing);
+    else
+        call_fail(call, PROBLEM_DOMAIN_NOT_VERIFIED,
+                  arena_printf(call->arena,
+                               "The %.*s domain is not verified. Please, add "
+                               "and verify your domain: POST /v1/domains, or "
+                               "`posthaste domains add`.",
+                               STR_ARG(sending->request.from.domain))
+                      .ptr);
 }
 
 /* On a helper thread when the body is large. */
@@ -204,7 +223,8 @@ static void on_read(void *ctx)
     if (!sending->ok)
         call_fail_faults(sending->call, &sending->faults);
     else if (call_goes_on(sending->call))
-        enqueue(sending);
+        signing_find(sending->call, sending->request.from.domain, on_signing,
+                     sending);
 }
 
 void emails_send(struct call *call)

@@ -172,6 +172,10 @@ struct config_hooks {
     const char *admin_listen;
 };
 
+struct config_domains {
+    bool require_verified;
+};
+
 struct config_webhook {
     int64_t timeout_ms;
     struct config_list ports; /* decimal; empty: any */
@@ -207,6 +211,7 @@ struct config {
     struct config_route *routes; /* the default route stands last */
     size_t route_count;
     struct config_sending sending;
+    struct config_domains domains;
     struct config_hooks hooks;
     struct config_webhook webhook;
     struct config_limits limits;

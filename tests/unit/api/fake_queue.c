@@ -154,6 +154,19 @@ static void give_attempts(struct later *later)
     ((queue_attempts_fn)later->done)(later->ctx, &told);
 }
 
+/* The other statuses are for what follows. */
+static void give_found(struct later *later)
+{
+    struct queue_domains list = {
+        .status = fake.status == QUEUE_AWAY ? QUEUE_AWAY : QUEUE_OK,
+        .domains = &fake.domain,
+        .count = fake.domain_count,
+        .owner_has_none = fake.domain_count == 0,
+    };
+
+    ((queue_domains_fn)later->done)(later->ctx, &list);
+}
+
 static void give_suppression(struct later *later)
 {
     struct suppression one = {.address = S("ada@example.com"),
@@ -239,6 +252,9 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     for (size_t i = 0; i < mail->recipient_count; i++)
         buf_addf(&fake.seen, " %u:%.*s", mail->recipients[i].number,
                  STR_ARG(mail->recipients[i].route));
+    if (mail->signing.key.len > 0)
+        buf_addf(&fake.seen, " signed by %.*s of %.*s",
+                 STR_ARG(mail->signing.key), STR_ARG(mail->signing.domain));
     snprintf(fake.answer, sizeof fake.answer, "%.*s", STR_ARG(mail->answer));
     assert_true(mail->mail_json.len > 0);
     LATER(give_answer, done, ctx);
@@ -555,6 +571,16 @@ void queue_events_pull(struct queue *queue, struct queue_owner owner,
     (void)after;
     (void)limit;
     LATER(give_events, done, ctx);
+}
+
+void queue_domain_find(struct queue *queue, struct queue_owner owner,
+                       struct str from_domain, queue_domains_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)from_domain;
+    fake.domain_lookups++;
+    LATER(give_found, done, ctx);
 }
 
 void queue_suppression_list(struct queue *queue, struct queue_owner owner,

@@ -33,6 +33,9 @@ extern struct fake {
     size_t delivery_count;
     queue_email_view_fn view; /* of the get under way */
     struct record record;
+    struct sender_domain domain;
+    size_t domain_count; /* 0: no owner has one */
+    size_t domain_lookups;
     bool (*wants)(void *ctx, const struct queue_email *email); /* of the list */
 } fake;
 

@@ -433,8 +433,6 @@ static const struct broken_case {
      "4:1: bounce_domain must be one domain"},
     {"[sending]\ndefault_from = \"a@b.test\"\n",
      "2:16: default_from: not supported yet; leave it out"},
-    {"[domains]\nrequire_verified = true\n",
-     "2:20: require_verified: not supported yet; leave it out"},
     {"[webhook]\nports = [443, 0]\n", "2:15: ports: must be from 1 to 65535"},
     {"[webhook]\nports = [\"443\"]\n",
      "2:10: ports: must be an integer, not text in quotes"},

@@ -1,0 +1,175 @@
+#include "api/signing.h"
+
+#include "server/base/clock.h"
+#include "server/base/map.h"
+#include "server/base/mem.h"
+#include "server/domain/domain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ENTRIES_MAX = 10000, TEXT_SIZE = 254 };
+
+/* One of an owner's Froms, or of an owner without any domain. */
+struct entry {
+    int64_t at_ms;
+    bool is_verified;
+    char domain[TEXT_SIZE]; /* empty: not signed */
+    char key[ID_SIZE];
+};
+
+struct signing_cache {
+    struct map *entries; /* by "owner" and "owner domain" */
+};
+
+/* --- what is remembered --- */
+
+struct signing_cache *signing_cache_create(void)
+{
+    struct signing_cache *cache = xmalloc(sizeof *cache);
+
+    cache->entries = map_create();
+    return cache;
+}
+
+static void entries_clear(struct signing_cache *cache)
+{
+    size_t at = 0;
+    struct str key;
+    void *entry;
+
+    while (map_next(cache->entries, &at, &key, &entry))
+        free(entry);
+    map_destroy(&cache->entries);
+}
+
+void signing_cache_destroy(struct signing_cache **cache)
+{
+    if (*cache == NULL)
+        return;
+    entries_clear(*cache);
+    free(*cache);
+    *cache = NULL;
+}
+
+/* Of every owner, since that is rare. */
+void signing_cache_forget(struct signing_cache *cache, struct str owner)
+{
+    (void)owner;
+    entries_clear(cache);
+    cache->entries = map_create();
+}
+
+static const struct entry *entry_get(const struct signing_cache *cache,
+                                     struct str key)
+{
+    const struct entry *entry = map_get(cache->entries, key);
+
+    if (entry == NULL || clock_now_ms() - entry->at_ms >= SIGNING_FRESH_MS)
+        return NULL;
+    return entry;
+}
+
+static void entry_put(struct signing_cache *cache, struct str key,
+                      const struct signing *signing)
+{
+    struct entry *entry;
+
+    if (map_count(cache->entries) >= ENTRIES_MAX)
+        signing_cache_forget(cache, S(""));
+    entry = xcalloc(1, sizeof *entry);
+    entry->at_ms = clock_now_ms();
+    entry->is_verified = signing->is_verified;
+    CHECK(signing->keys.domain.len < sizeof entry->domain &&
+          signing->keys.key.len < sizeof entry->key);
+    snprintf(entry->domain, sizeof entry->domain, "%.*s",
+             STR_ARG(signing->keys.domain));
+    snprintf(entry->key, sizeof entry->key, "%.*s", STR_ARG(signing->keys.key));
+    free(map_put(cache->entries, key, entry));
+}
+
+/* --- finding it --- */
+
+struct finding {
+    struct call *call;
+    struct str key; /* of the entry */
+    signing_fn done;
+    void *ctx;
+};
+
+static bool is_verified(const struct sender_domain *domain)
+{
+    enum domain_status status;
+
+    return domain_status_of(domain->status, &status) &&
+           (status == DOMAIN_STATUS_VERIFIED ||
+            status == DOMAIN_STATUS_PARTIALLY_VERIFIED);
+}
+
+/* The nearest one that is verified, else the nearest. */
+static struct signing choose(const struct queue_domains *found, int64_t now_ms)
+{
+    struct signing signing = {.is_verified = false};
+
+    for (size_t i = 0; i < found->count; i++) {
+        const struct sender_domain *domain = &found->domains[i];
+        const struct sender_key *key = sender_domain_signer(domain, now_ms);
+
+        if (key == NULL || (signing.keys.key.len > 0 && !is_verified(domain)))
+            continue;
+        signing.keys.domain = domain->name;
+        signing.keys.key = id_str(&key->id);
+        signing.is_verified = is_verified(domain);
+        if (signing.is_verified)
+            break;
+    }
+    return signing;
+}
+
+static void on_found(void *ctx, const struct queue_domains *found)
+{
+    struct finding *finding = ctx;
+    struct call *call = finding->call;
+    struct signing signing;
+
+    if (found->status != QUEUE_OK) {
+        call_fail_queue(call, found->status, &found->why, NULL);
+        return;
+    }
+    signing = choose(found, clock_shared_ms());
+    entry_put(call->api->signings,
+              found->owner_has_none ? call->key.owner : finding->key, &signing);
+    signing.keys.domain = arena_copy(call->arena, signing.keys.domain);
+    signing.keys.key = arena_copy(call->arena, signing.keys.key);
+    if (call_goes_on(call))
+        finding->done(finding->ctx, &signing);
+}
+
+void signing_find(struct call *call, struct str from_domain, signing_fn done,
+                  void *ctx)
+{
+    const struct signing_cache *cache = call->api->signings;
+    struct signing signing = {.is_verified = false};
+    const struct entry *entry = entry_get(cache, call->key.owner);
+    struct finding *finding;
+    struct str key;
+
+    if (entry != NULL) { /* without any domain */
+        done(ctx, &signing);
+        return;
+    }
+    key = arena_printf(call->arena, "%.*s %.*s", STR_ARG(call->key.owner),
+                       STR_ARG(from_domain));
+    entry = entry_get(cache, key);
+    if (entry != NULL) {
+        signing.is_verified = entry->is_verified;
+        signing.keys.domain = arena_copy(call->arena, str_of(entry->domain));
+        signing.keys.key = arena_copy(call->arena, str_of(entry->key));
+        done(ctx, &signing);
+        return;
+    }
+    finding = ARENA_NEW(call->arena, struct finding);
+    *finding = (struct finding){call, key, done, ctx};
+    queue_domain_find(call->api->queue, call_owner(call), from_domain, on_found,
+                      finding);
+}

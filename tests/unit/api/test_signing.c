@@ -1,0 +1,90 @@
+/* Which keys a mail is accepted with, and whether it is. */
+#include "api_world.h"
+
+#include "api/signing.h"
+#include "check_cmocka.h"
+
+#define KEY "019300a0-0000-7000-8000-0000000000aa"
+
+static void give_domain(const char *status)
+{
+    fake.domain = (struct sender_domain){
+        .name = S("sender.test"),
+        .status = str_of(status),
+        .keys = {{.created_ms = WALL_MS, .signs_ms = WALL_MS}},
+        .key_count = 1,
+    };
+    CHECK(id_parse(S(KEY), &fake.domain.keys[0].id));
+    fake.domain_count = 1;
+}
+
+static void an_owner_without_domains_pays_one_look(void **state)
+{
+    struct world *world = *state;
+
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+    assert_int_equal(fake.domain_lookups, 1);
+    assert_null(strstr(fake.seen.data, "signed"));
+    pass_ms(world, SIGNING_FRESH_MS);
+    assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+    assert_int_equal(fake.domain_lookups, 2);
+}
+
+static void keys_sign_from_their_creation(void **state)
+{
+    struct world *world = *state;
+
+    give_domain("not_started");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+        assert_non_null(
+            strstr(fake.seen.data, " signed by " KEY " of sender.test"));
+    }
+    assert_int_equal(fake.domain_lookups, 1);
+}
+
+static void
+one_that_is_not_verified_is_refused_where_that_is_asked(void **state)
+{
+    struct world *world = *state;
+
+    world->config.domains.require_verified = true;
+    assert_int_equal(ask(world, "POST /emails", MAIL), 403);
+    expect(world, "\"name\":\"validation_error\"");
+    expect(world, "\"code\":\"domain_not_verified\"");
+    expect(world, "The sender.test domain is not verified. Please, add and "
+                  "verify your domain");
+    pass_ms(world, SIGNING_FRESH_MS);
+    give_domain("pending");
+    assert_int_equal(ask(world, "POST /emails", MAIL), 403);
+    assert_int_equal(fake.enqueued, 0);
+    pass_ms(world, SIGNING_FRESH_MS);
+    give_domain("verified");
+    assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+    assert_non_null(strstr(fake.seen.data, " signed by " KEY));
+}
+
+static void what_the_store_does_not_tell_is_no_refusal(void **state)
+{
+    struct world *world = *state;
+
+    world->config.domains.require_verified = true;
+    fake.status = QUEUE_AWAY;
+    assert_int_equal(ask(world, "POST /emails", MAIL), 503);
+    fake.status = QUEUE_OK;
+    give_domain("verified");
+    assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        API_TEST(an_owner_without_domains_pays_one_look),
+        API_TEST(keys_sign_from_their_creation),
+        API_TEST(one_that_is_not_verified_is_refused_where_that_is_asked),
+        API_TEST(what_the_store_does_not_tell_is_no_refusal),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
