@@ -18,6 +18,7 @@
 #include "server/base/buf.h"
 #include "server/base/check.h"
 #include "server/base/str.h"
+#include "smtp/message/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,13 +80,9 @@ enum domain_key_use {
     DOMAIN_KEY_NEXT,  /* published ahead of its time: RECOMMENDED */
     DOMAIN_KEY_PAST,  /* what it signed may still be under way: ADVICE */
 };
-enum domain_key_type {
-    DOMAIN_KEY_RSA,
-    DOMAIN_KEY_ED25519,
-};
 struct domain_key {
     struct str selector; /* "ph1r1": the label before ._domainkey */
-    enum domain_key_type type;
+    enum dkim_algorithm algorithm;
     struct str public_key; /* base64, as it stands in p= */
     enum domain_key_use use;
 };
@@ -100,6 +97,9 @@ struct domain_setup {
     size_t key_count;       /* at most DOMAIN_KEYS_MAX */
     struct str spf_include; /* [sending] spf_include; empty: none */
     struct str bounce_mx;   /* [sending] bounce_mx; empty: none */
+    /* [sending] bounce_domain: where return paths are unless the domain has
+     * its own. Empty: the addresses of From. */
+    struct str bounce_domain;
 };
 
 struct domain_record {
@@ -119,9 +119,82 @@ struct domain_record {
 enum { DOMAIN_RECORDS_MAX = DOMAIN_KEYS_MAX + 4 };
 
 /* The records, in arena, in the order to show them. With return_path and
- * bounce_mx: MX and SPF of the return path. With spf_include alone: SPF of
- * the domain itself, since its addresses are the return paths then. */
+ * bounce_mx: MX and SPF of the return path. With neither these nor
+ * bounce_domain: SPF of the domain itself, since its addresses are the return
+ * paths then. SPF only where there is spf_include. */
 size_t domain_records(const struct domain_setup *setup, struct arena *arena,
                       struct domain_record records[DOMAIN_RECORDS_MAX]);
+
+/* --- whether it is there --- */
+
+enum { DOMAIN_TEXT_MAX = 600 }; /* bytes of each text of a finding */
+
+struct domain_finding {
+    enum domain_check check;
+    enum domain_weight weight;
+    enum domain_state state;
+    bool warns;          /* though verified, the reason is worth reading */
+    struct str name;     /* that was asked for */
+    struct str type;     /* "TXT", "MX" */
+    struct str found;    /* valid UTF-8 without controls; empty: nothing */
+    struct str wanted;   /* empty: nothing certain */
+    struct str reason;   /* a sentence or two; empty: all is well */
+    int64_t since_ms;    /* of the state */
+    int64_t verified_ms; /* seen as it should be last; 0: never */
+    unsigned misses;     /* surely wrong so often since */
+};
+
+/* Every key, and each other check once. */
+enum { DOMAIN_FINDINGS_MAX = DOMAIN_KEYS_MAX + DOMAIN_CHECK_COUNT };
+
+struct domain_report {
+    enum domain_status status;
+    int64_t checked_ms;
+    int64_t next_ms; /* when to look again */
+    /* To be kept with it, for the next struct domain_past. */
+    int64_t since_ms;
+    unsigned checks;
+    struct domain_finding findings[DOMAIN_FINDINGS_MAX];
+    size_t count;
+};
+
+/* As one JSON map, times in RFC 3339: what is stored and shown. */
+enum { DOMAIN_REPORT_MAX = 64 * 1024 };
+void domain_report_write(const struct domain_report *report, struct buf *out);
+/* What was written, in arena; of anything else an empty report (not started,
+ * never checked). */
+void domain_report_read(struct str text, struct arena *arena,
+                        struct domain_report *report);
+/* What was found of a record; NULL: it was not looked at yet. */
+const struct domain_finding *
+domain_report_find(const struct domain_report *report,
+                   const struct domain_record *record);
+
+/* Mail of the domain passes DKIM at all receivers: with a status of verified
+ * or partially so. */
+bool domain_may_send(enum domain_status status);
+
+/* What is known of a domain before it is checked. A new one, and one whose
+ * owner asks to verify it, begins with since_ms of that time and no checks. */
+struct domain_past {
+    struct str report; /* domain_report_write of the last check; empty: none */
+    int64_t since_ms;  /* it is waited for its records since then: 72 hours */
+    unsigned checks;   /* since then */
+};
+
+/* Asks the DNS and judges what it says; at most some 90 look-ups and 10
+ * seconds, what is not answered then counts as failed for now. setup and past
+ * are copied. Fires exactly once, later, or never when cancelled; report is
+ * valid during the call, the handle of the run is dead. */
+struct dns;
+struct loop;
+struct domain_run;
+typedef void (*domain_checked_fn)(void *ctx,
+                                  const struct domain_report *report);
+struct domain_run *domain_check(struct loop *loop, struct dns *dns,
+                                const struct domain_setup *setup,
+                                const struct domain_past *past,
+                                domain_checked_fn fn, void *ctx);
+void domain_check_cancel(struct domain_run **run);
 
 #endif

@@ -27,15 +27,41 @@ const char *domain_weight_name(enum domain_weight weight)
     return WEIGHTS[weight];
 }
 
+/* The place of a word in its table; count when it is not there. */
+static size_t place_of(struct str name, const char *const *words, size_t count)
+{
+    size_t at = 0;
+
+    while (at < count && !str_eq(name, str_of(words[at])))
+        at++;
+    return at;
+}
+
+bool domain_check_of(struct str name, enum domain_check *check)
+{
+    *check = (enum domain_check)place_of(name, CHECKS, DOMAIN_CHECK_COUNT);
+    return *check < DOMAIN_CHECK_COUNT;
+}
+
+bool domain_state_of(struct str name, enum domain_state *state)
+{
+    *state = (enum domain_state)place_of(name, STATES, DOMAIN_STATE_COUNT);
+    return *state < DOMAIN_STATE_COUNT;
+}
+
+bool domain_weight_of(struct str name, enum domain_weight *weight)
+{
+    *weight = (enum domain_weight)place_of(name, WEIGHTS, DOMAIN_WEIGHT_COUNT);
+    return *weight < DOMAIN_WEIGHT_COUNT;
+}
+
 bool domain_status_of(struct str name, enum domain_status *status)
 {
-    for (size_t i = 0; i < DOMAIN_STATUS_COUNT; i++) {
-        if (!str_eq(name, str_of(STATUSES[i])))
-            continue;
-        *status = (enum domain_status)i;
-        return true;
-    }
-    return false;
+    size_t at = place_of(name, STATUSES, DOMAIN_STATUS_COUNT);
+
+    if (at < DOMAIN_STATUS_COUNT)
+        *status = (enum domain_status)at;
+    return at < DOMAIN_STATUS_COUNT;
 }
 
 struct str name_below(struct arena *arena, struct str label, struct str domain)

@@ -18,11 +18,18 @@ bool name_is_within(struct str name, struct str base);
  * digits, - and _; a final dot is allowed. */
 bool name_is_valid(struct str name);
 
+/* False: not such a word. */
+MUST_USE bool domain_check_of(struct str name, enum domain_check *check);
+MUST_USE bool domain_state_of(struct str name, enum domain_state *state);
+MUST_USE bool domain_weight_of(struct str name, enum domain_weight *weight);
+
 /* records.c */
 struct str domain_key_name(struct arena *arena, const struct domain_key *key);
 struct str domain_key_value(struct arena *arena, const struct domain_key *key);
 enum domain_weight domain_key_weight(const struct domain_key *key);
 struct str domain_spf_value(struct arena *arena, struct str include);
 bool domain_has_return_path(const struct domain_setup *setup);
+/* Of the return path where there is one, else of the domain itself. */
+bool domain_wants_spf(const struct domain_setup *setup);
 
 #endif

@@ -6,11 +6,6 @@ enum {
     TXT_STRING_MAX = 255 /* RFC 1035 section 3.3 */
 };
 
-static const char *const KEY_TYPES[] = {
-    [DOMAIN_KEY_RSA] = "rsa",
-    [DOMAIN_KEY_ED25519] = "ed25519",
-};
-
 static const enum domain_weight KEY_WEIGHTS[] = {
     [DOMAIN_KEY_SIGNS] = DOMAIN_REQUIRED,
     [DOMAIN_KEY_NEXT] = DOMAIN_RECOMMENDED,
@@ -75,7 +70,8 @@ struct str domain_key_name(struct arena *arena, const struct domain_key *key)
 
 struct str domain_key_value(struct arena *arena, const struct domain_key *key)
 {
-    return arena_printf(arena, "v=DKIM1; k=%s; p=%.*s", KEY_TYPES[key->type],
+    return arena_printf(arena, "v=DKIM1; k=%s; p=%.*s",
+                        dkim_algorithm_name(key->algorithm),
                         STR_ARG(key->public_key));
 }
 
@@ -106,6 +102,12 @@ bool domain_has_return_path(const struct domain_setup *setup)
     return setup->return_path.len > 0 && setup->bounce_mx.len > 0;
 }
 
+bool domain_wants_spf(const struct domain_setup *setup)
+{
+    return setup->spf_include.len > 0 &&
+           (domain_has_return_path(setup) || setup->bounce_domain.len == 0);
+}
+
 static void add_bounce_mx(struct list_of_records *list)
 {
     const struct domain_setup *setup = list->setup;
@@ -126,7 +128,7 @@ static void add_return_path(struct list_of_records *list)
 
     if (own)
         add_bounce_mx(list);
-    if (setup->spf_include.len == 0)
+    if (!domain_wants_spf(setup))
         return;
     set_txt(list,
             add(list, "SPF",

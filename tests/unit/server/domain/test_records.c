@@ -12,9 +12,9 @@
 #define ED25519 "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 static const struct domain_key KEYS[] = {
-    {STR("ph1r1"), DOMAIN_KEY_RSA, STR(RSA), DOMAIN_KEY_SIGNS},
-    {STR("ph1e1"), DOMAIN_KEY_ED25519, STR(ED25519), DOMAIN_KEY_SIGNS},
-    {STR("ph2e1"), DOMAIN_KEY_ED25519, STR(ED25519), DOMAIN_KEY_NEXT},
+    {STR("ph1r1"), DKIM_RSA, STR(RSA), DOMAIN_KEY_SIGNS},
+    {STR("ph1e1"), DKIM_ED25519, STR(ED25519), DOMAIN_KEY_SIGNS},
+    {STR("ph2e1"), DKIM_ED25519, STR(ED25519), DOMAIN_KEY_NEXT},
 };
 
 static const struct domain_setup FULL = {

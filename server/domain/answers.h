@@ -1,0 +1,40 @@
+/* answers.h - what the DNS said, as far as it was asked.
+ *
+ * Checks are pure functions over it: they look up what they need, and what is
+ * not known yet is noted as wanted. Whoever runs them (run.c, or a test) asks
+ * for that, puts the answers in and runs them again, until nothing is wanted.
+ * So a check is written as if the DNS were a table, and its look-ups are
+ * counted in one place.
+ */
+#ifndef DOMAIN_ANSWERS_H
+#define DOMAIN_ANSWERS_H
+
+#include "server/io/dns.h"
+
+struct answers;
+
+/* Look-ups of one domain: two keys of four generations, twenty of SPF, eight
+ * of DMARC and what stands around them. */
+enum { ANSWERS_MAX = 96 };
+
+struct answers *answers_create(void);
+void answers_destroy(struct answers **answers);
+
+/* NULL: not known yet. A name that cannot be one is not found; more than
+ * ANSWERS_MAX fail. Valid as long as answers. */
+const struct dns_reply *answers_get(struct answers *answers, struct str name,
+                                    enum dns_type type);
+
+/* The next one that nobody was told of: name, with a NUL behind it, is valid
+ * as long as answers. False: none. */
+bool answers_take_wanted(struct answers *answers, const char **name,
+                         enum dns_type *type);
+/* Copies. The name must be wanted. */
+void answers_put(struct answers *answers, const char *name, enum dns_type type,
+                 const struct dns_reply *reply);
+/* Whether something that was wanted is not answered. */
+bool answers_are_missing(const struct answers *answers);
+/* From now on what is missing counts as failed, for that reason. */
+void answers_give_up(struct answers *answers, const char *reason);
+
+#endif
