@@ -17,7 +17,7 @@ test=(
     cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
     sasl2-bin libsasl2-modules gsasl
-    curl openssl procps python3 faketime
+    curl openssl procps python3 faketime unbound
     libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper # of exim4: tests/tools/exim.sh
 )
 

@@ -166,6 +166,8 @@ struct config_route {
 
 struct config_sending {
     const char *bounce_domain; /* empty: none */
+    const char *spf_include;   /* empty: none */
+    const char *bounce_mx;     /* empty: none */
 };
 
 struct config_hooks {
@@ -174,6 +176,7 @@ struct config_hooks {
 
 struct config_domains {
     bool require_verified;
+    struct config_list resolver; /* empty: the system's */
 };
 
 struct config_webhook {

@@ -275,14 +275,23 @@ static void check_routes(struct config_loading *l)
     }
 }
 
+static void check_one_domain(struct config_loading *l, const char *name,
+                             const char *domain)
+{
+    if (str_starts(str_of(domain), S("*.")))
+        config_problem(l, origin_of(nth_block(l, "sending", 0), name),
+                       "%s must be one domain", name);
+}
+
 static void check_sending(struct config_loading *l)
 {
     const char *domain = l->config->sending.bounce_domain;
     struct config_origin origin =
         origin_of(nth_block(l, "sending", 0), "bounce_domain");
 
-    if (str_starts(str_of(domain), S("*.")))
-        config_problem(l, origin, "bounce_domain must be one domain");
+    check_one_domain(l, "bounce_domain", domain);
+    check_one_domain(l, "spf_include", l->config->sending.spf_include);
+    check_one_domain(l, "bounce_mx", l->config->sending.bounce_mx);
     if (*domain != '\0' && *l->config->secrets.keyring_file == '\0')
         config_problem(l, origin,
                        "bounce_domain needs secrets.keyring_file, which signs "

@@ -431,6 +431,10 @@ static const struct broken_case {
     {"[secrets]\nkeyring_file = \"k\"\n[sending]\nbounce_domain = "
      "\"*.b.test\"\n",
      "4:1: bounce_domain must be one domain"},
+    {"[sending]\nspf_include = \"*.b.test\"\n",
+     "2:1: spf_include must be one domain"},
+    {"[sending]\nbounce_mx = \"*.b.test\"\n",
+     "2:1: bounce_mx must be one domain"},
     {"[sending]\ndefault_from = \"a@b.test\"\n",
      "2:16: default_from: not supported yet; leave it out"},
     {"[webhook]\nports = [443, 0]\n", "2:15: ports: must be from 1 to 65535"},
