@@ -17,21 +17,6 @@ static const uint16_t WINDOWS_1252[32] = {
 
 /* --- charsets --- */
 
-static void add_code(struct buf *out, unsigned code)
-{
-    if (code < 0x80) {
-        buf_add_char(out, (char)code);
-        return;
-    }
-    if (code < 0x800) {
-        buf_add_char(out, (char)(0xc0 | code >> 6));
-    } else {
-        buf_add_char(out, (char)(0xe0 | code >> 12));
-        buf_add_char(out, (char)(0x80 | (code >> 6 & 0x3f)));
-    }
-    buf_add_char(out, (char)(0x80 | (code & 0x3f)));
-}
-
 static void add_windows_1252(struct buf *out, struct str bytes)
 {
     for (size_t i = 0; i < bytes.len; i++) {
@@ -39,7 +24,7 @@ static void add_windows_1252(struct buf *out, struct str bytes)
 
         if (code >= 0x80 && code < 0xa0)
             code = WINDOWS_1252[code - 0x80];
-        add_code(out, code);
+        utf8_add(out, code);
     }
 }
 

@@ -239,6 +239,28 @@ bool utf8_next(struct str *rest, uint32_t *code)
     return true;
 }
 
+void utf8_add(struct buf *out, uint32_t code)
+{
+    char utf8[4];
+    size_t len = 0;
+
+    if (code < 0x80) {
+        utf8[len++] = (char)code;
+    } else if (code < 0x800) {
+        utf8[len++] = (char)(0xc0 | code >> 6);
+    } else if (code < 0x10000) {
+        utf8[len++] = (char)(0xe0 | code >> 12);
+        utf8[len++] = (char)(0x80 | (code >> 6 & 0x3f));
+    } else {
+        utf8[len++] = (char)(0xf0 | code >> 18);
+        utf8[len++] = (char)(0x80 | (code >> 12 & 0x3f));
+        utf8[len++] = (char)(0x80 | (code >> 6 & 0x3f));
+    }
+    if (code >= 0x80)
+        utf8[len++] = (char)(0x80 | (code & 0x3f));
+    buf_add(out, str_make(utf8, len));
+}
+
 /* How many bytes at the front are ASCII; eight at a time, since most mail
  * is. */
 static size_t ascii_run(struct str s)

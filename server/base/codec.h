@@ -29,6 +29,7 @@ bool utf8_is_valid(struct str text);
 bool utf8_is_ascii(struct str text);
 /* Takes one code point off the front; false at the end or on a bad byte. */
 bool utf8_next(struct str *rest, uint32_t *code);
+void utf8_add(struct buf *out, uint32_t code); /* of Unicode */
 /* Length of the longest beginning of at most max bytes that does not end
  * within a code point. text should be valid. */
 size_t utf8_cut(struct str text, size_t max);

@@ -1,5 +1,6 @@
 #include "smtp/message/html_text.h"
 
+#include "server/base/codec.h"
 #include "smtp/message/html.h"
 #include "smtp/message/text.h"
 
@@ -171,25 +172,8 @@ static void want_break(struct text_state *state)
 
 static void put_code(struct text_state *state, uint32_t code)
 {
-    char utf8[4];
-    size_t len = 0;
-
-    if (code < 0x80) {
-        utf8[len++] = (char)code;
-    } else if (code < 0x800) {
-        utf8[len++] = (char)(0xc0 | code >> 6);
-    } else if (code < 0x10000) {
-        utf8[len++] = (char)(0xe0 | code >> 12);
-        utf8[len++] = (char)(0x80 | (code >> 6 & 0x3f));
-    } else {
-        utf8[len++] = (char)(0xf0 | code >> 18);
-        utf8[len++] = (char)(0x80 | (code >> 12 & 0x3f));
-        utf8[len++] = (char)(0x80 | (code >> 6 & 0x3f));
-    }
-    if (code >= 0x80)
-        utf8[len++] = (char)(0x80 | (code & 0x3f));
     settle(state);
-    buf_add(state->out, str_make(utf8, len));
+    utf8_add(state->out, code);
 }
 
 static void put_space(struct text_state *state, char c)

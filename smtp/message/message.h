@@ -26,6 +26,7 @@
 #include "smtp/message/flaw.h"
 #include "smtp/message/header.h"
 #include "smtp/message/html_text.h"
+#include "smtp/message/lint.h"
 #include "smtp/message/mail_template.h"
 #include "smtp/message/template.h"
 #include "smtp/message/template_variables.h"
