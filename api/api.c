@@ -2,6 +2,7 @@
 
 #include "api/call.h"
 #include "api/signing.h"
+#include "api/template_cache.h"
 #include "server/base/mem.h"
 
 #include <stdlib.h>
@@ -46,6 +47,17 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"GET", "/suppressions/{id}", NEED_READ, false, false, suppressions_get},
     {"DELETE", "/suppressions/{id}", NEED_FULL, false, false,
      suppressions_remove},
+    {"POST", "/templates", NEED_FULL, true, true, templates_create},
+    {"GET", "/templates", NEED_READ, false, false, templates_list},
+    {"GET", "/templates/{id}", NEED_READ, false, false, templates_get},
+    {"PATCH", "/templates/{id}", NEED_FULL, true, true, templates_update},
+    {"DELETE", "/templates/{id}", NEED_FULL, false, false, templates_delete},
+    {"POST", "/templates/{id}/publish", NEED_FULL, false, false,
+     templates_publish},
+    {"POST", "/templates/{id}/duplicate", NEED_FULL, false, false,
+     templates_duplicate},
+    {"POST", "/templates/{id}/preview", NEED_READ, true, true,
+     templates_preview},
     {"POST", "/api-keys", NEED_FULL, true, false, keys_create},
     {"GET", "/api-keys", NEED_FULL, false, false, keys_list},
     {"DELETE", "/api-keys/{id}", NEED_FULL, false, false, keys_delete},
@@ -129,6 +141,7 @@ struct api *api_open(struct loop *loop, const struct config *config,
     api->work = work_open(loop, HELPERS, HELPED_MAX);
     api->keys = key_cache_create();
     api->signings = signing_cache_create();
+    api->templates = template_cache_create();
     return api;
 }
 
@@ -150,6 +163,7 @@ void api_close(struct api **api_at)
     httpd_close(&api->httpd);
     key_cache_destroy(&api->keys);
     signing_cache_destroy(&api->signings);
+    template_cache_destroy(&api->templates);
     free(api->routes);
     free(api);
 }

@@ -17,6 +17,7 @@
 struct call;
 struct key_cache;
 struct signing_cache;
+struct template_cache;
 
 /* Whom an endpoint lets in, beside keys with full access. */
 enum call_need {
@@ -46,6 +47,7 @@ struct api {
     struct work *work;
     struct key_cache *keys;
     struct signing_cache *signings;
+    struct template_cache *templates;
     struct http_route *routes; /* one per endpoint row */
     struct list calls;
 };
@@ -154,6 +156,14 @@ void suppressions_remove(struct call *call);
 void suppressions_remove_batch(struct call *call);
 void suppressions_list(struct call *call);
 void suppressions_get(struct call *call);
+void templates_create(struct call *call);
+void templates_list(struct call *call);
+void templates_get(struct call *call);
+void templates_update(struct call *call);
+void templates_delete(struct call *call);
+void templates_publish(struct call *call);
+void templates_duplicate(struct call *call);
+void templates_preview(struct call *call);
 void keys_create(struct call *call);
 void keys_list(struct call *call);
 void keys_delete(struct call *call);

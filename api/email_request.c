@@ -6,14 +6,17 @@
 #include "server/base/codec.h"
 #include "server/base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     ATTACHMENTS_MAX = 100,
-    METADATA_MAX = 2048, /* bytes, as JSON */
+    TEMPLATE_DATA_MAX = 1000, /* variables */
+    METADATA_MAX = 2048,      /* bytes, as JSON */
     HEADERS_SIZE_MAX =
         HEADER_COUNT_MAX * 4 * (HEADER_NAME_MAX + HEADER_VALUE_MAX),
+    CONTENT_JSON_MAX = 6 * 2 * TEMPLATE_OUTPUT_MAX + (1 << 20),
     EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
 };
 
@@ -43,20 +46,26 @@ const struct field ATTACHMENT_FIELDS[] = {
     {.name = NULL},
 };
 
+const struct field EMAIL_TEMPLATE_FIELDS[] = {
+    {.name = "id",
+     .type = FIELD_TEXT,
+     .required = true,
+     .max = TEMPLATE_NAME_MAX},
+    {.name = "variables", .type = FIELD_OBJECT, .max = TEMPLATE_DATA_MAX},
+    {.name = "locale", .type = FIELD_TEXT, .max = LOCALE_TAG_MAX},
+    {.name = NULL},
+};
+
 const struct field EMAIL_FIELDS[] = {
     {.name = "from",
      .type = FIELD_TEXT,
-     .required = true,
      .max = ADDRESS_TEXT_MAX,
      .kind = PROBLEM_INVALID_FROM_ADDRESS},
     {.name = "to",
      .type = FIELD_TEXTS,
      .required = true,
      .max = EMAIL_RECIPIENTS_MAX},
-    {.name = "subject",
-     .type = FIELD_TEXT,
-     .required = true,
-     .max = SUBJECT_MAX},
+    {.name = "subject", .type = FIELD_TEXT, .max = SUBJECT_MAX},
     {.name = "cc", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
     {.name = "bcc", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
     {.name = "reply_to", .type = FIELD_TEXTS, .max = EMAIL_RECIPIENTS_MAX},
@@ -80,7 +89,9 @@ const struct field EMAIL_FIELDS[] = {
     {.name = "sensitive", .type = FIELD_BOOL},
     {.name = "on_unknown", .type = FIELD_WORD, .words = ON_UNKNOWN},
     {.name = "topic_id", .type = FIELD_IGNORED},
-    {.name = "template", .type = FIELD_LATER},
+    {.name = "template",
+     .type = FIELD_STRUCT,
+     .members = EMAIL_TEMPLATE_FIELDS},
     {.name = "collapse_key", .type = FIELD_LATER},
     {.name = "upstream", .type = FIELD_LATER},
     {.name = NULL},
@@ -103,10 +114,22 @@ static void flaw_add(struct reader *reader, enum problem_kind kind,
                    flaw_text(flaw));
 }
 
+/* Of the body, else of the template. */
 static const struct json *member(const struct reader *reader, const char *name)
 {
-    return field_is_there(reader->root, name) ? json_get(reader->root, name)
-                                              : NULL;
+    const struct email_content *content = reader->request->content;
+
+    if (field_is_there(reader->root, name))
+        return json_get(reader->root, name);
+    return content == NULL ? NULL : json_get(content->root, name);
+}
+
+/* A template that could not be rendered might have had it. */
+static void miss(struct reader *reader, struct str pointer)
+{
+    if (!field_is_there(reader->root, "template") ||
+        reader->request->content != NULL)
+        faults_add_missing(reader->faults, pointer);
 }
 
 /* --- addresses --- */
@@ -115,7 +138,11 @@ static void read_from(struct reader *reader)
 {
     struct email_request *request = reader->request;
 
-    request->from_text = json_get_str(reader->root, "from");
+    if (member(reader, "from") == NULL) {
+        miss(reader, S("/from"));
+        return;
+    }
+    request->from_text = json_str(member(reader, "from"));
     flaw_add(reader, PROBLEM_INVALID_FROM_ADDRESS, S("/from"),
              mailbox_parse(reader->arena, request->from_text, &request->from));
 }
@@ -198,14 +225,36 @@ static void read_recipients(struct reader *reader)
 
 /* --- what is in it --- */
 
+static void read_subject(struct reader *reader)
+{
+    struct email_request *request = reader->request;
+
+    if (member(reader, "subject") == NULL) {
+        miss(reader, S("/subject"));
+        return;
+    }
+    request->subject = json_str(member(reader, "subject"));
+    if (request->content != NULL && !field_is_there(reader->root, "subject"))
+        request->shown_subject = request->content->shown;
+    flaw_add(reader, PROBLEM_VALIDATION_ERROR, S("/subject"),
+             subject_check(request->subject));
+}
+
 static void read_text(struct reader *reader)
 {
-    reader->request->subject = json_get_str(reader->root, "subject");
-    flaw_add(reader, PROBLEM_VALIDATION_ERROR, S("/subject"),
-             subject_check(reader->request->subject));
-    if (member(reader, "html") == NULL && member(reader, "text") == NULL)
-        faults_add(reader->faults, PROBLEM_MISSING_REQUIRED_FIELD, S("/html"),
-                   "required", "or `text` must be given");
+    static const char *const names[] = {"html", "text"};
+
+    if (!field_is_there(reader->root, "template")) {
+        if (member(reader, "html") == NULL && member(reader, "text") == NULL)
+            faults_add(reader->faults, PROBLEM_MISSING_REQUIRED_FIELD,
+                       S("/html"), "required", "or `text` must be given");
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (field_is_there(reader->root, names[i]))
+            faults_add(reader->faults, PROBLEM_VALIDATION_ERROR,
+                       pointer_member(reader->arena, S(""), str_of(names[i])),
+                       "either_or", "and `template` exclude each other");
 }
 
 static void read_headers(struct reader *reader)
@@ -424,6 +473,8 @@ static void read_choices(struct reader *reader)
                                &request->mail_class));
     request->sensitive = request->mail_class == CLASS_VERIFICATION ||
                          request->mail_class == CLASS_RESET;
+    if (request->content != NULL && request->content->is_sensitive)
+        request->sensitive = true;
     if (member(reader, "sensitive") != NULL)
         request->sensitive = json_get_bool(reader->root, "sensitive");
     request->on_unknown =
@@ -459,8 +510,8 @@ static void check_size(struct reader *reader)
         .reply_to_count = request->reply_to.count,
         .subject = request->subject,
         .has_text = member(reader, "text") != NULL,
-        .text = json_get_str(reader->root, "text"),
-        .html = json_get_str(reader->root, "html"),
+        .text = json_str(member(reader, "text")),
+        .html = json_str(member(reader, "html")),
         .attachments = files_of(reader),
         .attachment_count = request->attachment_count,
     };
@@ -475,27 +526,43 @@ static void check_size(struct reader *reader)
 
 /* --- all of it --- */
 
-/* The body itself, unless it holds files: these are stored apart. */
-static struct str without_contents(struct reader *reader, struct str body)
+static void put_members(const struct json *from, const struct json *not_in,
+                        struct json_out *out)
 {
     const struct json *value;
-    struct json_out out;
     struct str name;
-    struct buf buf;
     void *at = NULL;
 
-    if (reader->request->attachment_count == 0)
+    while (json_next(from, &at, &name, &value)) {
+        char key[32]; /* of what a template gives */
+
+        if (str_eq(name, S("attachments")) || str_eq(name, S("template")))
+            continue;
+        snprintf(key, sizeof key, "%.*s", STR_ARG(name));
+        if (field_is_there(not_in, key))
+            continue;
+        json_name_str(out, name);
+        json_put_value(out, value);
+    }
+}
+
+/* The body itself, unless it holds files, which are stored apart, or names a
+ * template, whose texts take its place. */
+static struct str mail_of(struct reader *reader, struct str body)
+{
+    const struct email_content *content = reader->request->content;
+    struct json_out out;
+    struct buf buf;
+
+    if (reader->request->attachment_count == 0 && content == NULL)
         return body;
     /* Escapes may come out longer than they went in, by a factor of six. */
-    buf_init(&buf, 6 * body.len + 64);
+    buf_init(&buf, 6 * body.len + 64 + CONTENT_JSON_MAX);
     json_out_init(&out, &buf);
     json_open_map(&out);
-    while (json_next(reader->root, &at, &name, &value)) {
-        if (str_eq(name, S("attachments")))
-            continue;
-        json_name_str(&out, name);
-        json_put_value(&out, value);
-    }
+    put_members(reader->root, NULL, &out);
+    if (content != NULL)
+        put_members(content->root, reader->root, &out);
     json_close_map(&out);
     return copy_out(reader, &buf);
 }
@@ -509,7 +576,8 @@ static const struct {
 } READERS[] = {
     {read_from, {"/from"}},
     {read_recipients, {"/to", "/cc", "/bcc", "/reply_to"}},
-    {read_text, {"/subject", "/html", "/text"}},
+    {read_subject, {"/subject"}},
+    {read_text, {"/html", "/text"}},
     {read_headers, {"/headers"}},
     {read_tags, {"/tags"}},
     {read_metadata, {"/metadata"}},
@@ -534,21 +602,30 @@ static void read_members(struct reader *reader)
     }
 }
 
-bool email_request_read(struct email_request *request, struct arena *arena,
-                        struct str body, const struct config *config,
-                        int64_t now_ms, struct faults *faults)
+static void read_template(struct email_request *request, struct faults *faults)
 {
-    struct reader reader = {.request = request,
-                            .arena = arena,
-                            .config = config,
-                            .now_ms = now_ms,
-                            .faults = faults};
+    const struct json *template = json_get(request->root, "template");
+
+    if (!field_is_there(request->root, "template") ||
+        faults_are_at(faults, "/template"))
+        return;
+    request->template_name = json_get_str(template, "id");
+    if (field_is_there(template, "variables"))
+        request->variables = json_get(template, "variables");
+    request->locale = json_get_str(template, "locale");
+    if (request->template_name.len == 0)
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/template/id"), "empty",
+                   "must be the id or the alias of a template");
+}
+
+bool email_request_open(struct email_request *request, struct arena *arena,
+                        struct str body, struct faults *faults)
+{
     struct error err;
 
     memset(request, 0, sizeof *request);
     request->arena = arena;
     request->root = json_parse(body, &err);
-    reader.root = request->root;
     if (request->root == NULL) {
         faults_add(faults, PROBLEM_BAD_JSON, S(""), "bad_json",
                    "is not valid JSON: %s", err.text);
@@ -560,15 +637,30 @@ bool email_request_read(struct email_request *request, struct arena *arena,
                    json_type_name(json_type_of(request->root)));
         return false;
     }
-    if (!fields_check(EMAIL_FIELDS, request->root, S(""), faults) &&
-        faults->more > 0)
-        return false; /* not all of them are known */
+    fields_check(EMAIL_FIELDS, request->root, S(""), faults);
+    read_template(request, faults);
+    return faults->more == 0; /* else not all of them are known */
+}
+
+bool email_request_read(struct email_request *request, struct str body,
+                        const struct email_content *content,
+                        const struct config *config, int64_t now_ms,
+                        struct faults *faults)
+{
+    struct reader reader = {.request = request,
+                            .arena = request->arena,
+                            .root = request->root,
+                            .config = config,
+                            .now_ms = now_ms,
+                            .faults = faults};
+
+    request->content = content;
     read_members(&reader);
     if (faults->count == 0)
         check_size(&reader);
     if (faults->count > 0)
         return false;
-    request->mail_json = without_contents(&reader, body);
+    request->mail_json = mail_of(&reader, body);
     return true;
 }
 

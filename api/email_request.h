@@ -1,5 +1,6 @@
 /* email_request.h - the body of POST /emails, from bytes to values. Pure,
- * and fit for a helper thread.
+ * and fit for a helper thread. What a template gives is rendered in between, by
+ * the caller.
  *
  * Everything that can be wrong with a mail is found here, so that what is
  * stored can be composed and sent. The composer's own checks (message.h)
@@ -37,7 +38,20 @@ struct email_recipient {
     unsigned number; /* over to, cc, bcc (record.h) */
 };
 
+/* What a template made: takes the place of what the body lacks. */
+struct email_content {
+    struct json *root; /* from, reply_to, subject, html, text */
+    struct str shown;  /* the subject without what is sensitive */
+    bool is_sensitive; /* unless the body says otherwise */
+    struct str locale; /* that was chosen */
+    struct str id;     /* of the template; of a built-in one its alias */
+};
+
 struct email_request {
+    struct str template_name;            /* id or alias; empty: none is used */
+    const struct json *variables;        /* for it; a map, or NULL */
+    struct str locale;                   /* that is asked for; may be empty */
+    const struct email_content *content; /* NULL: no template */
     struct str from_text;
     struct mailbox from;
     struct email_boxes to;
@@ -47,6 +61,7 @@ struct email_request {
     struct email_recipient recipients[EMAIL_RECIPIENTS_MAX]; /* each once */
     size_t recipient_count;
     struct str subject;
+    struct str shown_subject; /* empty: masked when it is sensitive */
     enum mail_class mail_class;
     bool sensitive;
     enum on_unknown on_unknown;
@@ -68,10 +83,16 @@ struct email_request {
     struct buf *contents; /* of attachments, decoded; attachment_count */
 };
 
-/* body must outlive request. False: faults says why. Either way request is
+/* First half: its members have their types; says which template it needs. body
+ * must outlive request. False: no more can be said of it. Either way request is
  * to be finished. */
-MUST_USE bool email_request_read(struct email_request *request,
+MUST_USE bool email_request_open(struct email_request *request,
                                  struct arena *arena, struct str body,
+                                 struct faults *faults);
+/* Second half. content: NULL without a template, and when it could not be
+ * rendered; must outlive request. False: faults, of both halves, say why. */
+MUST_USE bool email_request_read(struct email_request *request, struct str body,
+                                 const struct email_content *content,
                                  const struct config *config, int64_t now_ms,
                                  struct faults *faults);
 void email_request_finish(struct email_request *request);

@@ -198,6 +198,10 @@ void email_view(struct arena *arena, const struct queue_email *email,
     json_name(&out, "metadata");
     json_put_raw(&out, summary->metadata_json.len > 0 ? summary->metadata_json
                                                       : S("{}"));
+    if (summary->template_id.len > 0) {
+        json_add_str(&out, "template_id", summary->template_id);
+        json_add_str(&out, "locale", summary->locale);
+    }
     add_recipients(&out, arena, email);
     json_close_map(&out);
 }

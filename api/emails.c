@@ -3,6 +3,7 @@
 #include "api/email_retry.h"
 #include "api/email_view.h"
 #include "api/signing.h"
+#include "api/template_rendering.h"
 #include "server/base/clock.h"
 #include "server/base/fault.h"
 #include "server/base/mask.h"
@@ -14,6 +15,7 @@ enum {
     ANSWER_MAX = 1024,
     SUBJECT_MASKED_MAX = 3 * SUBJECT_MAX, /* a dot is three bytes */
     VIEW_SPARE = 1024 * 1024,
+    CONTENT_MAX = 6 * 2 * TEMPLATE_OUTPUT_MAX + VIEW_SPARE, /* escapes */
 };
 
 static const char NO_ROUTE[] =
@@ -27,6 +29,8 @@ struct sending {
     struct email_request request;
     struct faults faults;
     bool ok;
+    struct template_rendering rendering; /* of one that names a template */
+    struct email_content content;
     int64_t now_ms;
     struct work_job job;
     struct buf answer;
@@ -37,6 +41,8 @@ static void sending_release(void *own)
     struct sending *sending = own;
 
     email_request_finish(&sending->request);
+    json_destroy(&sending->content.root);
+    template_rendering_finish(&sending->rendering);
     buf_finish(&sending->answer);
 }
 
@@ -95,6 +101,8 @@ static struct str stored_subject(struct sending *sending)
 
     if (!sending->request.sensitive)
         return sending->request.subject;
+    if (sending->request.shown_subject.len > 0)
+        return sending->request.shown_subject;
     buf_init(&masked, SUBJECT_MASKED_MAX);
     mask_subject(sending->request.subject, &masked);
     subject = arena_copy(arena, buf_str(&masked));
@@ -124,6 +132,8 @@ static struct summary summary_of(struct sending *sending)
         .tags_json = request->tags_json,
         .metadata_json = request->metadata_json,
         .message_id = request->message_id,
+        .template_id = sending->content.id,
+        .locale = sending->content.locale,
         .created_ms = sending->now_ms,
         .scheduled_ms = request->scheduled_ms,
         .expires_ms = request->expires_ms,
@@ -207,10 +217,12 @@ static void read_request(void *ctx)
 {
     struct sending *sending = ctx;
     struct call *call = sending->call;
+    const struct email_content *content =
+        sending->content.root == NULL ? NULL : &sending->content;
 
     sending->ok = email_request_read(
-        &sending->request, call->arena, http_body(call->request),
-        call->api->config, sending->now_ms, &sending->faults);
+        &sending->request, http_body(call->request), content, call->api->config,
+        sending->now_ms, &sending->faults);
     if (sending->ok && call->idempotency.key_hash.len > 0 &&
         call->idempotency.fingerprint.len == 0)
         call_fingerprint(call);
@@ -227,6 +239,142 @@ static void on_read(void *ctx)
                      sending);
 }
 
+/* On the loop what is small. */
+static void work_on(struct sending *sending, bool is_small,
+                    void (*run)(void *ctx), void (*done)(void *ctx))
+{
+    if (is_small) {
+        run(sending);
+        done(sending);
+        return;
+    }
+    work_job_init(&sending->job, run, done, sending);
+    if (!work_submit(sending->call->api->work, &sending->job))
+        call_fail(sending->call, PROBLEM_UNAVAILABLE,
+                  "Too many large requests at once; nothing was kept.");
+}
+
+static bool has_small_body(const struct sending *sending)
+{
+    return http_body(sending->call->request).len <= CALL_SMALL_BODY;
+}
+
+/* --- from a template --- */
+
+static void add_part(struct json_out *out, const char *name, bool is_there,
+                     const struct buf *text)
+{
+    if (is_there)
+        json_add_str(out, name, buf_str(text));
+}
+
+static void make_content(struct sending *sending)
+{
+    const struct mail_rendering *mail = &sending->rendering.out;
+    const struct mail_template *from = sending->rendering.templates[0]->mail;
+    const struct json *reply_to = mail_template_reply_to(from);
+    struct json_out out;
+    struct buf buf;
+
+    buf_init(&buf, CONTENT_MAX);
+    json_out_init(&out, &buf);
+    json_open_map(&out);
+    if (mail_template_from(from).len > 0)
+        json_add_str(&out, "from", mail_template_from(from));
+    if (reply_to != NULL) {
+        json_name(&out, "reply_to");
+        json_put_value(&out, reply_to);
+    }
+    add_part(&out, "subject", mail->has_subject, &mail->subject);
+    add_part(&out, "html", mail->has_html, &mail->html);
+    add_part(&out, "text", mail->has_text, &mail->text);
+    json_close_map(&out);
+    CHECK(!buf.full);
+    sending->content.root = json_parse(buf_str(&buf), NULL);
+    CHECK(sending->content.root != NULL);
+    buf_finish(&buf);
+}
+
+static void read_rendered(void *ctx)
+{
+    struct sending *sending = ctx;
+    const struct held_template *held = sending->rendering.templates[0];
+
+    if (sending->rendering.is_rendered) {
+        sending->content.id = held->id[0] != '\0'
+                                  ? str_of(held->id)
+                                  : sending->request.template_name;
+        sending->content.locale = sending->rendering.out.locale;
+        sending->content.is_sensitive = mail_template_is_sensitive(held->mail);
+        sending->content.shown = buf_str(&sending->rendering.out.shown);
+        make_content(sending);
+    }
+    read_request(sending);
+}
+
+static void on_rendered(void *ctx)
+{
+    struct sending *sending = ctx;
+    const struct template_rendering *rendering = &sending->rendering;
+    const struct mail_rendering *mail = &rendering->out;
+
+    if (rendering->status == QUEUE_NOT_FOUND) {
+        faults_add(&sending->faults, PROBLEM_VALIDATION_ERROR,
+                   S("/template/id"), "no_template",
+                   "names no template that is published");
+    } else if (rendering->status != QUEUE_OK) {
+        call_fail_queue(sending->call, rendering->status, &rendering->why,
+                        NULL);
+        return;
+    } else if (!rendering->is_rendered) {
+        template_rendering_tell(rendering, S("/template"), &sending->faults);
+    }
+    work_on(sending,
+            has_small_body(sending) &&
+                mail->html.len + mail->text.len <= CALL_SMALL_BODY,
+            read_rendered, on_read);
+}
+
+static void render(struct sending *sending)
+{
+    sending->rendering = (struct template_rendering){
+        .call = sending->call,
+        .name = sending->request.template_name,
+        .variables = sending->request.variables,
+        .locale = sending->request.locale,
+        .is_large = !has_small_body(sending),
+        .done = on_rendered,
+        .ctx = sending,
+    };
+    template_rendering_begin(&sending->rendering);
+}
+
+/* --- all of it --- */
+
+static void open_request(void *ctx)
+{
+    struct sending *sending = ctx;
+    struct call *call = sending->call;
+
+    sending->ok =
+        email_request_open(&sending->request, call->arena,
+                           http_body(call->request), &sending->faults);
+    if (sending->ok && sending->request.template_name.len == 0)
+        read_request(sending);
+}
+
+static void on_opened(void *ctx)
+{
+    struct sending *sending = ctx;
+
+    if (sending->request.template_name.len > 0 && sending->faults.more == 0) {
+        if (call_goes_on(sending->call))
+            render(sending);
+    } else {
+        on_read(sending);
+    }
+}
+
 void emails_send(struct call *call)
 {
     struct sending *sending = ARENA_NEW(call->arena, struct sending);
@@ -237,15 +385,7 @@ void emails_send(struct call *call)
     faults_init(&sending->faults, call->arena);
     call->own = sending;
     call->release = sending_release;
-    if (http_body(call->request).len <= CALL_SMALL_BODY) {
-        read_request(sending);
-        on_read(sending);
-        return;
-    }
-    work_job_init(&sending->job, read_request, on_read, sending);
-    if (!work_submit(call->api->work, &sending->job))
-        call_fail(call, PROBLEM_UNAVAILABLE,
-                  "Too many large requests at once; nothing was kept.");
+    work_on(sending, has_small_body(sending), open_request, on_opened);
 }
 
 /* --- GET /emails/{id} --- */

@@ -167,6 +167,18 @@ static void check_map(const struct check *check, const struct json *value)
         (void)has_type(&member, text, JSON_TEXT);
 }
 
+static void check_struct(const struct check *check, const struct json *value)
+{
+    if (has_type(check, value, JSON_MAP))
+        fields_check(check->field->members, value, where(check), check->faults);
+}
+
+static void check_object(const struct check *check, const struct json *value)
+{
+    if (has_type(check, value, JSON_MAP))
+        (void)count_fits(check, value);
+}
+
 static void check_field(const struct check *check, const struct json *value)
 {
     switch (check->field->type) {
@@ -191,9 +203,16 @@ static void check_field(const struct check *check, const struct json *value)
     case FIELD_MAP:
         check_map(check, value);
         break;
+    case FIELD_STRUCT:
+        check_struct(check, value);
+        break;
+    case FIELD_OBJECT:
+        check_object(check, value);
+        break;
     case FIELD_LATER:
         complain(check, "not_supported", "is not supported yet");
         break;
+    case FIELD_ANY:
     case FIELD_IGNORED:
         break;
     }

@@ -25,6 +25,9 @@ enum field_type {
     FIELD_TEXTS,   /* a string or a list of them; max: of the list */
     FIELD_LIST,    /* of maps by their own table; max: of the list */
     FIELD_MAP,     /* of strings, with any names; max: members */
+    FIELD_STRUCT,  /* a map by its own table */
+    FIELD_OBJECT,  /* a map of anything; max: members */
+    FIELD_ANY,     /* of any type */
     FIELD_IGNORED, /* what SDKs send and we have no use for */
     FIELD_LATER,   /* not supported yet: refused, and says so */
 };
@@ -37,7 +40,8 @@ struct field {
     int64_t min;
     int64_t max;
     const char *const *words;    /* NULL at the end */
-    const struct field *members; /* of FIELD_LIST; a table */
+    const struct field *members; /* of FIELD_LIST and FIELD_STRUCT; a
+                                    table */
     enum problem_kind kind;      /* of its faults, if VALIDATION_ERROR is not
                                     what they are */
 };

@@ -519,6 +519,8 @@ static void put_class(struct json_out *out, const struct event *event,
     json_add_cstr(out, "class", mail_class_name(summary->mail_class));
     if (recipient_of(event, summary, &mailbox))
         json_add_str(out, "recipient", mailbox_address(mailbox));
+    add_text(out, "template_id", summary->template_id);
+    add_text(out, "locale", summary->locale);
     if (summary->metadata_json.len > 0) {
         json_name(out, "metadata");
         json_put_raw(out, summary->metadata_json);

@@ -82,6 +82,8 @@ static void write_summary(const struct summary *summary, struct buf *out)
         json_add_cstr(&json, "k", mail_class_name(summary->mail_class));
     put_raw(&json, "tg", summary->tags_json);
     put_raw(&json, "md", summary->metadata_json);
+    put_text(&json, "ti", summary->template_id);
+    put_text(&json, "tl", summary->locale);
     put_message_id(&json, summary);
     if (summary->created_ms != id_time_ms(&summary->email))
         json_add_int(&json, "at", summary->created_ms);
@@ -316,6 +318,8 @@ static bool read_summary(struct record *record, const struct json *map,
     to->message_id = read_message_id(record, map, email);
     to->tags_json = copy_raw(record, map, "tg");
     to->metadata_json = copy_raw(record, map, "md");
+    to->template_id = copy_text(record, map, "ti");
+    to->locale = copy_text(record, map, "tl");
     to->created_ms = read_created(map, email);
     to->scheduled_ms = json_get_int(map, "sc");
     to->expires_ms = json_get_int(map, "ex");

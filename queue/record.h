@@ -50,6 +50,8 @@ struct summary {
     bool sensitive;
     struct str tags_json;     /* [{"name":..,"value":..}] or empty */
     struct str metadata_json; /* {"k":"v"} or empty */
+    struct str template_id;   /* that it was made from; empty: none */
+    struct str locale;        /* of the template's languages; empty: none */
     struct str message_id;    /* with its angle brackets */
     int64_t created_ms;
     int64_t scheduled_ms; /* 0: was sent at once */

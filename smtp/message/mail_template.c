@@ -10,6 +10,7 @@
 
 enum {
     SUBJECT_MAX_BYTES = 64 << 10,
+    SHORT_OUTPUT = 200 << 10,
     POINTER_MAX = 256,
     TREE_GROWTH = 3, /* bytes of a tree for each of its text, about */
 };
@@ -354,14 +355,13 @@ struct rendering {
     enum part part;
     struct mail_rendering *out;
     struct error *err;
-    bool has_failed; /* by more than flaws */
 };
 
 static void fail(struct rendering *r, const char *what, const struct error *err)
 {
-    if (!r->has_failed)
+    if (!r->out->has_failed)
         error_set(r->err, ERR_INPUT, "%s: %s", what, err->text);
-    r->has_failed = true;
+    r->out->has_failed = true;
 }
 
 /* A lenient template takes what is missing, but nothing of a wrong type. */
@@ -509,6 +509,7 @@ static bool render_part(struct rendering *r, enum part part,
         .escape = PARTS[part].escape,
         .is_lenient = r->request->mail->is_lenient,
         .locale = r->filters_locale,
+        .steps_max = r->request->steps_max,
         .find = find_part,
         .find_ctx = r,
     };
@@ -574,7 +575,7 @@ static void render_hidden(struct rendering *r)
     }
     json_destroy(&hidden);
     out->flaws = flaws;
-    r->has_failed = false;
+    out->has_failed = false;
     r->err = err;
 }
 
@@ -586,15 +587,23 @@ static void render_shown(struct rendering *r)
         mask_subject(buf_str(&r->out->subject), &r->out->shown);
 }
 
+static void init_part(const struct rendering *r, enum part part,
+                      struct buf *out)
+{
+    bool is_short = r->request->steps_max > 0 && PARTS[part].max > SHORT_OUTPUT;
+
+    buf_init(out, is_short ? SHORT_OUTPUT : PARTS[part].max);
+}
+
 bool mail_template_render(const struct mail_template_request *request,
                           struct mail_rendering *rendering, struct error *err)
 {
     struct rendering r = {.request = request, .out = rendering, .err = err};
 
     *rendering = (struct mail_rendering){.has_subject = false};
-    buf_init(&rendering->subject, PARTS[PART_SUBJECT].max);
-    buf_init(&rendering->html, PARTS[PART_HTML].max);
-    buf_init(&rendering->text, PARTS[PART_TEXT].max);
+    init_part(&r, PART_SUBJECT, &rendering->subject);
+    init_part(&r, PART_HTML, &rendering->html);
+    init_part(&r, PART_TEXT, &rendering->text);
     buf_init(&rendering->shown, 3 * PARTS[PART_SUBJECT].max);
     r.variant = variant_for(request->mail, request->locale);
     r.filters_locale = variant_named(request->mail, request->locale) == NULL
@@ -603,7 +612,7 @@ bool mail_template_render(const struct mail_template_request *request,
     rendering->locale = r.variant->locale;
     rendering->dir = direction(r.variant->locale);
     make_data(&r);
-    if (r.has_failed)
+    if (rendering->has_failed)
         return false;
     rendering->has_subject =
         render_part(&r, PART_SUBJECT, rendering->data, &rendering->subject);
@@ -611,7 +620,7 @@ bool mail_template_render(const struct mail_template_request *request,
         render_part(&r, PART_HTML, rendering->data, &rendering->html);
     rendering->has_text =
         render_part(&r, PART_TEXT, rendering->data, &rendering->text);
-    if (r.has_failed || rendering->flaws.count > 0)
+    if (rendering->has_failed || rendering->flaws.count > 0)
         return false;
     if (rendering->has_subject)
         render_shown(&r);

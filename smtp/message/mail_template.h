@@ -59,6 +59,8 @@ struct mail_template_request {
     const struct mail_template *mail;
     const struct json *variables; /* a map; NULL: none */
     struct str locale;            /* empty: the default */
+    /* Of each part, with some 200 KiB of output; 0: as template.h has it. */
+    size_t steps_max;
     bool with_examples; /* what is declared and not given gets its example */
     /* The template that a partial or parent names, of which the same part and
      * language are used; NULL: there is none. May be NULL. */
@@ -69,6 +71,7 @@ struct mail_template_request {
 struct mail_rendering {
     struct str locale; /* of the variant; lives as long as the template */
     const char *dir;
+    bool has_failed; /* by a limit: err says so */
     bool has_subject;
     bool has_html;
     bool has_text;
@@ -80,7 +83,7 @@ struct mail_rendering {
     struct json *data;           /* what names of flaws point into */
 };
 
-/* False: flaws, or with none of them err, say why. Either way rendering is to
+/* False: flaws, and err if it has failed, say why. Either way rendering is to
  * be finished, and not before its flaws are told. */
 MUST_USE bool mail_template_render(const struct mail_template_request *request,
                                    struct mail_rendering *rendering,

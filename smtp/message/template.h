@@ -62,6 +62,7 @@ struct template_options {
     enum template_escape escape;
     bool is_lenient;       /* what is missing is empty, and no flaw */
     struct str locale;     /* of the filters, BCP 47; empty: English */
+    size_t steps_max;      /* 0: TEMPLATE_STEPS_MAX */
     template_find_fn find; /* may be NULL: there are no partials */
     void *find_ctx;
 };
@@ -97,8 +98,8 @@ MUST_USE bool template_flaws_tell(const struct template_flaws *flaws,
 
 /* Adds the output to out, whose maximum is the caller's. False and err
  * (ERR_INPUT) when it has flaws (strict only; err names them all), or takes
- * too many steps, nests too deep or grows too big; out is then of no use.
- * flaws may be NULL. */
+ * too many steps, nests too deep or grows too big (there are no flaws then);
+ * out is then of no use. flaws may be NULL. */
 MUST_USE bool template_render(const struct template *program,
                               const struct json *data,
                               const struct template_options *options,

@@ -52,6 +52,7 @@ struct rendering {
     bool skips_margin;   /* the line has begun already */
     bool has_failed;
     size_t steps;
+    size_t steps_max;
     struct frame frames[FRAMES_MAX];
     unsigned depth;
     const struct json *contexts[STACK_MAX + 1];
@@ -67,7 +68,7 @@ static void fail(struct rendering *r, const char *why)
 
 static bool is_tired(const struct rendering *r)
 {
-    return r->steps > TEMPLATE_STEPS_MAX;
+    return r->steps > r->steps_max;
 }
 
 static struct frame *current(struct rendering *r)
@@ -635,6 +636,8 @@ bool template_render(const struct template *program, const struct json *data,
     r.skips_margin = false;
     r.has_failed = false;
     r.steps = 0;
+    r.steps_max =
+        options->steps_max > 0 ? options->steps_max : TEMPLATE_STEPS_MAX;
     r.open = 0;
     r.contexts[0] = data;
     r.depth = 1;
@@ -653,5 +656,10 @@ bool template_render(const struct template *program, const struct json *data,
     buf_finish(&r.number);
     for (size_t i = 0; i < COUNT_OF(r.rooms); i++)
         buf_finish(&r.rooms[i]);
-    return !r.has_failed && template_flaws_tell(r.flaws, err);
+    if (r.has_failed) {
+        r.flaws->count = 0;
+        r.flaws->more = 0;
+        return false;
+    }
+    return template_flaws_tell(r.flaws, err);
 }

@@ -69,6 +69,7 @@ int teardown(void **state)
     loop_destroy(&world->loop);
     fake_forget();
     buf_finish(&fake.seen);
+    buf_finish(&fake.stored);
     clock_set(-1, -1);
     free(world);
     return 0;

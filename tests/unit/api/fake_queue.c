@@ -583,6 +583,111 @@ void queue_domain_find(struct queue *queue, struct queue_owner owner,
     LATER(give_found, done, ctx);
 }
 
+static void give_template(struct later *later)
+{
+    struct stored_template one = {.alias = S("hello"),
+                                  .name = S("Hello"),
+                                  .newest = S("v1"),
+                                  .published = S("v1"),
+                                  .created_ms = WALL_MS,
+                                  .updated_ms = WALL_MS,
+                                  .published_ms = WALL_MS,
+                                  .version = S("v1")};
+    struct queue_templates list = {
+        .status = fake.status, .templates = &one, .count = 1};
+
+    one.source =
+        str_of(fake.template_source != NULL ? fake.template_source
+                                            : "{\"html\":\"<p>Hello\"}");
+    CHECK(id_parse(S(ID), &one.id));
+    ((queue_templates_fn)later->done)(later->ctx, &list);
+}
+
+static void give_template_answer(struct later *later)
+{
+    struct queue_answer answer = {.status = fake.status,
+                                  .http_status = 200,
+                                  .answer = S("{\"object\":\"template\"}")};
+
+    ((queue_answer_fn)later->done)(later->ctx, &answer);
+}
+
+static void store_template(const struct template_change *change)
+{
+    buf_clear(&fake.stored);
+    buf_addf(&fake.stored, "%.*s|%.*s|", STR_ARG(change->alias),
+             STR_ARG(change->name));
+    buf_add(&fake.stored, change->source);
+}
+
+void queue_template_list(struct queue *queue, struct queue_owner owner,
+                         const struct queue_page *page, queue_templates_fn done,
+                         void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)page;
+    LATER(give_template, done, ctx);
+}
+
+void queue_template_get(struct queue *queue, struct queue_owner owner,
+                        struct str which, bool is_published, struct str known,
+                        queue_templates_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)which;
+    (void)is_published;
+    (void)known;
+    LATER(give_template, done, ctx);
+}
+
+void queue_template_create(struct queue *queue, struct queue_owner owner,
+                           const struct template_change *change,
+                           const struct idempotency *idempotency,
+                           queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)idempotency;
+    store_template(change);
+    LATER(give_template_answer, done, ctx);
+}
+
+void queue_template_update(struct queue *queue, struct queue_owner owner,
+                           struct str which, struct str known,
+                           const struct template_change *change,
+                           queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)which;
+    assert_true(str_eq(known, S("v1")));
+    store_template(change);
+    LATER(give_template_answer, done, ctx);
+}
+
+void queue_template_publish(struct queue *queue, struct queue_owner owner,
+                            struct str which,
+                            const struct idempotency *idempotency,
+                            queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)which;
+    (void)idempotency;
+    LATER(give_template_answer, done, ctx);
+}
+
+void queue_template_delete(struct queue *queue, struct queue_owner owner,
+                           struct str which, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)which;
+    LATER(give_template_answer, done, ctx);
+}
+
 void queue_suppression_list(struct queue *queue, struct queue_owner owner,
                             const struct queue_page *page,
                             enum suppression_origin origin,
@@ -753,6 +858,7 @@ void fake_fill(struct loop *loop)
 
     memset(&fake, 0, sizeof fake);
     buf_init(&fake.seen, 1 << 16);
+    buf_init(&fake.stored, 1 << 21);
     list_init(&fake.kept);
     fake.loop = loop;
     fake.key_is_known = true;

@@ -36,6 +36,8 @@ extern struct fake {
     struct sender_domain domain;
     size_t domain_count; /* 0: no owner has one */
     size_t domain_lookups;
+    const char *template_source;
+    struct buf stored; /* of the last change of a template: its source */
     bool (*wants)(void *ctx, const struct queue_email *email); /* of the list */
 } fake;
 

@@ -275,6 +275,8 @@ static const char *body_of(const struct endpoint_row *row)
          "{\"emails\":[\"ada@example.net\"]}"},
         {"POST", "/suppressions/batch/remove",
          "{\"emails\":[\"ada@example.net\"]}"},
+        {"POST", "/templates", "{\"name\":\"a\",\"html\":\"b\"}"},
+        {"PATCH", "/templates/{id}", "{\"name\":\"a\"}"},
         {"POST", "/api-keys", "{\"name\":\"web\"}"},
     };
 

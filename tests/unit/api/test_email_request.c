@@ -49,8 +49,10 @@ static bool read_str(struct world *world, struct str body)
 {
     email_request_finish(&world->request);
     faults_init(&world->faults, world->arena);
-    return email_request_read(&world->request, world->arena, body, &CONFIG,
-                              NOW_MS, &world->faults);
+    return email_request_open(&world->request, world->arena, body,
+                              &world->faults) &&
+           email_request_read(&world->request, body, NULL, &CONFIG, NOW_MS,
+                              &world->faults);
 }
 
 static bool read_body(struct world *world, const char *body)
@@ -90,7 +92,8 @@ static const struct {
      "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
      " bad_json"},
     {"not a map", "[]", " type"},
-    {"an empty map", "{}", "/from required\n/to required\n/subject required"},
+    {"an empty map", "{}",
+     "/to required\n/from required\n/subject required\n/html required"},
     {"null is absent", "{" FROM ",\"to\":null," SUBJECT "," TEXT "}",
      "/to required"},
     {"no body", "{" FROM "," TO "," SUBJECT "}", "/html required"},
@@ -157,11 +160,14 @@ static const struct {
      "/attachments/0/content_id content_id"},
     {"unknown class", WITH("\"class\":\"verificaton\""),
      "/class unknown_value"},
-    {"what is to come",
-     WITH("\"template\":{\"id\":\"x\"},\"collapse_key\":"
-          "\"k\",\"upstream\":\"u\""),
-     "/template not_supported\n/collapse_key not_supported\n"
-     "/upstream not_supported"},
+    {"what is to come", WITH("\"collapse_key\":\"k\",\"upstream\":\"u\""),
+     "/collapse_key not_supported\n/upstream not_supported"},
+    {"a template and a text", WITH("\"template\":{\"id\":\"x\"}"),
+     "/text either_or"},
+    {"a template that is none",
+     WITH("\"template\":{\"id\":\"\",\"variables\":[],\"lang\":\"\"}"),
+     "/template/variables type\n/template/lang unknown_field\n"
+     "/text either_or"},
     {"no time", WITH("\"scheduled_at\":\"tomorrow at 9am\""),
      "/scheduled_at bad_time"},
     {"a day that is none", WITH("\"scheduled_at\":\"2027-02-30T00:00:00Z\""),

@@ -194,6 +194,12 @@ static void requests_are_what_the_tables_say(void **state)
         {"SuppressionRequest", SUPPRESSION_FIELDS},
         {"SuppressionBatch", SUPPRESSION_ADD_FIELDS},
         {"SuppressionRemoval", SUPPRESSION_REMOVE_FIELDS},
+        {"EmailTemplate", EMAIL_TEMPLATE_FIELDS},
+        {"TemplateRequest", TEMPLATE_FIELDS},
+        {"TemplateChange", TEMPLATE_UPDATE_FIELDS},
+        {"TemplateVariable", TEMPLATE_VARIABLE_FIELDS},
+        {"TemplateLocale", TEMPLATE_LOCALE_FIELDS},
+        {"TemplatePreview", TEMPLATE_PREVIEW_FIELDS},
     };
 
     (void)state;

@@ -79,8 +79,11 @@ static const char *render_as(struct mail_template *mail, const char *variables,
 {
     static char all[1024];
     struct json *data = json_parse(str_of(variables), NULL);
-    struct mail_template_request request = {mail,          data, str_of(locale),
-                                            with_examples, find, NULL};
+    struct mail_template_request request = {.mail = mail,
+                                            .variables = data,
+                                            .locale = str_of(locale),
+                                            .with_examples = with_examples,
+                                            .find = find};
     struct mail_rendering out;
     struct error err = {0};
     size_t len;
