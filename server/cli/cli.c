@@ -24,11 +24,11 @@ struct cli_args {
 
 /* In the order of the help. */
 static const struct verb_group *const GROUPS[] = {
-    &VERBS_DEV,          &VERBS_ROLES,     &VERBS_SETUP,       &VERBS_KEYRING,
-    &VERBS_KEYS,         &VERBS_EMAILS,    &VERBS_LISTS,       &VERBS_WEBHOOKS,
-    &VERBS_SUPPRESSIONS, &VERBS_INBOX,     &VERBS_QUEUE,       &VERBS_PARTITION,
-    &VERBS_PARKED,       &VERBS_UPSTREAMS, &VERBS_RETURN_PATH, &VERBS_MIGRATE,
-    &VERBS_PROBE,        &VERBS_VERSION,
+    &VERBS_DEV,          &VERBS_ROLES,     &VERBS_SETUP,     &VERBS_KEYRING,
+    &VERBS_KEYS,         &VERBS_EMAILS,    &VERBS_LISTS,     &VERBS_WEBHOOKS,
+    &VERBS_SUPPRESSIONS, &VERBS_TEMPLATES, &VERBS_INBOX,     &VERBS_QUEUE,
+    &VERBS_PARTITION,    &VERBS_PARKED,    &VERBS_UPSTREAMS, &VERBS_RETURN_PATH,
+    &VERBS_MIGRATE,      &VERBS_PROBE,     &VERBS_VERSION,
 };
 
 /* --- arguments --- */

@@ -38,7 +38,10 @@ describe('every verb', () => {
                             'events', 'webhooks create',
                             'webhooks list', 'webhooks delete',
                             'suppressions list', 'suppressions add',
-                            'suppressions remove', 'inbox list',
+                            'suppressions remove', 'templates list',
+                            'templates show', 'templates render',
+                            'templates publish', 'templates import',
+                            'templates export', 'inbox list',
                             'inbox show', 'inbox wait', 'inbox clear', 'live',
                             'ready', 'version'])
             assert.ok(verbs.includes(verb), verb);

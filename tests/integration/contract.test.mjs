@@ -255,6 +255,28 @@ describe('the service', () => {
                  '/application~1json/schema', of().payload, type);
         }
 
+        const template = await call('createTemplate', 201, {
+            body: { name: 'Hello', alias: 'hello', subject: 'Hi {{name}}',
+                    html: '<p>{{name}}</p>',
+                    locales: { zh: { html: '<p>{{name}}</p>' } },
+                    variables: [{ key: 'name', type: 'string' }] },
+        });
+        await call('listTemplates', 200, { query: '?limit=1' });
+        await call('getTemplate', 200, { id: 'hello' });
+        await call('updateTemplate', 200, { id: template.id,
+                                            body: { subject: 'Hello' } });
+        await call('previewTemplate', 200, { id: 'hello', body: {} });
+        await call('publishTemplate', 200, { id: 'hello' });
+        await call('getTemplate', 200, { id: template.id });
+        const made_of = await call('sendEmail', 200, {
+            body: { from: 'App <app@sender.test>', to: 'ada@inbox.test',
+                    template: { id: 'hello', variables: { name: 'Ada' },
+                                locale: 'zh-TW' } },
+        });
+        await call('getEmail', 200, { id: made_of.id });
+        const copy = await call('duplicateTemplate', 201, { id: 'hello' });
+        await call('deleteTemplate', 200, { id: copy.id });
+
         await call('listUpstreams', 200);
         const paused = await call('pauseUpstream', 200, { id: 'sink' });
         assert.equal(paused.state, 'paused');
@@ -304,6 +326,17 @@ describe('the service', () => {
         await call('getSuppression', 404, { id: UNKNOWN_ID });
         await call('removeSuppression', 404, { id: 'no@inbox.test' });
         await call('removeSuppressions', 422, { body: { ids: ['17'] } });
+        await call('createTemplate', 422, { body: { html: '{{' } });
+        await call('getTemplate', 404, { id: 'none' });
+        await call('updateTemplate', 404, { id: 'none', body: {} });
+        await call('updateTemplate', 409, {
+            id: 'hello', body: { current_version_id: UNKNOWN_ID },
+        });
+        await call('deleteTemplate', 404, { id: 'none' });
+        await call('publishTemplate', 404, { id: 'none' });
+        await call('duplicateTemplate', 404, { id: 'none' });
+        await call('previewTemplate', 404, { id: 'none', body: {} });
+        await call('listTemplates', 422, { query: '?after=17' });
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
         await call('testUpstream', 404, { id: 'none' });
