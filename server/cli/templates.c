@@ -82,7 +82,7 @@ static int run_list(const struct cli_args *args)
 
 static int run_show(const struct cli_args *args)
 {
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     int code = need_name(args);
 
     if (code != EXIT_OK)
@@ -97,7 +97,7 @@ static int run_show(const struct cli_args *args)
 
 static int publish(const struct cli_args *args, struct str name)
 {
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     int code = ask(args, "POST", name, "/publish", S(""), &answer);
 
     if (code == EXIT_OK)
@@ -162,7 +162,7 @@ static int write_preview(const struct cli_args *args, struct buf *body)
 
 static int run_render(const struct cli_args *args)
 {
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct buf body;
     int code = need_name(args);
 
@@ -191,7 +191,7 @@ static int each_of_page(const struct cli_args *args, char *after,
                         bool *has_more, each_fn each, void *ctx)
 {
     struct remote_request request = {.method = "GET", .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     const struct json *data;
     char path[128];
     int code;
@@ -239,7 +239,7 @@ static int export_one(const struct cli_args *args, const struct json *head,
                       void *ctx)
 {
     struct str alias = json_get_str(head, "alias");
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     struct error err;
     unsigned *count = ctx;
     int code;
@@ -311,7 +311,7 @@ static int store(const struct cli_args *args, const char *alias, bool is_new,
                                      .path = "/v1/templates",
                                      .body = body,
                                      .needs_key = true};
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     int code;
 
     if (is_new)
@@ -328,7 +328,7 @@ static int store(const struct cli_args *args, const char *alias, bool is_new,
 static int finish_import(const struct cli_args *args, const char *alias,
                          struct str before)
 {
-    struct remote_answer answer;
+    struct remote_answer answer = {0};
     const char *what = "changed";
     int code = ask(args, "GET", str_of(alias), "", S(""), &answer);
 
