@@ -334,6 +334,7 @@ static bool claim_read(struct claim *claim,
         !id_parse(str_slice(id, 0, ID_LEN), &pub->email) ||
         !str_to_u64(str_from(id, ID_LEN + 1), &number) || number > UINT16_MAX)
         return false;
+    pub->home = claim->claims->partition;
     pub->number = (unsigned)number;
     pub->lane = (unsigned)number_of(fields[CLAIM_LANE]) % LANE_COUNT;
     claim->route = xmemdup0(route.ptr, route.len);

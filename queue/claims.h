@@ -18,6 +18,7 @@ struct queue;
 
 struct queue_claim {
     struct id email;
+    unsigned home;   /* partition of its owner */
     unsigned number; /* recipient */
     unsigned lane;
     struct str route;

@@ -90,6 +90,18 @@ void buf_vaddf(struct buf *buf, const char *format, va_list args)
     va_end(again);
 }
 
+void buf_insert(struct buf *buf, size_t at, struct str bytes)
+{
+    size_t behind = buf->len - at;
+
+    CHECK(at <= buf->len);
+    if (buf_space(buf, bytes.len) == NULL || bytes.len == 0)
+        return;
+    memmove(buf->data + at + bytes.len, buf->data + at, behind);
+    memcpy(buf->data + at, bytes.ptr, bytes.len);
+    buf_grown(buf, bytes.len);
+}
+
 void buf_consume(struct buf *buf, size_t count)
 {
     CHECK(count <= buf->len);

@@ -37,6 +37,7 @@ void buf_vaddf(struct buf *buf, const char *format, va_list args)
 MUST_USE char *buf_space(struct buf *buf, size_t want);
 void buf_grown(struct buf *buf, size_t added);
 
+void buf_insert(struct buf *buf, size_t at, struct str bytes); /* at <= len */
 void buf_consume(struct buf *buf, size_t count); /* drops from the front */
 void buf_truncate(struct buf *buf, size_t len);
 void buf_clear(struct buf *buf); /* empty and not full; keeps the memory */

@@ -5,6 +5,7 @@
 #include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/metrics.h"
+#include "server/base/seal.h"
 #include "server/cli/verbs.h"
 #include "server/hooks/hooks.h"
 #include "server/io/dns.h"
@@ -29,6 +30,7 @@ struct life {
     const struct work_kind *kind;
     struct loop *loop;
     struct keyring *keyring;
+    struct seal_keys *worker_keys; /* the worker's alone */
     struct queue *queue;
     struct dns *dns;
     struct signal_watch *signals[2];
@@ -47,6 +49,7 @@ struct work_kind {
     void (*drain)(struct life *life); /* on_drained is called behind it */
     void (*close)(void *work);
     bool owns_claims;
+    bool (*is_ready)(const void *work, struct error *why); /* NULL: always */
 };
 
 static void life_failed(struct life *life, const struct error *err)
@@ -83,6 +86,8 @@ static void on_ready_changed(void *ctx)
     ready = queue_is_ready(life->queue, &why);
     if (ready && life->work == NULL && !life->draining)
         work_begin(life);
+    if (ready && life->kind->is_ready != NULL && life->work != NULL)
+        ready = life->kind->is_ready(life->work, &why);
     metrics_set_ready(ready, why.text);
     log_write(ready ? LOG_INFO : LOG_WARN,
               ready ? LOG_CHILD_READY : LOG_CHILD_NOT_READY, log_error(&why));
@@ -149,6 +154,7 @@ static void life_end(struct life *life)
     queue_close(&life->queue);
     dns_close(&life->dns);
     loop_destroy(&life->loop);
+    seal_keys_destroy(&life->worker_keys);
     keyring_destroy(&life->keyring);
 }
 
@@ -188,8 +194,8 @@ static void close_api(void *work)
 
 static int run_api(const struct child *child)
 {
-    static const struct work_kind KIND = {"api", open_api, drain_api, close_api,
-                                          false};
+    static const struct work_kind KIND = {"api",     open_api, drain_api,
+                                          close_api, false,    NULL};
 
     return live(child, &KIND);
 }
@@ -217,16 +223,30 @@ const struct role ROLE_API = {"api",         listen_api, admin_api,
 
 static void *open_worker(struct life *life, struct error *err)
 {
-    const struct worker_options options = {
+    const char *key_file = life->child->config->secrets.worker_key_file;
+    struct worker_options options = {
         .config = life->child->config,
         .queue = life->queue,
         .dns = life->dns,
         .keyring = life->keyring,
+        .on_ready = on_ready_changed,
+        .ctx = life,
         .child = life->child->index,
         .count = life->child->count,
     };
 
+    if (*key_file != '\0') {
+        life->worker_keys = seal_keys_load(key_file, err);
+        if (life->worker_keys == NULL)
+            return NULL;
+    }
+    options.worker_keys = life->worker_keys;
     return worker_open(life->loop, &options, err);
+}
+
+static bool is_ready_worker(const void *work, struct error *why)
+{
+    return worker_is_ready(work, why);
 }
 
 static void drain_worker(struct life *life)
@@ -243,8 +263,9 @@ static void close_worker(void *work)
 
 static int run_worker(const struct child *child)
 {
-    static const struct work_kind KIND = {"worker", open_worker, drain_worker,
-                                          close_worker, true};
+    static const struct work_kind KIND = {"worker",     open_worker,
+                                          drain_worker, close_worker,
+                                          true,         is_ready_worker};
 
     return live(child, &KIND);
 }
@@ -299,8 +320,8 @@ static void close_hooks(void *work)
 
 static int run_hooks(const struct child *child)
 {
-    static const struct work_kind KIND = {"hooks", open_hooks, drain_hooks,
-                                          close_hooks, true};
+    static const struct work_kind KIND = {"hooks",     open_hooks, drain_hooks,
+                                          close_hooks, true,       NULL};
 
     return live(child, &KIND);
 }

@@ -1,7 +1,6 @@
 #include "server/worker/compose.h"
 
 #include "server/base/json.h"
-#include "smtp/message/message.h"
 
 /* Bytes of attachments that take as long as a byte of a body, which may become
  * quoted-printable, or a text made from HTML (docs/performance.md). */
@@ -112,20 +111,37 @@ static bool read_message(const struct record *record, const struct str *bytes,
 }
 
 bool compose(const struct record *record, const struct str *attachments,
-             struct arena *arena, struct buf *out, struct str *from,
-             bool *needs_utf8, struct error *err)
+             struct arena *arena, struct buf *out, struct composed *composed,
+             struct error *err)
 {
     struct message message = {0};
 
     if (!read_message(record, attachments, arena, &message, err))
         return false;
-    message_compose(&message, arena, out);
+    composed->body = message_compose(&message, arena, out);
     if (out->full) {
         error_set(err, ERR_INPUT, "the message is larger than %zu bytes",
                   out->max);
         return false;
     }
-    *from = message.from.address;
-    *needs_utf8 = message_needs_utf8(&message);
+    composed->from = message.from.address;
+    composed->needs_utf8 = message_needs_utf8(&message);
     return true;
+}
+
+void compose_sign(const struct compose_signing *signing, int64_t date_ms,
+                  const struct composed *composed, struct buf *message)
+{
+    struct str bytes = buf_str(message);
+    struct str header = str_slice(bytes, 0, composed->body - 2);
+    unsigned char body_hash[SHA256_SIZE];
+    struct buf fields;
+
+    buf_init(&fields, COMPOSE_SIGNED_MAX);
+    dkim_body_hash(str_from(bytes, composed->body), body_hash);
+    dkim_sign(header, body_hash, signing->domain, date_ms / 1000,
+              signing->signers, signing->count, &fields);
+    CHECK(!fields.full);
+    buf_insert(message, 0, buf_str(&fields));
+    buf_finish(&fields);
 }

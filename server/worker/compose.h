@@ -11,6 +11,7 @@
 #include "server/base/arena.h"
 #include "server/base/buf.h"
 #include "server/base/error.h"
+#include "smtp/message/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,12 +19,32 @@
 /* How long compose will take, in bytes of attachments. */
 size_t compose_effort(const struct record *record);
 
-/* Adds the message to out; the same bytes for every delivery and every
- * attempt. attachments: raw bytes, in the job's order. from: the envelope
- * sender, in arena. needs_utf8: a header address needs SMTPUTF8. */
+struct composed {
+    struct str from; /* the envelope sender, in the arena */
+    bool needs_utf8; /* a header address needs SMTPUTF8 */
+    size_t body;     /* where it begins, behind the empty line */
+};
+
+/* Adds the message to out, which is empty; the same bytes for every delivery
+ * and every attempt. attachments: raw bytes, in the job's order. */
 MUST_USE bool compose(const struct record *record,
                       const struct str *attachments, struct arena *arena,
-                      struct buf *out, struct str *from, bool *needs_utf8,
+                      struct buf *out, struct composed *composed,
                       struct error *err);
+
+/* Who signs a message: one field each, in this order. */
+struct compose_signing {
+    struct str domain;
+    const struct dkim_signer *signers;
+    size_t count;
+};
+
+/* Bytes by which a message grows at most. */
+enum { COMPOSE_SIGNED_MAX = DKIM_ALGORITHMS * DKIM_FIELD_MAX };
+
+/* Puts the signatures on top of a message, as of the time of its Date. Some
+ * 0.5 ms with RSA, and 1 ms for each megabyte: for helper threads. */
+void compose_sign(const struct compose_signing *signing, int64_t date_ms,
+                  const struct composed *composed, struct buf *message);
 
 #endif

@@ -3,7 +3,6 @@
 #include "server/base/fault.h"
 #include "server/base/hand.h"
 #include "server/base/mem.h"
-#include "server/worker/compose.h"
 #include "smtp/message/message.h"
 
 #include <stdlib.h>
@@ -11,11 +10,22 @@
 /* On the loop that is up to half a millisecond (docs/performance.md). */
 enum { SMALL_EFFORT = 256 << 10 };
 
-void mails_init(struct mails *mails, struct loop *loop)
+enum { WAIT_LOCKED_MS = 5000, WAIT_AWAY_MS = 1000 };
+
+static void beside_init(struct beside *beside, struct mails *mails,
+                        bool composes)
 {
-    *mails = (struct mails){.loop = loop};
+    *beside = (struct beside){.mails = mails, .composes = composes};
+    list_init(&beside->line);
+}
+
+void mails_init(struct mails *mails, struct loop *loop,
+                struct keyholder *keyholder)
+{
+    *mails = (struct mails){.loop = loop, .keyholder = keyholder};
     list_init(&mails->all);
-    list_init(&mails->line);
+    beside_init(&mails->composer, mails, true);
+    beside_init(&mails->signer, mails, false);
 }
 
 /* --- one of them --- */
@@ -36,6 +46,8 @@ static struct mail *mail_find(const struct mails *mails,
     return NULL;
 }
 
+static void on_keys(void *ctx);
+
 static struct mail *mail_create(struct mails *mails,
                                 const struct queue_claim *claim)
 {
@@ -46,7 +58,9 @@ static struct mail *mail_create(struct mails *mails,
     mail->attachments = claim->attachments;
     mail->lane = claim->lane;
     mail->arena = arena_create();
-    buf_init(&mail->bytes, MESSAGE_BYTES_MAX);
+    mail->keys.ready = on_keys;
+    mail->keys.ctx = mail;
+    buf_init(&mail->bytes, MESSAGE_BYTES_MAX + COMPOSE_SIGNED_MAX);
     list_init(&mail->turn);
     list_init(&mail->waiting);
     list_add_first(&mails->all, &mail->link);
@@ -55,9 +69,11 @@ static struct mail *mail_create(struct mails *mails,
 
 static void mail_free(struct mail *mail)
 {
-    CHECK(mail != mail->mails->running);
+    CHECK(mail != mail->mails->composer.running &&
+          mail != mail->mails->signer.running);
     list_remove(&mail->link);
     list_remove(&mail->turn);
+    dkim_keys_leave(&mail->keys);
     buf_finish(&mail->bytes);
     arena_destroy(&mail->arena);
     free(mail);
@@ -66,10 +82,16 @@ static void mail_free(struct mail *mail)
 /* Pure: what it reads is not changed by anybody meanwhile. */
 static void mail_compose(struct mail *mail)
 {
-    mail->is_good =
-        compose(mail->record, mail->attachments, mail->arena, &mail->bytes,
-                &mail->from, &mail->needs_utf8, &mail->flaw);
+    mail->is_good = compose(mail->record, mail->attachments, mail->arena,
+                            &mail->bytes, &mail->composed, &mail->flaw);
     fault_poison(buf_str(&mail->bytes));
+}
+
+static void mail_sign(struct mail *mail)
+{
+    if (mail->is_good && mail->keys.keys != NULL)
+        compose_sign(&mail->keys.keys->signing, mail->record->job.date_ms,
+                     &mail->composed, &mail->bytes);
 }
 
 static void mail_drop(struct mail *mail)
@@ -82,7 +104,7 @@ static void mail_tell(struct mail *mail)
 {
     struct mail_user *user;
 
-    mail->is_composed = true;
+    mail->is_done = true;
     mail->users++; /* a user who is told may leave */
     while ((user = LIST_FIRST(&mail->waiting, struct mail_user, link)) !=
            NULL) {
@@ -97,56 +119,123 @@ static void mail_tell(struct mail *mail)
 /* On the helper thread. */
 static void run(void *ctx)
 {
-    const struct mails *mails = ctx;
+    const struct beside *beside = ctx;
 
-    mail_compose(mails->running);
+    if (beside->composes)
+        mail_compose(beside->running);
+    mail_sign(beside->running);
 }
 
-/* Should the thread crash on it, the mail is suspect. */
-static void compose_next(struct mails *mails)
+/* Should the thread crash on what came from outside, the mail is suspect. */
+static void take_next(struct beside *beside)
 {
-    struct mail *mail = LIST_FIRST(&mails->line, struct mail, turn);
+    struct mail *mail = LIST_FIRST(&beside->line, struct mail, turn);
 
-    if (mail == NULL || mails->running != NULL)
+    if (mail == NULL || beside->running != NULL)
         return;
     list_remove(&mail->turn);
-    mails->running = mail;
-    hand_hold(id_str(&mail->record->summary.email));
-    CHECK(work_submit(mails->work, &mails->job));
+    beside->running = mail;
+    if (beside->composes)
+        hand_hold(id_str(&mail->record->summary.email));
+    CHECK(work_submit(beside->work, &beside->job));
 }
 
-static void on_composed(void *ctx)
+static void on_done(void *ctx)
 {
-    struct mails *mails = ctx;
-    struct mail *mail = mails->running;
+    struct beside *beside = ctx;
+    struct mail *mail = beside->running;
 
-    mails->running = NULL;
-    hand_release();
-    compose_next(mails);
+    beside->running = NULL;
+    if (beside->composes)
+        hand_release();
+    take_next(beside);
     mail_tell(mail);
 }
 
-static void line_up(struct mails *mails, struct mail *mail)
+static void line_up(struct beside *beside, struct mail *mail)
 {
-    struct list *at = mails->line.next;
+    struct list *at = beside->line.next;
 
-    while (at != &mails->line &&
+    while (at != &beside->line &&
            LIST_MEMBER(at, struct mail, turn)->lane <= mail->lane)
         at = at->next;
     list_add_before(at, &mail->turn);
-    if (mails->work == NULL) {
-        mails->work = work_open(mails->loop, 1, 1);
-        work_job_init(&mails->job, run, on_composed, mails);
+    if (beside->work == NULL) {
+        beside->work = work_open(beside->mails->loop, 1, 1);
+        work_job_init(&beside->job, run, on_done, beside);
     }
-    compose_next(mails);
+    take_next(beside);
+}
+
+static void beside_stop(struct beside *beside)
+{
+    work_close(&beside->work);
+    if (beside->running != NULL && beside->composes)
+        hand_release();
+    beside->running = NULL;
 }
 
 void mails_stop(struct mails *mails)
 {
-    work_close(&mails->work);
-    if (mails->running != NULL)
-        hand_release();
-    mails->running = NULL;
+    beside_stop(&mails->composer);
+    beside_stop(&mails->signer);
+}
+
+/* --- their keys --- */
+
+/* True: those that it needs are there, or it needs none. */
+static bool has_keys(struct mail *mail)
+{
+    const struct dkim_keys *keys = mail->keys.keys;
+
+    if (keys == NULL || keys->state == DKIM_KEYS_READY)
+        return true;
+    mail->flaw = keys->why;
+    if (keys->state == DKIM_KEYS_LOCKED)
+        mail->wait_ms = WAIT_LOCKED_MS;
+    else if (keys->state == DKIM_KEYS_AWAY)
+        mail->wait_ms = WAIT_AWAY_MS;
+    return false;
+}
+
+/* True: nothing more is to be done. */
+static bool mail_begin(struct mail *mail)
+{
+    struct mails *mails = mail->mails;
+
+    if (!has_keys(mail))
+        return true;
+    if (compose_effort(mail->record) > SMALL_EFFORT) {
+        line_up(&mails->composer, mail);
+        return false;
+    }
+    mail_compose(mail);
+    if (!mail->is_good || mail->keys.keys == NULL)
+        return true;
+    line_up(&mails->signer, mail);
+    return false;
+}
+
+static void on_keys(void *ctx)
+{
+    struct mail *mail = ctx;
+
+    hand_take(id_str(&mail->record->summary.email));
+    if (mail_begin(mail))
+        mail_tell(mail);
+    hand_drop();
+}
+
+static bool mail_ask(struct mail *mail, const struct queue_claim *claim)
+{
+    const struct record *record = mail->record;
+    const struct queue_owner owner = {record->summary.owner, claim->home};
+
+    if (record->job.signing.key.len > 0 &&
+        !dkim_keys_join(mail->mails->keyholder, owner, &record->job.signing,
+                        &mail->keys))
+        return false;
+    return mail_begin(mail);
 }
 
 /* --- its users --- */
@@ -158,18 +247,14 @@ bool mail_join(struct mails *mails, const struct queue_claim *claim,
 
     if (mail == NULL) {
         mail = mail_create(mails, claim);
-        mail->is_composed = compose_effort(mail->record) <= SMALL_EFFORT;
-        if (mail->is_composed)
-            mail_compose(mail);
-        else
-            line_up(mails, mail);
+        mail->is_done = mail_ask(mail, claim);
     }
     mail->users++;
     user->mail = mail;
     list_init(&user->link);
-    if (!mail->is_composed)
+    if (!mail->is_done)
         list_add_last(&mail->waiting, &user->link);
-    return mail->is_composed;
+    return mail->is_done;
 }
 
 void mail_leave(struct mail_user *user)

@@ -9,6 +9,7 @@
 #include "server/base/metrics.h"
 #include "server/base/random.h"
 #include "server/worker/depth.h"
+#include "server/worker/dkim_keys.h"
 #include "server/worker/mails.h"
 #include "server/worker/refusals.h"
 #include "server/worker/report.h"
@@ -43,6 +44,7 @@ struct worker {
     struct list composing; /* their messages are not there yet */
     struct list errands;   /* with the engine */
     struct list refused;   /* ended before the engine had them */
+    struct keyholder *keyholder;
     struct mails mails;
     struct task refuse_task;
     struct depth depth;
@@ -80,9 +82,10 @@ static void errand_free(struct errand *errand)
     free(errand);
 }
 
-/* Ends a errand that the engine never had. */
+/* Ends a errand that the engine never had. retry_at_ms: as queue_report. */
 static void errand_refuse(struct errand *errand, enum outcome outcome,
-                          const char *reason, const char *text)
+                          int64_t retry_at_ms, const char *reason,
+                          const char *text)
 {
     const struct event_detail detail = {
         .reason = str_of(reason),
@@ -91,8 +94,8 @@ static void errand_refuse(struct errand *errand, enum outcome outcome,
         .total_ms = clock_shared_ms() - errand->claim->accepted_ms,
     };
 
-    queue_report(errand->worker->queue, errand->claim, outcome, 0, false,
-                 &detail);
+    queue_report(errand->worker->queue, errand->claim, outcome, retry_at_ms,
+                 false, &detail);
     errand_free(errand);
 }
 
@@ -217,7 +220,7 @@ static struct str errand_return_path(const struct errand *errand)
     const struct queue_claim *claim = errand->claim;
 
     if (path->domain.len == 0)
-        return errand->message.mail->from;
+        return errand->message.mail->composed.from;
     return return_path_make(path, &claim->email, claim->number, errand->arena);
 }
 
@@ -235,7 +238,8 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
         .secret_subject = claim->record->summary.sensitive
                               ? json_get_str(claim->record->job.mail, "subject")
                               : S(""),
-        .needs_smtputf8 = to->needs_utf8 || errand->message.mail->needs_utf8,
+        .needs_smtputf8 =
+            to->needs_utf8 || errand->message.mail->composed.needs_utf8,
         .message = buf_str(&errand->message.mail->bytes),
         .route = smtp_route_named(errand->worker->smtp, claim->route),
         .lane = claim->lane,
@@ -245,6 +249,25 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
         .on_done = on_done,
         .ctx = errand,
     };
+}
+
+/* Without its keys it waits; what they would sign as cannot go unsigned. */
+static void errand_flawed(struct errand *errand)
+{
+    const struct mail *mail = errand->message.mail;
+    bool is_lost =
+        mail->keys.keys != NULL && mail->keys.keys->state == DKIM_KEYS_LOST;
+
+    if (is_lost || mail->wait_ms > 0)
+        log_write(LOG_ERROR, LOG_DKIM_KEY_FAILED,
+                  log_str("email", id_str(&errand->claim->email)),
+                  log_error(&mail->flaw));
+    if (mail->wait_ms > 0)
+        errand_refuse(errand, OUTCOME_UNSENT, clock_shared_ms() + mail->wait_ms,
+                      "dkim", "");
+    else
+        errand_refuse(errand, OUTCOME_FAILED, 0,
+                      is_lost ? "content_lost" : "composer", mail->flaw.text);
 }
 
 /* Reports end a claim, and may not do so from inside the queue's own call:
@@ -257,13 +280,12 @@ static void on_refuse(void *ctx)
     while ((errand = LIST_FIRST(&worker->refused, struct errand, link)) !=
            NULL) {
         if (!errand->message.mail->is_good)
-            errand_refuse(errand, OUTCOME_FAILED, "composer",
-                          errand->message.mail->flaw.text);
+            errand_flawed(errand);
         else if (errand->claim->expires_ms != 0 &&
                  errand->claim->expires_ms <= clock_shared_ms())
-            errand_refuse(errand, OUTCOME_EXPIRED, "expired", "");
+            errand_refuse(errand, OUTCOME_EXPIRED, 0, "expired", "");
         else
-            errand_refuse(errand, OUTCOME_UNSENT, "no_route", "");
+            errand_refuse(errand, OUTCOME_UNSENT, 0, "no_route", "");
     }
 }
 
@@ -442,9 +464,13 @@ struct worker *worker_open(struct loop *loop,
     list_init(&worker->errands);
     list_init(&worker->refused);
     list_init(&worker->composing);
-    mails_init(&worker->mails, loop);
+    worker->keyholder =
+        keyholder_open(loop, worker->queue, options->worker_keys,
+                       options->on_ready, options->ctx);
+    mails_init(&worker->mails, loop, worker->keyholder);
     task_init(&worker->refuse_task, on_refuse, worker);
     if (!open_journal(worker->config, &journal, err)) {
+        keyholder_close(&worker->keyholder);
         free(worker);
         return NULL;
     }
@@ -452,6 +478,7 @@ struct worker *worker_open(struct loop *loop,
         smtp_open(loop, options->dns, options->config, &settings, err);
     if (worker->smtp == NULL) {
         journal_close(&journal);
+        keyholder_close(&worker->keyholder);
         free(worker);
         return NULL;
     }
@@ -464,6 +491,11 @@ struct worker *worker_open(struct loop *loop,
     steer_start(&worker->steer, worker->queue, worker->smtp, worker->config,
                 options->child);
     return worker;
+}
+
+bool worker_is_ready(const struct worker *worker, struct error *why)
+{
+    return keyholder_is_ready(worker->keyholder, why);
 }
 
 static void on_drained(void *ctx)
@@ -498,6 +530,7 @@ void worker_close(struct worker **worker)
         errand_free(LIST_MEMBER(link, struct errand, link));
     list_each_safe (link, &(*worker)->refused)
         errand_free(LIST_MEMBER(link, struct errand, link));
+    keyholder_close(&(*worker)->keyholder);
     refusals_destroy(&(*worker)->refusals);
     free((*worker)->routes);
     free(*worker);

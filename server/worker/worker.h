@@ -10,6 +10,7 @@
 #include "queue/queue.h"
 #include "server/base/config.h"
 #include "server/base/error.h"
+#include "server/base/seal.h"
 #include "server/base/secret.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
@@ -21,8 +22,12 @@ struct worker_options {
     const struct config *config;
     struct queue *queue;
     struct dns *dns;
-    const struct keyring *keyring; /* NULL: none */
-    unsigned child;                /* among count: they divide the sessions */
+    const struct keyring *keyring;       /* NULL: none */
+    const struct seal_keys *worker_keys; /* NULL: none */
+    /* worker_is_ready gives another answer than before (at first: true). */
+    void (*on_ready)(void *ctx);
+    void *ctx;
+    unsigned child; /* among count: they divide the sessions */
     unsigned count;
 };
 
@@ -31,6 +36,9 @@ struct worker_options {
 MUST_USE struct worker *worker_open(struct loop *loop,
                                     const struct worker_options *options,
                                     struct error *err);
+
+/* False, and why: there is mail that it cannot sign. */
+bool worker_is_ready(const struct worker *worker, struct error *why);
 
 /* Claims nothing more, gives back what is not marked, sees the marked to
  * their end. done is called once, when nothing is in hand and everything was

@@ -96,6 +96,24 @@ static void the_front_and_the_end_are_dropped(void **state)
     buf_finish(&buf);
 }
 
+static void bytes_are_put_in_between(void **state)
+{
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 8);
+    buf_insert(&buf, 0, S(""));
+    buf_insert(&buf, 0, S("cd"));
+    buf_insert(&buf, 0, S("ab"));
+    buf_insert(&buf, 4, S("ef"));
+    buf_insert(&buf, 2, S("--"));
+    assert_string_equal(buf.data, "ab--cdef");
+    buf_insert(&buf, 1, S("x"));
+    assert_true(buf.full);
+    assert_string_equal(buf.data, "ab--cdef");
+    buf_finish(&buf);
+}
+
 static void it_grows_to_its_maximum_and_no_further(void **state)
 {
     struct buf buf;
@@ -141,6 +159,7 @@ int main(void)
         cmocka_unit_test(no_size_wraps_round),
         cmocka_unit_test(space_is_written_in_place),
         cmocka_unit_test(the_front_and_the_end_are_dropped),
+        cmocka_unit_test(bytes_are_put_in_between),
         cmocka_unit_test(it_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(bytes_are_handed_over),
     };

@@ -37,14 +37,12 @@ static bool make(struct record *record, const struct str *attachments,
                  struct buf *out, struct error *err)
 {
     struct arena *arena = arena_create();
-    bool needs_utf8 = true;
-    struct str from;
-    bool good =
-        compose(record, attachments, arena, out, &from, &needs_utf8, err);
+    struct composed composed = {.needs_utf8 = true};
+    bool good = compose(record, attachments, arena, out, &composed, err);
 
     if (good) {
-        assert_true(str_eq(from, S("shop@example.com")));
-        assert_false(needs_utf8);
+        assert_true(str_eq(composed.from, S("shop@example.com")));
+        assert_false(composed.needs_utf8);
     }
     arena_destroy(&arena);
     record_destroy(&record);
@@ -117,11 +115,48 @@ static void what_was_never_validated_is_refused(void **state)
     }
 }
 
+/* The signatures stand on top of what was there, each time the same. */
+static void signatures_stand_on_top(void **state)
+{
+    struct dkim_signer signer = {.selector = S("ph1e1")};
+    const struct compose_signing signing = {S("example.com"), &signer, 1};
+    const struct composed composed = {.body = 23};
+    struct str message = S("From: a@example.com\r\n\r\nHi\r\n");
+    struct dkim_key *key;
+    struct buf der;
+    struct buf public_text;
+    struct buf first;
+    struct buf second;
+
+    (void)state;
+    buf_init(&der, DKIM_PRIVATE_MAX);
+    buf_init(&public_text, DKIM_PUBLIC_MAX);
+    buf_init(&first, 1 << 16);
+    buf_init(&second, 1 << 16);
+    dkim_key_make(DKIM_ED25519, &der, &public_text);
+    key = dkim_key_load(DKIM_ED25519, buf_str(&der));
+    signer.key = key;
+    buf_add(&first, message);
+    buf_add(&second, message);
+    compose_sign(&signing, 1764000000999, &composed, &first);
+    compose_sign(&signing, 1764000000999, &composed, &second);
+    assert_true(str_eq(buf_str(&first), buf_str(&second)));
+    assert_true(str_starts(buf_str(&first), S("DKIM-Signature: v=1; ")));
+    assert_true(str_contains(buf_str(&first), S(" t=1764000000;")));
+    assert_true(str_ends(buf_str(&first), message));
+    dkim_key_destroy(&key);
+    buf_finish(&der);
+    buf_finish(&public_text);
+    buf_finish(&first);
+    buf_finish(&second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mail_is_the_same_each_time),
         cmocka_unit_test(an_attachment_goes_along),
+        cmocka_unit_test(signatures_stand_on_top),
         cmocka_unit_test(what_was_never_validated_is_refused),
     };
 

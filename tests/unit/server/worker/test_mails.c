@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     (void)state;
     loop = loop_create();
-    mails_init(&mails, loop);
+    mails_init(&mails, loop, NULL);
     memset(told, 0, sizeof told);
     hand_use(hand);
     return 0;
@@ -124,16 +124,15 @@ static void turn_until_told(size_t count)
 static void assert_composed(const struct user *user)
 {
     struct arena *arena = arena_create();
-    struct str from;
-    bool needs_utf8;
+    struct composed composed;
     struct buf out;
 
     buf_init(&out, 2 * LARGE);
     assert_true(compose(user->claim.record, user->claim.attachments, arena,
-                        &out, &from, &needs_utf8, NULL));
+                        &out, &composed, NULL));
     assert_true(user->message.mail->is_good);
     assert_true(str_eq(buf_str(&user->message.mail->bytes), buf_str(&out)));
-    assert_true(str_eq(user->message.mail->from, from));
+    assert_true(str_eq(user->message.mail->composed.from, composed.from));
     buf_finish(&out);
     arena_destroy(&arena);
 }
@@ -147,7 +146,7 @@ static void a_small_one_is_there_at_once(void **state)
     (void)state;
     assert_true(join(&user, 'a', record, &bytes, 0));
     assert_composed(&user);
-    assert_null(mails.work); /* no thread was needed */
+    assert_null(mails.composer.work); /* no thread was needed */
     mail_leave(&user.message);
     record_destroy(&record);
 }
