@@ -45,12 +45,28 @@ static void put_part(struct json_out *out, const char *name, bool is_there,
         json_add_null(out, name);
 }
 
+static void put_lint(struct preview *preview, struct json_out *out)
+{
+    const struct mail_rendering *mail = &preview->rendering.out;
+    struct message message = {.subject = buf_str(&mail->subject),
+                              .has_text = mail->has_text,
+                              .text = buf_str(&mail->text),
+                              .html = buf_str(&mail->html)};
+    struct lint_facts facts = {.mail_class = CLASS_TRANSACTIONAL};
+    struct lint_findings findings = {.count = 0};
+
+    lint_message(&message, &facts, preview->rendering.arena, &findings);
+    json_name(out, "lint");
+    lint_put(&findings, out);
+}
+
 /* On a helper thread: making a text of html takes a while. */
 static void write_run(void *ctx)
 {
     struct preview *preview = ctx;
     const struct mail_rendering *mail = &preview->rendering.out;
     const struct held_template *held = preview->rendering.templates[0];
+    const struct buf *text = mail->has_text ? &mail->text : &preview->text;
     struct json_out out;
 
     if (!mail->has_text)
@@ -64,7 +80,8 @@ static void write_run(void *ctx)
     json_add_cstr(&out, "dir", mail->dir);
     put_part(&out, "subject", mail->has_subject, &mail->subject);
     put_part(&out, "html", mail->has_html, &mail->html);
-    put_part(&out, "text", true, mail->has_text ? &mail->text : &preview->text);
+    json_add_str(&out, "text", buf_str(text));
+    put_lint(preview, &out);
     json_close_map(&out);
 }
 

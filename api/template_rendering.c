@@ -10,6 +10,12 @@ enum {
 
 static void look_up(struct template_rendering *r);
 
+static void look_up_next(struct template_rendering *r)
+{
+    r->found++;
+    look_up(r);
+}
+
 static void finish_with(struct template_rendering *r, enum queue_status status)
 {
     r->status = status;
@@ -122,8 +128,7 @@ static void compile_done(void *ctx)
             template_cache_put(r->call->api->templates, r->call->key.owner,
                                r->names[r->found], held);
     }
-    r->found++;
-    look_up(r);
+    look_up_next(r);
 }
 
 static void compile(struct template_rendering *r, struct str source)
@@ -144,8 +149,7 @@ static void take(struct template_rendering *r,
             template_cache_renew(r->call->api->templates, r->call->key.owner,
                                  r->names[r->found], stored->version);
     if (r->templates[r->found] != NULL) {
-        r->found++;
-        look_up(r);
+        look_up_next(r);
         return;
     }
     if (stored->source.len == 0) { /* it was dropped meanwhile */
@@ -157,6 +161,84 @@ static void take(struct template_rendering *r,
     compile(r, arena_copy(r->arena, stored->source));
 }
 
+/* The variable product_name gets the operator's word as its default. */
+static void put_variable(const struct json *variable, struct str product_name,
+                         struct json_out *out)
+{
+    const struct json *value;
+    struct str name;
+    void *at = NULL;
+
+    json_open_map(out);
+    while (json_next(variable, &at, &name, &value)) {
+        json_name_str(out, name);
+        json_put_value(out, value);
+    }
+    if (str_eq(json_get_str(variable, "name"), S("product_name")) &&
+        product_name.len > 0)
+        json_add_str(out, "default", product_name);
+    json_close_map(out);
+}
+
+static struct str with_product_name(struct template_rendering *r,
+                                    struct str source)
+{
+    struct str product_name =
+        str_of(r->call->api->config->sending.product_name);
+    struct json *root = json_parse(source, NULL);
+    const struct json *variables = json_get(root, "variables");
+    const struct json *value;
+    struct json_out out;
+    struct str name;
+    struct buf buf;
+    void *at = NULL;
+
+    buf_init(&buf, TEMPLATE_VERSION_MAX);
+    json_out_init(&out, &buf);
+    json_open_map(&out);
+    while (json_next(root, &at, &name, &value)) {
+        json_name_str(&out, name);
+        if (value != variables) {
+            json_put_value(&out, value);
+            continue;
+        }
+        json_open_list(&out);
+        for (size_t i = 0; i < json_count(variables); i++)
+            put_variable(json_at(variables, i), product_name, &out);
+        json_close_list(&out);
+    }
+    json_close_map(&out);
+    json_destroy(&root);
+    source = arena_copy(r->arena, buf_str(&buf));
+    buf_finish(&buf);
+    return source;
+}
+
+/* What a name means where the owner has no template of that name. False: that
+ * is none, either. */
+static bool take_builtin(struct template_rendering *r)
+{
+    struct str name = r->names[r->found];
+    struct buf source;
+    bool is_there;
+
+    buf_init(&source, TEMPLATE_VERSION_MAX);
+    is_there = builtin_source_add(name, &source);
+    if (is_there) {
+        r->id[0] = '\0';
+        snprintf(r->version, sizeof r->version, "builtin:%.*s", STR_ARG(name));
+        r->templates[r->found] =
+            template_cache_renew(r->call->api->templates, r->call->key.owner,
+                                 name, str_of(r->version));
+        if (r->templates[r->found] == NULL)
+            compile(r, with_product_name(r, buf_str(&source)));
+        else
+            look_up_next(r);
+    }
+    buf_finish(&source);
+    return is_there;
+}
+
 static void on_looked_up(void *ctx, const struct queue_templates *list)
 {
     struct template_rendering *r = ctx;
@@ -165,12 +247,10 @@ static void on_looked_up(void *ctx, const struct queue_templates *list)
         r->why = list->why;
         finish_with(r, list->status);
     } else if (call_goes_on(r->call)) {
-        if (list->status == QUEUE_OK) {
+        if (list->status == QUEUE_OK)
             take(r, &list->templates[0]);
-        } else {
-            r->found++;
-            look_up(r);
-        }
+        else if (!take_builtin(r))
+            look_up_next(r);
     }
 }
 

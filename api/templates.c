@@ -577,24 +577,43 @@ void templates_delete(struct call *call)
 /* --- POST /templates/{id}/duplicate --- */
 
 /* The copy has no alias, since its original has that. */
+static void copy(struct call *call, struct str name, struct str source)
+{
+    struct template_change change = {.source = source};
+
+    name = str_slice(name, 0, utf8_cut(name, NAME_MAX_BYTES - 7));
+    change.name = arena_printf(call->arena, "%.*s (Copy)", STR_ARG(name));
+    queue_template_create(call->api->queue, call_owner(call), &change,
+                          &call->idempotency, on_answered, call);
+}
+
+/* False: there is none of that alias. */
+static bool copy_builtin(struct call *call)
+{
+    struct str alias = http_param(call->request, 0);
+    struct buf source;
+    bool is_there;
+
+    buf_init(&source, TEMPLATE_VERSION_MAX);
+    is_there = builtin_source_add(alias, &source);
+    if (is_there)
+        copy(call, alias, buf_str(&source));
+    buf_finish(&source);
+    return is_there;
+}
+
 static void on_original(void *ctx, const struct queue_templates *list)
 {
     struct call *call = ctx;
-    const struct stored_template *one = &list->templates[0];
-    struct template_change change = {.source = S("")};
-    struct str name;
 
-    if (list->status != QUEUE_OK) {
+    if (list->status != QUEUE_OK && list->status != QUEUE_NOT_FOUND)
         call_fail_queue(call, list->status, &list->why, NO_TEMPLATE);
+    else if (!call_goes_on(call))
         return;
-    }
-    if (!call_goes_on(call))
-        return;
-    name = str_slice(one->name, 0, utf8_cut(one->name, NAME_MAX_BYTES - 7));
-    change.name = arena_printf(call->arena, "%.*s (Copy)", STR_ARG(name));
-    change.source = one->source;
-    queue_template_create(call->api->queue, call_owner(call), &change,
-                          &call->idempotency, on_answered, call);
+    else if (list->status == QUEUE_OK)
+        copy(call, list->templates[0].name, list->templates[0].source);
+    else if (!copy_builtin(call))
+        call_fail(call, PROBLEM_NOT_FOUND, NO_TEMPLATE);
 }
 
 void templates_duplicate(struct call *call)

@@ -166,6 +166,7 @@ struct config_route {
 
 struct config_sending {
     const char *bounce_domain; /* empty: none */
+    const char *product_name;  /* of built-in templates; empty: none */
     const char *spf_include;   /* empty: none */
     const char *bounce_mx;     /* empty: none */
 };

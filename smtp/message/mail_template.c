@@ -2,6 +2,7 @@
 
 #include "server/base/mask.h"
 #include "server/base/mem.h"
+#include "smtp/message/locale.h"
 #include "smtp/message/template_program.h"
 #include "smtp/message/template_variables.h"
 
@@ -50,34 +51,6 @@ static char folded(char c)
     return c == '_' ? '-' : ascii_lower(c);
 }
 
-static bool tag_eq(struct str a, struct str b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (folded(a.ptr[i]) != folded(b.ptr[i]))
-            return false;
-    return true;
-}
-
-static size_t last_dash(struct str tag)
-{
-    size_t at = tag.len;
-
-    while (at > 0 && folded(tag.ptr[at - 1]) != '-')
-        at--;
-    return at == 0 ? 0 : at - 1;
-}
-
-/* RFC 4647 section 3.4: a single letter goes with what it introduces. */
-static struct str shortened(struct str tag)
-{
-    tag = str_slice(tag, 0, last_dash(tag));
-    if (tag.len >= 2 && folded(tag.ptr[tag.len - 2]) == '-')
-        tag = str_slice(tag, 0, tag.len - 2);
-    return tag;
-}
-
 bool locale_tag_is_sound(struct str tag)
 {
     size_t run = 0;
@@ -102,9 +75,9 @@ bool locale_tag_is_sound(struct str tag)
 static const struct variant *variant_named(const struct mail_template *mail,
                                            struct str tag)
 {
-    for (; tag.len > 0; tag = shortened(tag))
+    for (; tag.len > 0; tag = locale_tag_shorten(tag))
         for (size_t i = 0; i < mail->variant_count; i++)
-            if (tag_eq(mail->variants[i].locale, tag))
+            if (locale_tag_is(mail->variants[i].locale, tag))
                 return &mail->variants[i];
     return NULL;
 }
@@ -127,7 +100,7 @@ static const char *direction(struct str tag)
     while (len < tag.len && folded(tag.ptr[len]) != '-')
         len++;
     for (size_t i = 0; i < COUNT_OF(languages); i++)
-        if (tag_eq(str_slice(tag, 0, len), str_of(languages[i])))
+        if (locale_tag_is(str_slice(tag, 0, len), str_of(languages[i])))
             return "rtl";
     return "ltr";
 }
@@ -185,7 +158,7 @@ static void compile_locale(struct compiling *at, struct str locale,
     struct buf base;
 
     for (size_t i = 0; i < at->mail->variant_count; i++)
-        if (tag_eq(at->mail->variants[i].locale, locale)) {
+        if (locale_tag_is(at->mail->variants[i].locale, locale)) {
             complain(at, S(""), "locales",
                      "names a language twice, or the default one");
             return;

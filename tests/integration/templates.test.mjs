@@ -22,7 +22,9 @@ before(async () => {
     const redis = await startRedis();
     sink = await startSink();
     service = await startService({ redis, upstreams: [sink.upstream()],
-                                   children: 2 });
+                                   children: 2,
+                                   config: { sending: {
+                                       product_name: 'Our Shop' } } });
     receiver = await startReceiver();
     await service.subscribe(receiver, ['email.sent']);
     resend = new Resend(service.key, { baseUrl: service.base });
@@ -231,6 +233,32 @@ test('a large one is stored, shown and sent', async () => {
     const preview = await ask(200, 'POST', `/v1/templates/${id}/preview`,
                               { variables: { n: 'x' }, version: 'published' });
     assert.equal(preview.text, 'x');
+    assert.ok(Array.isArray(preview.lint));
+});
+
+test('a built-in template stands in for a name that is free', async () => {
+    const variables = { code: '483920', expires_in: 10 };
+    const { id, mail } = await mailOf(
+        { id: 'verification-code', variables, locale: 'zh-TW' },
+        { from: 'App <app@sender.test>', class: 'verification' });
+    assert.match(mail.subject, /^483920 /);
+    assert.match(mail.html, /lang="zh/);
+    assert.match(mail.text, /Our Shop/);
+    const email = await service.email(id);
+    assert.equal(email.template_id, 'verification-code');
+    assert.equal(email.locale, 'zh');
+    assert.doesNotMatch(email.subject, /483920/);
+    const preview = await ask(200, 'POST', '/v1/templates/alert/preview', {});
+    assert.equal(preview.version_id, 'builtin:alert');
+    const copy = await ask(201, 'POST',
+                           '/v1/templates/verification-code/duplicate');
+    await ask(200, 'PATCH', `/v1/templates/${copy.id}`,
+              { alias: 'verification-code', subject: 'Ours: {{code}}' });
+    await ask(200, 'POST', `/v1/templates/${copy.id}/publish`);
+    await until('ours is sent', async () =>
+        (await mailOf({ id: 'verification-code', variables },
+                      { from: 'App <app@sender.test>' }))
+            .mail.subject === 'Ours: 483920', 20_000);
 });
 
 test('another owner has templates of his own', async () => {

@@ -300,8 +300,6 @@ static const struct broken_case {
     {"[redis]\npassword_file = \"/\"\n",
      "2:17: password_file: /: Is a directory"},
 
-    {"[sending]\nproduct_name = \"x\"\n",
-     "2:16: product_name: not supported yet; leave it out"},
     {"[secrets]\nworker_public_key = \"w00000000.AAAA\"\n",
      "2:21: worker_public_key: must be what `posthaste keyring create-worker "
      "FILE` printed, all of it"},
@@ -633,7 +631,7 @@ static const struct variable_case {
      "must be \"host:port\", \"[ipv6]:port\", \"*:port\" or \"unix:/path\""},
     {"POSTHASTE_REDIS__USERNAME", "\xff", "not UTF-8 text"},
     {"POSTHASTE_REDIS__PASSWORD", "", "the secret is empty"},
-    {"POSTHASTE_SENDING__PRODUCT_NAME", "2", "not supported yet; leave it out"},
+    {"POSTHASTE_SENDING__DEFAULT_FROM", "2", "not supported yet; leave it out"},
 };
 
 static void bad_variables_are_told_by_name(void **state)
@@ -683,7 +681,7 @@ static void what_is_shown_says_who_set_it(void **state)
         strstr(out.data, "max_body = \"1MiB\"  # posthaste.toml:2\n"));
     assert_non_null(strstr(out.data, "[[upstream]]\n"
                                      "name = \"main\"  # posthaste.toml:4\n"));
-    assert_null(strstr(out.data, "product_name"));
+    assert_null(strstr(out.data, "default_from"));
     buf_clear(&out);
     config_show(c, true, &out);
     root = json_parse(buf_str(&out), NULL);
