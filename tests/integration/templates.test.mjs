@@ -236,6 +236,18 @@ test('a large one is stored, shown and sent', async () => {
     assert.ok(Array.isArray(preview.lint));
 });
 
+test('many values, and a large body, leave the loop free', async () => {
+    const id = await make({ subject: 'list',
+                            html: '{{#rows}}<p>{{n}} {{text}}</p>{{/rows}}' });
+    const rows = Array.from({ length: 3000 }, (_, n) =>
+        ({ n, text: 'x'.repeat(40) }));
+    const { mail } = await mailOf({ id, variables: { rows } });
+    assert.equal(mail.html.match(/<p>/g).length, 3000);
+    const few = rows.slice(0, 1000).map(({ n }) => ({ n, text: '' }));
+    const second = await mailOf({ id, variables: { rows: few } });
+    assert.equal(second.mail.html.match(/<p>/g).length, 1000);
+});
+
 test('a built-in template stands in for a name that is free', async () => {
     const variables = { code: '483920', expires_in: 10 };
     const { id, mail } = await mailOf(
