@@ -17,7 +17,8 @@ test=(
     cppcheck shellcheck
     redis-tools postfix dovecot-core dovecot-imapd dovecot-lmtpd
     sasl2-bin libsasl2-modules gsasl
-    curl openssl procps python3 faketime unbound
+    curl openssl procps python3 faketime
+    spamassassin rspamd unbound
     libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper # of exim4: tests/tools/exim.sh
 )
 

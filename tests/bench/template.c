@@ -3,12 +3,14 @@
  *   bench_template --template FILE --data FILE [--rounds 50000]
  *
  * A verification mail of 8 KiB with eight variables, compiled and rendered;
- * the copy of as many bytes is the limit. Then inputs made to be slow, as
+ * the copy of as many bytes is the limit. The built-in verification mail:
+ * subject, text and html. Then inputs made to be slow, as
  * large as a template may be (512 KiB, 20 000 tags) with data of up to 1 MiB:
  * compiled and rendered, in milliseconds of one processor, and how many times
  * as long as a quarter of the same.
  */
 #include "server/base/file.h"
+#include "smtp/message/builtin.h"
 #include "smtp/message/template.h"
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/report.h"
@@ -88,6 +90,45 @@ static const struct template *find_partial(void *ctx, struct str name)
 {
     (void)name;
     return ctx;
+}
+
+/* The three parts of one mail, as each mail made from it renders them. */
+static void bench_builtin(const char *locale, size_t rounds)
+{
+    const struct builtin_template *builtin =
+        builtin_template_find(S("verification-code"), str_of(locale));
+    struct template *layout =
+        compile(builtin_partial_find(S("builtin-layout")));
+    struct template *parts[] = {compile(builtin->subject),
+                                compile(builtin->text), compile(builtin->html)};
+    struct template_options options = {
+        .locale = builtin->locale, .find = find_partial, .find_ctx = layout};
+    struct error err = {0};
+    struct json *data =
+        json_parse(S("{\"code\":\"483920\",\"expires_in\":10,"
+                     "\"product_name\":\"Acme\",\"brand_color\":\"#1f5fbf\"}"),
+                   &err);
+    struct buf out;
+    char name[32];
+    uint64_t start;
+
+    buf_init(&out, TEMPLATE_OUTPUT_MAX);
+    start = now_ns();
+    for (size_t i = 0; i < rounds; i++) {
+        buf_clear(&out);
+        for (size_t k = 0; k < COUNT_OF(parts); k++) {
+            options.escape = k == 2 ? TEMPLATE_HTML : TEMPLATE_TEXT;
+            CHECK(template_render(parts[k], data, &options, &out, NULL, &err));
+        }
+    }
+    snprintf(name, sizeof name, "builtin_%s", locale);
+    report("template", name, (double)(now_ns() - start) / (double)rounds / 1000,
+           "us");
+    buf_finish(&out);
+    json_destroy(&data);
+    for (size_t k = 0; k < COUNT_OF(parts); k++)
+        template_destroy(&parts[k]);
+    template_destroy(&layout);
 }
 
 /* Compiles and renders, whatever comes of it; the processor's seconds. */
@@ -273,6 +314,8 @@ int main(int argc, char **argv)
     CHECK(mallopt(M_MMAP_THRESHOLD, 32 * MIB) == 1);
     CHECK(mallopt(M_TRIM_THRESHOLD, 512 * MIB) == 1);
     bench_mail(buf_str(&source), data, rounds);
+    bench_builtin("en", rounds);
+    bench_builtin("zh", rounds);
     bench_sources();
     bench_data();
     json_destroy(&data);

@@ -1,15 +1,22 @@
 /* builtin - writes every built-in template as a mail, for tests that judge
  * them with other programs.
  *
- * For each template, each language and each set of data one line of JSON:
- * {"name", "locale", "subject", "text", "html", "mime"}.
+ *   tool_builtin SECONDS     the time of their Date, since 1970
+ *
+ * First a line with the keys that sign them, {"SELECTOR": "k=...; p=..."}. Then
+ * for each template, each language and each set of data one line of JSON:
+ * {"alias", "name", "locale", "subject", "text", "html", "mime"}.
  */
 #include "server/base/json.h"
 #include "smtp/message/message.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { PART_MAX = 1 << 20 };
+
+static struct dkim_signer signers[DKIM_ALGORITHMS]; /* RSA on top */
+static int64_t now_s;
 
 #define LOOK                                                                   \
     "\"product_name\":\"Acme\",\"brand_color\":\"#0b7a5c\","                   \
@@ -83,6 +90,52 @@ static void render(const struct builtin_template *builtin, struct str source,
     template_destroy(&layout);
 }
 
+/* Makes the keys, and writes what of them is published. */
+static void make_keys(void)
+{
+    static const char *const selectors[DKIM_ALGORITHMS] = {"r1", "e1"};
+    struct json_out json;
+    struct buf line;
+
+    buf_init(&line, PART_MAX);
+    json_out_init(&json, &line);
+    json_open_map(&json);
+    for (int i = 0; i < DKIM_ALGORITHMS; i++) {
+        enum dkim_algorithm algorithm = (enum dkim_algorithm)i;
+        struct buf der;
+        struct buf text;
+
+        buf_init(&der, DKIM_PRIVATE_MAX);
+        buf_init(&text, DKIM_PUBLIC_MAX + 64);
+        buf_addf(&text, "v=DKIM1; k=%s; p=", dkim_algorithm_name(algorithm));
+        dkim_key_make(algorithm, &der, &text);
+        signers[i] = (struct dkim_signer){
+            dkim_key_load(algorithm, buf_str(&der)), str_of(selectors[i])};
+        CHECK(signers[i].key != NULL);
+        json_add_str(&json, selectors[i], buf_str(&text));
+        buf_finish(&text);
+        buf_finish(&der);
+    }
+    json_close_map(&json);
+    puts(line.data);
+    buf_finish(&line);
+}
+
+static void add_signed(struct json_out *json, struct str mime,
+                       size_t header_len)
+{
+    unsigned char hash[SHA256_SIZE];
+    struct buf whole;
+
+    buf_init(&whole, 2 * PART_MAX);
+    dkim_body_hash(str_from(mime, header_len), hash);
+    dkim_sign(str_slice(mime, 0, header_len - 2), hash, S("example.com"), now_s,
+              signers, DKIM_ALGORITHMS, &whole);
+    buf_add(&whole, mime);
+    json_add_str(json, "mime", buf_str(&whole));
+    buf_finish(&whole);
+}
+
 static void add_mime(struct json_out *json, struct str subject, struct str text,
                      struct str html)
 {
@@ -96,18 +149,19 @@ static void add_mime(struct json_out *json, struct str subject, struct str text,
         .text = text,
         .html = html,
         .message_id = S("<0193a7c2-5a00-7000-8000-000000000000@example.com>"),
-        .date_ms = 1795600000000,
+        .date_ms = now_s * 1000,
         .seed = S("0193a7c2-5a00-7000-8000-000000000000"),
         .entity_ref = S("0193a7c2-5a00-7000-8000-000000000000"),
     };
     struct buf mime;
+    size_t header_len;
 
-    CHECK(mailbox_parse(arena, S("Acme <no-reply@example.com>"),
-                        &message.from) == FLAW_NONE);
+    CHECK(mailbox_parse(arena, S("Acme <hello@example.com>"), &message.from) ==
+          FLAW_NONE);
     CHECK(mailbox_parse(arena, S("ada@example.net"), &to) == FLAW_NONE);
     buf_init(&mime, PART_MAX);
-    message_compose(&message, arena, &mime);
-    json_add_str(json, "mime", buf_str(&mime));
+    header_len = message_compose(&message, arena, &mime);
+    add_signed(json, buf_str(&mime), header_len);
     buf_finish(&mime);
     arena_destroy(&arena);
 }
@@ -171,8 +225,11 @@ static void write_case(const struct builtin_template *builtin, const char *name,
     json_destroy(&list);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    CHECK(argc == 2);
+    now_s = strtoll(argv[1], NULL, 10);
+    make_keys();
     for (size_t i = 0; i < BUILTIN_TEMPLATE_COUNT; i++) {
         const struct builtin_template *builtin = &BUILTIN_TEMPLATES[i];
 
