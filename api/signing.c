@@ -52,10 +52,8 @@ void signing_cache_destroy(struct signing_cache **cache)
     *cache = NULL;
 }
 
-/* Of every owner, since that is rare. */
-void signing_cache_forget(struct signing_cache *cache, struct str owner)
+void signing_cache_forget(struct signing_cache *cache)
 {
-    (void)owner;
     entries_clear(cache);
     cache->entries = map_create();
 }
@@ -76,7 +74,7 @@ static void entry_put(struct signing_cache *cache, struct str key,
     struct entry *entry;
 
     if (map_count(cache->entries) >= ENTRIES_MAX)
-        signing_cache_forget(cache, S(""));
+        signing_cache_forget(cache);
     entry = xcalloc(1, sizeof *entry);
     entry->at_ms = clock_now_ms();
     entry->is_verified = signing->is_verified;
@@ -101,9 +99,7 @@ static bool is_verified(const struct sender_domain *domain)
 {
     enum domain_status status;
 
-    return domain_status_of(domain->status, &status) &&
-           (status == DOMAIN_STATUS_VERIFIED ||
-            status == DOMAIN_STATUS_PARTIALLY_VERIFIED);
+    return domain_status_of(domain->status, &status) && domain_may_send(status);
 }
 
 /* The nearest one that is verified, else the nearest. */

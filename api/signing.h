@@ -21,8 +21,8 @@ struct signing {
 
 struct signing_cache *signing_cache_create(void);
 void signing_cache_destroy(struct signing_cache **cache);
-/* Of this process what it knows of the owner: he changed a domain. */
-void signing_cache_forget(struct signing_cache *cache, struct str owner);
+/* Of this process: somebody changed a domain, which is rare. */
+void signing_cache_forget(struct signing_cache *cache);
 
 /* done(ctx) by the time that call->own is to go on: at once if it is known,
  * else later, or the call was answered for it. signing lives in the call. */

@@ -21,5 +21,7 @@ extern const struct field TEMPLATE_UPDATE_FIELDS[];    /* TemplateChange */
 extern const struct field TEMPLATE_VARIABLE_FIELDS[];  /* TemplateVariable */
 extern const struct field TEMPLATE_LOCALE_FIELDS[];    /* TemplateLocale */
 extern const struct field TEMPLATE_PREVIEW_FIELDS[];   /* TemplatePreview */
+extern const struct field DOMAIN_FIELDS[];             /* DomainRequest */
+extern const struct field DOMAIN_UPDATE_FIELDS[];      /* DomainChange */
 
 #endif

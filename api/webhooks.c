@@ -38,8 +38,7 @@ const struct field WEBHOOK_UPDATE_FIELDS[] = {
 /* What Resend's SDKs may subscribe to and this server never raises. */
 static const char *const SILENT_EVENTS[] = {
     "email.complained", "email.opened",    "email.clicked",   "email.received",
-    "contact.created",  "contact.updated", "contact.deleted", "domain.created",
-    "domain.updated",   "domain.deleted",
+    "contact.created",  "contact.updated", "contact.deleted",
 };
 
 static const char *const PATTERNS[] = {

@@ -106,6 +106,7 @@ void sender_domain_write(const struct sender_domain *domain, struct buf *out)
     json_open_map(&json);
     json_add_str(&json, "n", domain->name);
     json_add_str(&json, "p", domain->return_path);
+    json_add_str(&json, "rg", domain->region);
     json_add_str(&json, "st", domain->status);
     json_add_int(&json, "at", domain->created_ms);
     json_name(&json, "k");
@@ -165,6 +166,7 @@ bool sender_domain_read(struct str text, struct arena *arena,
 
     domain->name = copy(arena, map, "n");
     domain->return_path = copy(arena, map, "p");
+    domain->region = copy(arena, map, "rg");
     domain->status = copy(arena, map, "st");
     domain->created_ms = json_get_int(map, "at");
     domain->checked_ms = json_get_int(map, "c");

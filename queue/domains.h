@@ -57,6 +57,7 @@ struct sender_domain {
     struct id id;
     struct str name;        /* A-labels, lower case */
     struct str return_path; /* the label before it: "send" */
+    struct str region;      /* as it was asked for, and shown again */
     struct str status;      /* Resend's word: "not_started" */
     int64_t created_ms;
     struct sender_key keys[SENDER_KEYS_MAX]; /* oldest first */

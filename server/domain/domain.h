@@ -17,6 +17,7 @@
 #include "server/base/arena.h"
 #include "server/base/buf.h"
 #include "server/base/check.h"
+#include "server/base/json.h"
 #include "server/base/str.h"
 #include "smtp/message/message.h"
 
@@ -196,5 +197,20 @@ struct domain_run *domain_check(struct loop *loop, struct dns *dns,
                                 const struct domain_past *past,
                                 domain_checked_fn fn, void *ctx);
 void domain_check_cancel(struct domain_run **run);
+
+/* --- what is shown --- */
+
+struct domain_shown {
+    const struct domain_setup *setup;
+    const struct domain_report *report; /* NULL: none yet */
+    struct str status;
+    struct str region; /* as it was asked for */
+    int64_t created_ms;
+};
+/* Members of a map that is open, in Resend's shape: name, status, created_at,
+ * region, records. A record has found, reason, weight, fqdn and value_split
+ * besides. */
+void domain_show(struct json_out *out, const struct domain_shown *shown,
+                 struct arena *arena);
 
 #endif

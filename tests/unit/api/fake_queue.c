@@ -573,6 +573,91 @@ void queue_events_pull(struct queue *queue, struct queue_owner owner,
     LATER(give_events, done, ctx);
 }
 
+static void give_domain(struct later *later)
+{
+    struct queue_domains list = {
+        .status = fake.status, .domains = &fake.domain, .count = 1};
+
+    if (fake.status == QUEUE_OK && fake.domain_count == 0)
+        list.status = QUEUE_NOT_FOUND;
+    ((queue_domains_fn)later->done)(later->ctx, &list);
+}
+
+static void give_domains(struct later *later)
+{
+    struct queue_domains list = {.status = fake.status,
+                                 .domains = &fake.domain,
+                                 .count = fake.domain_count};
+
+    ((queue_domains_fn)later->done)(later->ctx, &list);
+}
+
+void queue_domain_get(struct queue *queue, struct queue_owner owner,
+                      struct domain_name name, queue_domains_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)name;
+    LATER(give_domain, done, ctx);
+}
+
+void queue_domain_list(struct queue *queue, struct queue_owner owner,
+                       const struct queue_page *page, queue_domains_fn done,
+                       void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)page;
+    LATER(give_domains, done, ctx);
+}
+
+/* What is stored, and told. */
+static void see_domain(const struct sender_domain *domain,
+                       const struct domain_event *event)
+{
+    buf_clear(&fake.seen);
+    sender_domain_write(domain, &fake.seen);
+    buf_addf(&fake.seen, "\n%s %.*s", event_type_name(event->type),
+             STR_ARG(event->members));
+}
+
+void queue_domain_create(struct queue *queue, struct queue_owner owner,
+                         const struct sender_domain *domain,
+                         const struct sender_sealed *sealed,
+                         const struct domain_event *event,
+                         const struct idempotency *idempotency,
+                         struct str answer, queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    (void)idempotency;
+    (void)answer;
+    assert_true(sealed->rsa.len > 0 && sealed->ed25519.len > 0);
+    see_domain(domain, event);
+    LATER(give_answer, done, ctx);
+}
+
+void queue_domain_put(struct queue *queue, struct queue_owner owner,
+                      const struct domain_put *put, queue_answer_fn done,
+                      void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    see_domain(put->domain, &put->events[0]);
+    LATER(give_answer, done, ctx);
+}
+
+void queue_domain_delete(struct queue *queue, struct queue_owner owner,
+                         const struct sender_domain *domain,
+                         const struct domain_event *event, queue_answer_fn done,
+                         void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    see_domain(domain, event);
+    LATER(give_answer, done, ctx);
+}
+
 void queue_domain_find(struct queue *queue, struct queue_owner owner,
                        struct str from_domain, queue_domains_fn done, void *ctx)
 {

@@ -277,6 +277,8 @@ static const char *body_of(const struct endpoint_row *row)
          "{\"emails\":[\"ada@example.net\"]}"},
         {"POST", "/templates", "{\"name\":\"a\",\"html\":\"b\"}"},
         {"PATCH", "/templates/{id}", "{\"name\":\"a\"}"},
+        {"POST", "/domains", "{\"name\":\"sender.test\"}"},
+        {"PATCH", "/domains/{id}", "{\"custom_return_path\":\"b\"}"},
         {"POST", "/api-keys", "{\"name\":\"web\"}"},
     };
 
