@@ -19,6 +19,7 @@ extern const struct verb_group VERBS_LISTS;        /* emails list, events */
 extern const struct verb_group VERBS_WEBHOOKS;     /* webhooks ... */
 extern const struct verb_group VERBS_SUPPRESSIONS; /* suppressions ... */
 extern const struct verb_group VERBS_TEMPLATES;    /* templates ... */
+extern const struct verb_group VERBS_DOMAINS;      /* domains ... */
 extern const struct verb_group VERBS_INBOX;        /* inbox ... */
 extern const struct verb_group VERBS_QUEUE;        /* queue stats */
 extern const struct verb_group VERBS_PARTITION;    /* partition ... */

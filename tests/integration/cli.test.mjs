@@ -41,7 +41,10 @@ describe('every verb', () => {
                             'suppressions remove', 'templates list',
                             'templates show', 'templates render',
                             'templates publish', 'templates import',
-                            'templates export', 'inbox list',
+                            'templates export', 'domains add',
+                            'domains list', 'domains show', 'domains check',
+                            'domains records', 'domains rotate',
+                            'domains remove', 'inbox list',
                             'inbox show', 'inbox wait', 'inbox clear', 'live',
                             'ready', 'version'])
             assert.ok(verbs.includes(verb), verb);

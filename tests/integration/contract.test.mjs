@@ -150,7 +150,8 @@ describe('the service', () => {
                     throw reply(451, '4.7.1 greylisted');
             },
         });
-        service = await startService({ redis, upstreams: [sink.upstream()] });
+        service = await startService({ redis, upstreams: [sink.upstream()],
+                                       withWorkerKey: true });
         receiver = await startReceiver();
         await service.subscribe(receiver);
     });
@@ -276,6 +277,28 @@ describe('the service', () => {
         await call('getEmail', 200, { id: made_of.id });
         const copy = await call('duplicateTemplate', 201, { id: 'hello' });
         await call('deleteTemplate', 200, { id: copy.id });
+        const domain = await call('createDomain', 201, {
+            body: { name: 'sender.test' },
+        });
+        await call('createDomain', 409, { body: { name: 'sender.test' } });
+        await call('listDomains', 200, { query: '?limit=1' });
+        await call('getDomain', 200, { id: domain.id });
+        await call('updateDomain', 200, {
+            id: domain.id, body: { custom_return_path: 'bounces' },
+        });
+        await call('verifyDomain', 200, { id: domain.id });
+        await call('rotateDomain', 200, { id: 'sender.test' });
+        await call('rotateDomain', 409, { id: domain.id });
+        await call('deleteDomain', 200, { id: domain.id });
+        for (const type of ['domain.created', 'domain.updated',
+                            'domain.deleted']) {
+            const of = () => receiver.events.find((event) =>
+                event.payload.type === type &&
+                event.payload.data.id === domain.id);
+            await until(type, of, 20_000);
+            fits(`#/webhooks/${type}/post/requestBody/content` +
+                 '/application~1json/schema', of().payload, type);
+        }
 
         await call('listUpstreams', 200);
         const paused = await call('pauseUpstream', 200, { id: 'sink' });
@@ -337,6 +360,13 @@ describe('the service', () => {
         await call('duplicateTemplate', 404, { id: 'none' });
         await call('previewTemplate', 404, { id: 'none', body: {} });
         await call('listTemplates', 422, { query: '?after=17' });
+        await call('createDomain', 422, { body: { name: 'localhost' } });
+        await call('getDomain', 404, { id: 'no.test' });
+        await call('updateDomain', 422, { id: UNKNOWN_ID,
+                                          body: { open_tracking: true } });
+        await call('deleteDomain', 404, { id: UNKNOWN_ID });
+        await call('verifyDomain', 404, { id: UNKNOWN_ID });
+        await call('rotateDomain', 404, { id: UNKNOWN_ID });
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
         await call('testUpstream', 404, { id: 'none' });

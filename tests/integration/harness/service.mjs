@@ -13,12 +13,17 @@ export const BIN = process.env.POSTHASTE_BIN ??
 // and routes: the arrays of tables. roles: which to start. withKey: make one
 // full-access key, which a redis-server that will not do would refuse. env:
 // more of the environment; roleEnv: more of that of a role's processes.
+// withWorkerKey: the workers have a key, and so domains may have theirs.
 export async function startService({ redis, config = {}, upstreams, routes = [],
                                      roles = ['api', 'worker', 'hooks'],
-                                     children = 1, withKey = true, env = {},
+                                     children = 1, withKey = true,
+                                     withWorkerKey = false, env = {},
                                      roleEnv = {} }) {
     const service = new Service(folder('service'), redis, children, env);
     service.roleEnv = roleEnv;
+    if (withWorkerKey)
+        config = { ...config, secrets: { ...await service.workerKey(),
+                                         ...config.secrets } };
     await service.configure(config, upstreams, routes);
     for (const role of roles)
         await service.start(role);
@@ -73,6 +78,13 @@ class Service {
         this.routes = routes;
         this.write();
         await this.posthaste(['keyring', 'create', keyring]);
+    }
+
+    // Makes one; gives what [secrets] says of it.
+    async workerKey() {
+        const file = path.join(this.dir, 'worker.key');
+        const text = await this.posthaste(['keyring', 'create-worker', file]);
+        return { worker_key_file: file, worker_public_key: text.trim() };
     }
 
     // Writes posthaste.toml from tables, upstreams and routes.
