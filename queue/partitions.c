@@ -38,6 +38,11 @@ void partitions_tell(struct queue *queue, const struct queue_part *part)
             part->partition_changed(part->ctx, i, true);
 }
 
+unsigned queue_partition_count(const struct queue *queue)
+{
+    return queue->partitions.count;
+}
+
 bool partition_is_up(const struct queue *queue, unsigned partition)
 {
     return partition < queue->partitions.count &&

@@ -56,4 +56,7 @@ bool queue_is_ready(const struct queue *queue, struct error *why);
 void queue_watch_ready(struct queue *queue, void (*changed)(void *ctx),
                        void *ctx);
 
+/* Partitions are numbered from 0; there are only ever more of them. */
+unsigned queue_partition_count(const struct queue *queue);
+
 #endif

@@ -9,6 +9,7 @@
 #include "server/base/random.h"
 #include "server/base/secret.h"
 #include "server/hooks/plan.h"
+#include "server/hooks/rounds.h"
 #include "server/hooks/send.h"
 #include "server/hooks/sign.h"
 
@@ -24,6 +25,7 @@ struct hooks {
     const struct config *config;
     struct queue *queue;
     struct sender *sender;
+    struct rounds *rounds;
     struct queue_hooks role;
     struct list posts;
     size_t post_count;
@@ -201,6 +203,7 @@ void hooks_drain(struct hooks *hooks, void (*done)(void *ctx), void *ctx)
     hooks->drained = done;
     hooks->drained_ctx = ctx;
     timer_set(hooks->loop, &hooks->drain_limit, DRAIN_MS);
+    rounds_stop(hooks->rounds);
     queue_hooks_stop(hooks->queue, on_drained, hooks);
 }
 
@@ -209,15 +212,22 @@ struct hooks *hooks_open(struct loop *loop, const struct config *config,
                          struct error *err)
 {
     struct sender *sender = sender_open(loop, dns, &config->webhook, err);
+    struct rounds *rounds;
     struct hooks *hooks;
 
     if (sender == NULL)
         return NULL;
+    rounds = rounds_open(loop, config, queue, dns, err);
+    if (rounds == NULL) {
+        sender_close(&sender);
+        return NULL;
+    }
     hooks = xcalloc(1, sizeof *hooks);
     hooks->loop = loop;
     hooks->config = config;
     hooks->queue = queue;
     hooks->sender = sender;
+    hooks->rounds = rounds;
     list_init(&hooks->posts);
     timer_init(&hooks->drain_limit, on_drain_limit, hooks);
     hooks->role = (struct queue_hooks){
@@ -237,6 +247,7 @@ void hooks_close(struct hooks **hooks_ptr)
         return;
     *hooks_ptr = NULL;
     queue_hooks_end(hooks->queue);
+    rounds_close(&hooks->rounds);
     sender_close(&hooks->sender);
     timer_clear(hooks->loop, &hooks->drain_limit);
     list_each_safe (link, &hooks->posts)

@@ -3,7 +3,8 @@
  * A hooks child fans the owners' events out to their endpoints, claims the
  * tasks that come of it, signs and posts them, and reports what became of
  * each. The queue holds all state: a child that dies loses nothing, its
- * tasks are given back when its lease ends.
+ * tasks are given back when its lease ends. Besides it goes round the sender
+ * domains (rounds.h), whose changes are such events.
  *
  * Source: docs/webhooks.md.
  */
@@ -20,7 +21,7 @@
 struct hooks;
 
 /* Starts at once. loop, config, queue and dns outlive it. NULL: there is no
- * libcurl. */
+ * libcurl, or domains.resolver names no server. */
 MUST_USE struct hooks *hooks_open(struct loop *loop,
                                   const struct config *config,
                                   struct queue *queue, struct dns *dns,
@@ -31,7 +32,7 @@ MUST_USE struct hooks *hooks_open(struct loop *loop,
 void hooks_drain(struct hooks *hooks, void (*done)(void *ctx), void *ctx);
 
 /* Requests under way are broken off and nobody is told; done of a drain is
- * not called any more. Before queue_close. */
+ * not called any more. queue_close follows in the same turn. */
 void hooks_close(struct hooks **hooks);
 
 #endif

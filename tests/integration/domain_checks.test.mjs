@@ -1,0 +1,150 @@
+// A sender's domain, from its creation to the day its records break: what the
+// API shows is published in a real DNS as it is, and the status follows it.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import { startReceiver } from './harness/receiver.mjs';
+import { startRedis } from './harness/redis.mjs';
+import { folder, must, until } from './harness/scope.mjs';
+import { BIN, startService } from './harness/service.mjs';
+import { startUnbound } from './harness/unbound.mjs';
+
+const OURS = ['bounce.relay A 192.0.2.7', 'mx.relay A 192.0.2.8',
+              'spf.relay TXT "v=spf1 ip4:192.0.2.0/24 -all"'];
+
+let redis;
+let names;
+let service;
+let receiver;
+
+before(async () => {
+    redis = await startRedis();
+    names = await startUnbound(OURS);
+    const half = await must(BIN, ['keyring', 'create-worker',
+                                  path.join(folder('keys'), 'worker.key')]);
+    service = await startService({
+        redis, upstreams: [], roles: ['api', 'hooks'],
+        config: {
+            secrets: { worker_public_key: half.trim() },
+            sending: { spf_include: 'spf.relay.test',
+                       bounce_mx: 'bounce.relay.test' },
+            domains: { resolver: [names.address] },
+        },
+    });
+    receiver = await startReceiver();
+    await service.subscribe(receiver, ['domain.*']);
+});
+
+async function ask(method, target, body, status = 200) {
+    const answer = await service.call(method, target, body);
+    assert.equal(answer.status, status, answer.text);
+    return answer.json;
+}
+
+// The records of a domain as lines of a zone file.
+const lines = (domain) => domain.records.map((record) =>
+    `${record.fqdn}. ${record.type} ${record.value_split}`);
+
+// Checked once more; gives the domain then.
+async function verified(domain) {
+    const earlier = await ask('GET', `/v1/domains/${domain.id}`);
+    assert.deepEqual(await ask('POST', `/v1/domains/${domain.id}/verify`),
+                     { object: 'domain', id: domain.id });
+    return until(`${domain.name} is checked`, async () => {
+        const now = await ask('GET', `/v1/domains/${domain.id}`);
+        return now.last_checked_at !== null &&
+               now.last_checked_at !== earlier.last_checked_at && now;
+    });
+}
+
+const statuses = (domain) => domain.records.map(({ record, status }) =>
+    `${record} ${status}`);
+
+const told = (id, type) => receiver.events
+    .map(({ payload }) => payload)
+    .filter((payload) => payload.type === type && payload.data.id === id)
+    .map(({ data }) => data.status);
+
+test('published as shown, verified, broken, mended', async () => {
+    const domain = await ask('POST', '/v1/domains', { name: 'good.test' }, 201);
+    assert.equal(domain.status, 'not_started');
+    const missing = await verified(domain);
+    assert.equal(missing.status, 'pending');
+    assert.deepEqual(statuses(missing),
+                     ['DKIM pending', 'DKIM pending', 'SPF pending',
+                      'SPF pending', 'DMARC pending']);
+    assert.match(missing.records[0].reason, /^There is no TXT record at /);
+
+    const zone = [...OURS, ...lines(domain), 'good MX 10 mx.relay'];
+    await names.become(zone);
+    const good = await verified(domain);
+    assert.equal(good.status, 'verified');
+    assert.deepEqual(statuses(good),
+                     ['DKIM verified', 'DKIM verified', 'SPF verified',
+                      'SPF verified', 'DMARC verified']);
+    for (const { reason } of good.records)
+        assert.equal(reason, undefined);
+    await until('it is told', () => told(domain.id, 'domain.verified').length);
+    assert.deepEqual(told(domain.id, 'domain.verified'), ['verified']);
+    assert.equal(told(domain.id, 'domain.updated').at(-1), 'verified');
+    // A day from now, since all is settled.
+    const day = Date.parse(good.next_check_at) - Date.parse(good.last_checked_at);
+    assert.equal(day, 24 * 3600 * 1000);
+
+    // One answer may come of a name server that is being changed.
+    await names.become(zone.filter((line) =>
+        !line.startsWith(domain.records[0].fqdn)));
+    const once = await verified(domain);
+    assert.equal(once.status, 'verified');
+    assert.equal(once.records[0].status, 'temporary_failure');
+    const soon = Date.parse(once.next_check_at) - Date.parse(once.last_checked_at);
+    assert.equal(soon, 60 * 1000);
+    const broken = await verified(domain);
+    assert.equal(broken.status, 'failed');
+    assert.equal(broken.records[0].status, 'failed');
+    assert.match(broken.records[0].reason, /^There is no TXT record at /);
+    await until('it is told', () => told(domain.id, 'domain.failed').length);
+
+    await names.become(zone);
+    assert.equal((await verified(domain)).status, 'verified');
+});
+
+test('it is looked at again by itself', async () => {
+    const domain = await ask('POST', '/v1/domains', { name: 'later.test' }, 201);
+    assert.equal((await verified(domain)).status, 'pending');
+    await names.become([...OURS, ...lines(domain)]);
+    await dueNow();
+    await until('it is verified', async () =>
+        (await ask('GET', `/v1/domains/${domain.id}`)).status === 'verified');
+});
+
+// The clock of the list of checks is moved: all are due, and leases over.
+async function dueNow() {
+    const keys = await redis.cli('KEYS', 'ph:*dd:default');
+    for (const member of (await redis.cli('ZRANGE', keys, '0', '-1'))
+        .split('\n').filter(Boolean))
+        await redis.cli('ZADD', keys, 'XX', '1', member);
+    const ranks = await redis.cli('KEYS', 'ph:*ddue');
+    await redis.cli('ZADD', ranks, '1', 'default');
+}
+
+test('a check that died with its process is made again', async () => {
+    const domain = await ask('POST', '/v1/domains', { name: 'stopped.test' },
+                             201);
+    names.program.kill('SIGSTOP');
+    await ask('POST', `/v1/domains/${domain.id}/verify`);
+    const key = await redis.cli('KEYS', 'ph:*dd:default');
+    await until('a process has it', async () =>
+        Number(await redis.cli('ZSCORE', key, domain.id)) > Date.now() + 5000);
+    const [pid] = service.childrenOf('hooks');
+    process.kill(pid, 'SIGKILL');
+    await until('another process lives', () =>
+        service.childrenOf('hooks').some((other) => other !== pid));
+    names.program.kill('SIGCONT');
+    const { last_checked_at: never } =
+        await ask('GET', `/v1/domains/${domain.id}`);
+    assert.equal(never, null);
+    await dueNow();
+    await until('it is checked', async () =>
+        (await ask('GET', `/v1/domains/${domain.id}`)).last_checked_at !== null);
+});
