@@ -147,7 +147,6 @@ static void create(struct call *call)
     }
     script_init(call, &command, SCRIPT_DOMAIN_CREATE);
     command_add_args(&command, &call->args);
-    COMMAND_SENT_POINT(&command, "domain.create_sent");
     send(call, &command, on_created);
 }
 
@@ -167,7 +166,6 @@ static void claim(struct call *call, struct str old, redis_fn fn)
     command_add(&command, call->owner.name);
     command_add(&command, id_str(&call->token));
     command_add(&command, old);
-    COMMAND_SENT_POINT(&command, "domain.claim_sent");
     send(call, &command, fn);
 }
 
@@ -419,7 +417,6 @@ static void on_claim_read(void *ctx, const struct reply *reply,
     call->claim = arena_copy(call->base.arena, reply_str(reply));
     script_init(call, &command, SCRIPT_DOMAIN_DELETE);
     command_add_args(&command, &call->args);
-    COMMAND_SENT_POINT(&command, "domain.delete_sent");
     send(call, &command, on_deleted);
 }
 

@@ -351,9 +351,9 @@ function printTable() {
 for (const signal of ['SIGINT', 'SIGTERM'])
     process.on(signal, () => process.exit(1));
 
-// Those of a verb are tests/integration/move.test.mjs's.
+// Those of no mail are tests/integration/{move,domains}.test.mjs's.
 const points = (await must(BIN, ['version', '--fault-points']))
-    .trim().split('\n').filter((point) => !point.startsWith('move.'));
+    .trim().split('\n').filter((point) => !/^(move|domain)\./.test(point));
 for (const name of positionals)
     assert.ok(points.includes(name), `${name}: no such point`);
 

@@ -176,39 +176,58 @@ test('mail is refused where From must be verified', async () => {
     await service.send({ from: 'app@turn.test', to: 'ada@inbox.test' });
 });
 
-// What Redis has, under whatever key.
-const READ = {
-    string: ['GET'], hash: ['HGETALL'], set: ['SMEMBERS'],
-    list: ['LRANGE', '0', '-1'], zset: ['ZRANGE', '0', '-1'],
-    stream: ['XRANGE', '-', '+'],
-};
+// All texts that Redis has, under whatever key.
+const EVERYTHING = `
+    local READ = { string = { 'GET' }, hash = { 'HGETALL' },
+        set = { 'SMEMBERS' }, list = { 'LRANGE', 0, -1 },
+        zset = { 'ZRANGE', 0, -1 }, stream = { 'XRANGE', '-', '+' } }
+    local all = {}
+    local function add(value)
+        if type(value) == 'table' then
+            for _, one in ipairs(value) do add(one) end
+        else
+            all[#all + 1] = tostring(value)
+        end
+    end
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+        local how = READ[redis.call('TYPE', key).ok]
+        add(key)
+        add(redis.call(how[1], key, unpack(how, 2)))
+    end
+    return table.concat(all, ' ')`;
 
-async function everything() {
-    const values = [];
-    for (const key of (await redis.cli('KEYS', '*')).split('\n')) {
-        const [command, ...more] = READ[await redis.cli('TYPE', key)] ?? [];
-        if (command !== undefined) // it may be gone by now
-            values.push(key, await redis.cli(command, key, ...more));
-    }
-    return values.join('\n');
+// How a text holds these bytes, behind shift others, in base64.
+function sextets(bytes, shift) {
+    const text = Buffer.concat([Buffer.alloc(shift), bytes])
+        .toString('base64');
+    return text.slice(Math.ceil(shift * 8 / 6),
+                      Math.floor((shift + bytes.length) * 8 / 6));
 }
 
-// PKCS #8 of RSA and Ed25519 begin alike, in base64 and as bytes.
+// What stands in every private key of PKCS #8, and in no public one: version
+// and head of the modulus (RFC 8017), algorithm and head of the seed (RFC 8410).
 test('no private half is in Redis but sealed', async () => {
-    const all = await everything();
+    const all = await redis.cli('EVAL', EVERYTHING, '0');
     assert.match(all, /dk:default/);
-    for (const form of ['base64', 'base64url', 'hex', 'latin1'])
-        for (const hex of ['300d06092a864886f70d01010105000482',
-                           '020100300506032b657004220420'])
-            for (let shift = 0; shift < 3; shift++) {
-                const bytes = Buffer.concat([Buffer.alloc(shift),
-                                             Buffer.from(hex, 'hex')]);
-                const text = bytes.toString(form);
-                const inner = form.startsWith('base64')
-                    ? text.slice(4, text.length - 4) : text.slice(shift * 2);
-                assert.ok(!all.includes(inner), `${form} of ${hex}`);
-            }
+    for (const hex of ['0201000282010100', '06032b657004220420']) {
+        const bytes = Buffer.from(hex, 'hex');
+        assert.ok(!all.includes(hex));
+        for (let shift = 0; shift < 3; shift++) {
+            const text = sextets(bytes, shift);
+            assert.ok(!all.includes(text), `${hex} as base64`);
+            assert.ok(!all.includes(text.replaceAll('+', '-')
+                .replaceAll('/', '_')), `${hex} as base64url`);
+        }
+        assert.ok(!Buffer.from(all, 'utf8').includes(bytes));
+    }
     assert.ok(!all.includes('PRIVATE KEY'));
+    // That it would be found: a key of ours, not sealed.
+    const { privateKey } = crypto.generateKeyPairSync('rsa',
+                                                      { modulusLength: 2048 });
+    const der = privateKey.export({ format: 'der', type: 'pkcs8' })
+        .toString('base64');
+    assert.ok([0, 1, 2].some((shift) => der.includes(
+        sextets(Buffer.from('0201000282010100', 'hex'), shift))));
 });
 
 test('an owner who moves takes his domains and keys along', async () => {
@@ -227,6 +246,49 @@ test('an owner who moves takes his domains and keys along', async () => {
     assert.equal(await keys(0), '');
     assert.equal((await service.call('POST', '/v1/domains/turn.test/verify'))
         .status, 200);
+});
+
+// Between claim and domain, or domain and claim: whoever dies there leaves a
+// name that its owner still has the use of, and can give away.
+test('an api child dies at each step of a name', async (t) => {
+    const points = (await service.posthaste(['version', '--fault-points']))
+        .trim().split('\n').filter((point) => point.startsWith('domain.'));
+    if (points.length === 0)
+        return t.diagnostic('this build has no fault points');
+    const other = await service.createKey({ owner: 'heir' });
+    const ask = async (method, path, body, key) => {
+        let status;
+        await until(`${method} ${path} is answered`, async () => {
+            ({ status } = await service.call(method, path, body, { key })
+                .catch(() => ({ status: 503 }))); // its child died
+            return status !== 503;
+        }, 20_000);
+        return status;
+    };
+    for (const point of points) {
+        const name = `${point.replace(/[._]/g, '-')}.test`;
+        const one = `/v1/domains/${name}`;
+        await service.stop('api');
+        service.env.POSTHASTE_FAULT_POINT = `${point}:1:1`;
+        await service.start('api');
+        delete service.env.POSTHASTE_FAULT_POINT;
+        const { pid } = service.programs.api;
+        const [child] = service.childrenOf('api');
+        assert.ok([201, 409].includes(
+            await ask('POST', '/v1/domains', { name }, service.key)), point);
+        assert.ok([200, 404].includes(
+            await ask('DELETE', one, undefined, service.key)), point);
+        assert.ok(!service.childrenOf('api').includes(child), point);
+        assert.equal(service.programs.api.pid, pid);
+        assert.equal(await ask('POST', '/v1/domains', { name }, service.key),
+                     201, point);
+        assert.equal(await ask('DELETE', one, undefined, service.key), 200);
+        assert.equal(await ask('POST', '/v1/domains', { name }, other), 201,
+                     point);
+    }
+    await service.stop('api');
+    await service.start('api');
+    return undefined;
 });
 
 test('the verbs print a zone', async () => {
