@@ -5,12 +5,19 @@
  * A verification mail of 1 KiB of text and html; the same with a text made
  * from the html; one in Chinese; a 2 MB attachment; html of 5 MB to text. The
  * copy of as many bytes is the yardstick.
+ *
+ * Then the first one and one of 8 KiB with signatures: by Ed25519, and by RSA
+ * besides. Their yardstick is what `openssl speed` measures, the signatures
+ * alone, taken in turn with them: of five turns, the medians.
  */
+#include "server/worker/compose.h"
 #include "smtp/message/html_text.h"
 #include "smtp/message/message.h"
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/report.h"
 
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,11 +171,166 @@ static void bench_html_text(size_t rounds)
     buf_finish(&page);
 }
 
+/* --- signed --- */
+
+enum { TURNS = 5 };
+
+struct signer {
+    struct dkim_key *key;
+    EVP_PKEY *pkey; /* the same, for the library alone */
+    EVP_PKEY_CTX *rsa;
+    EVP_MD_CTX *ed25519;
+};
+
+static void signer_init(struct signer *signer, enum dkim_algorithm algorithm)
+{
+    const unsigned char *at;
+    struct buf der;
+    struct buf public_text;
+
+    *signer = (struct signer){0};
+    buf_init(&der, DKIM_PRIVATE_MAX);
+    buf_init(&public_text, DKIM_PUBLIC_MAX);
+    dkim_key_make(algorithm, &der, &public_text);
+    signer->key = dkim_key_load(algorithm, buf_str(&der));
+    at = (const unsigned char *)der.data;
+    signer->pkey = d2i_AutoPrivateKey(NULL, &at, (long)der.len);
+    CHECK(signer->key != NULL && signer->pkey != NULL);
+    if (algorithm == DKIM_RSA) {
+        signer->rsa = EVP_PKEY_CTX_new(signer->pkey, NULL);
+        CHECK(EVP_PKEY_sign_init(signer->rsa) == 1);
+    } else {
+        signer->ed25519 = EVP_MD_CTX_new();
+        CHECK(EVP_DigestSignInit(signer->ed25519, NULL, NULL, NULL,
+                                 signer->pkey) == 1);
+    }
+    buf_finish(&der);
+    buf_finish(&public_text);
+}
+
+static void signer_finish(struct signer *signer)
+{
+    EVP_PKEY_CTX_free(signer->rsa);
+    EVP_MD_CTX_free(signer->ed25519);
+    EVP_PKEY_free(signer->pkey);
+    dkim_key_destroy(&signer->key);
+}
+
+/* As `openssl speed` does: one context, again and again. */
+static void sign_bare(const struct signer *signer)
+{
+    static const unsigned char hash[SHA256_SIZE];
+    unsigned char out[DKIM_SIGNATURE_MAX];
+    size_t len = sizeof out;
+
+    if (signer->rsa != NULL)
+        CHECK(EVP_PKEY_sign(signer->rsa, out, &len, hash, sizeof hash) == 1);
+    else
+        CHECK(EVP_DigestSign(signer->ed25519, out, &len, hash, sizeof hash) ==
+              1);
+}
+
+static double measure_bare(const struct signer *signers, size_t count,
+                           size_t rounds)
+{
+    uint64_t start = now_ns();
+
+    for (size_t i = 0; i < rounds; i++)
+        for (size_t n = 0; n < count; n++)
+            sign_bare(&signers[n]);
+    return (double)(now_ns() - start) / (double)rounds;
+}
+
+static double measure_signed(struct work *work,
+                             const struct compose_signing *signing,
+                             size_t rounds)
+{
+    uint64_t start = now_ns();
+
+    for (size_t i = 0; i < rounds; i++) {
+        struct arena *arena = arena_create();
+        struct composed composed = {0};
+
+        buf_clear(&work->out);
+        composed.body = message_compose(&work->message, arena, &work->out);
+        compose_sign(signing, work->message.date_ms, &composed, &work->out);
+        CHECK(!work->out.full);
+        arena_destroy(&arena);
+    }
+    return (double)(now_ns() - start) / (double)rounds;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *turns)
+{
+    qsort(turns, TURNS, sizeof *turns, by_size);
+    return turns[TURNS / 2];
+}
+
+/* name: "1KiB", "8KiB"; what: "ed25519", "both". */
+static void bench_signing(struct work *work, const char *name, const char *what,
+                          const struct signer *signers, size_t count,
+                          size_t rounds)
+{
+    struct dkim_signer list[DKIM_ALGORITHMS];
+    const struct compose_signing signing = {S("acme.example"), list, count};
+    double composed[TURNS];
+    double bare[TURNS];
+    double ratio[TURNS];
+    char key[64];
+
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct dkim_signer){signers[i].key, S("ph1r1")};
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        bare[turn] = measure_bare(signers, count, rounds);
+        composed[turn] = measure_signed(work, &signing, rounds);
+        ratio[turn] = composed[turn] / bare[turn];
+    }
+    snprintf(key, sizeof key, "signed_%s_%s", what, name);
+    report("compose", key, median(composed) / 1000, "us");
+    snprintf(key, sizeof key, "bare_%s_%s", what, name);
+    report("compose", key, median(bare) / 1000, "us");
+    snprintf(key, sizeof key, "ratio_%s_%s", what, name);
+    report("compose", key, median(ratio), "x");
+}
+
+static void bench_signed(size_t rounds)
+{
+    struct signer both[DKIM_ALGORITHMS];
+    struct work work;
+    struct buf text;
+
+    signer_init(&both[0], DKIM_RSA);
+    signer_init(&both[1], DKIM_ED25519);
+    work_init(&work);
+    bench_signing(&work, "1KiB", "ed25519", &both[1], 1, rounds);
+    bench_signing(&work, "1KiB", "both", both, 2, rounds);
+    buf_init(&text, 64 * KIB);
+    while (text.len < 7 * KIB)
+        buf_add(&text, TEXT);
+    work.message.text = buf_str(&text);
+    report("compose", "text_html_8KiB", measure(&work, rounds) / 1000, "us");
+    bench_signing(&work, "8KiB", "ed25519", &both[1], 1, rounds);
+    bench_signing(&work, "8KiB", "both", both, 2, rounds);
+    buf_finish(&text);
+    work_finish(&work);
+    signer_finish(&both[0]);
+    signer_finish(&both[1]);
+}
+
 int main(int argc, char **argv)
 {
     size_t rounds = (size_t)arg_number(argc, argv, "--rounds", 20000);
 
     bench_mails(rounds);
+    bench_signed(rounds / 20 + 1);
     bench_attachment(rounds / 1000 + 1);
     bench_html_text(rounds / 5000 + 1);
     return 0;
