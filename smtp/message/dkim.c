@@ -33,10 +33,16 @@ static struct str without_tail(struct str body)
     }
 }
 
-/* Where the blanks that begin at from end. */
 static size_t skip_blanks(struct str text, size_t from)
 {
     while (from < text.len && is_blank(text.ptr[from]))
+        from++;
+    return from;
+}
+
+static size_t skip_others(struct str text, size_t from)
+{
+    while (from < text.len && !is_blank(text.ptr[from]))
         from++;
     return from;
 }
@@ -53,14 +59,12 @@ void dkim_body_hash(struct str body, unsigned char out[SHA256_SIZE])
     size_t at = 0;
 
     body = without_tail(body);
-    while (at < body.len) {
-        size_t begin = at;
+    while (true) {
+        size_t begin = skip_others(body, at);
 
+        if (begin == body.len)
+            break;
         at = skip_blanks(body, begin);
-        if (at == begin) {
-            at++;
-            continue;
-        }
         if (at - begin == 1 && body.ptr[begin] == ' ' && !ends_line(body, at))
             continue; /* as it should be */
         sha256_add(hash, str_slice(body, hashed, begin - hashed));
@@ -131,16 +135,22 @@ static struct str name_of(struct str field)
     return colon < 0 ? S("") : str_trim(str_slice(field, 0, (size_t)colon));
 }
 
+/* It never grows but by its colon, so it is written in place. */
 void dkim_relax_field(struct str field, struct buf *out)
 {
     struct str name = name_of(field);
     size_t at = (size_t)str_index(field, ':', 0) + 1;
-    bool has_value = false;
+    char *start = buf_space(out, field.len + 1);
+    char *to = start;
     bool has_blank = false;
+    char *value;
 
+    if (start == NULL)
+        return;
     for (size_t i = 0; i < name.len; i++)
-        buf_add_char(out, ascii_lower(name.ptr[i]));
-    buf_add_char(out, ':');
+        *to++ = ascii_lower(name.ptr[i]);
+    *to++ = ':';
+    value = to;
     for (; at < field.len; at++) {
         char c = field.ptr[at];
 
@@ -148,12 +158,12 @@ void dkim_relax_field(struct str field, struct buf *out)
             has_blank = true;
             continue;
         }
-        if (has_blank && has_value)
-            buf_add_char(out, ' ');
-        buf_add_char(out, c);
-        has_value = true;
+        if (has_blank && to > value)
+            *to++ = ' ';
+        *to++ = c;
         has_blank = false;
     }
+    buf_grown(out, (size_t)(to - start));
 }
 
 /* The fields that are signed: those of one name from the bottom up, as h=
@@ -164,17 +174,22 @@ struct selection {
     size_t total; /* of those; at most PRESENT_MAX, what is above is unsigned */
 };
 
+struct field {
+    struct str name;
+    struct str whole;
+};
+
 static void add_named(struct selection *selection, size_t nth,
-                      const struct str *fields, size_t count)
+                      const struct field *fields, size_t count)
 {
     struct str name = str_of(SIGNED[nth].name);
 
     for (size_t i = count; i-- > 0;) {
         if (selection->total == PRESENT_MAX)
             return;
-        if (!str_eq_nocase(name_of(fields[i]), name))
+        if (!str_eq_nocase(fields[i].name, name))
             continue;
-        dkim_relax_field(fields[i], &selection->canonical);
+        dkim_relax_field(fields[i].whole, &selection->canonical);
         buf_add(&selection->canonical, S("\r\n"));
         selection->present[nth]++;
         selection->total++;
@@ -183,7 +198,7 @@ static void add_named(struct selection *selection, size_t nth,
 
 static void select_fields(struct str header, struct selection *selection)
 {
-    struct str *fields;
+    struct field *fields;
     size_t count = 0;
     struct str field;
 
@@ -194,7 +209,7 @@ static void select_fields(struct str header, struct selection *selection)
     fields = xcalloc(count + 1, sizeof *fields);
     count = 0;
     while (next_field(&header, &field))
-        fields[count++] = field;
+        fields[count++] = (struct field){name_of(field), field};
     for (size_t i = 0; i < SIGNED_COUNT; i++)
         add_named(selection, i, fields, count);
     free(fields);
