@@ -53,6 +53,15 @@ void api_upstream_write(struct json_out *out,
                         const struct config_upstream *config,
                         const struct queue_upstream *upstream);
 
+/* --- POST /emails?dry_run=true without a server, for `posthaste lint` --- */
+
+/* Adds to out what would be answered for that body, save for routes and keys
+ * of DKIM, which a server knows. False: problems has what is wrong with the
+ * body, a line each. */
+MUST_USE bool api_dry_run(struct str body, const struct config *config,
+                          int64_t now_ms, struct buf *out,
+                          struct buf *problems);
+
 /* --- tokens of API keys ---
  *
  * "ph_live_" and 59 characters: 256 random bits and the CRC-32 of what

@@ -1,4 +1,5 @@
 #include "api/call.h"
+#include "api/dry_run.h"
 #include "api/email_request.h"
 #include "api/email_retry.h"
 #include "api/email_view.h"
@@ -15,6 +16,7 @@ enum {
     ANSWER_MAX = 1024,
     SUBJECT_MASKED_MAX = 3 * SUBJECT_MAX, /* a dot is three bytes */
     VIEW_SPARE = 1024 * 1024,
+    DRY_ANSWER_MAX = 6 * DRY_RUN_MIME_MAX + VIEW_SPARE,
     CONTENT_MAX = 6 * 2 * TEMPLATE_OUTPUT_MAX + VIEW_SPARE, /* escapes */
 };
 
@@ -34,6 +36,7 @@ struct sending {
     int64_t now_ms;
     struct work_job job;
     struct buf answer;
+    struct dry_run dry;
 };
 
 static void sending_release(void *own)
@@ -70,25 +73,24 @@ static void on_enqueued(void *ctx, const struct queue_answer *answer)
 }
 
 /* False: a recipient without a route, so the mail could never leave. */
-static bool routes_find(struct sending *sending, struct queue_recipient *out)
+static bool routes_find(struct sending *sending,
+                        const struct config_route **routes)
 {
     const struct email_request *request = &sending->request;
 
     for (size_t i = 0; i < request->recipient_count; i++) {
         const struct email_recipient *recipient = &request->recipients[i];
-        const struct config_route *route = smtp_route_find(
-            sending->call->api->config, &(struct smtp_route_query){
-                                            .mail_class = request->mail_class,
-                                            .from_domain = request->from.domain,
-                                            .to_domain = recipient->box->domain,
-                                            .tags = request->tags,
-                                            .tag_count = request->tag_count,
-                                        });
 
-        if (route == NULL)
+        routes[i] = smtp_route_find(sending->call->api->config,
+                                    &(struct smtp_route_query){
+                                        .mail_class = request->mail_class,
+                                        .from_domain = request->from.domain,
+                                        .to_domain = recipient->box->domain,
+                                        .tags = request->tags,
+                                        .tag_count = request->tag_count,
+                                    });
+        if (routes[i] == NULL)
             return false;
-        out[i] = (struct queue_recipient){
-            recipient->number, str_of(route->name), recipient->box->key};
     }
     return true;
 }
@@ -159,18 +161,18 @@ static void answer_write(const struct summary *summary, struct buf *body)
     json_close_map(&out);
 }
 
-static void enqueue(struct sending *sending, const struct signing *signing)
+static void enqueue(struct sending *sending, const struct signing *signing,
+                    const struct config_route *const *routes)
 {
     struct email_request *request = &sending->request;
     struct call *call = sending->call;
     struct queue_recipient recipients[EMAIL_RECIPIENTS_MAX];
-    struct summary summary;
+    struct summary summary = summary_of(sending);
 
-    if (!routes_find(sending, recipients)) {
-        call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
-        return;
-    }
-    summary = summary_of(sending);
+    for (size_t i = 0; i < request->recipient_count; i++)
+        recipients[i] = (struct queue_recipient){
+            request->recipients[i].number, str_of(routes[i]->name),
+            request->recipients[i].box->key};
     answer_write(&summary, &sending->answer);
     queue_enqueue(call->api->queue,
                   &(struct queue_mail){
@@ -195,13 +197,93 @@ static void enqueue(struct sending *sending, const struct signing *signing)
                   on_enqueued, sending);
 }
 
+/* On the loop what is small. */
+static void work_on(struct sending *sending, bool is_small,
+                    void (*run)(void *ctx), void (*done)(void *ctx))
+{
+    if (is_small) {
+        run(sending);
+        done(sending);
+        return;
+    }
+    work_job_init(&sending->job, run, done, sending);
+    if (!work_submit(sending->call->api->work, &sending->job))
+        call_fail(sending->call, PROBLEM_UNAVAILABLE,
+                  "Too many large requests at once; nothing was kept.");
+}
+
+static void on_dry_written(void *ctx)
+{
+    struct sending *sending = ctx;
+    struct buf body = sending->answer;
+
+    buf_init(&sending->answer, 0);
+    call_reply(sending->call, 200, &body);
+    buf_finish(&body);
+}
+
+static void write_dry(void *ctx)
+{
+    struct sending *sending = ctx;
+    struct json_out out;
+
+    json_out_init(&out, &sending->answer);
+    dry_run_write(&sending->dry, &out);
+    CHECK(!sending->answer.full);
+}
+
+static bool is_dry(const struct call *call)
+{
+    struct str value;
+
+    return http_query(call->request, "dry_run", &value) &&
+           str_eq(value, S("true"));
+}
+
+static void show_dry(struct sending *sending, const struct signing *signing,
+                     const struct config_route *const *routes)
+{
+    const struct summary summary = summary_of(sending);
+    struct call *call = sending->call;
+
+    sending->dry = (struct dry_run){
+        .request = &sending->request,
+        .config = call->api->config,
+        .now_ms = sending->now_ms,
+        .id = arena_copy(call->arena, id_str(&summary.email)),
+        .message_id = summary.message_id,
+        .template_id = summary.template_id,
+        .locale = summary.locale,
+        .signing_domain = arena_copy(call->arena, signing->keys.domain),
+        .routes = routes,
+    };
+    buf_finish(&sending->answer);
+    buf_init(&sending->answer, DRY_ANSWER_MAX);
+    work_on(sending, false, write_dry, on_dry_written);
+}
+
+static void go_on(struct sending *sending, const struct signing *signing)
+{
+    struct call *call = sending->call;
+    const struct config_route **routes =
+        ARENA_ARRAY(call->arena, const struct config_route *,
+                    sending->request.recipient_count);
+
+    if (!routes_find(sending, routes))
+        call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
+    else if (is_dry(call))
+        show_dry(sending, signing, routes);
+    else
+        enqueue(sending, signing, routes);
+}
+
 static void on_signing(void *ctx, const struct signing *signing)
 {
     struct sending *sending = ctx;
     struct call *call = sending->call;
 
     if (signing->is_verified || !call->api->config->domains.require_verified)
-        enqueue(sending, signing);
+        go_on(sending, signing);
     else
         call_fail(call, PROBLEM_DOMAIN_NOT_VERIFIED,
                   arena_printf(call->arena,
@@ -237,21 +319,6 @@ static void on_read(void *ctx)
     else if (call_goes_on(sending->call))
         signing_find(sending->call, sending->request.from.domain, on_signing,
                      sending);
-}
-
-/* On the loop what is small. */
-static void work_on(struct sending *sending, bool is_small,
-                    void (*run)(void *ctx), void (*done)(void *ctx))
-{
-    if (is_small) {
-        run(sending);
-        done(sending);
-        return;
-    }
-    work_job_init(&sending->job, run, done, sending);
-    if (!work_submit(sending->call->api->work, &sending->job))
-        call_fail(sending->call, PROBLEM_UNAVAILABLE,
-                  "Too many large requests at once; nothing was kept.");
 }
 
 static bool has_small_body(const struct sending *sending)

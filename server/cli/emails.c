@@ -2,6 +2,7 @@
 #include "server/base/id.h"
 #include "server/cli/remote.h"
 #include "server/cli/show.h"
+#include "server/cli/source.h"
 #include "server/cli/verbs.h"
 
 #include <errno.h>
@@ -12,29 +13,6 @@
 enum { BODY_MAX = 40 << 20, PATH_SIZE = 256 };
 
 /* --- send --- */
-
-/* Adds all of standard input. */
-static bool read_stdin(struct buf *out, struct error *err)
-{
-    char chunk[65536];
-    ssize_t got;
-
-    while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0)
-        buf_add(out, str_make(chunk, (size_t)got));
-    if (got < 0)
-        error_set(err, ERR_SYSTEM, "standard input: %s", strerror(errno));
-    else if (out->full)
-        error_set(err, ERR_INPUT, "standard input is more than %d MiB",
-                  BODY_MAX >> 20);
-    return got == 0 && !out->full;
-}
-
-/* A file, or standard input for "-". */
-static bool read_source(const char *path, struct buf *out, struct error *err)
-{
-    return strcmp(path, "-") == 0 ? read_stdin(out, err)
-                                  : file_read(path, out, err);
-}
 
 static void put_option(const struct cli_args *args, struct json_out *out,
                        const char *option, const char *member)
@@ -78,7 +56,7 @@ static bool put_part(const struct cli_args *args, struct json_out *out,
     if (path == NULL)
         return true;
     buf_init(&text, BODY_MAX);
-    ok = read_source(path, &text, err);
+    ok = cli_read_source(path, &text, err);
     if (ok)
         json_add_str(out, member, buf_str(&text));
     buf_finish(&text);
@@ -148,7 +126,8 @@ static int write_body(const struct cli_args *args, struct buf *body)
         return cli_fail(args, EXIT_USAGE,
                         "the only operand is -, which takes the whole request "
                         "as JSON from standard input");
-    return read_stdin(body, &err) ? EXIT_OK : cli_fail_error(args, &err);
+    return cli_read_source("-", body, &err) ? EXIT_OK
+                                            : cli_fail_error(args, &err);
 }
 
 /* A fresh key, so that asking again after a lost answer is safe to do by

@@ -15,6 +15,7 @@ extern const struct verb_group VERBS_SETUP;        /* init config */
 extern const struct verb_group VERBS_KEYRING;      /* keyring ... */
 extern const struct verb_group VERBS_KEYS;         /* keys create|list|revoke */
 extern const struct verb_group VERBS_EMAILS;       /* send, emails ... */
+extern const struct verb_group VERBS_LINT;         /* lint */
 extern const struct verb_group VERBS_LISTS;        /* emails list, events */
 extern const struct verb_group VERBS_WEBHOOKS;     /* webhooks ... */
 extern const struct verb_group VERBS_SUPPRESSIONS; /* suppressions ... */

@@ -28,6 +28,7 @@
 #include "smtp/message/html_text.h"
 #include "smtp/message/lint.h"
 #include "smtp/message/mail_template.h"
+#include "smtp/message/message_json.h"
 #include "smtp/message/template.h"
 #include "smtp/message/template_variables.h"
 

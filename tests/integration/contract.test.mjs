@@ -180,6 +180,9 @@ describe('the service', () => {
         const full = { ...contract.paths['/v1/emails'].post.requestBody
             .content['application/json'].examples.invoice.value };
         const sent = await call('sendEmail', 200, { body: full });
+        const dry = await call('sendEmail', 200, {
+            query: '?dry_run=true', body: MAIL });
+        assert.equal(dry.object, 'dry_run');
         const scheduled = await call('sendEmail', 200, {
             body: { ...MAIL, scheduled_at: 'in 1 hour', class: 'alert',
                     expires_in: 60, on_unknown: 'hold', sensitive: true },
