@@ -34,8 +34,8 @@ static void run_job(struct template_rendering *r, void (*run)(void *ctx),
     work_job_init(&r->job, run, done, r);
     if (work_submit(r->call->api->work, &r->job))
         return;
-    error_set(&r->why, ERR_BUSY, "too many large templates at once");
-    finish_with(r, QUEUE_FULL);
+    call_fail(r->call, PROBLEM_UNAVAILABLE,
+              "Too many large templates at once; nothing was kept.");
 }
 
 /* --- rendering --- */
