@@ -3,6 +3,7 @@
 #include "server/base/mem.h"
 #include "server/io/dns_inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
