@@ -3,6 +3,13 @@
 #include "api/api.h"
 #include "server/base/codec.h"
 
+static int64_t due_of(const struct dry_run *dry)
+{
+    int64_t scheduled_ms = dry->request->scheduled_ms;
+
+    return scheduled_ms > 0 ? scheduled_ms : dry->now_ms;
+}
+
 static void fill_message(const struct dry_run *dry, const struct json *mail,
                          struct message *message)
 {
@@ -21,13 +28,12 @@ static void fill_message(const struct dry_run *dry, const struct json *mail,
         };
     message->attachments = files;
     message->attachment_count = request->attachment_count;
-    message->message_id = dry->message_id;
-    message->date_ms =
-        request->scheduled_ms > 0 ? request->scheduled_ms : dry->now_ms;
-    message->seed = dry->id;
-    message->is_bulk = request->mail_class == CLASS_BULK;
-    if (request->mail_class == CLASS_VERIFICATION)
-        message->entity_ref = dry->id;
+    message_identify(message, &(struct message_identity){
+                                  .id = dry->id,
+                                  .message_id = dry->message_id,
+                                  .date_ms = due_of(dry),
+                                  .mail_class = request->mail_class,
+                              });
 }
 
 /* --- where to --- */
@@ -79,13 +85,11 @@ static void put_plan(const struct dry_run *dry, struct json_out *out)
     size_t count = is_own ? worker->retry.count : plan->delay_count;
     const int64_t *delays_ms =
         is_own ? worker->retry.items_ms : plan->delays_ms;
-    int64_t due_ms =
-        request->scheduled_ms > 0 ? request->scheduled_ms : dry->now_ms;
 
     json_add_time_or_null(out, "scheduled_at", request->scheduled_ms);
     json_add_time_or_null(out, "expires_at", request->expires_ms);
     json_add_time(out, "gives_up_at",
-                  smtp_expires_ms(request->mail_class, worker, due_ms,
+                  smtp_expires_ms(request->mail_class, worker, due_of(dry),
                                   request->expires_ms));
     json_name(out, "retry_delays");
     json_open_list(out);

@@ -29,7 +29,10 @@ static const char NO_ROUTE[] =
 struct sending {
     struct call *call;
     struct email_request request;
+    bool is_dry;
     struct faults faults;
+    enum problem_kind refusal; /* where there are no faults: why, in words */
+    const char *why;
     bool ok;
     struct template_rendering rendering; /* of one that names a template */
     struct email_content content;
@@ -71,6 +74,51 @@ static void on_enqueued(void *ctx, const struct queue_answer *answer)
     FAULT_POINT("api.answering");
     buf_finish(&body);
 }
+
+/* --- what is refused --- */
+
+static void tell_refusal(struct sending *sending)
+{
+    if (sending->faults.count > 0)
+        call_fail_faults(sending->call, &sending->faults);
+    else
+        call_fail(sending->call, sending->refusal, sending->why);
+}
+
+static void on_refused_looked(void *ctx, const struct queue_answer *answer)
+{
+    struct sending *sending = ctx;
+
+    if (answer->status == QUEUE_REPLAY)
+        call_replay(sending->call, answer);
+    else if (answer->status == QUEUE_OK || answer->status == QUEUE_CONFLICT)
+        tell_refusal(sending);
+    else
+        call_fail_queue(sending->call, answer->status, &answer->why, NULL);
+}
+
+/* What was accepted once is answered as it was, though its deadline be over by
+ * now, its template gone or its domain no longer verified. */
+static void refuse(struct sending *sending)
+{
+    struct call *call = sending->call;
+
+    if (sending->is_dry || call->idempotency.key_hash.len == 0)
+        tell_refusal(sending);
+    else if (call_goes_on(call))
+        queue_idempotency_look(call->api->queue, call_owner(call),
+                               &call->idempotency, on_refused_looked, sending);
+}
+
+static void refuse_for(struct sending *sending, enum problem_kind refusal,
+                       const char *why)
+{
+    sending->refusal = refusal;
+    sending->why = why;
+    refuse(sending);
+}
+
+/* --- storing it --- */
 
 /* False: a recipient without a route, so the mail could never leave. */
 static bool routes_find(struct sending *sending,
@@ -232,14 +280,6 @@ static void write_dry(void *ctx)
     CHECK(!sending->answer.full);
 }
 
-static bool is_dry(const struct call *call)
-{
-    struct str value;
-
-    return http_query(call->request, "dry_run", &value) &&
-           str_eq(value, S("true"));
-}
-
 static void show_dry(struct sending *sending, const struct signing *signing,
                      const struct config_route *const *routes)
 {
@@ -270,8 +310,8 @@ static void go_on(struct sending *sending, const struct signing *signing)
                     sending->request.recipient_count);
 
     if (!routes_find(sending, routes))
-        call_fail(call, PROBLEM_NO_ROUTE, NO_ROUTE);
-    else if (is_dry(call))
+        refuse_for(sending, PROBLEM_NO_ROUTE, NO_ROUTE);
+    else if (sending->is_dry)
         show_dry(sending, signing, routes);
     else
         enqueue(sending, signing, routes);
@@ -285,13 +325,13 @@ static void on_signing(void *ctx, const struct signing *signing)
     if (signing->is_verified || !call->api->config->domains.require_verified)
         go_on(sending, signing);
     else
-        call_fail(call, PROBLEM_DOMAIN_NOT_VERIFIED,
-                  arena_printf(call->arena,
-                               "The %.*s domain is not verified. Please, add "
-                               "and verify your domain: POST /v1/domains, or "
-                               "`posthaste domains add`.",
-                               STR_ARG(sending->request.from.domain))
-                      .ptr);
+        refuse_for(sending, PROBLEM_DOMAIN_NOT_VERIFIED,
+                   arena_printf(call->arena,
+                                "The %.*s domain is not verified. Please, add "
+                                "and verify your domain: POST /v1/domains, or "
+                                "`posthaste domains add`.",
+                                STR_ARG(sending->request.from.domain))
+                       .ptr);
 }
 
 /* On a helper thread when the body is large. */
@@ -305,9 +345,6 @@ static void read_request(void *ctx)
     sending->ok = email_request_read(
         &sending->request, http_body(call->request), content, call->api->config,
         sending->now_ms, &sending->faults);
-    if (sending->ok && call->idempotency.key_hash.len > 0 &&
-        call->idempotency.fingerprint.len == 0)
-        call_fingerprint(call);
 }
 
 static void on_read(void *ctx)
@@ -315,7 +352,7 @@ static void on_read(void *ctx)
     struct sending *sending = ctx;
 
     if (!sending->ok)
-        call_fail_faults(sending->call, &sending->faults);
+        refuse(sending);
     else if (call_goes_on(sending->call))
         signing_find(sending->call, sending->request.from.domain, on_signing,
                      sending);
@@ -423,6 +460,9 @@ static void open_request(void *ctx)
     struct sending *sending = ctx;
     struct call *call = sending->call;
 
+    if (call->idempotency.key_hash.len > 0 &&
+        call->idempotency.fingerprint.len == 0)
+        call_fingerprint(call);
     sending->ok =
         email_request_open(&sending->request, call->arena,
                            http_body(call->request), &sending->faults);
@@ -442,11 +482,29 @@ static void on_opened(void *ctx)
     }
 }
 
+/* False: replied. A word that is neither is no reason to send. */
+static bool read_dry(struct sending *sending)
+{
+    struct call *call = sending->call;
+    struct str value;
+
+    if (!http_query(call->request, "dry_run", &value))
+        return true;
+    sending->is_dry = str_eq(value, S("true"));
+    if (sending->is_dry || str_eq(value, S("false")))
+        return true;
+    call_fail(call, PROBLEM_INVALID_PARAMETER,
+              "dry_run must be true or false.");
+    return false;
+}
+
 void emails_send(struct call *call)
 {
     struct sending *sending = ARENA_NEW(call->arena, struct sending);
 
     sending->call = call;
+    if (!read_dry(sending))
+        return;
     sending->now_ms = clock_shared_ms();
     buf_init(&sending->answer, ANSWER_MAX);
     faults_init(&sending->faults, call->arena);

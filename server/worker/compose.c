@@ -42,12 +42,12 @@ static bool read_message(const struct record *record, const struct str *bytes,
 
     if (!message_read_json(record->job.mail, arena, message, err))
         return false;
-    message->message_id = summary->message_id;
-    message->date_ms = record->job.date_ms;
-    message->seed = id_str(&summary->email);
-    message->is_bulk = summary->mail_class == CLASS_BULK;
-    if (summary->mail_class == CLASS_VERIFICATION)
-        message->entity_ref = id_str(&summary->email);
+    message_identify(message, &(struct message_identity){
+                                  .id = id_str(&summary->email),
+                                  .message_id = summary->message_id,
+                                  .date_ms = record->job.date_ms,
+                                  .mail_class = summary->mail_class,
+                              });
     read_attachments(arena, &record->job, bytes, message);
     return true;
 }

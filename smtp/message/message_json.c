@@ -67,3 +67,14 @@ bool message_read_json(const struct json *mail, struct arena *arena,
     read_headers(arena, mail, message);
     return true;
 }
+
+void message_identify(struct message *message,
+                      const struct message_identity *identity)
+{
+    message->message_id = identity->message_id;
+    message->date_ms = identity->date_ms;
+    message->seed = identity->id;
+    message->is_bulk = identity->mail_class == CLASS_BULK;
+    if (identity->mail_class == CLASS_VERIFICATION)
+        message->entity_ref = identity->id;
+}

@@ -98,6 +98,27 @@ async function keyOf(key) {
     return after[0];
 }
 
+test('the first answer is given again, though it would be refused by now',
+     async () => {
+    const at = Date.now() + 1500;
+    const mail = { from: 'app@sender.test', to: 'late@inbox.test',
+                   subject: 'Hello', text: 'Hello.',
+                   expires_at: new Date(at).toISOString() };
+    const ask = (key, body = mail) => service.call(
+        'POST', '/v1/emails', body, { headers: { 'idempotency-key': key } });
+    const first = await ask('late');
+    assert.equal(first.status, 200, first.text);
+    await until('the deadline is over', () => Date.now() > at + 10);
+    for (let i = 0; i < 4; i++) { // of either child
+        const again = await ask('late');
+        assert.equal(again.status, 200, again.text);
+        assert.equal(again.text, first.text);
+        assert.equal(again.headers.get('idempotent-replayed'), 'true');
+    }
+    assert.equal((await ask('later')).status, 422);
+    assert.equal((await ask('late', { ...mail, text: 'Bye.' })).status, 422);
+});
+
 test('the first answer is kept for a day, and not longer', async () => {
     const key = await keyOf('day');
     const first = await post('day', 'day@inbox.test');
