@@ -9,23 +9,6 @@
 
 enum { OUTPUT_MAX = 64 << 20, PATH_MAX_SIZE = 8192, FOLLOW_PAUSE_S = 1 };
 
-/* "?name=value", then "&": what the options of those names say. */
-static void add_query(const struct cli_args *args, const char *const *names,
-                      size_t count, struct buf *path)
-{
-    char sign = '?';
-
-    for (size_t i = 0; i < count; i++) {
-        const char *value = cli_option(args, names[i]);
-
-        if (value == NULL)
-            continue;
-        buf_addf(path, "%c%s=", sign, names[i]);
-        remote_encode(str_of(value), path);
-        sign = '&';
-    }
-}
-
 static int ask_page(const struct cli_args *args, const struct buf *path,
                     struct remote_answer *answer)
 {
@@ -81,7 +64,7 @@ static int run_list(const struct cli_args *args)
 
     buf_init(&path, PATH_MAX_SIZE);
     buf_add_cstr(&path, "/v1/emails");
-    add_query(args, names, COUNT_OF(names), &path);
+    remote_add_query(args, names, COUNT_OF(names), &path);
     code = ask_page(args, &path, &answer);
     buf_finish(&path);
     if (code != EXIT_OK)
@@ -194,7 +177,7 @@ static int run_events(const struct cli_args *args)
 
     buf_init(&path, PATH_MAX_SIZE);
     buf_add_cstr(&path, "/v1/events");
-    add_query(args, names, COUNT_OF(names), &path);
+    remote_add_query(args, names, COUNT_OF(names), &path);
     if (cli_flag(args, "follow")) {
         code = follow(args, &path);
         buf_finish(&path);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MAX = 512, SHOWN_MAX = 64 << 20 };
+enum { KEY_MAX = 512, SHOWN_MAX = 64 << 20, TARGET_MAX = 4096 };
 
 /* --- the key --- */
 
@@ -184,6 +184,39 @@ int remote_run(const struct cli_args *args,
     remote_print(args, &answer, show);
     remote_answer_finish(&answer);
     return EXIT_OK;
+}
+
+int remote_run_list(const struct cli_args *args, const char *path,
+                    const char *const *names, size_t count, remote_show_fn show)
+{
+    struct remote_request request = {.method = "GET", .needs_key = true};
+    struct buf target;
+    int code;
+
+    buf_init(&target, TARGET_MAX);
+    buf_add_cstr(&target, path);
+    remote_add_query(args, names, count, &target);
+    request.path = target.data;
+    code = target.full ? cli_fail(args, EXIT_USAGE, "the options are too long")
+                       : remote_run(args, &request, show);
+    buf_finish(&target);
+    return code;
+}
+
+void remote_add_query(const struct cli_args *args, const char *const *names,
+                      size_t count, struct buf *path)
+{
+    char sign = '?';
+
+    for (size_t i = 0; i < count; i++) {
+        const char *value = cli_option(args, names[i]);
+
+        if (value == NULL)
+            continue;
+        buf_addf(path, "%c%s=", sign, names[i]);
+        remote_encode(str_of(value), path);
+        sign = '&';
+    }
 }
 
 void remote_encode(struct str text, struct buf *out)

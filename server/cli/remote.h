@@ -57,6 +57,15 @@ MUST_USE int remote_run(const struct cli_args *args,
                         const struct remote_request *request,
                         remote_show_fn show);
 
+/* The same of a list: path, and the options of these names as its query. */
+MUST_USE int remote_run_list(const struct cli_args *args, const char *path,
+                             const char *const *names, size_t count,
+                             remote_show_fn show);
+
+/* Adds "?name=value", then "&": what the options of those names say, which the
+ * verb must have. */
+void remote_add_query(const struct cli_args *args, const char *const *names,
+                      size_t count, struct buf *path);
 /* Adds text with all but letters, digits and -._~ as %XX. */
 void remote_encode(struct str text, struct buf *out);
 

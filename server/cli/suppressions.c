@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { BATCH_MAX = 100, BODY_MAX = 64 << 10, PATH_SIZE = 4096 };
+enum { BATCH_MAX = 100, BODY_MAX = 64 << 10 };
 
 static void show_suppressions(const struct json *root, struct buf *out)
 {
@@ -23,25 +23,10 @@ static void show_suppressions(const struct json *root, struct buf *out)
 
 static int run_list(const struct cli_args *args)
 {
-    static const char *const names[] = {"origin", "after"};
-    struct remote_request request = {.method = "GET", .needs_key = true};
-    struct buf path;
-    int code;
+    static const char *const names[] = {"limit", "origin", "after"};
 
-    buf_init(&path, PATH_SIZE);
-    buf_add_cstr(&path, "/v1/suppressions?limit=");
-    remote_encode(str_of(cli_option(args, "limit")), &path);
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (cli_option(args, names[i]) == NULL)
-            continue;
-        buf_addf(&path, "&%s=", names[i]);
-        remote_encode(str_of(cli_option(args, names[i])), &path);
-    }
-    request.path = path.data;
-    code = path.full ? cli_fail(args, EXIT_USAGE, "the options are too long")
-                     : remote_run(args, &request, show_suppressions);
-    buf_finish(&path);
-    return code;
+    return remote_run_list(args, "/v1/suppressions", names, COUNT_OF(names),
+                           show_suppressions);
 }
 
 /* origin: NULL: none is told. */

@@ -62,22 +62,10 @@ static void show_templates(const struct json *root, struct buf *out)
 
 static int run_list(const struct cli_args *args)
 {
-    struct remote_request request = {.method = "GET", .needs_key = true};
-    struct buf path;
-    int code;
+    static const char *const names[] = {"limit", "after"};
 
-    buf_init(&path, PATH_SIZE);
-    buf_add_cstr(&path, "/v1/templates?limit=");
-    remote_encode(str_of(cli_option(args, "limit")), &path);
-    if (cli_option(args, "after") != NULL) {
-        buf_add_cstr(&path, "&after=");
-        remote_encode(str_of(cli_option(args, "after")), &path);
-    }
-    request.path = path.data;
-    code = path.full ? cli_fail(args, EXIT_USAGE, "the options are too long")
-                     : remote_run(args, &request, show_templates);
-    buf_finish(&path);
-    return code;
+    return remote_run_list(args, "/v1/templates", names, COUNT_OF(names),
+                           show_templates);
 }
 
 static int run_show(const struct cli_args *args)
