@@ -16,6 +16,7 @@ struct entry {
     bool is_verified;
     char domain[TEXT_SIZE]; /* empty: not signed */
     char key[ID_SIZE];
+    char return_path[TEXT_SIZE];
 };
 
 struct signing_cache {
@@ -68,6 +69,12 @@ static const struct entry *entry_get(const struct signing_cache *cache,
     return entry;
 }
 
+static void copy(char *to, size_t size, struct str text)
+{
+    CHECK(text.len < size);
+    snprintf(to, size, "%.*s", STR_ARG(text));
+}
+
 static void entry_put(struct signing_cache *cache, struct str key,
                       const struct signing *signing)
 {
@@ -78,11 +85,10 @@ static void entry_put(struct signing_cache *cache, struct str key,
     entry = xcalloc(1, sizeof *entry);
     entry->at_ms = clock_now_ms();
     entry->is_verified = signing->is_verified;
-    CHECK(signing->keys.domain.len < sizeof entry->domain &&
-          signing->keys.key.len < sizeof entry->key);
-    snprintf(entry->domain, sizeof entry->domain, "%.*s",
-             STR_ARG(signing->keys.domain));
-    snprintf(entry->key, sizeof entry->key, "%.*s", STR_ARG(signing->keys.key));
+    copy(entry->domain, sizeof entry->domain, signing->keys.domain);
+    copy(entry->key, sizeof entry->key, signing->keys.key);
+    copy(entry->return_path, sizeof entry->return_path,
+         signing->keys.return_path);
     free(map_put(cache->entries, key, entry));
 }
 
@@ -102,8 +108,23 @@ static bool is_verified(const struct sender_domain *domain)
     return domain_status_of(domain->status, &status) && domain_may_send(status);
 }
 
+/* In arena; empty: none that works, by the last check. */
+static struct str return_path_of(const struct sender_domain *domain,
+                                 struct arena *arena)
+{
+    struct domain_report *report = ARENA_NEW(arena, struct domain_report);
+    struct str host =
+        arena_printf(arena, "%.*s.%.*s", STR_ARG(domain->return_path),
+                     STR_ARG(domain->name));
+
+    domain_report_read(domain->report, arena, report);
+    return host.len < TEXT_SIZE && domain_takes_bounces(report, host) ? host
+                                                                      : S("");
+}
+
 /* The nearest one that is verified, else the nearest. */
-static struct signing choose(const struct queue_domains *found, int64_t now_ms)
+static struct signing choose(const struct queue_domains *found, int64_t now_ms,
+                             struct arena *arena)
 {
     struct signing signing = {.is_verified = false};
 
@@ -115,6 +136,7 @@ static struct signing choose(const struct queue_domains *found, int64_t now_ms)
             continue;
         signing.keys.domain = domain->name;
         signing.keys.key = id_str(&key->id);
+        signing.keys.return_path = return_path_of(domain, arena);
         signing.is_verified = is_verified(domain);
         if (signing.is_verified)
             break;
@@ -132,7 +154,7 @@ static void on_found(void *ctx, const struct queue_domains *found)
         call_fail_queue(call, found->status, &found->why, NULL);
         return;
     }
-    signing = choose(found, clock_shared_ms());
+    signing = choose(found, clock_shared_ms(), call->arena);
     entry_put(call->api->signings,
               found->owner_has_none ? call->key.owner : finding->key, &signing);
     signing.keys.domain = arena_copy(call->arena, signing.keys.domain);
@@ -161,6 +183,8 @@ void signing_find(struct call *call, struct str from_domain, signing_fn done,
         signing.is_verified = entry->is_verified;
         signing.keys.domain = arena_copy(call->arena, str_of(entry->domain));
         signing.keys.key = arena_copy(call->arena, str_of(entry->key));
+        signing.keys.return_path =
+            arena_copy(call->arena, str_of(entry->return_path));
         done(ctx, &signing);
         return;
     }

@@ -118,6 +118,8 @@ static void write_job(struct str mail_json,
         json_open_map(&json);
         json_add_str(&json, "d", signing->domain);
         json_add_str(&json, "g", signing->key);
+        if (signing->return_path.len > 0)
+            json_add_str(&json, "r", signing->return_path);
         json_close_map(&json);
     }
     if (count > 0) {
@@ -364,6 +366,7 @@ static bool read_job(struct record *record)
     record->job.signing = (struct job_signing){
         .domain = copy_text(record, signing, "d"),
         .key = copy_text(record, signing, "g"),
+        .return_path = copy_text(record, signing, "r"),
     };
     record->job.date_ms = record->summary.scheduled_ms != 0
                               ? record->summary.scheduled_ms

@@ -59,10 +59,11 @@ struct summary {
 };
 
 /* The DKIM keys that sign it (domains.h), pinned when it was accepted, so that
- * each attempt has the same bytes. Both empty: it is not signed. */
+ * each attempt has the same bytes. All empty: it is not signed. */
 struct job_signing {
-    struct str domain; /* d= */
-    struct str key;    /* id of the generation */
+    struct str domain;      /* d= */
+    struct str key;         /* id of the generation */
+    struct str return_path; /* host that its bounces go to; empty: none */
 };
 
 /* One attachment: metadata in the job, bytes in chunks (mail.h). */

@@ -108,3 +108,22 @@ domain_report_find(const struct domain_report *report,
             return &report->findings[i];
     return NULL;
 }
+
+bool domain_takes_bounces(const struct domain_report *report, struct str host)
+{
+    bool has_mx = false;
+
+    for (size_t i = 0; i < report->count; i++) {
+        const struct domain_finding *finding = &report->findings[i];
+        bool is_mx = finding->check == DOMAIN_CHECK_RETURN_PATH_MX;
+
+        if ((!is_mx && finding->check != DOMAIN_CHECK_RETURN_PATH_SPF) ||
+            !name_eq(finding->name, host))
+            continue;
+        if (finding->state != DOMAIN_VERIFIED &&
+            (finding->state != DOMAIN_TEMPORARY || finding->verified_ms == 0))
+            return false;
+        has_mx |= is_mx;
+    }
+    return has_mx;
+}

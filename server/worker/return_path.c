@@ -13,11 +13,10 @@ enum {
 
 static const char LABEL[] = "return path";
 
-void return_path_init(struct return_path *path, const struct keyring *keyring,
-                      const char *domain)
+void return_path_init(struct return_path *path, const struct keyring *keyring)
 {
-    path->domain = str_of(domain);
-    if (path->domain.len > 0)
+    path->is_signed = keyring != NULL;
+    if (path->is_signed)
         keyring_derive(keyring, 0, LABEL, path->key);
 }
 
@@ -40,7 +39,7 @@ static void token_make(struct buf *token, const unsigned char key[SHA256_SIZE],
     token_sign(token, key);
 }
 
-struct str return_path_make(const struct return_path *path,
+struct str return_path_make(const struct return_path *path, struct str domain,
                             const struct id *email, unsigned number,
                             struct arena *arena)
 {
@@ -50,7 +49,7 @@ struct str return_path_make(const struct return_path *path,
     buf_init(&token, TOKEN_LEN);
     token_make(&token, path->key, email, number);
     address = arena_printf(arena, "b+%.*s@%.*s", STR_ARG(buf_str(&token)),
-                           STR_ARG(path->domain));
+                           STR_ARG(domain));
     buf_finish(&token);
     return address;
 }

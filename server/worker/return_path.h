@@ -1,7 +1,7 @@
 /* return_path.h - an envelope sender that says which delivery it was (VERP).
  * Pure.
  *
- * "b+TOKEN@bounce.example.com": what comes back of a delivery comes to an
+ * "b+TOKEN@send.example.com": what comes back of a delivery comes to an
  * address of its own. The token is hex, so that it lives through systems that
  * change the case of a local part: 16 octets of the email's id, 2 of the
  * recipient's number, 8 of an HMAC-SHA256, without which anybody could make up
@@ -17,16 +17,18 @@
 #include "server/base/id.h"
 #include "server/base/secret.h"
 
+enum { RETURN_PATH_HOST_MAX = 254 - 55 }; /* bytes: RFC 5321 4.5.3.1.3 */
+
 struct return_path {
-    struct str domain; /* sending.bounce_domain; empty: there are none */
+    bool is_signed; /* else there is no key */
     unsigned char key[SHA256_SIZE];
 };
 
-/* keyring may be NULL when there is no domain. domain outlives it. */
-void return_path_init(struct return_path *path, const struct keyring *keyring,
-                      const char *domain);
-/* The address, in arena; number: of the recipient. There is a domain. */
-struct str return_path_make(const struct return_path *path,
+/* keyring may be NULL. */
+void return_path_init(struct return_path *path, const struct keyring *keyring);
+/* The address, in arena; number: of the recipient. It is signed; domain: at
+ * most RETURN_PATH_HOST_MAX. */
+struct str return_path_make(const struct return_path *path, struct str domain,
                             const struct id *email, unsigned number,
                             struct arena *arena);
 

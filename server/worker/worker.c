@@ -214,14 +214,20 @@ static bool errand_address(struct errand *errand, struct mailbox *box)
            mailbox_parse(errand->arena, text, box) == FLAW_NONE;
 }
 
+/* The sender's own host for bounces, else the operator's, else From. */
 static struct str errand_return_path(const struct errand *errand)
 {
-    const struct return_path *path = &errand->worker->return_path;
+    const struct worker *worker = errand->worker;
     const struct queue_claim *claim = errand->claim;
+    struct str host = claim->record->job.signing.return_path;
 
-    if (path->domain.len == 0)
+    if (host.len == 0)
+        host = str_of(worker->config->sending.bounce_domain);
+    if (host.len == 0 || host.len > RETURN_PATH_HOST_MAX ||
+        !worker->return_path.is_signed)
         return errand->message.mail->composed.from;
-    return return_path_make(path, &claim->email, claim->number, errand->arena);
+    return return_path_make(&worker->return_path, host, &claim->email,
+                            claim->number, errand->arena);
 }
 
 static void errand_fill(struct errand *errand, const struct mailbox *to)
@@ -459,8 +465,7 @@ struct worker *worker_open(struct loop *loop,
     worker->loop = loop;
     worker->config = options->config;
     worker->queue = options->queue;
-    return_path_init(&worker->return_path, options->keyring,
-                     options->config->sending.bounce_domain);
+    return_path_init(&worker->return_path, options->keyring);
     list_init(&worker->errands);
     list_init(&worker->refused);
     list_init(&worker->composing);

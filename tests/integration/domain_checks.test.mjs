@@ -7,6 +7,7 @@ import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
 import { folder, must, until } from './harness/scope.mjs';
 import { BIN, startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
 import { startUnbound } from './harness/unbound.mjs';
 
 const OURS = ['bounce.relay A 192.0.2.7', 'mx.relay A 192.0.2.8',
@@ -16,16 +17,19 @@ let redis;
 let names;
 let service;
 let receiver;
+let sink;
 
 before(async () => {
     redis = await startRedis();
     names = await startUnbound(OURS);
+    sink = await startSink();
+    const worker_key_file = path.join(folder('keys'), 'worker.key');
     const half = await must(BIN, ['keyring', 'create-worker',
-                                  path.join(folder('keys'), 'worker.key')]);
+                                  worker_key_file]);
     service = await startService({
-        redis, upstreams: [], roles: ['api', 'hooks'],
+        redis, upstreams: [sink.upstream()],
         config: {
-            secrets: { worker_public_key: half.trim() },
+            secrets: { worker_public_key: half.trim(), worker_key_file },
             sending: { spf_include: 'spf.relay.test',
                        bounce_mx: 'bounce.relay.test' },
             domains: { resolver: [names.address] },
@@ -87,6 +91,12 @@ test('published as shown, verified, broken, mended', async () => {
     await until('it is told', () => told(domain.id, 'domain.verified').length);
     assert.deepEqual(told(domain.id, 'domain.verified'), ['verified']);
     assert.equal(told(domain.id, 'domain.updated').at(-1), 'verified');
+    // Its bounces go to its own host from now on.
+    await service.send({ from: 'app@good.test', to: 'ada@inbox.test' });
+    const mail = await sink.mailTo('ada@inbox.test', 20_000);
+    assert.match(mail.from, /^b\+[0-9a-f]{52}@send\.good\.test$/);
+    assert.match(mail.raw.toString('latin1'), /^DKIM-Signature: /);
+
     // A day from now, since all is settled.
     const day = Date.parse(good.next_check_at) - Date.parse(good.last_checked_at);
     assert.equal(day, 24 * 3600 * 1000);

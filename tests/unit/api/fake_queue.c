@@ -255,6 +255,9 @@ void queue_enqueue(struct queue *queue, const struct queue_mail *mail,
     if (mail->signing.key.len > 0)
         buf_addf(&fake.seen, " signed by %.*s of %.*s",
                  STR_ARG(mail->signing.key), STR_ARG(mail->signing.domain));
+    if (mail->signing.return_path.len > 0)
+        buf_addf(&fake.seen, " bounces to %.*s",
+                 STR_ARG(mail->signing.return_path));
     snprintf(fake.answer, sizeof fake.answer, "%.*s", STR_ARG(mail->answer));
     assert_true(mail->mail_json.len > 0);
     LATER(give_answer, done, ctx);

@@ -65,6 +65,53 @@ one_that_is_not_verified_is_refused_where_that_is_asked(void **state)
     assert_non_null(strstr(fake.seen.data, " signed by " KEY));
 }
 
+#define VERIFIED "\"2025-11-24T12:00:00.000Z\""
+#define FINDING(check, name, status)                                           \
+    "{\"check\":\"" check "\",\"weight\":\"required\",\"status\":\"" status    \
+    "\",\"name\":\"" name "\",\"type\":\"MX\",\"verified_at\":" VERIFIED "}"
+#define REPORT(findings) "{\"status\":\"verified\",\"checks\":[" findings "]}"
+
+/* What the DNS showed of the return path, and whether bounces go there. */
+static const struct {
+    const char *report;
+    bool is_used;
+} RETURN_PATHS[] = {
+    {"", false},
+    {REPORT(""), false},
+    {REPORT(FINDING("return_path_mx", "send.sender.test", "verified")), true},
+    {REPORT(FINDING("return_path_mx", "send.sender.test", "failed")), false},
+    {REPORT(FINDING("return_path_mx", "send.sender.test", "temporary_failure")),
+     true},
+    {REPORT(FINDING("return_path_mx", "bounce.sender.test", "verified")),
+     false}, /* the label was changed since */
+    {REPORT(FINDING("return_path_mx", "send.sender.test",
+                    "verified") "," FINDING("return_path_spf",
+                                            "send.sender.test", "pending")),
+     false},
+    {REPORT(FINDING("return_path_spf", "send.sender.test",
+                    "verified") "," FINDING("return_path_mx",
+                                            "send.sender.test", "verified")),
+     true},
+};
+
+static void bounces_go_where_the_dns_takes_them(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(RETURN_PATHS); i++) {
+        give_domain("verified");
+        fake.domain.return_path = S("send");
+        fake.domain.report = str_of(RETURN_PATHS[i].report);
+        for (unsigned j = 0; j < 2; j++) { /* looked up, and remembered */
+            assert_int_equal(ask(world, "POST /emails", MAIL), 200);
+            assert_int_equal(
+                strstr(fake.seen.data, " bounces to send.sender.test") != NULL,
+                RETURN_PATHS[i].is_used);
+        }
+        pass_ms(world, SIGNING_FRESH_MS);
+    }
+}
+
 static void what_the_store_does_not_tell_is_no_refusal(void **state)
 {
     struct world *world = *state;
@@ -83,6 +130,7 @@ int main(void)
         API_TEST(an_owner_without_domains_pays_one_look),
         API_TEST(keys_sign_from_their_creation),
         API_TEST(one_that_is_not_verified_is_refused_where_that_is_asked),
+        API_TEST(bounces_go_where_the_dns_takes_them),
         API_TEST(what_the_store_does_not_tell_is_no_refusal),
     };
 

@@ -43,7 +43,8 @@ static const struct job_attachment ATTACHMENTS[] = {
 };
 
 static const struct job_signing SIGNING = {
-    STR("example.com"), STR("0195f0a4-7000-7000-8000-000000000001")};
+    STR("example.com"), STR("0195f0a4-7000-7000-8000-000000000001"),
+    STR("send.example.com")};
 
 static struct buf written(const struct summary *summary,
                           const struct keyring *keyring)
@@ -108,6 +109,7 @@ static void comes_back_as_it_was(void **state)
     assert_int_equal(record->job.date_ms, 1700000060000);
     assert_true(same(record->job.signing.domain, "example.com"));
     assert_true(str_eq(record->job.signing.key, SIGNING.key));
+    assert_true(same(record->job.signing.return_path, "send.example.com"));
     assert_int_equal(record->job.attachment_count, 2);
     assert_int_equal(record->job.attachments[0].size_bytes, 1000);
     assert_true(same(record->job.attachments[1].content_id, "logo"));

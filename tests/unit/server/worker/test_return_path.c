@@ -32,8 +32,9 @@ static struct str make(const struct keyring *keyring, unsigned number,
     struct id email;
 
     assert_true(id_parse(str_of(EMAIL), &email));
-    return_path_init(&path, keyring, "bounce.example.com");
-    return return_path_make(&path, &email, number, arena);
+    return_path_init(&path, keyring);
+    return return_path_make(&path, S("bounce.example.com"), &email, number,
+                            arena);
 }
 
 static void assert_read(const struct keyring *keyring, struct str text,
