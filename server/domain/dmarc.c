@@ -136,9 +136,7 @@ bool dmarc_read(struct str text, struct dmarc_record *record, struct str *bad)
     if (!tags_begin(&tags, "DMARC1"))
         return false;
     for (size_t i = 1; i < tags.count; i++) {
-        *bad = str_make(tags.list[i].name.ptr, (size_t)(tags.list[i].value.ptr +
-                                                        tags.list[i].value.len -
-                                                        tags.list[i].name.ptr));
+        *bad = tags.list[i].whole;
         if (!read_tag(&tags.list[i], record))
             return false;
     }

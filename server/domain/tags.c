@@ -28,6 +28,7 @@ static bool add(struct tags *tags, struct str part)
     if (equals < 0 || tags->count == TAGS_MAX)
         return false;
     tag->name = trim(str_slice(part, 0, (size_t)equals));
+    tag->whole = part;
     tag->value = trim(str_from(part, (size_t)equals + 1));
     if (!is_name(tag->name))
         return false;

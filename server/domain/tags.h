@@ -16,6 +16,7 @@ enum { TAGS_MAX = 32 };
 struct tag {
     struct str name;  /* as written */
     struct str value; /* without blanks around it */
+    struct str whole; /* "name = value" */
 };
 struct tags {
     struct tag list[TAGS_MAX];

@@ -27,6 +27,8 @@ static const struct {
     {"v=DMARC1", "no p=", false},
     {"v=DMARC1; sp=none", "no p=", false},
     {"v=DMARC1; p=block", "p=block", false},
+    {"v=DMARC1; p=", "p=", false},
+    {"v=DMARC1; p= ; sp=none", "p=", false},
     {"v=DMARC1; p=none; sp=all", "sp=all", false},
     {"v=DMARC1; p=none; np=x", "np=x", false},
     {"v=DMARC1; p=none; pct=101", "pct=101", false},
