@@ -59,6 +59,19 @@ const char *lint_level_name(enum lint_level level)
     return names[level];
 }
 
+/* Fit to be shown: what it quotes may hold anything. */
+static struct str cleaned(struct arena *arena, struct str text)
+{
+    struct buf clean;
+    struct str copy;
+
+    buf_init(&clean, EXAMPLE_MAX);
+    utf8_clean_add(&clean, text, EXAMPLE_MAX);
+    copy = arena_copy(arena, buf_str(&clean));
+    buf_finish(&clean);
+    return copy;
+}
+
 void lint_add(struct lint *lint, enum lint_code code, const char *where,
               struct str example)
 {
@@ -71,8 +84,7 @@ void lint_add(struct lint *lint, enum lint_code code, const char *where,
     *finding = (struct lint_finding){
         .code = code,
         .where = arena_copy(lint->arena, str_of(where)),
-        .example = arena_copy(
-            lint->arena, str_slice(example, 0, utf8_cut(example, EXAMPLE_MAX))),
+        .example = cleaned(lint->arena, example),
     };
 }
 
