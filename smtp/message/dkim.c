@@ -102,6 +102,7 @@ static const struct {
     {"list-unsubscribe", false},
     {"list-unsubscribe-post", false},
     {"feedback-id", false},
+    {"otp-token", false},
     {"auto-submitted", false},
 };
 

@@ -43,6 +43,7 @@ static const struct {
     {STR("References"), false},
     {STR("List-"), true},
     {STR("Feedback-ID"), false},
+    {STR("OTP-Token"), false}, /* draft-goto-otp-token: RFC 9651 */
     {STR("Auto-Submitted"), false},
     {STR("X-Auto-Response-Suppress"), false},
     {STR("Precedence"), false},

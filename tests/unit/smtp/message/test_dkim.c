@@ -248,14 +248,14 @@ static void every_field_of_ours_is_signed(void **state)
            "References: a\r\nMIME-Version: a\r\nContent-Type: a\r\n"
            "Content-Transfer-Encoding: a\r\nList-Id: a\r\n"
            "List-Unsubscribe: a\r\nList-Unsubscribe-Post: a\r\n"
-           "Feedback-ID: a\r\nAuto-Submitted: a\r\n"),
+           "Feedback-ID: a\r\nOTP-Token: a\r\nAuto-Submitted: a\r\n"),
          S("example.com"), "s");
     assert_string_equal(
         signed_names(),
         "from:to:cc:reply-to:sender:subject:date:message-id:in-reply-to:"
         "references:mime-version:content-type:content-transfer-encoding:"
         "list-id:list-unsubscribe:list-unsubscribe-post:feedback-id:"
-        "auto-submitted:" GUARDED);
+        "otp-token:auto-submitted:" GUARDED);
 }
 
 /* Longest line, without its end. */
