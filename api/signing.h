@@ -1,10 +1,10 @@
 /* signing.h - which keys sign the mail of a From, and whether it may go.
  *
  * A From of d.example is signed by the owner's domain d.example, or the nearest
- * one above it, a verified one before others; its bounces go to the host that this one has for
- * them, once the DNS shows it. What was found is remembered for
- * SIGNING_FRESH_MS, that an owner has no domain at all as well: that is a look
- * into a map for each of his mails.
+ * one above it, a verified one before others; its bounces go to the host that
+ * this one has for them, once the DNS shows it. What was found is remembered
+ * for SIGNING_FRESH_MS, that an owner has no domain at all as well: that is a
+ * look into a map for each of his mails.
  *
  * Source: RFC 7489 section 3.1 (alignment); docs/decisions/0035.
  */

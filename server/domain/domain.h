@@ -175,9 +175,9 @@ domain_report_find(const struct domain_report *report,
  * or partially so. */
 bool domain_may_send(enum domain_status status);
 
-/* Bounces to that host, a domain's return path, arrive, and SPF passes for it as
- * far as that is asked for: what was found of it is all as it should be, or was
- * so when the DNS answered last. */
+/* Bounces to that host, a domain's return path, arrive, and SPF passes for it
+ * as far as that is asked for: what was found of it is all as it should be, or
+ * was so when the DNS answered last. */
 bool domain_takes_bounces(const struct domain_report *report, struct str host);
 
 /* What is known of a domain before it is checked. A new one, and one whose
