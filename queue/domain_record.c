@@ -32,10 +32,7 @@ struct sender_key *sender_domain_next(struct sender_domain *domain,
     if (domain->key_count == 0)
         return NULL;
     newest = &domain->keys[domain->key_count - 1];
-    return sender_key_state(newest, now_ms) == SENDER_KEY_NEXT &&
-                   newest->signs_ms == 0
-               ? newest
-               : NULL;
+    return sender_key_state(newest, now_ms) == SENDER_KEY_NEXT ? newest : NULL;
 }
 
 void sender_domain_switch(struct sender_domain *domain, int64_t now_ms,
@@ -43,12 +40,24 @@ void sender_domain_switch(struct sender_domain *domain, int64_t now_ms,
 {
     struct sender_key *next = sender_domain_next(domain, now_ms);
 
-    if (next == NULL)
+    if (next == NULL || next->signs_ms > 0)
         return;
     next->signs_ms = now_ms + delay_ms;
     for (struct sender_key *key = domain->keys; key < next; key++)
         if (key->retires_ms == 0)
             key->retires_ms = next->signs_ms;
+}
+
+void sender_domain_stay(struct sender_domain *domain, int64_t now_ms)
+{
+    struct sender_key *next = sender_domain_next(domain, now_ms);
+
+    if (next == NULL || next->signs_ms == 0)
+        return;
+    for (struct sender_key *key = domain->keys; key < next; key++)
+        if (key->retires_ms == next->signs_ms)
+            key->retires_ms = 0;
+    next->signs_ms = 0;
 }
 
 static bool is_forgotten(const struct sender_key *key, int64_t now_ms,

@@ -365,10 +365,11 @@ void queue_domain_put(struct queue *queue, struct queue_owner owner,
         add_event(&command, &put->events[i]);
     command_add_cstr(&command, "");
     for (size_t i = 0; i < domain->key_count; i++) {
-        if (domain->keys[i].retires_ms == 0)
-            continue;
+        int64_t retires_ms = domain->keys[i].retires_ms;
+
         command_add(&command, id_str(&domain->keys[i].id));
-        command_add_int(&command, domain->keys[i].retires_ms + kept_ms(call));
+        command_add_int(&command,
+                        retires_ms == 0 ? 0 : retires_ms + kept_ms(call));
     }
     send(call, &command, on_put);
 }

@@ -73,12 +73,14 @@ struct sender_domain {
 /* The one that signs now; NULL: none. */
 const struct sender_key *
 sender_domain_signer(const struct sender_domain *domain, int64_t now_ms);
-/* The newest one, if it does not sign yet and nobody has seen it. */
+/* The newest one, if it does not sign yet. */
 struct sender_key *sender_domain_next(struct sender_domain *domain,
                                       int64_t now_ms);
-/* Its records were seen: it takes over in delay_ms. */
+/* Its records were seen: it takes over in delay_ms, unless that time is set. */
 void sender_domain_switch(struct sender_domain *domain, int64_t now_ms,
                           int64_t delay_ms);
+/* They were not, or are gone again: who signs goes on. */
+void sender_domain_stay(struct sender_domain *domain, int64_t now_ms);
 /* What is forgotten of generations, their private halves being swept. Makes
  * room for one more. */
 void sender_domain_forget(struct sender_domain *domain, int64_t now_ms,

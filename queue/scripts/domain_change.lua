@@ -19,8 +19,13 @@ local function domain_tell(owner, id, ordinal, from, at)
     return from + 1
 end
 
--- Private halves of a generation go then; sooner never becomes later.
+-- Private halves of a generation go then; sooner never becomes later. at '0':
+-- they stay after all.
 local function domain_key_goes(owner, key, at)
-    call('ZADD', P .. 'dx:' .. owner, 'LT', at, key)
+    if at == '0' then
+        call('ZREM', P .. 'dx:' .. owner, key)
+    else
+        call('ZADD', P .. 'dx:' .. owner, 'LT', at, key)
+    end
     domains_rank('x', owner)
 end

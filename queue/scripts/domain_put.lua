@@ -4,7 +4,8 @@
 -- idempotency key ('' none), 4 fingerprint, 5 answer, 6 name, 7 text, 8 time of
 -- its next check (0: none), 9 version that was read, 10 id of a new generation
 -- ('': none), 11 private halves of that one, then type and members of each
--- event, '', and id and time of each generation whose private halves go.
+-- event, '', and id of each generation and when its private halves go (0: they
+-- stay).
 -- Answers {'ok'}, {'stale'}, {'missing'}, or as idempotency_look.
 local owner, id, key_hash, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local all = P .. 'do:' .. owner

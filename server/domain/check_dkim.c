@@ -124,6 +124,31 @@ static void judge_record(struct checks *checks, struct domain_finding *finding,
         checks_fine(checks, finding);
 }
 
+/* Its record may be empty or gone, so long as no key is there. */
+static void judge_revoked(struct checks *checks, struct domain_finding *finding,
+                          const struct dns_reply *reply,
+                          const struct domain_key *key)
+{
+    for (size_t i = 0; i < reply->records.count; i++) {
+        enum dkim_flaw flaw =
+            dkim_record_read(reply->records.records[i].data, key).flaw;
+
+        if (flaw == DKIM_REVOKED || flaw == DKIM_NOT_A_KEY)
+            continue;
+        checks_say(checks, finding, DOMAIN_FAILED,
+                   "The key has had its time, but its record is there still: "
+                   "leave nothing behind p=, or delete it, so that nobody can "
+                   "use the key.");
+        return;
+    }
+    checks_fine(checks, finding);
+}
+
+static bool is_revoked(const struct domain_key *key)
+{
+    return key->use == DOMAIN_KEY_PAST && key->public_key.len == 0;
+}
+
 static void check_key(struct checks *checks, const struct domain_key *key)
 {
     struct str label = domain_key_name(checks->arena, key);
@@ -137,7 +162,9 @@ static void check_key(struct checks *checks, const struct domain_key *key)
     if (reply == NULL)
         return;
     checks_found(checks, &finding, reply);
-    if (reply->status != DNS_FOUND)
+    if (is_revoked(key))
+        judge_revoked(checks, &finding, reply, key);
+    else if (reply->status != DNS_FOUND)
         say_not_there(checks, &finding, reply, label);
     else if (reply->records.count > 1)
         checks_say(checks, &finding, DOMAIN_FAILED,

@@ -17,7 +17,9 @@ enum {
 };
 /* Records are cached for an hour where nothing else is said; two of these go
  * by before a new key signs, so that no verifier has an older answer. */
-#define SWITCH_DELAY_MS (INT64_C(2) * 3600 * 1000)
+#define SWITCH_DELAY_MS  (INT64_C(2) * 3600 * 1000)
+#define SWITCH_LOOK_MS   (INT64_C(5) * 60 * 1000)
+#define SWITCHED_LOOK_MS (INT64_C(60) * 1000)
 
 struct rounds {
     struct loop *loop;
@@ -98,16 +100,43 @@ static bool was_seen(const struct domain_report *report, struct str selector)
     return false;
 }
 
-void rounds_apply(struct sender_domain *domain,
-                  const struct domain_report *report, struct arena *arena)
+/* Once both records of the next generation were seen, and as long as they
+ * stay, it is to take over. Returns that time; 0: there is none. */
+static int64_t plan_switch(struct sender_domain *domain,
+                           const struct domain_report *report)
 {
     const struct sender_key *next =
         sender_domain_next(domain, report->checked_ms);
-    struct buf text;
 
-    if (next != NULL && was_seen(report, next->rsa_selector) &&
+    if (next == NULL)
+        return 0;
+    if (was_seen(report, next->rsa_selector) &&
         was_seen(report, next->ed25519_selector))
         sender_domain_switch(domain, report->checked_ms, SWITCH_DELAY_MS);
+    else
+        sender_domain_stay(domain, report->checked_ms);
+    return next->signs_ms;
+}
+
+/* Whether the records are there is asked once more right before their keys
+ * sign; right after, what weighs how much is another matter. */
+static int64_t due_ms(const struct domain_report *report, int64_t signs_ms)
+{
+    int64_t look_ms = signs_ms - SWITCH_LOOK_MS;
+
+    if (signs_ms == 0)
+        return report->next_ms;
+    if (look_ms <= report->checked_ms)
+        look_ms = signs_ms + SWITCHED_LOOK_MS;
+    return look_ms < report->next_ms ? look_ms : report->next_ms;
+}
+
+void rounds_apply(struct sender_domain *domain,
+                  const struct domain_report *report, struct arena *arena)
+{
+    struct buf text;
+
+    domain->due_ms = due_ms(report, plan_switch(domain, report));
     buf_init(&text, DOMAIN_REPORT_MAX);
     domain_report_write(report, &text);
     CHECK(!text.full);
@@ -115,7 +144,6 @@ void rounds_apply(struct sender_domain *domain,
     buf_finish(&text);
     domain->status = str_of(domain_status_name(report->status));
     domain->checked_ms = report->checked_ms;
-    domain->due_ms = report->next_ms;
     domain->since_ms = report->since_ms;
     domain->checks = report->checks;
 }

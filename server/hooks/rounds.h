@@ -38,7 +38,8 @@ struct domain_setup rounds_setup(const struct sender_domain *domain,
                                  const struct config *config, int64_t now_ms,
                                  struct arena *arena);
 /* Puts what a check found into the domain, its text in arena. The keys that
- * were waited for take over two TTLs after both were seen. */
+ * were waited for take over two TTLs after both were seen, if each check until
+ * then sees them. */
 void rounds_apply(struct sender_domain *domain,
                   const struct domain_report *report, struct arena *arena);
 

@@ -1,5 +1,6 @@
 // Three verifiers of DKIM, each by other people: mailauth, dkimpy, opendkim.
 // Names are looked up in a zone that the test holds: { name: TXT }.
+import dns from 'node:dns/promises';
 import fs from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -23,6 +24,17 @@ export function byMailauth(zone) {
         const { results } = await dkimVerify(mail, { resolver });
         return results.map(({ status }) => status.result === 'pass');
     }));
+}
+
+// What mailauth says of each signature of a mail, by keys that it asks a name
+// server for.
+export function signaturesBy(address) {
+    const server = new dns.Resolver();
+    server.setServers([address]);
+    const resolver = (name, type) => server.resolve(name, type);
+    return async (mail) => (await dkimVerify(mail, { resolver })).results.map(
+        ({ selector, algo, status }) =>
+            ({ selector, result: status.result, algorithm: algo }));
 }
 
 const run = (command, args, input) => {

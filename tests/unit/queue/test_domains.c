@@ -394,10 +394,16 @@ static void a_generation_takes_over_when_it_was_seen(void **state)
     domain.keys[domain.key_count++] = key_of(2);
     assert_int_equal(sender_domain_next(&domain, now)->generation, 2);
     assert_int_equal(sender_domain_signer(&domain, now)->generation, 1);
+    sender_domain_switch(&domain, now - 1, 2 * HOUR_MS);
+    sender_domain_stay(&domain, now);
+    assert_int_equal(domain.keys[1].signs_ms, 0);
+    assert_int_equal(domain.keys[0].retires_ms, 0);
     sender_domain_switch(&domain, now, 2 * HOUR_MS);
-    assert_null(sender_domain_next(&domain, now));
+    sender_domain_switch(&domain, now + 1, 2 * HOUR_MS); /* as it was */
+    assert_int_equal(sender_domain_next(&domain, now)->generation, 2);
     assert_int_equal(sender_domain_signer(&domain, now)->generation, 1);
     now += 2 * HOUR_MS;
+    assert_null(sender_domain_next(&domain, now));
     assert_int_equal(sender_domain_signer(&domain, now)->generation, 2);
     assert_int_equal(sender_key_state(&domain.keys[0], now), SENDER_KEY_OLD);
     now += 7 * DAY_MS;
@@ -440,6 +446,29 @@ static void private_halves_go_when_no_mail_can_name_them(void **state)
     assert_string_equal(private.text, "example.com phr2 phe2 w1.rsa w1.ed");
 }
 
+static void those_of_a_switch_that_was_called_off_stay(void **state)
+{
+    struct world *world = *state;
+    struct sender_key second = key_of(2);
+
+    create(world, ANNE, "example.com");
+    get(world, ANNE, "example.com");
+    list.first.keys[list.first.key_count++] = second;
+    put(world, (struct domain_put){.domain = &list.first,
+                                   .new_key = &second.id,
+                                   .sealed = &SEALED});
+    get(world, ANNE, "example.com");
+    sender_domain_switch(&list.first, clock_wall_ms(), 2 * HOUR_MS);
+    put(world, (struct domain_put){.domain = &list.first});
+    get(world, ANNE, "example.com");
+    sender_domain_stay(&list.first, clock_wall_ms());
+    put(world, (struct domain_put){.domain = &list.first});
+    pass(60 * DAY_MS);
+    sweep(world);
+    assert_int_equal(get_key(world, &list.first.keys[0].id), QUEUE_OK);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:dx:anne ph:{0}:dxold"), "0");
+}
+
 static void those_of_a_deleted_domain_stay_as_long(void **state)
 {
     struct world *world = *state;
@@ -478,6 +507,7 @@ int main(void)
         WITH_WORLD(a_check_is_due_once_a_lease),
         cmocka_unit_test(a_generation_takes_over_when_it_was_seen),
         WITH_WORLD(private_halves_go_when_no_mail_can_name_them),
+        WITH_WORLD(those_of_a_switch_that_was_called_off_stay),
         WITH_WORLD(those_of_a_deleted_domain_stay_as_long),
     };
 

@@ -15,6 +15,7 @@ static const struct domain_key KEYS[] = {
     {STR("r1"), DKIM_RSA, STR(RSA), DOMAIN_KEY_SIGNS},
     {STR("e1"), DKIM_ED25519, STR(ED25519), DOMAIN_KEY_SIGNS},
     {STR("r0"), DKIM_RSA, STR(RSA), DOMAIN_KEY_PAST},
+    {STR("rx"), DKIM_RSA, STR(""), DOMAIN_KEY_PAST},
 };
 static const struct domain_setup SETUP = {
     .name = STR("mail.example.test"),
@@ -28,6 +29,7 @@ static const struct domain_setup SETUP = {
 #define R1     "r1._domainkey.mail.example.test"
 #define E1     "e1._domainkey.mail.example.test"
 #define R0     "r0._domainkey.mail.example.test"
+#define RX     "rx._domainkey.mail.example.test"
 #define SEND   "send.mail.example.test"
 #define MAIL   "mail.example.test"
 #define DMARC  "_dmarc.mail.example.test"
@@ -39,6 +41,7 @@ static const char *const GOOD[] = {
     R1 " TXT v=DKIM1; k=rsa; p=" RSA,
     E1 " TXT v=DKIM1; k=ed25519; p=" ED25519,
     R0 " TXT v=DKIM1; p=",
+    RX " TXT v=DKIM1; p=",
     SEND " MX 10 bounce.relay.test",
     SEND " TXT v=spf1 include:spf.relay.test ~all",
     "spf.relay.test TXT v=spf1 ip4:192.0.2.0/24 -all",
@@ -82,6 +85,27 @@ static const struct {
      {NULL},
      DOMAIN_CHECK_DKIM,
      R0,
+     DOMAIN_VERIFIED,
+     false,
+     NULL},
+    {"a revoked key may be gone",
+     {RX " TXT"},
+     DOMAIN_CHECK_DKIM,
+     RX,
+     DOMAIN_VERIFIED,
+     false,
+     NULL},
+    {"a revoked key stands there still",
+     {RX " TXT", RX " TXT v=DKIM1; p=" RSA},
+     DOMAIN_CHECK_DKIM,
+     RX,
+     DOMAIN_FAILED,
+     false,
+     "has had its time, but its record is there still"},
+    {"whatever else is no key",
+     {RX " TXT", RX " TXT v=spf1 -all"},
+     DOMAIN_CHECK_DKIM,
+     RX,
      DOMAIN_VERIFIED,
      false,
      NULL},
@@ -624,7 +648,7 @@ static void each_flaw_is_told_in_words(void **state)
 
         make_zone(CASES[i].lines, zone);
         assert_in_range(run(&SETUP, zone, arena, report), 1, ANSWERS_MAX);
-        assert_int_equal(report->count, 12);
+        assert_int_equal(report->count, 13);
         got = find(report, CASES[i].check, CASES[i].at);
         assert_non_null(got);
         if (got->state != CASES[i].state || got->warns != CASES[i].warns ||

@@ -3,6 +3,7 @@
 #include "check_cmocka.h"
 
 #define NOW    INT64_C(1795000000000)
+#define MINUTE INT64_C(60000)
 #define HOUR   INT64_C(3600000)
 #define DAY_MS (24 * HOUR)
 
@@ -113,10 +114,48 @@ static void a_generation_takes_over_when_both_keys_were_seen(void **state)
 
     assert_true(str_eq(domain.status, S("verified")));
     assert_int_equal(domain.checked_ms, NOW);
-    assert_int_equal(domain.due_ms, NOW + DAY_MS);
+    /* It is looked at right before it signs, and right after. */
+    assert_int_equal(domain.due_ms, NOW + 2 * HOUR - 5 * MINUTE);
     assert_int_equal(domain.since_ms, NOW - HOUR);
     assert_int_equal(domain.checks, 3);
     assert_true(str_starts(domain.report, S("{\"status\":\"verified\"")));
+    arena_destroy(&arena);
+}
+
+/* Mail signed by a key that is not there is refused. */
+static void it_does_not_if_they_are_gone_again(void **state)
+{
+    struct arena *arena = arena_create();
+    struct sender_domain domain = stored();
+    struct domain_report report = {
+        .checked_ms = NOW,
+        .next_ms = NOW + DAY_MS,
+        .count = 2,
+        .findings = {dkim("ph3r1._domainkey.example.test", DOMAIN_VERIFIED),
+                     dkim("ph3e1._domainkey.example.test", DOMAIN_VERIFIED)},
+    };
+
+    (void)state;
+    rounds_apply(&domain, &report, arena);
+    report.checked_ms = NOW + 2 * HOUR - 5 * MINUTE;
+    rounds_apply(&domain, &report, arena); /* they stay: so does the time */
+    assert_int_equal(domain.keys[2].signs_ms, NOW + 2 * HOUR);
+    assert_int_equal(domain.due_ms, NOW + 2 * HOUR + MINUTE);
+    report.findings[0].state = DOMAIN_TEMPORARY;
+    rounds_apply(&domain, &report, arena);
+    assert_int_equal(domain.keys[2].signs_ms, 0);
+    assert_int_equal(domain.keys[1].retires_ms, 0);
+    assert_int_equal(domain.keys[0].retires_ms, NOW - 8 * DAY_MS);
+    assert_int_equal(domain.due_ms, NOW + DAY_MS);
+
+    report.checked_ms = NOW + 3 * HOUR; /* it signs: too late */
+    report.findings[0].state = DOMAIN_VERIFIED;
+    rounds_apply(&domain, &report, arena);
+    report.checked_ms = NOW + 5 * HOUR;
+    report.findings[0].state = DOMAIN_FAILED;
+    rounds_apply(&domain, &report, arena);
+    assert_int_equal(domain.keys[2].signs_ms, NOW + 5 * HOUR);
+    assert_int_equal(domain.keys[1].retires_ms, NOW + 5 * HOUR);
     arena_destroy(&arena);
 }
 
@@ -125,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_generation_is_published_in_its_way),
         cmocka_unit_test(a_generation_takes_over_when_both_keys_were_seen),
+        cmocka_unit_test(it_does_not_if_they_are_gone_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

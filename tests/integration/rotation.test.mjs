@@ -1,0 +1,175 @@
+// A domain's keys through a whole rotation, with the DNS as it is: records are
+// published as the API shows them, and mailauth asks the same name server for
+// the keys of each mail. The clock of Redis only goes forward, so the tests
+// are steps of one story.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { startRedis } from './harness/redis.mjs';
+import { until } from './harness/scope.mjs';
+import { startService } from './harness/service.mjs';
+import { reply, startSink } from './harness/sink.mjs';
+import { startUnbound } from './harness/unbound.mjs';
+import { signaturesBy } from './message/verifiers.mjs';
+
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+const NAME = 'turn.test';
+const LATE = 'late@inbox.test'; // is refused until it is taken
+
+let redis;
+let names;
+let sink;
+let service;
+let signatures;
+let offset = 0;
+let takesLate = false;
+let latest = 0;
+
+before(async () => {
+    redis = await startRedis();
+    names = await startUnbound([]);
+    signatures = signaturesBy(names.address);
+    sink = await startSink({ onRcpt(address) {
+        if (address === LATE && !takesLate)
+            throw reply(451, '4.3.0 not now');
+    } });
+    service = await startService({
+        redis, upstreams: [sink.upstream()], withWorkerKey: true,
+        config: { domains: { resolver: [names.address],
+                             require_verified: true },
+                  worker: { retry: ['1h'] } },
+    });
+});
+
+async function ask(method, target, body, status = 200) {
+    const answer = await service.call(method, target, body);
+    assert.equal(answer.status, status, answer.text);
+    return answer.json;
+}
+
+const shown = () => ask('GET', `/v1/domains/${NAME}`);
+const states = ({ keys }) => keys.map(({ state }) => state);
+const dkim = ({ records }) => records.filter(({ record }) => record === 'DKIM');
+const publish = (records) => names.become(
+    [...records.map(({ fqdn, value_split: value }) =>
+        `${fqdn}. TXT ${value}`), 'turn MX 10 ns']);
+
+async function checked() {
+    const { last_checked_at: earlier } = await shown();
+    await ask('POST', `/v1/domains/${NAME}/verify`);
+    return until('it is checked', async () => {
+        const now = await shown();
+        return now.last_checked_at !== earlier && now;
+    });
+}
+
+// The clock is that much later for all.
+async function later(ms) {
+    const before = Date.now() + offset;
+    offset += ms;
+    await redis.cli('HSET', 'ph:meta', 'test_offset_ms', String(offset));
+    await until('all have heard of it', async () =>
+        Date.parse((await checked()).last_checked_at) >= before + ms);
+}
+
+const send = (mail) => service.send({ from: `app@${NAME}`, ...mail });
+
+// What mailauth says of a mail that is sent now.
+async function sentNow() {
+    const to = `n${latest++}@inbox.test`;
+    await send({ to });
+    return signatures((await sink.mailTo(to, 20_000)).raw);
+}
+
+const by = (generation, { keys }) =>
+    keys.find((key) => key.generation === generation).selectors
+        .map((selector, i) => ({ selector, result: 'pass',
+                                 algorithm: ['rsa-sha256',
+                                             'ed25519-sha256'][i] }));
+
+test('the first generation signs', async () => {
+    await ask('POST', '/v1/domains', { name: NAME }, 201);
+    await publish((await shown()).records);
+    const domain = await checked();
+    assert.equal(domain.status, 'verified');
+    assert.deepEqual(await sentNow(), by(1, domain));
+});
+
+test('mail is accepted that goes later', async () => {
+    for (const [to, when] of [['hours@inbox.test', 'in 3 hours'],
+                              ['days@inbox.test', 'in 5 days']])
+        await send({ to, scheduled_at: when });
+    const id = await send({ to: LATE });
+    await until('it was tried', async () =>
+        (await service.email(id)).recipients[0].attempts > 0);
+});
+
+test('new keys wait until they were seen', async () => {
+    const turned = await ask('POST', `/v1/domains/${NAME}/rotate`);
+    assert.deepEqual(states(turned), ['signing', 'next']);
+    const { keys } = await checked();
+    assert.equal(keys[1].signs_at, null);
+    assert.deepEqual(await sentNow(), by(1, turned));
+});
+
+test('two hours after that they sign', async () => {
+    const { records } = await shown();
+    await publish(records);
+    assert.notEqual((await checked()).keys[1].signs_at, null);
+    await publish(records.slice(0, 3)); // somebody was too tidy
+    assert.equal((await checked()).keys[1].signs_at, null);
+    await publish(records);
+    const { keys, status, last_checked_at: at } = await checked();
+    assert.equal(status, 'verified');
+    assert.equal(Date.parse(keys[1].signs_at) - Date.parse(at), 2 * HOUR_MS);
+    assert.equal(keys[0].retires_at, keys[1].signs_at);
+    assert.deepEqual(await sentNow(), by(1, await shown()));
+
+    takesLate = true;
+    await later(2 * HOUR_MS);
+    const domain = await shown();
+    assert.deepEqual(states(domain), ['old', 'signing']);
+    assert.equal(domain.status, 'verified');
+    assert.deepEqual(await sentNow(), by(2, domain));
+});
+
+test('mail of before has the keys of before, which are in DNS still',
+     async () => {
+    await later(HOUR_MS);
+    const domain = await shown();
+    for (const to of [LATE, 'hours@inbox.test'])
+        assert.deepEqual(await signatures((await sink.mailTo(to, 20_000)).raw),
+                         by(1, domain), to);
+    await later(5 * DAY_MS);
+    assert.deepEqual(
+        await signatures((await sink.mailTo('days@inbox.test', 20_000)).raw),
+        by(1, domain));
+    const refused = await ask('POST', `/v1/domains/${NAME}/rotate`, undefined,
+                              409);
+    assert.match(refused.message, /must stay in DNS for 7 days/);
+});
+
+test('seven days behind, the old records are to be emptied', async () => {
+    await later(2 * DAY_MS);
+    const domain = await shown();
+    assert.deepEqual(states(domain), ['revoked', 'signing']);
+    assert.deepEqual(dkim(domain).slice(0, 2).map(({ value }) => value),
+                     ['v=DKIM1; k=rsa; p=', 'v=DKIM1; k=ed25519; p=']);
+    for (const { reason } of dkim(domain).slice(0, 2))
+        assert.match(reason, /has had its time, but its record is there still/);
+    await publish(domain.records);
+    const emptied = await checked();
+    assert.equal(emptied.status, 'verified');
+    assert.deepEqual(dkim(emptied).map(({ status }) => status),
+                     ['verified', 'verified', 'verified', 'verified']);
+    assert.deepEqual(await sentNow(), by(2, emptied));
+});
+
+test('then the next rotation is accepted', async () => {
+    const turned = await ask('POST', `/v1/domains/${NAME}/rotate`);
+    assert.deepEqual(states(turned), ['revoked', 'signing', 'next']);
+    await publish(turned.records);
+    assert.notEqual((await checked()).keys[2].signs_at, null);
+    await later(2 * HOUR_MS);
+    assert.deepEqual(await sentNow(), by(3, await shown()));
+});
