@@ -2,6 +2,7 @@
 
 #include "server/base/codec.h"
 
+#include <stdint.h>
 #include <string.h>
 
 enum {
@@ -25,19 +26,80 @@ const char *encoding_name(enum encoding encoding)
     return names[encoding];
 }
 
+/* Eight bytes at a time
+ *
+ * Most of a text is printable ASCII, and a byte at a time would be half of
+ * what a mail of 8 KiB costs. */
+
+enum { WORD = sizeof(uint64_t) };
+
+static const uint64_t ONES = UINT64_C(0x0101010101010101);
+static const uint64_t TOPS = UINT64_C(0x8080808080808080);
+
+static uint64_t word_at(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static bool has_zero(uint64_t word)
+{
+    return ((word - ONES) & ~word & TOPS) != 0;
+}
+
+static bool has_line_end(uint64_t word)
+{
+    return has_zero(word ^ ONES * '\r') || has_zero(word ^ ONES * '\n');
+}
+
+/* No byte has its top bit, lacks 0x20, or is DEL. */
+static bool is_printable_word(uint64_t word)
+{
+    return ((word | (word - ONES * ' ') | (word + ONES)) & TOPS) == 0;
+}
+
+static bool is_printable(char c)
+{
+    return c >= ' ' && c < 0x7f;
+}
+
+/* The bytes at the front that are no line end. */
+static size_t line_len(struct str text)
+{
+    size_t len = 0;
+
+    while (text.len - len >= WORD && !has_line_end(word_at(text.ptr + len)))
+        len += WORD;
+    while (len < text.len && text.ptr[len] != '\r' && text.ptr[len] != '\n')
+        len++;
+    return len;
+}
+
+/* The bytes at the front that are printable ASCII. */
+static size_t printable_len(struct str text)
+{
+    size_t len = 0;
+
+    while (text.len - len >= WORD && is_printable_word(word_at(text.ptr + len)))
+        len += WORD;
+    while (len < text.len && is_printable(text.ptr[len]))
+        len++;
+    return len;
+}
+
 /* Line ends */
 
 /* Cuts the first line and its end off *rest. False when nothing is left;
  * *ended tells whether the line had an end. */
 static bool cut_line(struct str *rest, struct str *line, bool *ended)
 {
-    size_t len = 0;
+    size_t len = line_len(*rest);
     size_t end;
 
     if (rest->len == 0)
         return false;
-    while (len < rest->len && rest->ptr[len] != '\r' && rest->ptr[len] != '\n')
-        len++;
     *line = str_slice(*rest, 0, len);
     *ended = len < rest->len;
     end = *ended ? 1 : 0;
@@ -46,18 +108,6 @@ static bool cut_line(struct str *rest, struct str *line, bool *ended)
         end = 2;
     *rest = str_from(*rest, len + end);
     return true;
-}
-
-void canonical_add(struct buf *out, struct str text)
-{
-    struct str line;
-    bool ended;
-
-    while (cut_line(&text, &line, &ended)) {
-        buf_add(out, line);
-        if (ended)
-            buf_add(out, S("\r\n"));
-    }
 }
 
 size_t canonical_len(struct str text)
@@ -71,30 +121,52 @@ size_t canonical_len(struct str text)
     return len;
 }
 
+struct str canonical_copy(struct arena *arena, struct str text)
+{
+    size_t len = canonical_len(text);
+    char *copy = arena_alloc(arena, len + 1);
+    char *end = copy;
+    struct str line;
+    bool ended;
+
+    while (cut_line(&text, &line, &ended)) {
+        memcpy(end, line.ptr, line.len);
+        end += line.len;
+        if (ended) {
+            *end++ = '\r';
+            *end++ = '\n';
+        }
+    }
+    return str_make(copy, len);
+}
+
 /* 7bit */
 
-static bool line_is_7bit(struct str line)
+static bool is_plain_line(struct str line)
 {
-    if (line.len > LINE_MAX_7BIT || str_starts(line, S("From ")))
-        return false;
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-
-        if (c >= 0x7f || (c < 0x20 && c != '\t'))
-            return false;
-    }
-    return true;
+    return line.len <= LINE_MAX_7BIT && !str_starts(line, S("From "));
 }
 
 bool is_7bit(struct str canonical)
 {
-    struct str line;
-    bool ended;
+    size_t start = 0; /* of the line */
+    size_t at = 0;
 
-    while (cut_line(&canonical, &line, &ended))
-        if (!line_is_7bit(line))
+    while (true) {
+        at += printable_len(str_from(canonical, at));
+        if (at < canonical.len && canonical.ptr[at] == '\t') {
+            at++;
+            continue;
+        }
+        if (!is_plain_line(str_slice(canonical, start, at - start)))
             return false;
-    return true;
+        if (at == canonical.len)
+            return true;
+        if (canonical.ptr[at] != '\r')
+            return false;
+        at += 2;
+        start = at;
+    }
 }
 
 /* base64 */

@@ -5,6 +5,7 @@
 #ifndef SMTP_MESSAGE_ENCODE_H
 #define SMTP_MESSAGE_ENCODE_H
 
+#include "server/base/arena.h"
 #include "server/base/buf.h"
 #include "server/base/str.h"
 
@@ -20,8 +21,8 @@ enum encoding {
 /* The value of Content-Transfer-Encoding. */
 const char *encoding_name(enum encoding encoding);
 
-/* Adds text with CRLF, LF and CR alike as CRLF. */
-void canonical_add(struct buf *out, struct str text);
+/* In arena, with CRLF, LF and CR alike as CRLF. */
+struct str canonical_copy(struct arena *arena, struct str text);
 size_t canonical_len(struct str text);
 
 /* Whether canonical text can go as it is: ASCII, no controls but tabs, lines

@@ -55,19 +55,6 @@ static struct part *part_new(struct part_maker *maker, enum part_kind kind)
 
 /* Making parts */
 
-static struct str canonical_copy(struct arena *arena, struct str text)
-{
-    struct buf canonical;
-    struct str copy;
-
-    buf_init(&canonical, canonical_len(text));
-    canonical_add(&canonical, text);
-    CHECK(!canonical.full);
-    copy = arena_copy(arena, buf_str(&canonical));
-    buf_finish(&canonical);
-    return copy;
-}
-
 struct part *part_text(struct part_maker *maker, const char *subtype,
                        struct str text)
 {

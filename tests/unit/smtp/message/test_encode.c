@@ -2,6 +2,8 @@
 
 #include "check_cmocka.h"
 
+#include <string.h>
+
 #define A10  "aaaaaaaaaa"
 #define A70  A10 A10 A10 A10 A10 A10 A10
 #define A100 A70 A10 A10 A10
@@ -21,16 +23,16 @@ static const struct {
 
 static void every_line_end_becomes_crlf(void **state)
 {
+    struct arena *arena = arena_create();
+
     (void)state;
     for (size_t i = 0; i < COUNT_OF(LINES); i++) {
-        struct buf out;
+        struct str copy = canonical_copy(arena, LINES[i].text);
 
-        buf_init(&out, 1024);
-        canonical_add(&out, LINES[i].text);
-        assert_true(str_eq(buf_str(&out), LINES[i].canonical));
-        assert_int_equal(canonical_len(LINES[i].text), out.len);
-        buf_finish(&out);
+        assert_true(str_eq(copy, LINES[i].canonical));
+        assert_int_equal(canonical_len(LINES[i].text), copy.len);
     }
+    arena_destroy(&arena);
 }
 
 static const struct {
@@ -54,6 +56,30 @@ static void what_is_7bit(void **state)
     for (size_t i = 0; i < COUNT_OF(SEVEN_BIT); i++)
         if (is_7bit(SEVEN_BIT[i].text) != SEVEN_BIT[i].fits)
             fail_msg("row %zu", i);
+}
+
+/* Eight bytes are looked at together, so any byte is tried at any place. */
+static void a_byte_counts_wherever_it_stands(void **state)
+{
+    enum { LEN = 19, VALUES = 256 };
+    struct arena *arena = arena_create();
+
+    (void)state;
+    for (size_t at = 0; at < LEN; at++)
+        for (unsigned value = 0; value < VALUES; value++) {
+            char text[LEN];
+            bool ends = value == '\r' || value == '\n';
+
+            memset(text, 'a', sizeof text);
+            text[at] = (char)value;
+            assert_int_equal(canonical_copy(arena, str_make(text, LEN)).len,
+                             ends ? LEN + 1 : LEN);
+            if (!ends)
+                assert_int_equal(is_7bit(str_make(text, LEN)),
+                                 value == '\t' ||
+                                     (value >= ' ' && value <= '~'));
+        }
+    arena_destroy(&arena);
 }
 
 static const struct {
@@ -162,6 +188,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_line_end_becomes_crlf),
         cmocka_unit_test(what_is_7bit),
+        cmocka_unit_test(a_byte_counts_wherever_it_stands),
         cmocka_unit_test(quoted_printable_is_exact),
         cmocka_unit_test(quoted_printable_gives_up_at_its_limit),
         cmocka_unit_test(base64_lines_have_76_characters),
