@@ -49,7 +49,8 @@ static size_t skip_others(struct str text, size_t from)
 
 static bool ends_line(struct str text, size_t at)
 {
-    return str_starts(str_from(text, at), S("\r\n"));
+    return at + 1 < text.len && text.ptr[at] == '\r' &&
+           text.ptr[at + 1] == '\n';
 }
 
 void dkim_body_hash(struct str body, unsigned char out[SHA256_SIZE])

@@ -13,9 +13,13 @@
 
 enum { ED25519_SIZE = 32 };
 
+/* To begin a signature costs some 8 us of RSA's, most of it looking up what is
+ * the same each time: each one is a copy of a mould. */
 struct dkim_key {
     enum dkim_algorithm algorithm;
-    EVP_PKEY *pkey; /* owned */
+    EVP_PKEY *pkey;      /* owned, as the rest */
+    EVP_PKEY_CTX *rsa;   /* or NULL */
+    EVP_MD_CTX *ed25519; /* or NULL */
 };
 
 /* What k= and a= say, and what the library does. */
@@ -118,6 +122,26 @@ static EVP_PKEY *read_private(struct str der)
     return pkey;
 }
 
+/* PKCS #1 v1.5, which is what rsa-sha256 means; it knows no chance. */
+static EVP_PKEY_CTX *begin_rsa(EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+
+    CHECK(ctx != NULL && EVP_PKEY_sign_init(ctx) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1);
+    CHECK(EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1);
+    return ctx;
+}
+
+static EVP_MD_CTX *begin_ed25519(EVP_PKEY *pkey)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    CHECK(ctx != NULL);
+    CHECK(EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1);
+    return ctx;
+}
+
 struct dkim_key *dkim_key_load(enum dkim_algorithm algorithm,
                                struct str private_der)
 {
@@ -128,8 +152,13 @@ struct dkim_key *dkim_key_load(enum dkim_algorithm algorithm,
         EVP_PKEY_free(pkey);
         return NULL;
     }
-    key = xmalloc(sizeof *key);
-    *key = (struct dkim_key){algorithm, pkey};
+    key = xcalloc(1, sizeof *key);
+    key->algorithm = algorithm;
+    key->pkey = pkey;
+    if (algorithm == DKIM_RSA)
+        key->rsa = begin_rsa(pkey);
+    else
+        key->ed25519 = begin_ed25519(pkey);
     return key;
 }
 
@@ -137,6 +166,8 @@ void dkim_key_destroy(struct dkim_key **key)
 {
     if (*key == NULL)
         return;
+    EVP_PKEY_CTX_free((*key)->rsa);
+    EVP_MD_CTX_free((*key)->ed25519);
     EVP_PKEY_free((*key)->pkey);
     free(*key);
     *key = NULL;
@@ -154,30 +185,26 @@ void dkim_key_public(const struct dkim_key *key, struct buf *public_text)
 
 /* --- used --- */
 
-/* PKCS #1 v1.5, which is what rsa-sha256 means; it knows no chance. */
-static size_t sign_rsa(EVP_PKEY *pkey, const unsigned char *hash,
+static size_t sign_rsa(const EVP_PKEY_CTX *mould, const unsigned char *hash,
                        unsigned char *out)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(mould);
     size_t len = DKIM_SIGNATURE_MAX;
 
-    CHECK(ctx != NULL && EVP_PKEY_sign_init(ctx) == 1);
-    CHECK(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1);
-    CHECK(EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1);
+    CHECK(ctx != NULL);
     CHECK(EVP_PKEY_sign(ctx, out, &len, hash, SHA256_SIZE) == 1);
     EVP_PKEY_CTX_free(ctx);
     return len;
 }
 
 /* The hash is the message of PureEdDSA (RFC 8463 section 3). */
-static size_t sign_ed25519(EVP_PKEY *pkey, const unsigned char *hash,
+static size_t sign_ed25519(const EVP_MD_CTX *mould, const unsigned char *hash,
                            unsigned char *out)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t len = DKIM_SIGNATURE_MAX;
 
-    CHECK(ctx != NULL);
-    CHECK(EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1);
+    CHECK(ctx != NULL && EVP_MD_CTX_copy_ex(ctx, mould) == 1);
     CHECK(EVP_DigestSign(ctx, out, &len, hash, SHA256_SIZE) == 1);
     EVP_MD_CTX_free(ctx);
     return len;
@@ -187,8 +214,8 @@ size_t dkim_key_sign(const struct dkim_key *key,
                      const unsigned char hash[SHA256_SIZE],
                      unsigned char out[DKIM_SIGNATURE_MAX])
 {
-    return key->algorithm == DKIM_RSA ? sign_rsa(key->pkey, hash, out)
-                                      : sign_ed25519(key->pkey, hash, out);
+    return key->algorithm == DKIM_RSA ? sign_rsa(key->rsa, hash, out)
+                                      : sign_ed25519(key->ed25519, hash, out);
 }
 
 /* --- published --- */
