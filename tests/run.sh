@@ -188,7 +188,7 @@ do_plans() {
 # Each benchmark once, tiny: that it works, not how fast it is.
 do_bench() {
     local name rc=0
-    for name in accept pipeline lanes memory queue partitions retention \
+    for name in accept accept_template pipeline signing lanes memory queue partitions retention \
         bigbody beside compose template smtp_engine smtp_rtt smtp_reuse smtp_stuck smtp_hedge big smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then

@@ -15,8 +15,8 @@
 #include "smtp/message/message.h"
 #include "tests/bench/lib/args.h"
 #include "tests/bench/lib/report.h"
+#include "tests/bench/lib/signer.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,72 +175,6 @@ static void bench_html_text(size_t rounds)
 
 enum { TURNS = 5 };
 
-struct signer {
-    struct dkim_key *key;
-    EVP_PKEY *pkey; /* the same, for the library alone */
-    EVP_PKEY_CTX *rsa;
-    EVP_MD_CTX *ed25519;
-};
-
-static void signer_init(struct signer *signer, enum dkim_algorithm algorithm)
-{
-    const unsigned char *at;
-    struct buf der;
-    struct buf public_text;
-
-    *signer = (struct signer){0};
-    buf_init(&der, DKIM_PRIVATE_MAX);
-    buf_init(&public_text, DKIM_PUBLIC_MAX);
-    dkim_key_make(algorithm, &der, &public_text);
-    signer->key = dkim_key_load(algorithm, buf_str(&der));
-    at = (const unsigned char *)der.data;
-    signer->pkey = d2i_AutoPrivateKey(NULL, &at, (long)der.len);
-    CHECK(signer->key != NULL && signer->pkey != NULL);
-    if (algorithm == DKIM_RSA) {
-        signer->rsa = EVP_PKEY_CTX_new(signer->pkey, NULL);
-        CHECK(EVP_PKEY_sign_init(signer->rsa) == 1);
-    } else {
-        signer->ed25519 = EVP_MD_CTX_new();
-        CHECK(EVP_DigestSignInit(signer->ed25519, NULL, NULL, NULL,
-                                 signer->pkey) == 1);
-    }
-    buf_finish(&der);
-    buf_finish(&public_text);
-}
-
-static void signer_finish(struct signer *signer)
-{
-    EVP_PKEY_CTX_free(signer->rsa);
-    EVP_MD_CTX_free(signer->ed25519);
-    EVP_PKEY_free(signer->pkey);
-    dkim_key_destroy(&signer->key);
-}
-
-/* As `openssl speed` does: one context, again and again. */
-static void sign_bare(const struct signer *signer)
-{
-    static const unsigned char hash[SHA256_SIZE];
-    unsigned char out[DKIM_SIGNATURE_MAX];
-    size_t len = sizeof out;
-
-    if (signer->rsa != NULL)
-        CHECK(EVP_PKEY_sign(signer->rsa, out, &len, hash, sizeof hash) == 1);
-    else
-        CHECK(EVP_DigestSign(signer->ed25519, out, &len, hash, sizeof hash) ==
-              1);
-}
-
-static double measure_bare(const struct signer *signers, size_t count,
-                           size_t rounds)
-{
-    uint64_t start = now_ns();
-
-    for (size_t i = 0; i < rounds; i++)
-        for (size_t n = 0; n < count; n++)
-            sign_bare(&signers[n]);
-    return (double)(now_ns() - start) / (double)rounds;
-}
-
 static double measure_signed(struct work *work,
                              const struct compose_signing *signing,
                              size_t rounds)
@@ -289,7 +223,7 @@ static void bench_signing(struct work *work, const char *name, const char *what,
     for (size_t i = 0; i < count; i++)
         list[i] = (struct dkim_signer){signers[i].key, S("ph1r1")};
     for (size_t turn = 0; turn < TURNS; turn++) {
-        bare[turn] = measure_bare(signers, count, rounds);
+        bare[turn] = signers_bare_ns(signers, count, rounds);
         composed[turn] = measure_signed(work, &signing, rounds);
         ratio[turn] = composed[turn] / bare[turn];
     }

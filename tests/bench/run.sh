@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
-# NAME is accept, pipeline, lanes, memory, queue, partitions, retention, bigbody,
-# beside, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
+# NAME is accept, accept_template, pipeline, signing, lanes, memory, queue, partitions,
+# retention, bigbody, beside, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
 # smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
@@ -99,6 +99,7 @@ connections_per_ip = 4096
 url = "redis://127.0.0.1:$redis/0"
 [secrets]
 keyring_file = "$work/keyring"
+${worker_secrets:-}
 [worker]
 admin_listen = "127.0.0.1:${admin[worker]}"
 [limits]
@@ -206,6 +207,19 @@ run_accept() {
     bench accept --port "$peer_port" --path /emails --prefix accept_peer \
         --requests 10000 --pairs 0 --pids "${peer[api]}" \
         --redis-pids "$redis_pid"
+}
+
+# A mail from a published template beside the same mail as html and text.
+run_accept_template() {
+    local requests=5000 turns=5 mail=tests/bench/data/verification
+    ! $tiny || { requests=200 turns=1; }
+    start_redis everysec
+    configure
+    start_role api
+    make_key
+    bench accept_template --port "$port" --key "$key" \
+        --template $mail.mustache --data $mail.json \
+        --requests $requests --turns $turns --pids "${role[api]}"
 }
 
 run_pipeline() {
@@ -499,6 +513,74 @@ run_big() {
     await "the mails" has_taken $mails
     big_rate drain "$begin" $((mails * mib))
     echo "big_worker_peak $(peak_mib "${role[worker]}") MiB"
+}
+
+# What the worker's processes have used so far, in microseconds.
+worker_us() {
+    local pid=${role[worker]} files=()
+    for pid in $pid $(cat "/proc/$pid/task/$pid/children"); do
+        files+=("/proc/$pid/stat")
+    done
+    awk -v ticks="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); sum += $12 + $13 }
+        END { printf "%.0f\n", sum * 1e6 / ticks }' "${files[@]}"
+}
+
+# drain NAME MAILS - a worker sends what is queued; its time for all in
+# ${drained[NAME]}.
+declare -A drained
+drain() {
+    start_role worker
+    await "the mails" has_taken "$2"
+    drained[$1]=$(worker_us)
+    stop "${role[worker]}"
+}
+
+# Signs what comes from sender.test from now on, by both algorithms.
+add_domain() {
+    local answer
+    post domains '{"name":"sender.test"}' >/dev/null
+    answer=$(post 'emails?dry_run=true' '{"from":"a@sender.test",
+        "to":"n1@sink.test","subject":"x","text":"x"}')
+    [[ $answer == *'"signing_domain":"sender.test"'* ]]
+}
+
+post() {
+    curl -fsS -H "Authorization: Bearer $key" \
+        -H 'Content-Type: application/json' -d "$2" \
+        "http://127.0.0.1:$port/v1/$1"
+}
+
+# Queued mails drained to the sink: unsigned, then with both signatures. The
+# limit is what the worker takes without them and the signatures alone.
+run_signing() {
+    local mails=10000 rounds=2000
+    ! $tiny || { mails=300 rounds=50; }
+    start_redis everysec
+    start_sink
+    worker_secrets="worker_key_file = \"$work/worker.key\"
+worker_public_key = \"$("$bin" keyring create-worker "$work/worker.key" \
+        2>/dev/null)\""
+    configure
+    start_role api
+    make_key
+    drain idle 0
+    bench signing queue --port "$port" --key "$key" --mails $mails
+    drain plain $mails
+    bench signing bare --rounds $rounds | tee "$work/bare"
+    add_domain
+    bench signing queue --port "$port" --key "$key" --mails $mails
+    drain signed $mails
+    awk -v idle="${drained[idle]}" -v plain="${drained[plain]}" \
+        -v signed="${drained[signed]}" -v mails=$mails '
+        $1 == "signing_bare_both" { bare = $2 }
+        END {
+            plain = (plain - idle) / mails
+            signed = (signed - idle) / mails
+            printf "signing_plain_cpu %.1f us/mail\n", plain
+            printf "signing_signed_cpu %.1f us/mail\n", signed
+            printf "signing_limit %.0f mail/s\n", 1e6 / (plain + bare)
+            printf "signing_ratio %.3f x\n", (plain + bare) / signed
+        }' "$work/bare"
 }
 
 # The sink by itself: that it takes what a plain client sends.
