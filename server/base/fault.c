@@ -161,6 +161,11 @@ const char *fault_name_servers(void)
     return getenv("POSTHASTE_FAULT_NAME_SERVERS");
 }
 
+const char *fault_policy_port(void)
+{
+    return getenv("POSTHASTE_FAULT_POLICY_PORT");
+}
+
 bool fault_was_hit(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == FAULT_EXIT;

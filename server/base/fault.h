@@ -78,6 +78,9 @@ void fault_poison(struct str bytes);
 /* The name servers to ask in place of the system's, as "127.0.0.1:5353": what
  * POSTHASTE_FAULT_NAME_SERVERS says; NULL: the system's. */
 const char *fault_name_servers(void);
+/* Where policies are fetched in place of port 443: what
+ * POSTHASTE_FAULT_POLICY_PORT says; NULL: there. */
+const char *fault_policy_port(void);
 /* Whether a child ended by its point, from what waitpid said of it. */
 bool fault_was_hit(int status);
 /* Adds all names, sorted, one a line. */
@@ -100,6 +103,10 @@ static inline void fault_poison(struct str bytes)
     (void)bytes;
 }
 static inline const char *fault_name_servers(void)
+{
+    return NULL;
+}
+static inline const char *fault_policy_port(void)
 {
     return NULL;
 }

@@ -16,11 +16,18 @@ struct answer {
 
 struct answers {
     struct arena *arena;
+    struct {
+        struct str domain; /* empty: it is not wanted */
+        bool is_taken;
+        bool is_known;
+        struct policy_reply reply;
+    } policy;
     struct map *map; /* "type name" to struct answer */
     struct answer *list[ANSWERS_MAX];
     size_t count;
     size_t known_count;
     struct dns_reply given_up; /* reason NULL: not yet */
+    struct policy_reply late;  /* likewise */
 };
 
 static const struct dns_reply TOO_MANY = {
@@ -147,9 +154,51 @@ void answers_put(struct answers *answers, const char *name, enum dns_type type,
     answers->known_count++;
 }
 
+struct str policy_url(struct arena *arena, struct str domain)
+{
+    return arena_printf(arena, "https://mta-sts.%.*s/.well-known/mta-sts.txt",
+                        STR_ARG(domain));
+}
+
+const struct policy_reply *answers_get_policy(struct answers *answers,
+                                              struct str domain)
+{
+    if (answers->policy.domain.len == 0)
+        answers->policy.domain = arena_copy(answers->arena, domain);
+    CHECK(str_eq(answers->policy.domain, domain));
+    if (answers->policy.is_known)
+        return &answers->policy.reply;
+    return answers->given_up.reason == NULL ? NULL : &answers->late;
+}
+
+bool answers_take_policy(struct answers *answers, struct str *domain)
+{
+    if (answers->policy.domain.len == 0 || answers->policy.is_taken)
+        return false;
+    answers->policy.is_taken = true;
+    *domain = answers->policy.domain;
+    return true;
+}
+
+void answers_put_policy(struct answers *answers,
+                        const struct policy_reply *reply)
+{
+    struct policy_reply *kept = &answers->policy.reply;
+
+    CHECK(answers->policy.domain.len > 0 && !answers->policy.is_known);
+    *kept = *reply;
+    kept->why = arena_cstr(answers->arena, str_of(reply->why));
+    kept->type = arena_copy(answers->arena, reply->type);
+    kept->body = arena_copy(answers->arena, reply->body);
+    answers->policy.is_known = true;
+}
+
 bool answers_are_missing(const struct answers *answers)
 {
-    return answers->known_count < answers->count &&
+    bool wants_policy =
+        answers->policy.domain.len > 0 && !answers->policy.is_known;
+
+    return (answers->known_count < answers->count || wants_policy) &&
            answers->given_up.reason == NULL;
 }
 
@@ -158,5 +207,9 @@ void answers_give_up(struct answers *answers, const char *reason)
     answers->given_up = (struct dns_reply){
         .status = DNS_FAILED,
         .reason = arena_cstr(answers->arena, str_of(reason)),
+    };
+    answers->late = (struct policy_reply){
+        .why = answers->given_up.reason,
+        .is_late = true,
     };
 }

@@ -1,4 +1,4 @@
-/* answers.h - what the DNS said, as far as it was asked.
+/* answers.h - what the DNS said, as far as it was asked, and a web server.
  *
  * Checks are pure functions over it: they look up what they need, and what is
  * not known yet is noted as wanted. Whoever runs them (run.c, or a test) asks
@@ -9,6 +9,7 @@
 #ifndef DOMAIN_ANSWERS_H
 #define DOMAIN_ANSWERS_H
 
+#include "server/domain/domain.h"
 #include "server/io/dns.h"
 
 struct answers;
@@ -29,6 +30,16 @@ const struct dns_reply *answers_get(struct answers *answers, struct str name,
  * as long as answers. False: none. */
 bool answers_take_wanted(struct answers *answers, const char **name,
                          enum dns_type *type);
+/* The policy of MTA-STS of a domain: one for all answers. */
+struct str policy_url(struct arena *arena, struct str domain);
+/* NULL: not known yet. */
+const struct policy_reply *answers_get_policy(struct answers *answers,
+                                              struct str domain);
+/* Whether it is wanted and nobody was told of it; domain as above. */
+bool answers_take_policy(struct answers *answers, struct str *domain);
+void answers_put_policy(struct answers *answers,
+                        const struct policy_reply *reply);
+
 /* Copies. The name must be wanted. */
 void answers_put(struct answers *answers, const char *name, enum dns_type type,
                  const struct dns_reply *reply);

@@ -79,10 +79,8 @@ static void check_wildcard(struct checks *checks)
 
 /* --- records of one version tag --- */
 
-/* The one record of that version; what is wrong with it is said. False: the
- * check is over. */
-static bool read_one(struct checks *checks, struct domain_finding *finding,
-                     const char *version, const char *use, struct tags *tags)
+bool checks_read_tags(struct checks *checks, struct domain_finding *finding,
+                      const char *version, const char *use, struct tags *tags)
 {
     const struct dns_reply *reply = checks_ask(checks, finding);
     struct str text = {0};
@@ -110,53 +108,25 @@ static bool read_one(struct checks *checks, struct domain_finding *finding,
     return false;
 }
 
-static struct domain_finding begin(struct checks *checks,
-                                   enum domain_check check, struct str label)
+struct domain_finding checks_begin_below(struct checks *checks,
+                                         enum domain_check check,
+                                         struct str label)
 {
     return checks_begin(check, DOMAIN_ADVICE,
                         name_below(checks->arena, label, checks->setup->name),
                         DNS_TXT);
 }
 
-/* RFC 8461 section 3.1: 1 to 32 letters and digits. */
-static bool is_sts_id(const struct str *id)
-{
-    if (id == NULL || id->len == 0 || id->len > 32)
-        return false;
-    for (size_t i = 0; i < id->len; i++)
-        if (!ascii_is_alnum(id->ptr[i]))
-            return false;
-    return true;
-}
-
-static void check_mta_sts(struct checks *checks)
-{
-    struct domain_finding finding =
-        begin(checks, DOMAIN_CHECK_MTA_STS, S("_mta-sts"));
-    struct tags tags;
-
-    if (!read_one(checks, &finding, "STSv1",
-                  "MTA-STS has mail to this domain sent over verified TLS.",
-                  &tags))
-        return;
-    if (!is_sts_id(tags_get(&tags, "id")))
-        checks_say(checks, &finding, DOMAIN_FAILED,
-                   "id= is missing or not made of 1 to 32 letters and digits, "
-                   "so senders do not use the policy.");
-    else
-        checks_fine(checks, &finding);
-}
-
 static void check_tls_rpt(struct checks *checks)
 {
     struct domain_finding finding =
-        begin(checks, DOMAIN_CHECK_TLS_RPT, S("_smtp._tls"));
+        checks_begin_below(checks, DOMAIN_CHECK_TLS_RPT, S("_smtp._tls"));
     const struct str *reports;
     struct tags tags;
 
-    if (!read_one(checks, &finding, "TLSRPTv1",
-                  "TLS-RPT brings reports about TLS of mail to this domain.",
-                  &tags))
+    if (!checks_read_tags(
+            checks, &finding, "TLSRPTv1",
+            "TLS-RPT brings reports about TLS of mail to this domain.", &tags))
         return;
     reports = tags_get(&tags, "rua");
     if (reports == NULL || (!str_starts_nocase(*reports, S("mailto:")) &&
@@ -196,14 +166,15 @@ static void judge_logo(struct checks *checks, struct domain_finding *finding,
 static void check_bimi(struct checks *checks)
 {
     struct domain_finding finding =
-        begin(checks, DOMAIN_CHECK_BIMI, S("default._bimi"));
+        checks_begin_below(checks, DOMAIN_CHECK_BIMI, S("default._bimi"));
     struct dmarc_result dmarc;
     struct tags tags;
 
-    if (!read_one(checks, &finding, "BIMI1",
-                  "BIMI shows your logo beside your mail, where DMARC is "
-                  "enforced (p=quarantine or p=reject).",
-                  &tags))
+    if (!checks_read_tags(
+            checks, &finding, "BIMI1",
+            "BIMI shows your logo beside your mail, where DMARC is "
+            "enforced (p=quarantine or p=reject).",
+            &tags))
         return;
     dmarc = dmarc_find(checks->answers, checks->arena, checks->setup->name);
     if (dmarc.outcome == DMARC_UNKNOWN)
@@ -220,7 +191,7 @@ void checks_advice(struct checks *checks)
 {
     check_from_mx(checks);
     check_wildcard(checks);
-    check_mta_sts(checks);
+    checks_mta_sts(checks);
     check_tls_rpt(checks);
     check_bimi(checks);
 }

@@ -10,6 +10,7 @@
 
 #include "server/domain/answers.h"
 #include "server/domain/domain.h"
+#include "server/domain/tags.h"
 
 /* Fills findings and count, in arena. Where an answer is missing, a finding is
  * left out: run again when it is there (answers_are_missing). */
@@ -30,6 +31,14 @@ struct domain_finding checks_begin(enum domain_check check,
  * is said: the check is over. */
 const struct dns_reply *checks_ask(struct checks *checks,
                                    struct domain_finding *finding);
+/* Advice about a TXT record at a label below the domain. */
+struct domain_finding checks_begin_below(struct checks *checks,
+                                         enum domain_check check,
+                                         struct str label);
+/* The one record of that version there; what is wrong with it is said, use
+ * where it is not. False: the check is over. */
+bool checks_read_tags(struct checks *checks, struct domain_finding *finding,
+                      const char *version, const char *use, struct tags *tags);
 /* All records of an answer, or one text, as found. */
 void checks_found(struct checks *checks, struct domain_finding *finding,
                   const struct dns_reply *reply);
@@ -52,5 +61,6 @@ void checks_return_path(struct checks *checks); /* MX and SPF */
 void checks_spf(struct checks *checks);
 void checks_dmarc(struct checks *checks);
 void checks_advice(struct checks *checks);
+void checks_mta_sts(struct checks *checks);
 
 #endif

@@ -188,16 +188,37 @@ struct domain_past {
     unsigned checks;   /* since then */
 };
 
-/* Asks the DNS and judges what it says; at most some 90 look-ups and 10
- * seconds, what is not answered then counts as failed for now. setup and past
- * are copied. Fires exactly once, later, or never when cancelled; report is
- * valid during the call, the handle of the run is dead. */
+/* How a check fetches what an https:// URL has: a GET without redirects, by
+ * whoever speaks HTTP. start calls back exactly once, later, with texts that
+ * are valid during the call, or never when it was cancelled, which takes what
+ * start gave. */
+struct policy_reply {
+    int status;      /* HTTP; 0: no answer, why says it */
+    const char *why; /* "" when there is one */
+    bool is_late;    /* no answer in time: perhaps there is one later */
+    struct str type; /* Content-Type, as it came */
+    struct str body; /* any bytes; 64 KiB are read */
+    bool is_cut;     /* there was more */
+};
+typedef void (*domain_fetched_fn)(void *ctx, const struct policy_reply *reply);
+struct domain_fetcher {
+    void *(*start)(void *self, struct str url, domain_fetched_fn fn, void *ctx);
+    void (*cancel)(void *self, void *fetch);
+    void *self;
+};
+
+/* Asks the DNS, and for a policy of MTA-STS, and judges what they say; at most
+ * some 90 look-ups and 10 seconds, what is not answered then counts as failed
+ * for now. setup and past are copied; fetcher outlives the run. Fires exactly
+ * once, later, or never when cancelled; report is valid during the call, the
+ * handle of the run is dead. */
 struct dns;
 struct loop;
 struct domain_run;
 typedef void (*domain_checked_fn)(void *ctx,
                                   const struct domain_report *report);
 struct domain_run *domain_check(struct loop *loop, struct dns *dns,
+                                const struct domain_fetcher *fetcher,
                                 const struct domain_setup *setup,
                                 const struct domain_past *past,
                                 domain_checked_fn fn, void *ctx);

@@ -24,6 +24,8 @@ struct look {
 struct domain_run {
     struct loop *loop;
     struct dns *dns;
+    const struct domain_fetcher *fetcher;
+    void *fetch; /* while it is under way */
     domain_checked_fn fn;
     void *ctx;
     struct arena *arena; /* of setup and past */
@@ -55,6 +57,9 @@ static void run_end(struct domain_run *run)
 {
     list_each_safe (link, &run->looks)
         look_end(LIST_MEMBER(link, struct look, link));
+    if (run->fetch != NULL)
+        run->fetcher->cancel(run->fetcher->self, run->fetch);
+    run->fetch = NULL;
     timer_clear(run->loop, &run->limit);
     task_cancel(&run->task);
     loop_free_later(run->loop, run_free, run);
@@ -71,11 +76,31 @@ static void on_reply(void *ctx, const struct dns_reply *reply)
     look_end(look);
 }
 
+static void on_fetched(void *ctx, const struct policy_reply *reply)
+{
+    struct domain_run *run = ctx;
+
+    run->fetch = NULL;
+    answers_put_policy(run->answers, reply);
+    task_run_soon(run->loop, &run->task);
+}
+
+static void fetch_wanted(struct domain_run *run)
+{
+    struct str domain;
+
+    if (answers_take_policy(run->answers, &domain))
+        run->fetch = run->fetcher->start(run->fetcher->self,
+                                         policy_url(run->arena, domain),
+                                         on_fetched, run);
+}
+
 static void ask_wanted(struct domain_run *run)
 {
     const char *name;
     enum dns_type type;
 
+    fetch_wanted(run);
     while (answers_take_wanted(run->answers, &name, &type)) {
         struct look *look = xcalloc(1, sizeof *look);
 
@@ -144,6 +169,7 @@ static void copy_setup(struct domain_run *run, const struct domain_setup *from)
 }
 
 struct domain_run *domain_check(struct loop *loop, struct dns *dns,
+                                const struct domain_fetcher *fetcher,
                                 const struct domain_setup *setup,
                                 const struct domain_past *past,
                                 domain_checked_fn fn, void *ctx)
@@ -152,6 +178,7 @@ struct domain_run *domain_check(struct loop *loop, struct dns *dns,
 
     run->loop = loop;
     run->dns = dns;
+    run->fetcher = fetcher;
     run->fn = fn;
     run->ctx = ctx;
     run->arena = arena_create();

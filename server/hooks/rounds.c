@@ -1,17 +1,21 @@
 #include "server/hooks/rounds.h"
 
 #include "server/base/clock.h"
+#include "server/base/fault.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/metrics.h"
+#include "server/hooks/send.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     CHECKS_MAX = 16,    /* under way in one child */
     LEASE_MS = 30000,   /* a check takes 10 s at most */
     ROUND_MS = 1000,    /* between two rounds over all partitions */
+    FETCH_MS = 15000,   /* the check itself has less patience */
     EVENTS_MAX = 2,     /* of one check */
     RESOLVER_MAX = 2048 /* bytes of the list for dns_open */
 };
@@ -26,8 +30,11 @@ struct rounds {
     const struct config *config;
     struct queue *queue;
     struct dns *dns;
-    struct dns *own_dns; /* of domains.resolver; else NULL */
-    unsigned partition;  /* to be asked next */
+    struct dns *own_dns;           /* of domains.resolver; else NULL */
+    struct config_webhook fetches; /* the rules for them */
+    struct sender *sender;         /* of fetches */
+    struct domain_fetcher fetcher;
+    unsigned partition; /* to be asked next */
     bool is_asking;
     bool is_stopped;
     struct timer timer;
@@ -44,6 +51,87 @@ struct check {
     struct sender_domain domain;
     struct domain_run *run; /* NULL: it is being put back */
 };
+
+/* --- fetching what a domain has on the web --- */
+
+struct fetch {
+    struct send *send;
+    domain_fetched_fn fn;
+    void *ctx;
+};
+
+static void on_sent(void *ctx, const struct send_result *result)
+{
+    struct fetch *fetch = ctx;
+    const struct policy_reply reply = {
+        .status = result->status,
+        .why = result->error,
+        .type = result->type,
+        .body = result->response,
+        .is_cut = result->is_cut,
+    };
+    domain_fetched_fn fn = fetch->fn;
+
+    ctx = fetch->ctx;
+    free(fetch);
+    fn(ctx, &reply);
+}
+
+/* "https://host/path" with the port of tests, if there is one. */
+static void add_url(struct buf *out, struct str url)
+{
+    static const size_t SCHEME = sizeof "https://" - 1;
+    const char *port = fault_policy_port();
+    ptrdiff_t path = str_index(url, '/', SCHEME);
+
+    CHECK(path > 0);
+    buf_add(out, str_slice(url, 0, (size_t)path));
+    if (port != NULL)
+        buf_addf(out, ":%s", port);
+    buf_add(out, str_from(url, (size_t)path));
+}
+
+static void *fetch_start(void *self, struct str url, domain_fetched_fn fn,
+                         void *ctx)
+{
+    struct rounds *rounds = self;
+    struct fetch *fetch = xcalloc(1, sizeof *fetch);
+    struct buf text;
+
+    fetch->fn = fn;
+    fetch->ctx = ctx;
+    buf_init(&text, 2 * SENDER_NAME_MAX);
+    add_url(&text, url);
+    fetch->send =
+        send_start(rounds->sender,
+                   &(struct send_request){.url = buf_str(&text), .body = S("")},
+                   on_sent, fetch);
+    buf_finish(&text);
+    return fetch;
+}
+
+static void fetch_cancel(void *self, void *handle)
+{
+    struct fetch *fetch = handle;
+
+    (void)self;
+    send_cancel(&fetch->send);
+    free(fetch);
+}
+
+/* As webhooks are guarded, but for the port, which is given. */
+static bool open_sender(struct rounds *rounds, struct error *err)
+{
+    rounds->fetches = (struct config_webhook){
+        .timeout_ms = FETCH_MS,
+        .allow_private = rounds->config->webhook.allow_private,
+    };
+    rounds->fetcher = (struct domain_fetcher){
+        .start = fetch_start, .cancel = fetch_cancel, .self = rounds};
+    rounds->sender =
+        sender_open(rounds->loop, rounds->dns, &rounds->fetches, err);
+    return rounds->sender != NULL;
+}
 
 /* --- between what is stored and what is checked --- */
 
@@ -318,8 +406,8 @@ static void check_start(struct rounds *rounds, struct queue_owner owner,
     past = (struct domain_past){.report = check->domain.report,
                                 .since_ms = check->domain.since_ms,
                                 .checks = check->domain.checks};
-    check->run = domain_check(rounds->loop, rounds->dns, &setup, &past,
-                              on_checked, check);
+    check->run = domain_check(rounds->loop, rounds->dns, &rounds->fetcher,
+                              &setup, &past, on_checked, check);
 }
 
 /* --- the rounds --- */
@@ -401,6 +489,11 @@ struct rounds *rounds_open(struct loop *loop, const struct config *config,
         free(rounds);
         return NULL;
     }
+    if (!open_sender(rounds, err)) {
+        dns_close(&rounds->own_dns);
+        loop_free_later(loop, free, rounds);
+        return NULL;
+    }
     timer_set(loop, &rounds->timer, 0);
     return rounds;
 }
@@ -421,6 +514,7 @@ void rounds_close(struct rounds **handle)
     rounds_stop(rounds);
     list_each_safe (link, &rounds->checks)
         check_end(LIST_MEMBER(link, struct check, link));
+    sender_close(&rounds->sender);
     dns_close(&rounds->own_dns);
     loop_free_later(rounds->loop, free, rounds);
 }

@@ -18,12 +18,14 @@ enum {
      */
     IDLE_CONNECTIONS_MAX = 128,
     IDLE_CONNECTION_S = 60,
+    TYPE_SIZE = 101, /* of a Content-Type that is kept */
 };
 
 struct sender {
     struct loop *loop;
     struct dns *dns;
     const struct config_webhook *policy;
+    const char *authorities; /* NULL: the system's */
     CURLM *multi;
     struct timer timer; /* curl's own */
     struct list sends;
@@ -53,6 +55,7 @@ struct send {
     size_t body_len;
     struct buf response;
     size_t read_bytes;
+    bool is_get;
     bool in_multi;
     bool head_cut; /* the response was longer than we read */
     bool body_cut;
@@ -96,6 +99,15 @@ static void read_answer(const struct send *send, struct send_result *result)
     result->retry_after_s = seconds;
     curl_easy_getinfo(send->easy, CURLINFO_NUM_CONNECTS, &number);
     result->reused = number == 0;
+    result->is_cut = send->body_cut;
+}
+
+static void read_type(const struct send *send, char out[TYPE_SIZE])
+{
+    const char *type = NULL;
+
+    curl_easy_getinfo(send->easy, CURLINFO_CONTENT_TYPE, &type);
+    snprintf(out, TYPE_SIZE, "%s", type == NULL ? "" : type);
 }
 
 /* Frees first: the callback may close the sender. */
@@ -107,15 +119,22 @@ static void finish(struct send *send, bool answered)
         .took_ms = clock_now_ms() - send->started_ms,
     };
     struct buf response;
+    char type[TYPE_SIZE] = "";
     struct error error = send->error;
     send_fn done = send->done;
     void *ctx = send->ctx;
 
-    buf_init(&response, SEND_RESPONSE_MAX);
+    buf_init(&response, send->response.max);
     if (answered) {
         read_answer(send, &result);
-        utf8_clean_add(&response, buf_str(&send->response), SEND_RESPONSE_MAX);
+        read_type(send, type);
+        if (send->is_get)
+            buf_add(&response, buf_str(&send->response));
+        else
+            utf8_clean_add(&response, buf_str(&send->response),
+                           SEND_RESPONSE_MAX);
         result.response = buf_str(&response);
+        result.type = str_of(type);
     } else {
         result.error = error.text;
     }
@@ -160,7 +179,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
 
     send->read_bytes += piece.len;
     send->body_cut = send->read_bytes > SEND_READ_MAX;
-    piece = str_slice(piece, 0, SEND_RESPONSE_MAX - send->response.len);
+    piece = str_slice(piece, 0, send->response.max - send->response.len);
     buf_add(&send->response, piece);
     return send->body_cut ? 0 : size * count;
 }
@@ -195,8 +214,8 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose,
 #define SET(option, value)                                                     \
     CHECK(curl_easy_setopt(send->easy, CURLOPT_##option, value) == CURLE_OK)
 
-/* The short line: nothing from the environment, nowhere else, nothing but
- * HTTP/1.1 without tricks. */
+/* The short line: nothing from the environment (but whom OpenSSL trusts),
+ * nowhere else, nothing but HTTP/1.1 without tricks. */
 static void set_limits(struct send *send)
 {
     SET(PROXY, "");
@@ -209,6 +228,8 @@ static void set_limits(struct send *send)
     SET(PATH_AS_IS, 1L);
     SET(NOSIGNAL, 1L);
     SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (send->sender->authorities != NULL)
+        SET(CAINFO, send->sender->authorities);
     SET(MAXAGE_CONN, (long)IDLE_CONNECTION_S);
     SET(OPENSOCKETFUNCTION, on_open_socket);
     SET(OPENSOCKETDATA, send);
@@ -222,18 +243,26 @@ static void add_header(struct send *send, const char *line)
     send->headers = grown;
 }
 
-static void set_request(struct send *send, const struct sign_headers *headers)
+static void set_post(struct send *send, const struct sign_headers *headers)
 {
     add_header(send, "Content-Type: application/json");
     add_header(send, "User-Agent: Posthaste-Webhooks");
     add_header(send, "Expect:"); /* none: no round trip before the body */
     for (size_t i = 0; i < SIGN_HEADERS; i++)
         add_header(send, headers->lines[i]);
-    SET(URL, send->url);
-    SET(HTTPHEADER, send->headers);
     SET(POST, 1L);
     SET(POSTFIELDS, send->body);
     SET(POSTFIELDSIZE_LARGE, (curl_off_t)send->body_len);
+}
+
+static void set_request(struct send *send, const struct sign_headers *headers)
+{
+    if (send->is_get)
+        add_header(send, "User-Agent: Posthaste");
+    else
+        set_post(send, headers);
+    SET(URL, send->url);
+    SET(HTTPHEADER, send->headers);
     SET(HEADERFUNCTION, on_head);
     SET(HEADERDATA, send);
     SET(WRITEFUNCTION, on_body);
@@ -337,7 +366,8 @@ struct send *send_start(struct sender *sender,
     send->done = done;
     send->ctx = ctx;
     send->started_ms = clock_now_ms();
-    buf_init(&send->response, SEND_RESPONSE_MAX);
+    send->is_get = request->headers == NULL;
+    buf_init(&send->response, send->is_get ? SEND_READ_MAX : SEND_RESPONSE_MAX);
     task_init(&send->refusal, on_refusal, send);
     timer_init(&send->deadline, on_deadline, send);
     timer_set(sender->loop, &send->deadline, sender->policy->timeout_ms);
@@ -468,6 +498,7 @@ struct sender *sender_open(struct loop *loop, struct dns *dns,
     sender->loop = loop;
     sender->dns = dns;
     sender->policy = policy;
+    sender->authorities = getenv("SSL_CERT_FILE"); /* as OpenSSL has it */
     list_init(&sender->sends);
     timer_init(&sender->timer, on_timer, sender);
     sender->multi = curl_multi_init();

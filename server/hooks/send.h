@@ -1,4 +1,4 @@
-/* send.h - one HTTP request to a customer's endpoint.
+/* send.h - one HTTP request to a customer's endpoint, or for a page of his.
  *
  * libcurl on our loop, led on a short line: no proxy, no redirect, no netrc,
  * http and https only. The host is resolved by io/dns, every address of it
@@ -35,19 +35,23 @@ void sender_close(struct sender **sender);
 
 enum {
     SEND_READ_MAX = 64 * 1024, /* of a response: head, and body */
-    SEND_RESPONSE_MAX = 1024,  /* kept of its body */
+    SEND_RESPONSE_MAX = 1024,  /* kept of the body behind a POST */
 };
 
 struct send_request {
     struct str url;
-    struct str body; /* JSON */
-    const struct sign_headers *headers;
+    struct str body;                    /* JSON */
+    const struct sign_headers *headers; /* NULL: a GET, without a body */
 };
 
 /* Texts are valid during the callback. */
 struct send_result {
-    int status;            /* HTTP; 0: no answer came, error tells why */
-    struct str response;   /* beginning of the body, clean UTF-8 */
+    int status; /* HTTP; 0: no answer came, error tells why */
+    /* Behind a POST the beginning of the body, clean UTF-8; behind a GET all
+     * that was read, as it came. */
+    struct str response;
+    bool is_cut;           /* there was more than we read */
+    struct str type;       /* Content-Type; its first 100 bytes */
     const char *error;     /* "" when an answer came */
     bool refused;          /* the guard: nothing was sent */
     int64_t retry_after_s; /* 0: the server did not ask for it */

@@ -3,12 +3,15 @@
  * policy, an include or a host. Whatever they say, a check ends within its
  * look-ups, and what it says is bounded, clean, and read again as written. */
 #include "server/base/codec.h"
+#include "server/base/mem.h"
 #include "server/domain/answers.h"
 #include "server/domain/checks.h"
 #include "server/domain/dkim_record.h"
 #include "server/domain/dmarc.h"
 #include "server/domain/judge.h"
 #include "server/domain/spf.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,6 +52,23 @@ static void answer(struct answers *answers, const char *name,
     answers_put(answers, name, type, &reply);
 }
 
+/* As above; else the line is a policy, with TABs for the ends of its lines. */
+static void answer_policy(struct answers *answers, struct str line)
+{
+    char *body = xmemdup0(line.ptr, line.len);
+    struct policy_reply reply = {
+        .why = "", .status = 200, .type = S("text/plain")};
+
+    for (size_t i = 0; i < line.len; i++)
+        if (body[i] == '\t')
+            body[i] = '\n';
+    reply.body = str_make(body, line.len);
+    if (line.len == 0 || str_eq(line, S("!")))
+        reply = (struct policy_reply){.why = "none"};
+    answers_put_policy(answers, &reply);
+    free(body);
+}
+
 static void check_text(struct str text)
 {
     CHECK(text.len <= DOMAIN_TEXT_MAX && utf8_is_valid(text) &&
@@ -80,6 +100,16 @@ static void check_report(struct domain_report *report, struct arena *arena)
     buf_finish(&again);
 }
 
+static struct str next_line(struct str *rest, struct str input)
+{
+    struct str line;
+
+    if (str_cut(rest, '\n', &line))
+        return line;
+    *rest = input;
+    return S("");
+}
+
 static void run(struct str input)
 {
     struct answers *answers = answers_create();
@@ -95,12 +125,10 @@ static void run(struct str input)
     do {
         checks_run(&SETUP, answers, arena, report);
         is_missing = answers_are_missing(answers);
+        if (answers_take_policy(answers, &line))
+            answer_policy(answers, next_line(&rest, input));
         while (answers_take_wanted(answers, &name, &type)) {
-            if (!str_cut(&rest, '\n', &line)) {
-                rest = input;
-                line = S("");
-            }
-            answer(answers, name, type, line);
+            answer(answers, name, type, next_line(&rest, input));
             CHECK(++asked <= ANSWERS_MAX);
         }
     } while (is_missing);

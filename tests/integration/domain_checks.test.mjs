@@ -1,11 +1,14 @@
 // A sender's domain, from its creation to the day its records break: what the
 // API shows is published in a real DNS as it is, and the status follows it.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import https from 'node:https';
 import path from 'node:path';
 import { before, test } from 'node:test';
+import { makeCerts } from './harness/certs.mjs';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
-import { folder, must, until } from './harness/scope.mjs';
+import { atEnd, folder, must, until } from './harness/scope.mjs';
 import { BIN, startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
 import { startUnbound } from './harness/unbound.mjs';
@@ -13,6 +16,36 @@ import { startUnbound } from './harness/unbound.mjs';
 const OURS = ['bounce.relay A 192.0.2.7', 'mx.relay A 192.0.2.8',
               'spf.relay TXT "v=spf1 ip4:192.0.2.0/24 -all"'];
 
+const POLICY = (mode, mx) => ['version: STSv1', `mode: ${mode}`,
+                             `mx: ${mx}`, 'max_age: 86400', ''].join('\r\n');
+const PLAIN = { 'content-type': 'text/plain' };
+// What web servers of domains answer with, and what is said of it.
+const POLICIES = {
+    enforced: { page: [200, PLAIN, POLICY('enforce', '*.relay.test')],
+                status: 'verified', reason: null },
+    tested: { page: [200, PLAIN, POLICY('testing', 'mx.relay.test')],
+              status: 'verified', warning: true, reason: /mode is testing/ },
+    uncovered: { page: [200, PLAIN, POLICY('enforce', 'mx.other.test')],
+                 status: 'failed',
+                 reason: /^mx\.relay\.test takes mail for the domain \(MX\), but/ },
+    html: { page: [200, { 'content-type': 'text/html' },
+                   POLICY('enforce', 'mx.relay.test')],
+            status: 'verified', warning: true, reason: /as "text\/html"/ },
+    moved: { page: [301, { location: 'https://mta-sts.enforced.test/' +
+                           '.well-known/mta-sts.txt' }, ''],
+             status: 'failed', reason: /HTTP 301 .* follow no redirect/ },
+    missing: { page: [404, PLAIN, 'no'], status: 'failed',
+               reason: /HTTP 404 where 200 is wanted/ },
+    long: { page: [200, PLAIN, `${POLICY('none', 'a.test')}${
+        'x: y\r\n'.repeat(16_384)}`],
+            status: 'failed', reason: /longer than 64 KiB/ },
+    mistrusted: { page: [200, PLAIN, POLICY('enforce', 'mx.relay.test')],
+                  status: 'failed', reason: /could not be had .*certificate/i },
+    nowhere: { status: 'failed', reason: /could not be had .*resolving/ },
+};
+const policyHost = (name) => `mta-sts.${name}.test`;
+
+let policies; // a web server for all of them
 let redis;
 let names;
 let service;
@@ -23,6 +56,7 @@ before(async () => {
     redis = await startRedis();
     names = await startUnbound(OURS);
     sink = await startSink();
+    await startPolicies();
     const worker_key_file = path.join(folder('keys'), 'worker.key');
     const half = await must(BIN, ['keyring', 'create-worker',
                                   worker_key_file]);
@@ -34,10 +68,31 @@ before(async () => {
                        bounce_mx: 'bounce.relay.test' },
             domains: { resolver: [names.address] },
         },
+        roleEnv: { hooks: {
+            SSL_CERT_FILE: policies.ca,
+            POSTHASTE_FAULT_POLICY_PORT: String(policies.server.address().port),
+        } },
     });
     receiver = await startReceiver();
     await service.subscribe(receiver, ['domain.*']);
 });
+
+async function startPolicies() {
+    const { ca, cert, key } = await makeCerts(Object.keys(POLICIES)
+        .filter((name) => name !== 'mistrusted').map(policyHost));
+    const server = https.createServer(
+        { cert: fs.readFileSync(cert), key: fs.readFileSync(key) },
+        (request, response) => {
+            const [host] = request.headers.host.split(':');
+            const name = /^mta-sts\.(\w+)\.test$/.exec(host)[1];
+            policies.asked.push(`${request.method} ${name} ${request.url}`);
+            const [status, head, body] = POLICIES[name].page;
+            response.writeHead(status, head).end(body);
+        });
+    await new Promise((done) => server.listen(0, '127.0.0.1', done));
+    atEnd(() => server.close());
+    policies = { ca, server, asked: [] };
+}
 
 async function ask(method, target, body, status = 200) {
     const answer = await service.call(method, target, body);
@@ -117,6 +172,52 @@ test('published as shown, verified, broken, mended', async () => {
 
     await names.become(zone);
     assert.equal((await verified(domain)).status, 'verified');
+});
+
+const mtaSts = ({ report }) =>
+    report.checks.find(({ check }) => check === 'mta_sts');
+const policyLines = (name) => [
+    `${name} MX 10 mx.relay`, `_mta-sts.${name} TXT "v=STSv1; id=1"`,
+    ...(name === 'nowhere' ? [] : [`mta-sts.${name} A 127.0.0.1`])];
+
+test('a policy for mail to a domain is fetched and read', async () => {
+    await names.become([...OURS, ...Object.keys(POLICIES).flatMap(policyLines)]);
+    await Promise.all(Object.entries(POLICIES).map(async ([name, wanted]) => {
+        const made = await ask('POST', '/v1/domains', { name: `${name}.test` },
+                               201);
+        const { status, warning, reason, found } =
+            mtaSts(await verified(made));
+        assert.equal(status, wanted.status, `${name}: ${reason}`);
+        assert.equal(warning, wanted.warning ?? false, name);
+        if (wanted.reason === null)
+            assert.equal(reason, null, name);
+        else
+            assert.match(reason, wanted.reason, name);
+        if (status === 'verified')
+            assert.match(found, /^v=STSv1; id=1 \| version: STSv1; mode: /);
+    }));
+    const asked = Object.keys(POLICIES)
+        .filter((name) => !['mistrusted', 'nowhere'].includes(name))
+        .map((name) => `GET ${name} /.well-known/mta-sts.txt`);
+    assert.deepEqual(policies.asked.sort(), asked.sort());
+});
+
+test('it is not fetched from inside our network', async () => {
+    service.tables.webhook.allow_private = false;
+    service.write();
+    await service.stop('hooks');
+    await service.start('hooks');
+    const { json: domain } = await service.call('GET',
+                                                '/v1/domains/enforced.test');
+    const before = policies.asked.length;
+    const { status, reason } = mtaSts(await verified(domain));
+    assert.equal(status, 'temporary_failure'); // it was there once
+    assert.match(reason, /could not be had .*the host has a loopback address/);
+    assert.equal(policies.asked.length, before);
+    service.tables.webhook.allow_private = true;
+    service.write();
+    await service.stop('hooks');
+    await service.start('hooks');
 });
 
 test('it is looked at again by itself', async () => {

@@ -1,11 +1,11 @@
 // certs.mjs - an authority of our own and a server certificate by it, for
-// 127.0.0.1 and localhost, one for another name, and all that are not to be
-// trusted.
+// 127.0.0.1, localhost and whatever names are asked for, one for another name,
+// and all that are not to be trusted.
 import fs from 'node:fs';
 import path from 'node:path';
 import { folder, must } from './scope.mjs';
 
-export async function makeCerts() {
+export async function makeCerts(names = []) {
     const dir = folder('certs');
     const at = (name) => path.join(dir, name);
     const openssl = (...args) => must('openssl', args);
@@ -19,7 +19,8 @@ export async function makeCerts() {
                   '-subj', '/CN=localhost', '-keyout', at('key.pem'),
                   '-out', at('csr.pem'));
     fs.writeFileSync(at('san.cnf'),
-                     'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+                     ['subjectAltName=DNS:localhost', 'IP:127.0.0.1',
+                      ...names.map((name) => `DNS:${name}`)].join(',') + '\n');
     fs.writeFileSync(at('other.cnf'), 'subjectAltName=DNS:other.test\n');
     const sign = (days, extensions, out) => openssl(
         'x509', '-req', '-in', at('csr.pem'), '-CA', at('ca.pem'), '-CAkey',

@@ -46,6 +46,8 @@ static const char ZONE[] =
     KEYS_AT("alias") REST_AT(
         "alias") "r1._domainkey.dangling CNAME nowhere\n" ED25519_AT("dangling")
         REST_AT("dangling")
+    /* a policy of MTA-STS */
+    KEYS_AT("sts") REST_AT("sts") "_mta-sts.sts TXT \"v=STSv1; id=1\"\n"
     /* several records */
     RSA_AT("double") "r1._domainkey.double TXT \"v=DKIM1; p=\"\n" ED25519_AT(
         "double") REST_AT("double") "send.double TXT \"v=spf1 -all\"\n"
@@ -103,6 +105,32 @@ static int group_teardown(void **state)
     return 0;
 }
 
+/* A web server that is late, for one domain. */
+static domain_fetched_fn fetched;
+static void *fetched_ctx;
+static unsigned fetches;
+static unsigned cancelled_fetches;
+
+static void *fetch(void *self, struct str url, domain_fetched_fn fn, void *ctx)
+{
+    assert_ptr_equal(self, &fetches);
+    assert_true(
+        str_eq(url, S("https://mta-sts.sts.test/.well-known/mta-sts.txt")));
+    fetches++;
+    fetched = fn;
+    fetched_ctx = ctx;
+    return &fetched;
+}
+
+static void fetch_cancel(void *self, void *handle)
+{
+    assert_ptr_equal(self, &fetches);
+    assert_ptr_equal(handle, &fetched);
+    cancelled_fetches++;
+}
+
+static const struct domain_fetcher FETCHER = {fetch, fetch_cancel, &fetches};
+
 struct told {
     unsigned calls;
     struct arena *arena;
@@ -136,7 +164,7 @@ static struct domain_run *start(const char *name, struct told *told)
     const struct domain_past past = {.since_ms = clock_shared_ms()};
 
     *told = (struct told){.arena = arena_create()};
-    return domain_check(loop, dns, &setup, &past, on_checked, told);
+    return domain_check(loop, dns, &FETCHER, &setup, &past, on_checked, told);
 }
 
 /* A word for each finding that matters here. */
@@ -244,6 +272,51 @@ static void no_check_outlasts_ten_seconds(void **state)
     clock_set(-1, -1);
 }
 
+static const struct domain_finding *mta_sts(const struct domain_report *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        if (report->findings[i].check == DOMAIN_CHECK_MTA_STS)
+            return &report->findings[i];
+    return NULL;
+}
+
+static void a_policy_is_one_more_answer(void **state)
+{
+    const struct policy_reply reply = {
+        .status = 200,
+        .why = "",
+        .type = S("text/plain"),
+        .body = S("version: STSv1\r\nmode: enforce\r\nmax_age: 1\r\n"
+                  "mx: mx.relay.test\r\n"),
+    };
+    struct told told;
+
+    (void)state;
+    start("sts.test", &told);
+    while (fetches == 0)
+        loop_turn(loop, 1000);
+    settle();
+    assert_int_equal(told.calls, 0);
+    fetched(fetched_ctx, &reply);
+    assert_int_equal(told.calls, 0); /* never inside the call */
+    while (told.calls == 0)
+        loop_turn(loop, 1000);
+    assert_int_equal(mta_sts(&told.report)->state, DOMAIN_VERIFIED);
+    assert_true(str_eq(mta_sts(&told.report)->reason, S("")));
+    arena_destroy(&told.arena);
+
+    start("sts.test", &told);
+    while (fetches == 1)
+        loop_turn(loop, 1000);
+    clock_set(clock_now_ms() + 10001, clock_wall_ms() + 10001);
+    while (told.calls == 0)
+        loop_turn(loop, 1000);
+    assert_int_equal(mta_sts(&told.report)->state, DOMAIN_TEMPORARY);
+    assert_int_equal(cancelled_fetches, 1);
+    arena_destroy(&told.arena);
+    clock_set(-1, -1);
+}
+
 static void cancelled_checks_are_never_told(void **state)
 {
     struct told cancelled;
@@ -273,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(domains_are_checked),
         cmocka_unit_test(no_check_outlasts_ten_seconds),
+        cmocka_unit_test(a_policy_is_one_more_answer),
         cmocka_unit_test(cancelled_checks_are_never_told),
     };
 

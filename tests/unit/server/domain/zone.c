@@ -99,12 +99,44 @@ void zone_answer(const char *const *zone, const char *name, enum dns_type type,
     arena_destroy(&arena);
 }
 
+static void answer_policy(const char *const *zone, struct str domain,
+                          struct answers *answers)
+{
+    struct policy_reply reply = {.why = "no such host"};
+    struct str owner;
+    struct str type;
+    struct str data;
+    struct str status;
+
+    for (; *zone != NULL; zone++) {
+        cut_line(*zone, &owner, &type, &data);
+        if (!str_eq(type, S("POLICY")) || !str_starts(owner, S("mta-sts.")) ||
+            !name_eq(str_from(owner, 8), domain))
+            continue;
+        CHECK(str_cut(&data, ' ', &status));
+        reply.is_cut = str_eq(status, S("long"));
+        reply.status = reply.is_cut ? 200 : (int)strtol(status.ptr, NULL, 10);
+        reply.why = reply.status == 0 ? data.ptr : "";
+        reply.is_late = str_eq(str_of(reply.why), S("late"));
+        if (reply.status > 0) {
+            CHECK(str_cut(&data, ' ', &reply.type));
+            reply.body = data;
+        }
+    }
+    answers_put_policy(answers, &reply);
+}
+
 size_t zone_answer_all(const char *const *zone, struct answers *answers)
 {
     const char *name;
+    struct str domain;
     enum dns_type type;
     size_t count = 0;
 
+    if (answers_take_policy(answers, &domain)) {
+        answer_policy(zone, domain, answers);
+        count++;
+    }
     for (; answers_take_wanted(answers, &name, &type); count++)
         zone_answer(zone, name, type, answers);
     return count;

@@ -52,6 +52,8 @@ static size_t request_len(struct str in)
     if (end < 0)
         return 0;
     at = str_find(in, S("Content-Length: "), 0);
+    if (at < 0 && str_starts(in, S("GET ")))
+        return (size_t)end + 4;
     CHECK(at >= 0 && at < end);
     digits = str_from(in, (size_t)at + 16);
     digits.len = (size_t)str_index(digits, '\r', 0);

@@ -143,6 +143,68 @@ static void a_request_is_these_bytes(void **state)
     assert_false(got.result.refused);
 }
 
+static struct {
+    unsigned count;
+    int status;
+    size_t len;
+    bool is_cut;
+    char type[128];
+    char error[512];
+} page;
+
+static void on_page(void *ctx, const struct send_result *result)
+{
+    assert_null(ctx);
+    page.count++;
+    page.status = result->status;
+    page.len = result->response.len;
+    page.is_cut = result->is_cut;
+    snprintf(page.type, sizeof page.type, "%.*s", STR_ARG(result->type));
+    snprintf(page.error, sizeof page.error, "%s", result->error);
+}
+
+static void get(const char *answer, size_t more)
+{
+    char url[64];
+
+    memset(&page, 0, sizeof page);
+    receiver.answer = answer;
+    receiver.repeat_last = more;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/x", receiver.port);
+    send_start(sender,
+               &(struct send_request){.url = str_of(url), .body = S("")},
+               on_page, NULL);
+    while (page.count == 0)
+        loop_turn(loop, -1);
+}
+
+static void a_page_is_fetched_whole(void **state)
+{
+    char expected[200];
+
+    (void)state;
+    get("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=x\r\n"
+        "Content-Length: 5000\r\n\r\n",
+        5000);
+    snprintf(expected, sizeof expected,
+             "GET /x HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAccept: */*\r\n"
+             "User-Agent: Posthaste\r\n\r\n",
+             receiver.port);
+    assert_true(str_eq(buf_str(&receiver.last), str_of(expected)));
+    assert_int_equal(page.status, 200);
+    assert_int_equal(page.len, 5000);
+    assert_false(page.is_cut);
+    assert_string_equal(page.type, "text/plain; charset=x");
+    get("HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n", 70000);
+    assert_int_equal(page.status, 200);
+    assert_true(page.is_cut);
+    assert_in_range(page.len, 1, SEND_READ_MAX);
+    assert_string_equal(page.type, "");
+    get("HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n", 0);
+    assert_int_equal(page.status, 302);
+    assert_string_equal(page.error, "");
+}
+
 static void a_name_is_resolved_and_pinned(void **state)
 {
     char host[64];
@@ -498,6 +560,7 @@ int main(void)
         TEST(a_name_is_resolved_and_pinned),
         TEST(a_connection_is_used_again),
         TEST(a_redirect_is_not_followed),
+        TEST(a_page_is_fetched_whole),
         TEST(retry_after_is_read),
         TEST(a_response_is_kept_short_and_clean),
         TEST(a_huge_body_is_cut_and_the_status_counts),
