@@ -1,7 +1,7 @@
 #include "server/base/json.h"
 #include "server/cli/tool.h"
 #include "server/cli/verbs.h"
-#include "server/worker/worker.h"
+#include "smtp/smtp.h"
 
 #include <stdio.h>
 

@@ -13,7 +13,6 @@
 #include "server/worker/mails.h"
 #include "server/worker/refusals.h"
 #include "server/worker/report.h"
-#include "server/worker/return_path.h"
 #include "server/worker/steer.h"
 #include "smtp/message/message.h"
 #include "smtp/smtp.h"

@@ -14,7 +14,6 @@
 #include "server/base/secret.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
-#include "server/worker/return_path.h"
 
 struct worker;
 

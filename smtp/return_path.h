@@ -10,8 +10,8 @@
  * Source: VERP (Bernstein, 1997); RFC 5233 (sub-addresses); RFC 5321 section
  * 4.5.3.1.1 (64 octets of local part).
  */
-#ifndef WORKER_RETURN_PATH_H
-#define WORKER_RETURN_PATH_H
+#ifndef SMTP_RETURN_PATH_H
+#define SMTP_RETURN_PATH_H
 
 #include "server/base/arena.h"
 #include "server/base/id.h"

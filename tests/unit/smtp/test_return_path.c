@@ -1,4 +1,4 @@
-#include "server/worker/return_path.h"
+#include "smtp/return_path.h"
 
 #include "server/base/file.h"
 
