@@ -17,8 +17,10 @@
 #include "server/base/error.h"
 #include "server/base/list.h"
 #include "server/base/str.h"
+#include "smtp/feedback.h"
 #include "smtp/inbox.h"
 #include "smtp/retry.h"
+#include "smtp/return_path.h"
 
 #include <stdbool.h>
 #include <stdint.h>
