@@ -112,7 +112,7 @@ static bool is_for_good(const struct dry_run *dry)
 
 static enum lint_dkim dkim_of(const struct dry_run *dry)
 {
-    if (dry->signing_domain.len > 0)
+    if (dry->signing != NULL && dry->signing->keys.domain.len > 0)
         return LINT_DKIM_ALIGNED; /* signing.h takes no other */
     return is_for_good(dry) ? LINT_DKIM_ABSENT : LINT_DKIM_NOT_ASKED;
 }
@@ -159,7 +159,10 @@ void dry_run_write(const struct dry_run *dry, struct json_out *out)
     json_add_bool(out, "sensitive", request->sensitive);
     json_add_str_or_null(out, "template_id", dry->template_id);
     json_add_str_or_null(out, "locale", dry->locale);
-    json_add_str_or_null(out, "signing_domain", dry->signing_domain);
+    json_add_str_or_null(out, "signing_domain",
+                         dry->signing == NULL ? S("")
+                                              : dry->signing->keys.domain);
+    signing_put(out, dry->signing, request->from.domain, request->arena);
     put_plan(dry, out);
     put_recipients(dry, out);
     put_mail(dry, out);

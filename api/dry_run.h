@@ -2,13 +2,14 @@
  * be sent, where to, until when, and what may be wrong with it. Pure, and fit
  * for a helper thread.
  *
- * The one thing that it cannot show is the signature: keys of DKIM are sealed
- * to the workers.
+ * The one thing that it cannot show is the signature itself: keys of DKIM are
+ * sealed to the workers. Who will sign, it does.
  */
 #ifndef API_DRY_RUN_H
 #define API_DRY_RUN_H
 
 #include "api/email_request.h"
+#include "api/signing.h"
 
 enum { DRY_RUN_MIME_MAX = 1 << 20 }; /* bytes of it that are shown */
 
@@ -20,7 +21,7 @@ struct dry_run {
     struct str message_id;
     struct str template_id; /* empty: none */
     struct str locale;
-    struct str signing_domain; /* empty: it would not be signed */
+    const struct signing *signing; /* NULL: only a server knows */
     /* Of request->recipients; NULL: routes are not asked for. */
     const struct config_route *const *routes;
 };

@@ -20,8 +20,8 @@ enum {
     EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
 };
 
-static const char *const CLASSES[] = {"verification",  "reset", "alert",
-                                      "transactional", "bulk",  NULL};
+const char *const EMAIL_CLASSES[] = {"verification",  "reset", "alert",
+                                     "transactional", "bulk",  NULL};
 static const char *const ON_UNKNOWN[] = {"retry", "hold", "fail", NULL};
 
 const struct field TAG_FIELDS[] = {
@@ -82,7 +82,7 @@ const struct field EMAIL_FIELDS[] = {
      .max = EMAIL_TAGS_MAX,
      .members = TAG_FIELDS},
     {.name = "scheduled_at", .type = FIELD_TEXT, .max = TIME_TEXT_MAX},
-    {.name = "class", .type = FIELD_WORD, .words = CLASSES},
+    {.name = "class", .type = FIELD_WORD, .words = EMAIL_CLASSES},
     {.name = "expires_in", .type = FIELD_INT, .min = 1, .max = EXPIRES_IN_MAX},
     {.name = "expires_at", .type = FIELD_TEXT, .max = TIME_TEXT_MAX},
     {.name = "metadata", .type = FIELD_MAP, .max = 50},

@@ -40,6 +40,7 @@ struct sending {
     struct work_job job;
     struct buf answer;
     struct dry_run dry;
+    struct signing signing; /* of a dry run */
 };
 
 static void sending_release(void *own)
@@ -286,6 +287,7 @@ static void show_dry(struct sending *sending, const struct signing *signing,
     const struct summary summary = summary_of(sending);
     struct call *call = sending->call;
 
+    sending->signing = *signing;
     sending->dry = (struct dry_run){
         .request = &sending->request,
         .config = call->api->config,
@@ -294,7 +296,7 @@ static void show_dry(struct sending *sending, const struct signing *signing,
         .message_id = summary.message_id,
         .template_id = summary.template_id,
         .locale = summary.locale,
-        .signing_domain = arena_copy(call->arena, signing->keys.domain),
+        .signing = &sending->signing,
         .routes = routes,
     };
     buf_finish(&sending->answer);

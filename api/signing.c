@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 10000, TEXT_SIZE = 254 };
+enum { ENTRIES_MAX = 10000, TEXT_SIZE = 254, SELECTOR_SIZE = 64 };
 
 /* One of an owner's Froms, or of an owner without any domain. */
 struct entry {
@@ -17,6 +17,7 @@ struct entry {
     char domain[TEXT_SIZE]; /* empty: not signed */
     char key[ID_SIZE];
     char return_path[TEXT_SIZE];
+    char selectors[DKIM_ALGORITHMS][SELECTOR_SIZE];
 };
 
 struct signing_cache {
@@ -89,6 +90,8 @@ static void entry_put(struct signing_cache *cache, struct str key,
     copy(entry->key, sizeof entry->key, signing->keys.key);
     copy(entry->return_path, sizeof entry->return_path,
          signing->keys.return_path);
+    for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
+        copy(entry->selectors[i], SELECTOR_SIZE, signing->selectors[i]);
     free(map_put(cache->entries, key, entry));
 }
 
@@ -137,11 +140,35 @@ static struct signing choose(const struct queue_domains *found, int64_t now_ms,
         signing.keys.domain = domain->name;
         signing.keys.key = id_str(&key->id);
         signing.keys.return_path = return_path_of(domain, arena);
+        signing.selectors[DKIM_RSA] = key->rsa_selector;
+        signing.selectors[DKIM_ED25519] = key->ed25519_selector;
         signing.is_verified = is_verified(domain);
         if (signing.is_verified)
             break;
     }
     return signing;
+}
+
+/* Its texts live as long as the call. */
+static void keep(struct signing *signing, struct arena *arena)
+{
+    struct job_signing *keys = &signing->keys;
+
+    keys->domain = arena_copy(arena, keys->domain);
+    keys->key = arena_copy(arena, keys->key);
+    keys->return_path = arena_copy(arena, keys->return_path);
+    for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
+        signing->selectors[i] = arena_copy(arena, signing->selectors[i]);
+}
+
+static void take(const struct entry *entry, struct signing *signing)
+{
+    signing->is_verified = entry->is_verified;
+    signing->keys.domain = str_of(entry->domain);
+    signing->keys.key = str_of(entry->key);
+    signing->keys.return_path = str_of(entry->return_path);
+    for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
+        signing->selectors[i] = str_of(entry->selectors[i]);
 }
 
 static void on_found(void *ctx, const struct queue_domains *found)
@@ -155,10 +182,10 @@ static void on_found(void *ctx, const struct queue_domains *found)
         return;
     }
     signing = choose(found, clock_shared_ms(), call->arena);
+    signing.owner_has_none = found->owner_has_none;
     entry_put(call->api->signings,
               found->owner_has_none ? call->key.owner : finding->key, &signing);
-    signing.keys.domain = arena_copy(call->arena, signing.keys.domain);
-    signing.keys.key = arena_copy(call->arena, signing.keys.key);
+    keep(&signing, call->arena);
     if (call_goes_on(call))
         finding->done(finding->ctx, &signing);
 }
@@ -172,7 +199,8 @@ void signing_find(struct call *call, struct str from_domain, signing_fn done,
     struct finding *finding;
     struct str key;
 
-    if (entry != NULL) { /* without any domain */
+    if (entry != NULL) {
+        signing.owner_has_none = true;
         done(ctx, &signing);
         return;
     }
@@ -180,11 +208,8 @@ void signing_find(struct call *call, struct str from_domain, signing_fn done,
                        STR_ARG(from_domain));
     entry = entry_get(cache, key);
     if (entry != NULL) {
-        signing.is_verified = entry->is_verified;
-        signing.keys.domain = arena_copy(call->arena, str_of(entry->domain));
-        signing.keys.key = arena_copy(call->arena, str_of(entry->key));
-        signing.keys.return_path =
-            arena_copy(call->arena, str_of(entry->return_path));
+        take(entry, &signing);
+        keep(&signing, call->arena);
         done(ctx, &signing);
         return;
     }
@@ -192,4 +217,57 @@ void signing_find(struct call *call, struct str from_domain, signing_fn done,
     *finding = (struct finding){call, key, done, ctx};
     queue_domain_find(call->api->queue, call_owner(call), from_domain, on_found,
                       finding);
+}
+
+/* --- how it is shown --- */
+
+static struct str reason_of(const struct signing *signing,
+                            struct str from_domain, struct arena *arena)
+{
+    if (signing == NULL)
+        return S("which domains there are is known to a server only: ask it "
+                 "for POST /v1/emails?dry_run=true");
+    if (signing->owner_has_none)
+        return S("this account has no domain: POST /v1/domains, or `posthaste "
+                 "domains add`");
+    return arena_printf(arena,
+                        "no domain of this account is %.*s or above it: POST "
+                        "/v1/domains, or `posthaste domains add`",
+                        STR_ARG(from_domain));
+}
+
+static void put_signatures(const struct signing *signing, struct json_out *out)
+{
+    json_name(out, "signatures");
+    json_open_list(out);
+    for (int i = 0; i < DKIM_ALGORITHMS; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "%s-sha256",
+                 dkim_algorithm_name((enum dkim_algorithm)i));
+        json_open_map(out);
+        json_add_cstr(out, "algorithm", name);
+        json_add_str(out, "selector", signing->selectors[i]);
+        json_close_map(out);
+    }
+    json_close_list(out);
+}
+
+void signing_put(struct json_out *out, const struct signing *signing,
+                 struct str from_domain, struct arena *arena)
+{
+    bool is_signed = signing != NULL && signing->keys.domain.len > 0;
+
+    json_name(out, "signing");
+    json_open_map(out);
+    json_add_str_or_null(out, "domain",
+                         is_signed ? signing->keys.domain : S(""));
+    if (is_signed) {
+        put_signatures(signing, out);
+        json_add_bool(out, "verified", signing->is_verified);
+        json_add_str_or_null(out, "return_path", signing->keys.return_path);
+    } else {
+        json_add_str(out, "reason", reason_of(signing, from_domain, arena));
+    }
+    json_close_map(out);
 }

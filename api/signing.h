@@ -1,4 +1,5 @@
-/* signing.h - which keys sign the mail of a From, and whether it may go.
+/* signing.h - which keys sign the mail of a From, whether it may go, and how
+ * that is shown to those who ask before they send.
  *
  * A From of d.example is signed by the owner's domain d.example, or the nearest
  * one above it, a verified one before others; its bounces go to the host that
@@ -12,12 +13,15 @@
 #define API_SIGNING_H
 
 #include "api/call.h"
+#include "smtp/message/message.h"
 
 enum { SIGNING_FRESH_MS = 5000 };
 
 struct signing {
-    struct job_signing keys; /* empty: it is not signed */
+    struct job_signing keys;               /* empty: it is not signed */
+    struct str selectors[DKIM_ALGORITHMS]; /* by algorithm */
     bool is_verified;
+    bool owner_has_none; /* not a single domain */
 };
 
 struct signing_cache *signing_cache_create(void);
@@ -30,5 +34,10 @@ void signing_cache_forget(struct signing_cache *cache);
 typedef void (*signing_fn)(void *ctx, const struct signing *signing);
 void signing_find(struct call *call, struct str from_domain, signing_fn done,
                   void *ctx);
+
+/* The member "signing": domain and signatures, RSA on top as in the mail, or
+ * the reason why there will be none. NULL: only a server can know. Pure. */
+void signing_put(struct json_out *out, const struct signing *signing,
+                 struct str from_domain, struct arena *arena);
 
 #endif

@@ -24,4 +24,6 @@ extern const struct field TEMPLATE_PREVIEW_FIELDS[];   /* TemplatePreview */
 extern const struct field DOMAIN_FIELDS[];             /* DomainRequest */
 extern const struct field DOMAIN_UPDATE_FIELDS[];      /* DomainChange */
 
+extern const char *const EMAIL_CLASSES[]; /* Class; NULL at the end */
+
 #endif

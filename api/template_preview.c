@@ -1,10 +1,13 @@
 #include "api/call.h"
+#include "api/signing.h"
 #include "api/tables.h"
 #include "api/template_rendering.h"
+#include "smtp/smtp.h"
 
 enum {
     VIEW_MAX = 6 * (2 * TEMPLATE_OUTPUT_MAX) + (1 << 20), /* escapes */
     VARIABLES_MAX = 1000,
+    REPLY_TO_MAX = 50, /* as of a mail */
 };
 
 static const char *const VERSIONS[] = {"draft", "published", NULL};
@@ -13,6 +16,12 @@ const struct field TEMPLATE_PREVIEW_FIELDS[] = {
     {.name = "variables", .type = FIELD_OBJECT, .max = VARIABLES_MAX},
     {.name = "locale", .type = FIELD_TEXT, .max = LOCALE_TAG_MAX},
     {.name = "version", .type = FIELD_WORD, .words = VERSIONS},
+    {.name = "from",
+     .type = FIELD_TEXT,
+     .max = ADDRESS_TEXT_MAX,
+     .kind = PROBLEM_INVALID_FROM_ADDRESS},
+    {.name = "reply_to", .type = FIELD_TEXTS, .max = REPLY_TO_MAX},
+    {.name = "class", .type = FIELD_WORD, .words = EMAIL_CLASSES},
     {.name = NULL},
 };
 
@@ -22,6 +31,13 @@ struct preview {
     struct faults faults;
     struct template_rendering rendering;
     struct work_job job;
+    enum mail_class mail_class;
+    struct str from; /* of the body, else of the template; empty: of neither */
+    struct mailbox from_box;
+    struct str *reply_to;
+    struct mailbox *reply_to_boxes;
+    size_t reply_to_count;
+    struct signing signing;
     struct buf text; /* the text part, when it is made from the html */
     struct buf body;
 };
@@ -35,6 +51,92 @@ static void preview_release(void *own)
     buf_finish(&preview->text);
     buf_finish(&preview->body);
 }
+
+/* --- who sends it --- */
+
+static void flaw_add(struct preview *preview, enum problem_kind kind,
+                     struct str pointer, enum flaw flaw)
+{
+    if (flaw != FLAW_NONE)
+        faults_add(&preview->faults, kind, pointer, flaw_code(flaw), "%s",
+                   flaw_text(flaw));
+}
+
+static void read_from(struct preview *preview, struct str text)
+{
+    struct arena *arena = preview->call->arena;
+
+    preview->from = arena_copy(arena, text);
+    flaw_add(preview, PROBLEM_INVALID_FROM_ADDRESS, S("/from"),
+             mailbox_parse(arena, preview->from, &preview->from_box));
+}
+
+/* A text, or a list of them. */
+static void read_reply_to(struct preview *preview, const struct json *value)
+{
+    struct arena *arena = preview->call->arena;
+    bool is_list = json_type_of(value) == JSON_LIST;
+    size_t count = is_list ? json_count(value) : 1;
+
+    preview->reply_to = ARENA_ARRAY(arena, struct str, count);
+    preview->reply_to_boxes = ARENA_ARRAY(arena, struct mailbox, count);
+    preview->reply_to_count = count;
+    for (size_t i = 0; i < count; i++) {
+        preview->reply_to[i] =
+            arena_copy(arena, json_str(is_list ? json_at(value, i) : value));
+        flaw_add(preview, PROBLEM_VALIDATION_ERROR,
+                 is_list ? pointer_index(arena, S("/reply_to"), i)
+                         : S("/reply_to"),
+                 mailbox_parse(arena, preview->reply_to[i],
+                               &preview->reply_to_boxes[i]));
+    }
+}
+
+/* What the body says comes first, as for a mail. */
+static void read_template_senders(struct preview *preview)
+{
+    const struct mail_template *mail = preview->rendering.templates[0]->mail;
+    const struct json *reply_to = mail_template_reply_to(mail);
+
+    if (preview->from.len == 0 && mail_template_from(mail).len > 0)
+        read_from(preview, mail_template_from(mail));
+    if (preview->reply_to_count == 0 && reply_to != NULL)
+        read_reply_to(preview, reply_to);
+}
+
+static void read_body_senders(struct preview *preview)
+{
+    const struct json *root = preview->root;
+
+    preview->mail_class = CLASS_TRANSACTIONAL;
+    if (field_is_there(root, "class"))
+        CHECK(mail_class_parse(json_get_str(root, "class"),
+                               &preview->mail_class));
+    if (field_is_there(root, "from"))
+        read_from(preview, json_get_str(root, "from"));
+    if (field_is_there(root, "reply_to"))
+        read_reply_to(preview, json_get(root, "reply_to"));
+}
+
+/* Recipients are not known: the route is that of a mail to anybody. */
+static enum lint_dkim dkim_of(const struct preview *preview)
+{
+    const struct smtp_route_query query = {
+        .mail_class = preview->mail_class,
+        .from_domain = preview->from_box.domain,
+    };
+    const struct config_route *route;
+
+    if (preview->from.len == 0)
+        return LINT_DKIM_NOT_ASKED;
+    if (preview->signing.keys.domain.len > 0)
+        return LINT_DKIM_ALIGNED; /* signing.h takes no other */
+    route = smtp_route_find(preview->call->api->config, &query);
+    return route != NULL && route->final ? LINT_DKIM_ABSENT
+                                         : LINT_DKIM_NOT_ASKED;
+}
+
+/* --- the answer --- */
 
 static void put_part(struct json_out *out, const char *name, bool is_there,
                      const struct buf *text)
@@ -51,13 +153,32 @@ static void put_lint(struct preview *preview, struct json_out *out)
     struct message message = {.subject = buf_str(&mail->subject),
                               .has_text = mail->has_text,
                               .text = buf_str(&mail->text),
-                              .html = buf_str(&mail->html)};
-    struct lint_facts facts = {.mail_class = CLASS_TRANSACTIONAL};
+                              .html = buf_str(&mail->html),
+                              .from = preview->from_box,
+                              .reply_to = preview->reply_to_boxes,
+                              .reply_to_count = preview->reply_to_count};
+    struct lint_facts facts = {.mail_class = preview->mail_class,
+                               .dkim = dkim_of(preview)};
     struct lint_findings findings = {.count = 0};
 
     lint_message(&message, &facts, preview->rendering.arena, &findings);
     json_name(out, "lint");
     lint_put(&findings, out);
+}
+
+static void put_senders(const struct preview *preview, struct json_out *out)
+{
+    json_add_str_or_null(out, "from", preview->from);
+    json_name(out, "reply_to");
+    json_open_list(out);
+    for (size_t i = 0; i < preview->reply_to_count; i++)
+        json_put_str(out, preview->reply_to[i]);
+    json_close_list(out);
+    if (preview->from.len > 0)
+        signing_put(out, &preview->signing, preview->from_box.domain,
+                    preview->rendering.arena);
+    else
+        json_add_null(out, "signing");
 }
 
 /* On a helper thread: making a text of html takes a while. */
@@ -78,6 +199,7 @@ static void write_run(void *ctx)
     json_add_cstr(&out, "version_id", held->version);
     json_add_str(&out, "locale", mail->locale);
     json_add_cstr(&out, "dir", mail->dir);
+    put_senders(preview, &out);
     put_part(&out, "subject", mail->has_subject, &mail->subject);
     put_part(&out, "html", mail->has_html, &mail->html);
     json_add_str(&out, "text", buf_str(text));
@@ -93,6 +215,22 @@ static void on_written(void *ctx)
     buf_init(&preview->body, 0);
     call_reply(preview->call, 200, &body);
     buf_finish(&body);
+}
+
+static void write_answer(struct preview *preview)
+{
+    work_job_init(&preview->job, write_run, on_written, preview);
+    if (!work_submit(preview->call->api->work, &preview->job))
+        call_fail(preview->call, PROBLEM_UNAVAILABLE,
+                  "Too many large requests at once.");
+}
+
+static void on_signing(void *ctx, const struct signing *signing)
+{
+    struct preview *preview = ctx;
+
+    preview->signing = *signing;
+    write_answer(preview);
 }
 
 static void on_rendered(void *ctx)
@@ -113,10 +251,13 @@ static void on_rendered(void *ctx)
         call_fail_faults(call, &preview->faults);
         return;
     }
-    work_job_init(&preview->job, write_run, on_written, preview);
-    if (!work_submit(call->api->work, &preview->job))
-        call_fail(call, PROBLEM_UNAVAILABLE,
-                  "Too many large requests at once.");
+    read_template_senders(preview);
+    if (preview->faults.count > 0)
+        call_fail_faults(call, &preview->faults);
+    else if (preview->from.len > 0)
+        signing_find(call, preview->from_box.domain, on_signing, preview);
+    else
+        write_answer(preview);
 }
 
 static void render(struct preview *preview)
@@ -153,9 +294,9 @@ static void parse_run(void *ctx)
     else if (json_type_of(preview->root) != JSON_MAP)
         faults_add(&preview->faults, PROBLEM_VALIDATION_ERROR, S(""), "type",
                    "must be a JSON object");
-    else
-        fields_check(TEMPLATE_PREVIEW_FIELDS, preview->root, S(""),
-                     &preview->faults);
+    else if (fields_check(TEMPLATE_PREVIEW_FIELDS, preview->root, S(""),
+                          &preview->faults))
+        read_body_senders(preview);
 }
 
 static void on_parsed(void *ctx)

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "server/base/clock.h"
 #include "server/base/json.h"
+#include "server/cli/show.h"
 #include "server/cli/source.h"
 #include "server/cli/tool.h"
 #include "server/cli/verbs.h"
@@ -22,33 +23,23 @@ static bool has_error(const struct json *lint)
     return false;
 }
 
-static void print_finding(const struct json *finding)
-{
-    struct str example = json_get_str(finding, "example");
-    struct str where = json_get_str(finding, "where");
-
-    printf("%-7.*s  %-19.*s  %.*s%s%.*s%s%.*s%s\n",
-           STR_ARG(json_get_str(finding, "level")),
-           STR_ARG(json_get_str(finding, "code")), STR_ARG(where),
-           where.len > 0 ? ": " : "", STR_ARG(json_get_str(finding, "text")),
-           example.len > 0 ? " (" : "", STR_ARG(example),
-           example.len > 0 ? ")" : "");
-}
-
 /* 1 when there is an error. */
 static int show(const struct cli_args *args, struct str answer)
 {
     struct json *root = json_parse(answer, NULL);
     const struct json *lint = json_get(root, "lint");
     int code = has_error(lint) ? EXIT_FAILED : EXIT_OK;
+    struct buf out;
 
     if (cli_wants_json(args)) {
         printf("%.*s\n", STR_ARG(answer));
     } else {
-        for (size_t i = 0; i < json_count(lint); i++)
-            print_finding(json_at(lint, i));
+        buf_init(&out, ANSWER_MAX);
         if (json_count(lint) == 0)
-            puts("nothing to say against it");
+            buf_add_cstr(&out, "nothing to say against it\n");
+        show_lint(lint, &out);
+        show_print(&out);
+        buf_finish(&out);
     }
     json_destroy(&root);
     return code;

@@ -242,6 +242,38 @@ void show_text(struct str text, struct buf *out)
     }
 }
 
+/* A member, as wide as needed, and something on both sides unless it is empty.
+ */
+static void put_member(const struct json *finding, const char *name, int width,
+                       const char *before, const char *behind, struct buf *out)
+{
+    struct str value = json_get_str(finding, name);
+    size_t start;
+
+    if (value.len > 0)
+        buf_add_cstr(out, before);
+    start = out->len;
+    utf8_clean_add(out, value, CELL_MAX);
+    if (value.len > 0)
+        buf_add_cstr(out, behind);
+    while (out->len < start + (size_t)width && !out->full)
+        buf_add_char(out, ' ');
+}
+
+void show_lint(const struct json *findings, struct buf *out)
+{
+    for (size_t i = 0; i < json_count(findings); i++) {
+        const struct json *finding = json_at(findings, i);
+
+        put_member(finding, "level", 9, "", "", out);
+        put_member(finding, "code", 21, "", "", out);
+        put_member(finding, "where", 0, "", ": ", out);
+        put_member(finding, "text", 0, "", "", out);
+        put_member(finding, "example", 0, " (", ")", out);
+        buf_add_char(out, '\n');
+    }
+}
+
 void show_print(const struct buf *out)
 {
     fwrite(out->data, 1, out->len, stdout);

@@ -27,6 +27,9 @@ void show_table(const struct json *list, const struct show_column *columns,
 void show_text(struct str text, struct buf *out);
 
 /* Writes to standard output. */
+/* The findings of lint, a line each. */
+void show_lint(const struct json *findings, struct buf *out);
+
 void show_print(const struct buf *out);
 
 #endif

@@ -108,17 +108,26 @@ static void show_mail(const struct json *root, struct buf *out)
 {
     static const char *const parts[] = {"text", "html"};
 
+    const struct json *lint = json_get(root, "lint");
+
+    if (json_get_str(root, "from").len > 0) {
+        buf_add_cstr(out, "From: ");
+        show_text(json_get_str(root, "from"), out);
+    }
     buf_add_cstr(out, "Subject: ");
     show_text(json_get_str(root, "subject"), out);
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         buf_addf(out, "\n--- %s\n", parts[i]);
         show_text(json_get_str(root, parts[i]), out);
     }
+    if (json_count(lint) > 0)
+        buf_add_cstr(out, "\n--- lint\n");
+    show_lint(lint, out);
 }
 
 static int write_preview(const struct cli_args *args, struct buf *body)
 {
-    static const char *const names[] = {"locale", "version"};
+    static const char *const names[] = {"locale", "version", "from", "class"};
     const char *path = cli_option(args, "variables");
     struct json_out out;
     struct error err;
@@ -395,6 +404,9 @@ static const struct cli_option RENDER_OPTIONS[] = {
      NULL},
     {"locale", "TAG", "the language that is wanted", NULL, NULL},
     {"version", "VERSION", "draft or published", NULL, "draft"},
+    {"from", "MAILBOX", "instead of the template's own", NULL, NULL},
+    {"class", "CLASS", "verification, reset, alert, bulk", NULL,
+     "transactional"},
     REMOTE_OPTION_URL,
     REMOTE_OPTION_KEY_FILE,
     CLI_OPTION_JSON,
@@ -435,7 +447,8 @@ static const struct verb VERBS[] = {
     {
         .name = "templates render",
         .operands = "TEMPLATE",
-        .purpose = "Shows the mail that a template makes, without sending it.",
+        .purpose = "Shows the mail that a template makes, and what may be "
+                   "wrong with it, without sending it.",
         .examples = {"posthaste templates render welcome --locale zh",
                      "posthaste templates render welcome --variables "
                      "ada.json"},

@@ -1,8 +1,8 @@
 /* lint.h - what is not wrong with a mail, and yet makes it arrive late, look
  * odd, or be taken for spam. Pure; linear time.
  *
- * It looks at what the composer gets. Of a template's preview only subject,
- * text and html are known, which is enough: what is not there is not judged.
+ * It looks at what the composer gets. Of a template's preview recipients,
+ * headers and attachments are not known: what is not there is not judged.
  *
  * Source: docs/lint.md, where each row of lint.def has its reason.
  */

@@ -270,6 +270,10 @@ describe('the service', () => {
         await call('updateTemplate', 200, { id: template.id,
                                             body: { subject: 'Hello' } });
         await call('previewTemplate', 200, { id: 'hello', body: {} });
+        await call('previewTemplate', 200, {
+            id: 'hello', body: { from: 'App <app@sender.test>',
+                                 reply_to: 'ada@inbox.test', class: 'reset' },
+        });
         await call('publishTemplate', 200, { id: 'hello' });
         await call('getTemplate', 200, { id: template.id });
         const made_of = await call('sendEmail', 200, {

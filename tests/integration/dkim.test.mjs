@@ -104,6 +104,29 @@ test('every trap is signed twice, and verifies everywhere', async () => {
     await judge(mails, mails.map((mail) => mail.toString()), allPass);
 });
 
+test('a dry run says who signs, as the mail has it then', async () => {
+    const dry = await service.call('POST', '/v1/emails?dry_run=true', MAIL);
+    assert.equal(dry.status, 200, dry.text);
+    const { domain, signatures, verified, reason } = dry.json.signing;
+    assert.equal(domain, dry.json.signing_domain);
+    assert.equal(verified, false);
+    assert.equal(reason, undefined);
+    const fields = (await caught({})).toString('latin1')
+        .split(/\r\n(?![ \t])/).slice(0, 2)
+        .map((field) => field.replace(/\r\n[ \t]+/g, ' '));
+    assert.deepEqual(signatures, fields.map((field) => ({
+        algorithm: field.match(/; ?a=([^;]+);/)[1],
+        selector: field.match(/; ?s=([^;]+);/)[1],
+    })));
+    for (const field of fields)
+        assert.equal(field.match(/; ?d=([^;]+);/)[1], domain);
+    const elsewhere = await service.call('POST', '/v1/emails?dry_run=true',
+        { ...MAIL, from: 'app@unknown.test' });
+    assert.equal(elsewhere.json.signing.domain, null);
+    assert.match(elsewhere.json.signing.reason,
+                 /no domain of this account is unknown\.test or above it/);
+});
+
 const BODY = 'One line.\nAnother line.  With  blanks.\n';
 const GUARDED = ['From: eve@evil.test', 'To: eve@evil.test',
                  'Cc: eve@evil.test', 'Reply-To: eve@evil.test',

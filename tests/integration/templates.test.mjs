@@ -355,6 +355,11 @@ test('a folder is imported, rendered and exported', async () => {
         '--variables', path.join(out, '.vars')])).stdout);
     assert.equal(draft.subject, 'new 1');
     assert.equal(draft.html, '<p>Your code: 1</p>\n');
+    assert.equal(draft.from, 'App <app@sender.test>');
+    assert.deepEqual(draft.lint, []);
+    const judged = JSON.parse((await cli(['render', 'login', '--class',
+        'verification', '--from', 'noreply@sender.test'])).stdout);
+    assert.deepEqual(judged.lint.map(({ code }) => code), ['no_reply']);
     const published = JSON.parse((await cli(['render', 'login', '--version',
         'published', '--locale', 'zh-CN'])).stdout);
     assert.equal(published.subject, '483920');

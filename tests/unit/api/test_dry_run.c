@@ -55,6 +55,9 @@ static void without_a_server_it_is_the_same(void **state)
     assert_non_null(strstr(out.data, "{\"address\":\"bob@inbox.test\",\"kind\":"
                                      "\"bcc\"}]"));
     assert_non_null(strstr(out.data, "\"code\":\"code_not_in_subject\""));
+    assert_non_null(strstr(out.data, "\"signing_domain\":null,\"signing\":{"
+                                     "\"domain\":null,\"reason\":\"which "
+                                     "domains there are is known to a server"));
     assert_non_null(strstr(out.data, "<00000000-0000-7000-8000-000000000000@"
                                      "sender.test>"));
     assert_false(api_dry_run(S("{\"from\":\"App\"}"), &world->config, 1, &out,

@@ -44,6 +44,39 @@ static void keys_sign_from_their_creation(void **state)
     assert_int_equal(fake.domain_lookups, 1);
 }
 
+#define DRY                                                                    \
+    "{\"from\":\"App <app@sender.test>\",\"to\":\"ada@inbox.test\","           \
+    "\"subject\":\"s\",\"text\":\"t\"}"
+
+static void a_dry_run_says_who_would_sign(void **state)
+{
+    struct world *world = *state;
+
+    for (unsigned i = 0; i < 2; i++) { /* looked up, and remembered */
+        assert_int_equal(ask(world, "POST /emails?dry_run=true", DRY), 200);
+        expect(world, "\"signing_domain\":null,\"signing\":{\"domain\":null,"
+                      "\"reason\":\"this account has no domain: POST ");
+    }
+    pass_ms(world, SIGNING_FRESH_MS);
+    give_domain("pending");
+    fake.domain.keys[0].rsa_selector = S("phabcdr1");
+    fake.domain.keys[0].ed25519_selector = S("phabcde1");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(ask(world, "POST /emails?dry_run=true", DRY), 200);
+        expect(world,
+               "\"signing_domain\":\"sender.test\",\"signing\":{\"domain\":"
+               "\"sender.test\",\"signatures\":[{\"algorithm\":"
+               "\"rsa-sha256\",\"selector\":\"phabcdr1\"},{\"algorithm\":"
+               "\"ed25519-sha256\",\"selector\":\"phabcde1\"}],"
+               "\"verified\":false,\"return_path\":null}");
+    }
+    fake.domain.keys[0].signs_ms = 0; /* none that signs yet */
+    pass_ms(world, SIGNING_FRESH_MS);
+    assert_int_equal(ask(world, "POST /emails?dry_run=true", DRY), 200);
+    expect(world, "\"reason\":\"no domain of this account is sender.test or "
+                  "above it: POST ");
+}
+
 static void
 one_that_is_not_verified_is_refused_where_that_is_asked(void **state)
 {
@@ -129,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         API_TEST(an_owner_without_domains_pays_one_look),
         API_TEST(keys_sign_from_their_creation),
+        API_TEST(a_dry_run_says_who_would_sign),
         API_TEST(one_that_is_not_verified_is_refused_where_that_is_asked),
         API_TEST(bounces_go_where_the_dns_takes_them),
         API_TEST(what_the_store_does_not_tell_is_no_refusal),

@@ -158,12 +158,50 @@ static void a_preview_has_examples(void **state)
         200);
     expect(world, "{\"object\":\"template_preview\",\"id\":\"" ID
                   "\",\"version_id\":\"v1\",\"locale\":\"en\",\"dir\":\"ltr\","
+                  "\"from\":null,\"reply_to\":[],\"signing\":null,"
                   "\"subject\":\"1\",\"html\":\"<p>&lt;x&gt;</p>\",\"text\":"
                   "\"<x>\"");
     assert_int_equal(ask(world, "POST /v1/templates/hello/preview",
                          "{\"variables\":{\"n\":\"x\"}}"),
                      422);
     expect(world, "\"/variables/n\",\"code\":\"bad_variable\"");
+}
+
+/* The body's sender, else the template's, is judged as that of a mail. */
+static void a_preview_judges_its_sender(void **state)
+{
+    struct world *world = *state;
+
+    fake.template_source =
+        "{\"from\":\"\\\"pay@bank.test\\\" <no-reply@sender.test>\","
+        "\"subject\":\"Your code\",\"text\":\"It is\\n\\n483920\"}";
+    assert_int_equal(ask(world, "POST /v1/templates/hello/preview", NULL), 200);
+    expect(world, "\"from\":\"\\\"pay@bank.test\\\" <no-reply@sender.test>\","
+                  "\"reply_to\":[],\"signing\":{\"domain\":null,\"reason\":");
+    expect(world, "\"code\":\"name_is_address\"");
+    expect(world, "\"code\":\"no_reply\"");
+    assert_null(strstr(buf_str(&world->client->in).ptr, "code_not_in_subject"));
+    assert_int_equal(
+        ask(world, "POST /v1/templates/hello/preview",
+            "{\"from\":\"App <app@gmail.com>\",\"class\":\"verification\","
+            "\"reply_to\":[\"a@sender.test\"]}"),
+        200);
+    expect(world, "\"from\":\"App <app@gmail.com>\",\"reply_to\":["
+                  "\"a@sender.test\"],");
+    expect(world, "\"code\":\"from_free_mail\"");
+    expect(world, "\"code\":\"code_not_in_subject\"");
+    assert_null(strstr(buf_str(&world->client->in).ptr, "name_is_address"));
+    assert_null(strstr(buf_str(&world->client->in).ptr, "no_reply"));
+    assert_int_equal(ask(world, "POST /v1/templates/hello/preview",
+                         "{\"from\":\"x\",\"reply_to\":[\"a@b.test\",\"y\"],"
+                         "\"class\":\"z\"}"),
+                     422);
+    expect(world, "\"/class\"");
+    assert_int_equal(ask(world, "POST /v1/templates/hello/preview",
+                         "{\"from\":\"x\",\"reply_to\":[\"a@b.test\",\"y\"]}"),
+                     422);
+    expect(world, "\"pointer\":\"/from\"");
+    expect(world, "\"pointer\":\"/reply_to/1\"");
 }
 
 /* --- mails --- */
@@ -256,6 +294,7 @@ int main(void)
         API_TEST(one_is_shown),
         API_TEST(a_copy_has_another_name),
         API_TEST(a_preview_has_examples),
+        API_TEST(a_preview_judges_its_sender),
         API_TEST(a_mail_is_made_of_it),
         API_TEST(all_that_a_mail_lacks_is_told),
         API_TEST(a_long_rendering_leaves_the_loop),
