@@ -27,12 +27,19 @@ static const struct {
     [DELIVERY_CANCELED] = {"canceled", "canceled"},
 };
 
+/* The same in both. */
+static const char *const SEQUELS[] = {
+    [SEQUEL_BOUNCED] = "bounced",
+    [SEQUEL_DELIVERED] = "delivered",
+    [SEQUEL_COMPLAINED] = "complained",
+};
+
 static const char *delivery_status(const struct queue_delivery *delivery)
 {
     if (delivery->state == DELIVERY_DUE && delivery->attempts > 0)
         return "deferred";
-    if (delivery->delivered)
-        return "delivered";
+    if (delivery->sequel != SEQUEL_NONE)
+        return SEQUELS[delivery->sequel];
     return STATES[delivery->state].status;
 }
 
@@ -40,8 +47,8 @@ static const char *delivery_event(const struct queue_delivery *delivery)
 {
     if (!delivery_is_final(delivery->state) && delivery->attempts > 0)
         return "delivery_delayed";
-    if (delivery->delivered)
-        return "delivered";
+    if (delivery->sequel != SEQUEL_NONE)
+        return SEQUELS[delivery->sequel];
     return STATES[delivery->state].last_event;
 }
 
@@ -64,7 +71,8 @@ const char *email_status(const struct queue_email *email)
 
 bool email_status_is_one(struct str word)
 {
-    static const char *const OTHERS[] = {"deferred", "delivered", "partial"};
+    static const char *const OTHERS[] = {"deferred", "delivered", "complained",
+                                         "partial"};
 
     for (size_t i = 0; i < DELIVERY_STATE_COUNT; i++)
         if (str_eq(word, str_of(STATES[i].status)))
@@ -75,8 +83,13 @@ bool email_status_is_one(struct str word)
     return false;
 }
 
-/* Of the recipient whose fate was decided last; as long as none is, of the
- * first. */
+static int64_t told_ms(const struct queue_delivery *delivery)
+{
+    return delivery->sequel_ms > 0 ? delivery->sequel_ms : delivery->ended_ms;
+}
+
+/* Of the recipient of whom something was told last; as long as nothing is, of
+ * the first. */
 static const char *last_event(const struct queue_email *email)
 {
     const struct queue_delivery *last = email->deliveries;
@@ -84,7 +97,7 @@ static const char *last_event(const struct queue_email *email)
     if (email->delivery_count == 0)
         return "queued";
     for (size_t i = 1; i < email->delivery_count; i++)
-        if (email->deliveries[i].ended_ms > last->ended_ms)
+        if (told_ms(&email->deliveries[i]) > told_ms(last))
             last = &email->deliveries[i];
     return delivery_event(last);
 }

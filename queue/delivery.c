@@ -1,5 +1,6 @@
 #include "queue/delivery.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -26,9 +27,10 @@ static bool read_state(struct str text, struct queue_delivery *delivery)
 {
     char letter = text.len == 1 ? text.ptr[0] : '\0';
 
-    delivery->delivered = letter == SENT_AND_DELIVERED;
-    if (delivery->delivered)
+    if (letter == SENT_AND_DELIVERED) {
+        delivery->sequel = SEQUEL_DELIVERED;
         letter = STATES[DELIVERY_SENT].letter;
+    }
     for (unsigned i = 0; i < DELIVERY_STATE_COUNT; i++) {
         if (STATES[i].letter == letter) {
             delivery->state = (enum delivery_state)i;
@@ -36,6 +38,25 @@ static bool read_state(struct str text, struct queue_delivery *delivery)
         }
     }
     return false;
+}
+
+/* "db1764000000000": what came back of it, and when the last one did. */
+static void read_sequel(struct str text, struct queue_delivery *delivery)
+{
+    size_t letters = 0;
+    uint64_t at_ms;
+
+    while (letters < text.len && ascii_is_alpha(text.ptr[letters]))
+        letters++;
+    if (letters == 0 || !str_to_u64(str_from(text, letters), &at_ms))
+        return;
+    delivery->sequel_ms = (int64_t)at_ms;
+    if (text.ptr[letters - 1] == 'b')
+        delivery->sequel = SEQUEL_BOUNCED;
+    else if (text.ptr[letters - 1] == 'd')
+        delivery->sequel = SEQUEL_DELIVERED;
+    else if (text.ptr[letters - 1] == 'c')
+        delivery->sequel = SEQUEL_COMPLAINED;
 }
 
 static struct str field(const struct reply *fields, const char *name)
@@ -116,6 +137,7 @@ bool delivery_read(const struct reply *fields, unsigned number,
     delivery->ended_ms = number_of(fields, "e");
     if (delivery->state == DELIVERY_DUE)
         delivery->next_attempt_ms = number_of(fields, "du");
+    read_sequel(field(fields, "fu"), delivery);
     read_pieces(fields, arena, delivery);
     return true;
 }
@@ -135,6 +157,23 @@ static bool read_final(const struct json *outcome, struct arena *arena,
     delivery->ended_ms = json_int(json_at(outcome, ENDED));
     read_outcome(outcome, arena, delivery);
     return true;
+}
+
+/* Of fu in a history (scripts/feedback.lua) what is of one delivery. */
+static struct str sequel_of(struct str all, unsigned number)
+{
+    char name[16];
+    struct str one;
+
+    snprintf(name, sizeof name, "%u", number);
+    while (str_cut(&all, ' ', &one)) {
+        struct str rest = str_from(one, strlen(name));
+
+        if (str_starts(one, str_of(name)) && rest.len > 0 &&
+            ascii_is_alpha(rest.ptr[0]))
+            return rest;
+    }
+    return S("");
 }
 
 /* --- all of an email --- */
@@ -177,9 +216,14 @@ bool deliveries_of_history(struct str history, struct arena *arena,
         deliveries->job_chunks = (unsigned)json_get_int(root, "bj");
         deliveries->summary = str_from(history, (size_t)end + 1);
     }
-    for (size_t i = 0; good && i < count; i++)
-        good = read_final(json_at(list, i), arena,
-                          &deliveries->items[deliveries->count++]);
+    for (size_t i = 0; good && i < count; i++) {
+        struct queue_delivery *delivery =
+            &deliveries->items[deliveries->count++];
+
+        good = read_final(json_at(list, i), arena, delivery);
+        read_sequel(sequel_of(json_get_str(root, "fu"), delivery->number),
+                    delivery);
+    }
     json_destroy(&root);
     return good;
 }

@@ -22,6 +22,7 @@ static const struct {
     [EVENT_DELIVERED] = {"email.delivered", true},
     [EVENT_DELIVERY_DELAYED] = {"email.delivery_delayed", true},
     [EVENT_BOUNCED] = {"email.bounced", true},
+    [EVENT_COMPLAINED] = {"email.complained", true},
     [EVENT_FAILED] = {"email.failed", true},
     [EVENT_SUPPRESSED] = {"email.suppressed", true},
     [EVENT_EXPIRED] = {"email.expired", false},
@@ -474,6 +475,7 @@ static void put_extra(struct json_out *out, const struct event *event,
     case EVENT_QUEUED:
     case EVENT_SENT:
     case EVENT_DELIVERED:
+    case EVENT_COMPLAINED:
     case EVENT_SUPERSEDED:
     case EVENT_CANCELED:
     case EVENT_WEBHOOK_DISABLED:

@@ -109,10 +109,20 @@ enum delivery_state {
 };
 bool delivery_is_final(enum delivery_state state);
 
+/* The last thing that came back of a delivery behind its end (feedback.h);
+ * over a final route, the 250. */
+enum delivery_sequel {
+    SEQUEL_NONE,
+    SEQUEL_BOUNCED,
+    SEQUEL_DELIVERED,
+    SEQUEL_COMPLAINED,
+};
+
 struct queue_delivery {
     unsigned number;
     enum delivery_state state;
-    bool delivered; /* sent over a final route */
+    enum delivery_sequel sequel;
+    int64_t sequel_ms; /* 0: none, or it came with the end */
     unsigned generation;
     unsigned attempts;
     int code; /* last reply; 0: none yet */

@@ -18,6 +18,7 @@
 #include "queue/claims.h"
 #include "queue/domains.h"
 #include "queue/events.h"
+#include "queue/feedback.h"
 #include "queue/journal.h"
 #include "queue/levels.h"
 #include "queue/list.h"

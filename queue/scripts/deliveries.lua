@@ -25,6 +25,8 @@
 --        al: the token of that claim
 --   mv   1: in its owner's bag (baggage.lua), and not to be seen here
 --   e    when it became final
+--   fu   what came back of it behind its end, in that order: b bounced,
+--        d delivered, c complained; and when the last of it did (feedback.lua)
 --   tu tr  where the time of its attempts went, in ms: at upstreams; waiting
 --        for the next one, as planned
 --   p1.. pieces of its last outcome: code,"enhanced","reply"
@@ -147,13 +149,17 @@ local function next_sequence(d, is_last)
     return call('HINCRBY', P .. 'd:' .. d.email .. ':0', 'sq', 1)
 end
 
-local function raise(d, kind, ordinal, fields, is_last)
-    local sequence = next_sequence(d, is_last)
+local function tell(d, kind, ordinal, sequence, fields)
     local record = event(d.o, kind, d.email, d.n, d.g, ordinal, sequence,
         shared_int(now), fields)
     charged = charged + #record + EVENT_BYTES
     touched[d.o] = true
     raised[kind] = (raised[kind] or 0) + 1
+end
+
+local function raise(d, kind, ordinal, fields, is_last)
+    local sequence = next_sequence(d, is_last)
+    tell(d, kind, ordinal, sequence, fields)
     return sequence
 end
 
@@ -184,15 +190,15 @@ local function outcome_text(n, s, g, a, ended, outcome)
         ',' .. outcome .. ']'
 end
 
--- And whether it may have been delivered besides.
+-- And whether it may have been delivered besides, and what came back of it.
 local function outcome_stored(email, n)
     local v = call('HMGET', P .. 'd:' .. email .. ':' .. n, 's', 'g', 'a',
-        'e', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'dup')
+        'e', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'dup', 'fu')
     if not v[1] then
         return nil -- the mailbox came before: no delivery
     end
     return outcome_text(n, v[1], v[2] or 1, v[3] or 0,
-        v[4] or shared_int(now), join_pieces(v, 5)), v[11]
+        v[4] or shared_int(now), join_pieces(v, 5)), v[11], v[12]
 end
 
 local function content_keys(email, chunks)
@@ -253,13 +259,17 @@ end
 
 -- outcomes, dups: joined by commas; dups: numbers of those that may have been
 -- delivered besides, which a retry by hand must not forget (retry.lua).
-local function close_email(first, outcomes, dups, sequence)
+-- came_back: as feedback.lua reads it.
+local function close_email(first, outcomes, dups, came_back, sequence)
     local email = first.email
     local summary, is_sensitive, size = summary_of(email)
     local chunks = first.b or '0'
     local about = first.b and ',"b":' .. first.b .. ',"bj":' .. first.bj or ''
     if dups ~= '' then
         about = about .. ',"dup":[' .. dups .. ']'
+    end
+    if came_back ~= '' then
+        about = about .. ',"fu":"' .. came_back .. '"'
     end
     local history = '{"q":' .. sequence .. about .. ',"d":[' .. outcomes ..
         ']}\n' .. summary
@@ -283,23 +293,26 @@ local function close_single(d, outcome, sequence)
     outcome = outcome or join_pieces(call('HMGET', d.key, 'p1', 'p2', 'p3',
         'p4', 'p5', 'p6'), 1)
     close_email(d, outcome_text('0', d.s, d.g, shared_int(d.a),
-        shared_int(now), outcome), d.dup and '0' or '', sequence)
+        shared_int(now), outcome), d.dup and '0' or '', '', sequence)
 end
 
 local function close_all(email, sequence)
     local first = load(email .. ':0')
-    local outcomes, dups = {}, {}
+    local outcomes, dups, came_back = {}, {}, ''
     for n = 0, first.m - 1 do
-        local text, dup = outcome_stored(email, n)
+        local text, dup, fu = outcome_stored(email, n)
         if text then
             table.insert(outcomes, text)
         end
         if dup then
             table.insert(dups, n)
         end
+        if fu then
+            came_back = came_back .. ' ' .. n .. fu
+        end
     end
     close_email(first, table.concat(outcomes, ','), table.concat(dups, ','),
-        sequence)
+        came_back, sequence)
 end
 
 -- Makes it final. outcome: the worker's code,"enhanced","reply"; nil: the

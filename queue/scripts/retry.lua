@@ -29,14 +29,17 @@ local SHOW = { ['\1'] = '\\"', ['\2'] = '\\\\' }
 -- What is escaped is out of the way meanwhile, so that a quote ends a string.
 local function from_history(history)
     local head = string.gsub(string.match(history, '^[^\n]*'), '\\["\\]', HIDE)
+    local came_back = string.match(head, '"fu":"([^"]*)"') or ''
+    local events = string.match(head, '"fq":(%d+)') or 0 -- behind q
     local first = { m = ARGV[4], left = 0,
-        sq = string.match(head, '^{"q":(%d+)') }
+        sq = int(string.match(head, '^{"q":(%d+)') + events) }
     first.b, first.bj = string.match(head, '"b":(%d+),"bj":(%d+)')
     local all, by_number = {}, {}
     for n, s, g, a, e, outcome in string.gmatch(head, OUTCOME) do
         local id = email .. ':' .. n
         local d = { id = id, key = P .. 'd:' .. id, n = n, s = s,
             g = g, a = a, e = e, k = on_unknown,
+            fu = string.match(came_back, ' ' .. n .. '(%a+%d+)'),
             outcome = string.gsub(outcome, '[\1\2]', SHOW) }
         by_number[d.n] = d
         table.insert(all, d)
@@ -114,6 +117,10 @@ local function restore(d)
     if d.dup then
         table.insert(args, 'dup')
         table.insert(args, 1)
+    end
+    if d.fu then
+        table.insert(args, 'fu')
+        table.insert(args, d.fu)
     end
     add_pieces(args, d.outcome)
     call('HSET', d.key, unpack(args))

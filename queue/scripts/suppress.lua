@@ -1,9 +1,10 @@
 -- The end of a function (scripts.h): the address of a delivery that bounces
 -- goes on the list. Its arguments: 1 owner, 2 id of the email, 3 time, 4 "id
--- hash address", 5 the worker's code,"enhanced","reply". What it returns is to
--- be called when the delivery has ended, whose events are announced: all that
--- it looks at it has seen.
-local owner, email, at, what, outcome = ...
+-- hash address", 5 the worker's code,"enhanced","reply", 6 origin, nil: bounce.
+-- What it returns is to be called when the delivery has ended, whose events are
+-- announced: all that it looks at it has seen. That answers whether the address
+-- came on the list.
+local owner, email, at, what, outcome, origin = ...
 local id, hash, address = string.match(what, '^(%S+) (%S+) (.*)$')
 local code, enhanced = string.match(outcome, '^(%d+),"([^"]*)"')
 now = at
@@ -11,12 +12,14 @@ local before = suppression_before(owner, hash)
 
 return function()
     if not before then
-        return
+        return false
     end
-    local s = { id = id, address = address, origin = 'b', source = email,
-        reason = (code or '0') .. '/' .. (enhanced or '') }
+    local s = { id = id, address = address, origin = origin or 'b',
+        source = email, reason = origin == 'c' and '-' or
+            (code or '0') .. '/' .. (enhanced or '') }
     local _, is_new = suppression_add(owner, hash, before, s)
     if is_new then
         suppression_tell(owner, 'added', s)
     end
+    return is_new
 end

@@ -214,8 +214,9 @@ static inline void do_reschedule(struct world *world, const char *email,
     script_send(world, &command);
 }
 
-/* An email of one recipient; what had ended has an hour to live. */
-static inline void do_retry(struct world *world, const char *email)
+/* Of the first recipient; what had ended has an hour to live. */
+static inline void do_retry_of(struct world *world, const char *email,
+                               int mailboxes)
 {
     struct redis_command command;
 
@@ -223,7 +224,7 @@ static inline void do_retry(struct world *world, const char *email)
     command_add_cstr(&command, "default");
     command_add_cstr(&command, email);
     command_add_cstr(&command, "2"); /* lane */
-    command_add_cstr(&command, "1"); /* mailboxes */
+    command_add_int(&command, mailboxes);
     command_add_cstr(&command, "r");
     command_add_int(&command, clock_wall_ms() + 3600000);
     command_add_cstr(&command, "1");
@@ -231,6 +232,11 @@ static inline void do_retry(struct world *world, const char *email)
     command_add_cstr(&command, "0");
     command_add_cstr(&command, "main");
     script_send(world, &command);
+}
+
+static inline void do_retry(struct world *world, const char *email)
+{
+    do_retry_of(world, email, 1);
 }
 
 #endif
