@@ -169,6 +169,8 @@ struct config_sending {
     const char *product_name;  /* of built-in templates; empty: none */
     const char *spf_include;   /* empty: none */
     const char *bounce_mx;     /* empty: none */
+    struct config_list addresses;
+    struct config_list dnsbl; /* zones */
 };
 
 struct config_hooks {

@@ -18,10 +18,12 @@ enum config_kind {
     KIND_NAME,         /* of letters, digits, - and _ */
     KIND_NAMES,        /* struct config_list of them */
     KIND_HOST,         /* a host name or an address */
+    KIND_HOSTS,        /* struct config_list; max: how many */
     KIND_DOMAIN,       /* lower case; may begin with "*." */
     KIND_ENDPOINT,     /* "host:port" or "unix:/path" */
     KIND_ENDPOINTS,    /* struct config_list of them */
     KIND_ADDRESS,      /* an IP address, or "" */
+    KIND_ADDRESSES,    /* struct config_list; max as above */
     KIND_NETWORKS,     /* addresses, or address/bits */
     KIND_FINGERPRINTS, /* struct config_list of SHA-256 in lower-case hex */
     KIND_REDIS_URL,

@@ -75,6 +75,15 @@ static bool read_texts(struct config_reading *r, const struct toml_value *value,
     return true;
 }
 
+static bool read_some(struct config_reading *r, const struct toml_value *value,
+                      config_text_fn *item, void *to)
+{
+    if ((int64_t)value->count > r->key->max)
+        return config_refuse(r, "must have at most %" PRId64 " items",
+                             r->key->max);
+    return read_texts(r, value, item, to);
+}
+
 static bool read_command(struct config_reading *r,
                          const struct toml_value *value, config_text_fn *item,
                          void *to)
@@ -193,10 +202,12 @@ static const struct kind {
     [KIND_NAME] = {TOML_TEXT, read_one, config_read_name},
     [KIND_NAMES] = {TOML_LIST, read_texts, config_read_name},
     [KIND_HOST] = {TOML_TEXT, read_one, config_read_host},
+    [KIND_HOSTS] = {TOML_LIST, read_some, config_read_host},
     [KIND_DOMAIN] = {TOML_TEXT, read_one, config_read_domain},
     [KIND_ENDPOINT] = {TOML_TEXT, read_one, config_read_endpoint},
     [KIND_ENDPOINTS] = {TOML_LIST, read_texts, config_read_endpoint},
     [KIND_ADDRESS] = {TOML_TEXT, read_one, config_read_address},
+    [KIND_ADDRESSES] = {TOML_LIST, read_some, config_read_address},
     [KIND_NETWORKS] = {TOML_LIST, read_texts, config_read_network},
     [KIND_FINGERPRINTS] = {TOML_LIST, read_texts, config_read_fingerprint},
     [KIND_REDIS_URL] = {TOML_TEXT, read_one, config_read_redis_url},

@@ -15,8 +15,9 @@
 struct answers;
 
 /* Look-ups of one domain: two keys of four generations, twenty of SPF, eight
- * of DMARC and what stands around them. */
-enum { ANSWERS_MAX = 96 };
+ * of DMARC and what stands around them; eight hosts, each with a name or two
+ * and four block lists. */
+enum { ANSWERS_MAX = 160 };
 
 struct answers *answers_create(void);
 void answers_destroy(struct answers **answers);

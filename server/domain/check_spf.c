@@ -2,6 +2,7 @@
 #include "server/domain/checks.h"
 #include "server/domain/names.h"
 #include "server/domain/spf.h"
+#include "server/io/address.h"
 
 /* --- MX of the return path --- */
 
@@ -150,9 +151,69 @@ static void say_outcome(struct checks *checks, struct domain_finding *finding,
     }
 }
 
+/* Mail comes from these addresses, and its return path is at that name. */
+static bool is_return_path(const struct checks *checks, struct str name)
+{
+    const struct domain_setup *setup = checks->setup;
+
+    return domain_has_return_path(setup) ? !name_eq(name, setup->name)
+                                         : setup->bounce_domain.len == 0;
+}
+
+/* The addresses that do not pass, in arena. False: that is not known yet. */
+static bool find_refused(struct checks *checks, struct str name,
+                         struct str *refused)
+{
+    const struct domain_setup *setup = checks->setup;
+    bool is_known = true;
+
+    *refused = S("");
+    for (size_t i = 0; i < setup->address_count; i++) {
+        struct address client;
+        enum spf_verdict verdict;
+
+        CHECK(address_parse(setup->addresses[i], 0, &client));
+        verdict = spf_judge(checks->answers, name, &client);
+        is_known &= verdict != SPF_WAITS;
+        if (verdict == SPF_FAILS)
+            *refused = arena_printf(
+                checks->arena, "%.*s%s%.*s", STR_ARG(*refused),
+                refused->len > 0 ? ", " : "", STR_ARG(setup->addresses[i]));
+    }
+    return is_known;
+}
+
+/* True: all pass, as far as that matters and can be said. */
+static bool lets_us_pass(struct checks *checks, struct domain_finding *finding)
+{
+    struct str refused;
+
+    if (!is_return_path(checks, finding->name))
+        return true;
+    if (!find_refused(checks, finding->name, &refused))
+        return false;
+    if (refused.len == 0)
+        return true;
+    if (finding->wanted.len > 0)
+        checks_warn(checks, finding,
+                    "The SPF record is as it is wanted, but %.*s, from where "
+                    "mail is sent too, does not pass it: tell those who run "
+                    "this service.",
+                    STR_ARG(refused));
+    else
+        checks_say(checks, finding, DOMAIN_FAILED,
+                   "Mail for you is sent from %.*s, which does not pass the "
+                   "SPF record. Add it as ip4: or ip6: before the all at its "
+                   "end.",
+                   STR_ARG(refused));
+    return false;
+}
+
 static void say_good(struct checks *checks, struct domain_finding *finding,
                      const struct spf_result *spf)
 {
+    if (!lets_us_pass(checks, finding))
+        return;
     if (spf->is_neutral)
         checks_warn(checks, finding,
                     "The SPF record says nothing of other senders: end it "
@@ -198,6 +259,25 @@ static void judge_include(struct checks *checks, struct domain_finding *finding,
                    STR_ARG(checks->setup->spf_include));
 }
 
+/* None is there, and none is demanded. */
+static void say_no_record(struct checks *checks, struct domain_finding *finding)
+{
+    struct str name = finding->name;
+
+    if (is_return_path(checks, name) && checks->setup->address_count > 0)
+        checks_say(checks, finding, DOMAIN_NOT_STARTED,
+                   "%.*s has no SPF record, so mail for you passes by DKIM "
+                   "alone. With the addresses that it is sent from in it, as "
+                   "in \"v=spf1 ip4:192.0.2.1 ~all\", it passes SPF too.",
+                   STR_ARG(name));
+    else
+        checks_say(checks, finding, DOMAIN_NOT_STARTED,
+                   "%.*s has no SPF record. Mail sent here does not need one; "
+                   "if no other server sends for this domain, \"v=spf1 -all\" "
+                   "says so.",
+                   STR_ARG(name));
+}
+
 static void check_spf(struct checks *checks, struct domain_finding *finding,
                       struct str include)
 {
@@ -213,11 +293,7 @@ static void check_spf(struct checks *checks, struct domain_finding *finding,
     if (spf.outcome == SPF_UNKNOWN)
         return;
     if (spf.outcome == SPF_NONE && include.len == 0)
-        checks_say(checks, finding, DOMAIN_NOT_STARTED,
-                   "%.*s has no SPF record. Mail sent here does not need one; "
-                   "if no other server sends for this domain, \"v=spf1 -all\" "
-                   "says so.",
-                   STR_ARG(finding->name));
+        say_no_record(checks, finding);
     else if (spf.outcome != SPF_GOOD)
         say_outcome(checks, finding, &spf);
     else if (spf.lets_everybody)

@@ -150,4 +150,5 @@ void checks_run(const struct domain_setup *setup, struct answers *answers,
     checks_spf(&checks);
     checks_dmarc(&checks);
     checks_advice(&checks);
+    checks_hosts(&checks);
 }

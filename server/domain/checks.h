@@ -62,5 +62,6 @@ void checks_spf(struct checks *checks);
 void checks_dmarc(struct checks *checks);
 void checks_advice(struct checks *checks);
 void checks_mta_sts(struct checks *checks);
+void checks_hosts(struct checks *checks);
 
 #endif

@@ -9,7 +9,7 @@
  *
  * Source: RFC 6376, RFC 8301, RFC 8463 (DKIM); RFC 7208 (SPF); RFC 7489 and
  * RFC 9091 (DMARC); RFC 7505 (null MX); RFC 8461 (MTA-STS); RFC 8460
- * (TLS-RPT); docs/domains.md.
+ * (TLS-RPT); RFC 5782 (block lists); docs/domains.md.
  */
 #ifndef DOMAIN_DOMAIN_H
 #define DOMAIN_DOMAIN_H
@@ -36,7 +36,9 @@
     ROW(CHECK_WILDCARD, "wildcard_txt")                                        \
     ROW(CHECK_MTA_STS, "mta_sts")                                              \
     ROW(CHECK_TLS_RPT, "tls_rpt")                                              \
-    ROW(CHECK_BIMI, "bimi")
+    ROW(CHECK_BIMI, "bimi")                                                    \
+    ROW(CHECK_SENDING_HOSTS, "sending_hosts")                                  \
+    ROW(CHECK_DNSBL, "dnsbl")
 /* How one of them stands; Resend's words for a record. */
 #define DOMAIN_STATES(ROW)                                                     \
     ROW(NOT_STARTED, "not_started")                                            \
@@ -90,6 +92,8 @@ struct domain_key {
 
 enum { DOMAIN_KEYS_MAX = 8 }; /* two algorithms, up to four generations */
 
+enum { DOMAIN_ADDRESSES_MAX = 8, DOMAIN_ZONES_MAX = 4 };
+
 /* All text belongs to the caller. */
 struct domain_setup {
     struct str name;        /* A-labels, lower case */
@@ -101,6 +105,10 @@ struct domain_setup {
     /* [sending] bounce_domain: where return paths are unless the domain has
      * its own. Empty: the addresses of From. */
     struct str bounce_domain;
+    const struct str *addresses; /* [sending] addresses: IPv4, IPv6 */
+    size_t address_count;        /* at most DOMAIN_ADDRESSES_MAX */
+    const struct str *zones;     /* [sending] dnsbl */
+    size_t zone_count;           /* at most DOMAIN_ZONES_MAX */
 };
 
 struct domain_record {
@@ -208,7 +216,7 @@ struct domain_fetcher {
 };
 
 /* Asks the DNS, and for a policy of MTA-STS, and judges what they say; at most
- * some 90 look-ups and 10 seconds, what is not answered then counts as failed
+ * 160 look-ups and 10 seconds, what is not answered then counts as failed
  * for now. setup and past are copied; fetcher outlives the run. Fires exactly
  * once, later, or never when cancelled; report is valid during the call, the
  * handle of the run is dead. */

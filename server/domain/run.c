@@ -145,6 +145,16 @@ static void on_limit(void *ctx)
     on_task(run);
 }
 
+static const struct str *copy_texts(struct arena *arena, const struct str *from,
+                                    size_t count)
+{
+    struct str *texts = ARENA_ARRAY(arena, struct str, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        texts[i] = arena_copy(arena, from[i]);
+    return texts;
+}
+
 static void copy_setup(struct domain_run *run, const struct domain_setup *from)
 {
     struct arena *arena = run->arena;
@@ -165,6 +175,10 @@ static void copy_setup(struct domain_run *run, const struct domain_setup *from)
         .spf_include = arena_copy(arena, from->spf_include),
         .bounce_mx = arena_copy(arena, from->bounce_mx),
         .bounce_domain = arena_copy(arena, from->bounce_domain),
+        .addresses = copy_texts(arena, from->addresses, from->address_count),
+        .address_count = from->address_count,
+        .zones = copy_texts(arena, from->zones, from->zone_count),
+        .zone_count = from->zone_count,
     };
 }
 

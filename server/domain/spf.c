@@ -1,8 +1,10 @@
 #include "server/domain/spf.h"
 
 #include "server/domain/names.h"
+#include "server/io/address.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 /* --- terms [5, 6, 12] --- */
 
@@ -101,7 +103,7 @@ static bool read_domain(struct str text, struct spf_term *term)
 }
 
 /* Takes "/24", "//64" or "/24//64" off the end [5.3]. */
-static bool cut_lengths(struct str *text)
+static bool cut_lengths(struct str *text, struct spf_term *term)
 {
     ptrdiff_t slash = str_index(*text, '/', 0);
     struct str lengths;
@@ -116,9 +118,15 @@ static bool cut_lengths(struct str *text)
     if (second >= 0) {
         if (!is_length(str_from(lengths, (size_t)second + 2), 128, &number))
             return false;
+        term->bits6 = (unsigned)number;
         lengths.len = (size_t)second;
     }
-    return lengths.len == 0 || is_length(str_from(lengths, 1), 32, &number);
+    if (lengths.len == 0)
+        return true;
+    if (!is_length(str_from(lengths, 1), 32, &number))
+        return false;
+    term->bits4 = (unsigned)number;
+    return true;
 }
 
 /* A macro may hold a slash: the lengths stand behind the last brace. */
@@ -131,7 +139,7 @@ static bool read_target(struct str text, const struct term_row *row,
     while (str_index(text, '}', start) >= 0)
         start = (size_t)str_index(text, '}', start) + 1;
     tail = str_from(text, start);
-    if (row->has_length && !cut_lengths(&tail))
+    if (row->has_length && !cut_lengths(&tail, term))
         return false;
     text.len = start + tail.len;
     if (text.len == 0)
@@ -157,6 +165,7 @@ static bool read_network(struct str text, int family, uint64_t max,
     room[host.len] = '\0';
     term->domain = host;
     term->is_everybody = length == 0;
+    term->bits4 = term->bits6 = (unsigned)length;
     return inet_pton(family, room, address) == 1;
 }
 
@@ -221,7 +230,11 @@ static bool read_term(struct str text, struct spf_term *term)
     struct str behind;
     bool is_qualified = str_index(S("+-?~"), text.ptr[0], 0) >= 0;
 
-    *term = (struct spf_term){.qualifier = is_qualified ? text.ptr[0] : '+'};
+    *term = (struct spf_term){
+        .qualifier = is_qualified ? text.ptr[0] : '+',
+        .bits4 = 32,
+        .bits6 = 128,
+    };
     if (is_qualified)
         text = str_from(text, 1);
     name = str_slice(text, 0, name_length(text));
@@ -534,4 +547,183 @@ struct spf_result spf_walk(struct answers *answers, struct str name,
     result.lets_everybody = fate == FATE_PASS;
     result.is_neutral = fate == FATE_NEUTRAL;
     return result;
+}
+
+/* --- one client [4.6, 5] --- */
+
+/* What a mechanism, or a whole record, says of the client. */
+enum match { MATCH_NO, MATCH_YES, MATCH_DEPENDS, MATCH_WAITS };
+
+struct judging {
+    struct answers *answers;
+    const struct address *client;
+};
+
+static bool is_v4(const struct address *address)
+{
+    return address->at.any.sa_family == AF_INET;
+}
+
+static bool is_equal(const unsigned char *a, const unsigned char *b,
+                     unsigned bits)
+{
+    unsigned whole = bits / 8;
+    unsigned mask = 0xffu << (8 - bits % 8) & 0xffu;
+
+    return memcmp(a, b, whole) == 0 &&
+           (bits % 8 == 0 || ((a[whole] ^ b[whole]) & mask) == 0);
+}
+
+static bool is_within(const struct judging *judging, struct str text,
+                      const struct spf_term *term)
+{
+    const struct address *client = judging->client;
+    struct address base;
+
+    if (!address_parse(text, 0, &base) ||
+        base.at.any.sa_family != client->at.any.sa_family)
+        return false;
+    if (is_v4(client))
+        return is_equal((const unsigned char *)&base.at.v4.sin_addr,
+                        (const unsigned char *)&client->at.v4.sin_addr,
+                        term->bits4);
+    return is_equal(base.at.v6.sin6_addr.s6_addr,
+                    client->at.v6.sin6_addr.s6_addr, term->bits6);
+}
+
+/* NULL: match says why. */
+static const struct dns_reply *ask(const struct judging *judging,
+                                   struct str name, enum dns_type type,
+                                   enum match *match)
+{
+    const struct dns_reply *reply = answers_get(judging->answers, name, type);
+
+    *match = reply == NULL ? MATCH_WAITS : MATCH_DEPENDS;
+    return reply == NULL || reply->status == DNS_FAILED ? NULL : reply;
+}
+
+static enum match match_host(const struct judging *judging, struct str name,
+                             const struct spf_term *term)
+{
+    enum match match;
+    const struct dns_reply *reply =
+        ask(judging, name, is_v4(judging->client) ? DNS_A : DNS_AAAA, &match);
+
+    if (reply == NULL)
+        return match;
+    for (size_t i = 0; i < reply->records.count; i++)
+        if (is_within(judging, reply->records.records[i].data, term))
+            return MATCH_YES;
+    return MATCH_NO;
+}
+
+static enum match match_mx(const struct judging *judging, struct str name,
+                           const struct spf_term *term)
+{
+    enum match match;
+    const struct dns_reply *reply = ask(judging, name, DNS_MX, &match);
+
+    if (reply == NULL)
+        return match;
+    for (size_t i = 0; i < reply->records.count && i < SPF_MX_MAX; i++) {
+        match = match_host(judging, reply->records.records[i].data, term);
+        if (match != MATCH_NO)
+            return match;
+    }
+    return MATCH_NO;
+}
+
+static enum match match_record(const struct judging *judging, struct str name,
+                               size_t depth);
+
+static enum match match_term(const struct judging *judging,
+                             const struct spf_term *term, struct str name,
+                             size_t depth)
+{
+    struct str target = term->domain.len > 0 ? term->domain : name;
+
+    if (term->has_macro)
+        return MATCH_DEPENDS;
+    switch (term->kind) {
+    case SPF_ALL:
+        return MATCH_YES;
+    case SPF_IP4:
+    case SPF_IP6:
+        return is_within(judging, term->domain, term) ? MATCH_YES : MATCH_NO;
+    case SPF_A:
+        return match_host(judging, target, term);
+    case SPF_MX:
+        return match_mx(judging, target, term);
+    case SPF_INCLUDE:
+        return match_record(judging, target, depth + 1);
+    case SPF_PTR:
+    case SPF_EXISTS:
+        return MATCH_DEPENDS;
+    case SPF_REDIRECT:
+    case SPF_EXP:
+    case SPF_OTHER_MODIFIER:
+        break;
+    }
+    return MATCH_NO;
+}
+
+/* YES: the client passes. The first mechanism that matches decides [4.6.2],
+ * a redirect where none does. */
+static enum match match_text(const struct judging *judging, struct str name,
+                             struct str record, size_t depth)
+{
+    struct spf_term redirect = {0};
+    struct str rest = spf_terms(record);
+    struct spf_term term;
+    struct str bad;
+
+    while (spf_next(&rest, &term, &bad)) {
+        enum match match;
+
+        if (term.kind == SPF_REDIRECT)
+            redirect = term;
+        if (term.qualifier == '\0')
+            continue;
+        match = match_term(judging, &term, name, depth);
+        if (match == MATCH_YES)
+            return term.qualifier == '+' ? MATCH_YES : MATCH_NO;
+        if (match != MATCH_NO)
+            return match;
+    }
+    if (redirect.has_macro)
+        return MATCH_DEPENDS;
+    return redirect.domain.len > 0
+               ? match_record(judging, redirect.domain, depth + 1)
+               : MATCH_NO;
+}
+
+static enum match match_record(const struct judging *judging, struct str name,
+                               size_t depth)
+{
+    enum match match;
+    const struct dns_reply *reply;
+    struct str record;
+
+    if (depth == DEPTH_MAX)
+        return MATCH_DEPENDS;
+    reply = ask(judging, name, DNS_TXT, &match);
+    if (reply == NULL)
+        return match;
+    if (spf_records(reply, &record) != 1)
+        return MATCH_NO;
+    return match_text(judging, name, record, depth);
+}
+
+enum spf_verdict spf_judge(struct answers *answers, struct str name,
+                           const struct address *client)
+{
+    static const enum spf_verdict VERDICTS[] = {
+        [MATCH_NO] = SPF_FAILS,
+        [MATCH_YES] = SPF_PASSES,
+        [MATCH_DEPENDS] = SPF_DEPENDS,
+        [MATCH_WAITS] = SPF_WAITS,
+    };
+    const struct judging judging = {answers, client};
+
+    return VERDICTS[match_record(&judging, name, 0)];
 }

@@ -1,8 +1,9 @@
 /* spf.h - SPF records: what they say, and whether they may be looked up. Pure,
  * over what the DNS answered.
  *
- * No address is judged: the whole tree is walked as a receiver walks it whose
- * client matches nothing, which is the most look-ups it can cost.
+ * Two questions. Is the record in order: the whole tree is walked as a receiver
+ * walks it whose client matches nothing, which is the most look-ups it can
+ * cost. And does it let an address pass.
  *
  * Source: RFC 7208; its numbers in brackets below.
  */
@@ -37,6 +38,8 @@ struct spf_term {
     struct str domain; /* of a, mx, include, ...; empty: that of the record */
     bool has_macro;    /* domain is known to receivers alone */
     bool is_everybody; /* ip4 or ip6 of length 0 */
+    unsigned bits4;    /* of a, mx, ip4: how many must be equal */
+    unsigned bits6;    /* of a, mx, ip6 */
 };
 
 /* text is an SPF record, good or not [4.5]. */
@@ -77,6 +80,17 @@ struct spf_result {
  * its includes or redirects; empty: none. The texts live as long as answers. */
 struct spf_result spf_walk(struct answers *answers, struct str name,
                            struct str wanted);
+enum spf_verdict {
+    SPF_WAITS, /* an answer is missing yet */
+    SPF_PASSES,
+    SPF_FAILS,   /* fail, softfail or neutral */
+    SPF_DEPENDS, /* on the mail, or on what DNS does not answer for now */
+};
+/* What the record of name says of a client of that address. The walk of it
+ * was good. */
+struct address;
+enum spf_verdict spf_judge(struct answers *answers, struct str name,
+                           const struct address *client);
 /* The SPF records of an answer: how many, and the first. */
 size_t spf_records(const struct dns_reply *reply, struct str *first);
 

@@ -156,6 +156,16 @@ static void add_keys(const struct sender_key *key, int64_t now_ms,
                                  USES[state]};
 }
 
+static const struct str *texts_of(const struct config_list *list,
+                                  struct arena *arena)
+{
+    struct str *texts = ARENA_ARRAY(arena, struct str, list->count + 1);
+
+    for (size_t i = 0; i < list->count; i++)
+        texts[i] = str_of(list->items[i]);
+    return texts;
+}
+
 struct domain_setup rounds_setup(const struct sender_domain *domain,
                                  const struct config *config, int64_t now_ms,
                                  struct arena *arena)
@@ -173,6 +183,10 @@ struct domain_setup rounds_setup(const struct sender_domain *domain,
         .spf_include = str_of(config->sending.spf_include),
         .bounce_mx = str_of(config->sending.bounce_mx),
         .bounce_domain = str_of(config->sending.bounce_domain),
+        .addresses = texts_of(&config->sending.addresses, arena),
+        .address_count = config->sending.addresses.count,
+        .zones = texts_of(&config->sending.dnsbl, arena),
+        .zone_count = config->sending.dnsbl.count,
     };
 }
 

@@ -21,6 +21,8 @@ static const struct domain_key KEYS[] = {
     {STR("e1"), DKIM_ED25519, STR(ED25519), DOMAIN_KEY_SIGNS},
     {STR("r0"), DKIM_RSA, STR("MIGfMA0GCSqGSIb3DQEB"), DOMAIN_KEY_PAST},
 };
+static const struct str ADDRESSES[] = {STR("192.0.2.1"), STR("2001:db8::1")};
+static const struct str ZONES[] = {STR("bl.test")};
 static const struct domain_setup SETUP = {
     .name = STR("mail.example.test"),
     .return_path = STR("send"),
@@ -28,6 +30,10 @@ static const struct domain_setup SETUP = {
     .key_count = COUNT_OF(KEYS),
     .spf_include = STR("spf.relay.test"),
     .bounce_mx = STR("bounce.relay.test"),
+    .addresses = ADDRESSES,
+    .address_count = COUNT_OF(ADDRESSES),
+    .zones = ZONES,
+    .zone_count = COUNT_OF(ZONES),
 };
 
 /* "!" fails, an empty line is not there, "a TAB b" is two records. */

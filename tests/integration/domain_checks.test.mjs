@@ -14,7 +14,8 @@ import { startSink } from './harness/sink.mjs';
 import { startUnbound } from './harness/unbound.mjs';
 
 const OURS = ['bounce.relay A 192.0.2.7', 'mx.relay A 192.0.2.8',
-              'spf.relay TXT "v=spf1 ip4:192.0.2.0/24 -all"'];
+              'spf.relay TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"',
+              'out.relay A 192.0.2.1', 'out.relay AAAA 2001:db8::1'];
 
 const POLICY = (mode, mx) => ['version: STSv1', `mode: ${mode}`,
                              `mx: ${mx}`, 'max_age: 86400', ''].join('\r\n');
@@ -54,7 +55,8 @@ let sink;
 
 before(async () => {
     redis = await startRedis();
-    names = await startUnbound(OURS);
+    names = await startUnbound(OURS, { pointers: [
+        '192.0.2.1 out.relay.test', '2001:db8::1 out.relay.test'] });
     sink = await startSink();
     await startPolicies();
     const worker_key_file = path.join(folder('keys'), 'worker.key');
@@ -65,7 +67,9 @@ before(async () => {
         config: {
             secrets: { worker_public_key: half.trim(), worker_key_file },
             sending: { spf_include: 'spf.relay.test',
-                       bounce_mx: 'bounce.relay.test' },
+                       bounce_mx: 'bounce.relay.test',
+                       addresses: ['192.0.2.1', '2001:db8::1'],
+                       dnsbl: ['bl.test', 'closed.test'] },
             domains: { resolver: [names.address] },
         },
         roleEnv: { hooks: {
@@ -218,6 +222,36 @@ test('it is not fetched from inside our network', async () => {
     service.write();
     await service.stop('hooks');
     await service.start('hooks');
+});
+
+test('the hosts that mail is sent from are looked at', async () => {
+    const look = async (name, lines) => {
+        await names.become([...OURS, ...lines]);
+        const made = await ask('POST', '/v1/domains', { name }, 201);
+        const { report } = await verified(made);
+        return ['sending_hosts', 'dnsbl'].map((check) =>
+            report.checks.find((finding) => finding.check === check));
+    };
+    const [hosts, lists] = await look('clean.test',
+                                      ['*.closed A 127.255.255.254']);
+    assert.equal(hosts.status, 'verified', hosts.reason);
+    assert.equal(hosts.reason, null);
+    assert.equal(hosts.found,
+                 '192.0.2.1 out.relay.test | 2001:db8::1 out.relay.test');
+    assert.equal(lists.status, 'verified');
+    assert.equal(lists.warning, true);
+    assert.match(lists.reason, /^closed\.test cannot be asked about 192\.0\.2\.1/);
+
+    OURS.pop(); // the name does not lead back to the IPv6 address any more
+    const [lost, listed] = await look('listed.test', [
+        '1.2.0.192.bl A 127.0.0.4', '1.2.0.192.bl TXT "see bl.test/192.0.2.1"',
+    ]);
+    assert.equal(lost.status, 'failed');
+    assert.match(lost.reason,
+                 /^The name of 2001:db8::1, out\.relay\.test, does not lead/);
+    assert.equal(listed.status, 'failed');
+    assert.match(listed.reason,
+        /^192\.0\.2\.1 is listed by bl\.test \(127\.0\.0\.4\): see bl\.test/);
 });
 
 test('it is looked at again by itself', async () => {

@@ -4,15 +4,16 @@ import path from 'node:path';
 import { Program, folder, freePort } from './scope.mjs';
 
 // lines: of a zone file below "test."; whole names end with a dot.
-// silent.test is a zone that nobody answers for.
-export async function startUnbound(lines) {
-    const server = new Unbound(folder('unbound'), await freePort());
+// silent.test is a zone that nobody answers for. pointers: "address name", of
+// the zones of addresses.
+export async function startUnbound(lines, { pointers = [] } = {}) {
+    const server = new Unbound(folder('unbound'), await freePort(), pointers);
     await server.start(lines);
     return server;
 }
 
 class Unbound {
-    constructor(dir, port) {
+    constructor(dir, port, pointers) {
         this.dir = dir;
         this.address = `127.0.0.1:${port}`;
         fs.writeFileSync(path.join(dir, 'unbound.conf'), `
@@ -28,6 +29,7 @@ server:
   do-not-query-localhost: no
   local-zone: "test." nodefault
   module-config: "iterator"
+${pointers.map((line) => `  local-data-ptr: "${line}"`).join('\n')}
   num-threads: 1
   verbosity: 1
 auth-zone:

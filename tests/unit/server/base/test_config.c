@@ -233,6 +233,17 @@ static const struct broken_case {
     {"[api]\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
      "2:20: trusted_proxies: must be an IP address, or a network as "
      "\"10.0.0.0/8\""},
+    {"[sending]\naddresses = [\"out.test\"]\n",
+     "2:14: addresses: must be an IP address, as \"192.0.2.1\""},
+    {"[sending]\naddresses = [\"192.0.2.0/24\"]\n",
+     "2:14: addresses: must be an IP address, as \"192.0.2.1\""},
+    {"[sending]\naddresses = [\"\"]\n", "2:14: addresses: must not be empty"},
+    {"[sending]\ndnsbl = [\"a.test\", \"b.test\", \"c.test\", \"d.test\", "
+     "\"e.test\"]\n",
+     "2:9: dnsbl: must have at most 4 items"},
+    {"[sending]\ndnsbl = [\"a b\"]\n",
+     "2:10: dnsbl: must be a host name or an IP address; the port is a key of "
+     "its own"},
     {"[api]\ntrusted_proxies = [\"proxy.test\"]\n",
      "2:20: trusted_proxies: must be an IP address, or a network as "
      "\"10.0.0.0/8\""},

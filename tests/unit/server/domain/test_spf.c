@@ -1,5 +1,7 @@
 #include "server/domain/spf.h"
 
+#include "server/io/address.h"
+
 #include "check_cmocka.h"
 #include "zone.h"
 
@@ -252,11 +254,82 @@ static void nothing_is_said_before_all_is_known(void **state)
     answers_destroy(&answers);
 }
 
+/* The record at example.test, and who passes it. */
+static const struct {
+    const char *record;
+    const char *client;
+    enum spf_verdict verdict;
+} CLIENTS[] = {
+    {"v=spf1 ip4:192.0.2.1 -all", "192.0.2.1", SPF_PASSES},
+    {"v=spf1 ip4:192.0.2.1 -all", "192.0.2.2", SPF_FAILS},
+    {"v=spf1 ip4:192.0.2.0/24 -all", "192.0.2.255", SPF_PASSES},
+    {"v=spf1 ip4:192.0.2.0/24 -all", "192.0.3.0", SPF_FAILS},
+    {"v=spf1 ip4:192.0.2.128/25 -all", "192.0.2.127", SPF_FAILS},
+    {"v=spf1 ip4:192.0.2.128/25 -all", "192.0.2.128", SPF_PASSES},
+    {"v=spf1 ip4:192.0.2.0/31 -all", "192.0.2.1", SPF_PASSES},
+    {"v=spf1 ip6:2001:db8::/33 -all", "2001:db8:7fff::1", SPF_PASSES},
+    {"v=spf1 ip6:2001:db8::/33 -all", "2001:db8:8000::1", SPF_FAILS},
+    {"v=spf1 ip4:192.0.2.0/24 -all", "2001:db8::1", SPF_FAILS},
+    {"v=spf1 ip6:::/0 -all", "192.0.2.1", SPF_FAILS},
+    {"v=spf1 ~ip4:192.0.2.1 +all", "192.0.2.1", SPF_FAILS},
+    {"v=spf1 ?all", "192.0.2.1", SPF_FAILS},
+    {"v=spf1", "192.0.2.1", SPF_FAILS},
+    {"v=spf1 +all", "2001:db8::1", SPF_PASSES},
+    {"v=spf1 a:host.test -all", "192.0.2.1", SPF_PASSES},
+    {"v=spf1 a:host.test -all", "192.0.2.2", SPF_FAILS},
+    {"v=spf1 a:host.test/24 -all", "192.0.2.2", SPF_PASSES},
+    {"v=spf1 a:host.test -all", "2001:db8::1", SPF_FAILS},
+    {"v=spf1 a:six.test -all", "2001:db8::1", SPF_PASSES},
+    {"v=spf1 a:six.test//64 -all", "2001:db8::ffff", SPF_PASSES},
+    {"v=spf1 a:six.test/8//64 -all", "2001:db8:1::1", SPF_FAILS},
+    {"v=spf1 mx:mail.test -all", "192.0.2.1", SPF_PASSES},
+    {"v=spf1 mx:mail.test/30 -all", "192.0.2.3", SPF_PASSES},
+    {"v=spf1 mx:mail.test -all", "192.0.2.3", SPF_FAILS},
+    {"v=spf1 include:spf.relay.test -all", "192.0.2.9", SPF_PASSES},
+    {"v=spf1 include:spf.relay.test -all", "198.51.100.9", SPF_FAILS},
+    {"v=spf1 -include:spf.relay.test +all", "192.0.2.9", SPF_FAILS},
+    {"v=spf1 -include:spf.relay.test +all", "198.51.100.9", SPF_PASSES},
+    {"v=spf1 include:ours.test ?all", "192.0.2.9", SPF_PASSES},
+    {"v=spf1 redirect=spf.relay.test", "192.0.2.9", SPF_PASSES},
+    {"v=spf1 redirect=spf.relay.test", "198.51.100.9", SPF_FAILS},
+    {"v=spf1 redirect=spf.relay.test -all", "192.0.2.9", SPF_FAILS},
+    {"v=spf1 redirect=%{d}.test", "192.0.2.9", SPF_DEPENDS},
+    {"v=spf1 exists:%{i}.test -all", "192.0.2.9", SPF_DEPENDS},
+    {"v=spf1 ip4:192.0.2.9 exists:%{i}.test -all", "192.0.2.9", SPF_PASSES},
+    {"v=spf1 ptr -all", "192.0.2.9", SPF_DEPENDS},
+    {"v=spf1 a:fail.test -all", "192.0.2.9", SPF_DEPENDS},
+};
+
+static void clients_are_judged_as_receivers_do(void **state)
+{
+    const char *zone[COUNT_OF(ZONE) + 1];
+
+    (void)state;
+    memcpy(&zone[1], ZONE, sizeof ZONE);
+    for (size_t i = 0; i < COUNT_OF(CLIENTS); i++) {
+        struct answers *answers = answers_create();
+        enum spf_verdict got;
+        struct address client;
+        char line[512];
+
+        snprintf(line, sizeof line, "example.test TXT %s", CLIENTS[i].record);
+        zone[0] = line;
+        assert_true(address_parse(str_of(CLIENTS[i].client), 0, &client));
+        do
+            got = spf_judge(answers, S("example.test"), &client);
+        while (zone_answer_all(zone, answers) > 0);
+        if (got != CLIENTS[i].verdict)
+            fail_msg("%s: %s: %d", CLIENTS[i].record, CLIENTS[i].client, got);
+        answers_destroy(&answers);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_walked_as_receivers_do),
         cmocka_unit_test(two_records_are_none),
+        cmocka_unit_test(clients_are_judged_as_receivers_do),
         cmocka_unit_test(nothing_is_said_before_all_is_known),
     };
 

@@ -57,9 +57,13 @@ static void each_generation_is_published_in_its_way(void **state)
     };
     struct arena *arena = arena_create();
     struct sender_domain domain = stored();
+    const char *addresses[] = {"192.0.2.1", "2001:db8::1"};
+    const char *zones[] = {"bl.test"};
     const struct config config = {.sending = {.bounce_domain = "b.test",
                                               .spf_include = "s.test",
-                                              .bounce_mx = "m.test"}};
+                                              .bounce_mx = "m.test",
+                                              .addresses = {addresses, 2},
+                                              .dnsbl = {zones, 1}}};
     struct domain_setup setup = rounds_setup(&domain, &config, NOW, arena);
 
     (void)state;
@@ -77,6 +81,10 @@ static void each_generation_is_published_in_its_way(void **state)
     assert_true(str_eq(setup.spf_include, S("s.test")));
     assert_true(str_eq(setup.bounce_mx, S("m.test")));
     assert_true(str_eq(setup.bounce_domain, S("b.test")));
+    assert_int_equal(setup.address_count, 2);
+    assert_true(str_eq(setup.addresses[1], S("2001:db8::1")));
+    assert_int_equal(setup.zone_count, 1);
+    assert_true(str_eq(setup.zones[0], S("bl.test")));
     arena_destroy(&arena);
 }
 
