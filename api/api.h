@@ -15,6 +15,7 @@
 #include "server/base/str.h"
 #include "server/http/httpd.h"
 #include "server/io/loop.h"
+#include "smtp/smtp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,6 +62,24 @@ void api_upstream_write(struct json_out *out,
 MUST_USE bool api_dry_run(struct str body, const struct config *config,
                           int64_t now_ms, struct buf *out,
                           struct buf *problems);
+
+/* --- what came back of a mail, for `posthaste feedback` --- */
+
+struct api_feedback {
+    struct smtp_feedback said; /* by smtp_feedback_read */
+    struct queue_feedback_answer answer;
+    void (*done)(void *ctx); /* answer is there */
+    void *ctx;
+};
+
+/* Takes down what it says; owner NULL: whoever's it is. It must live until
+ * done, as the texts of said. False: nothing follows from what it says, so
+ * nobody was asked. */
+MUST_USE bool api_feedback_take(struct api_feedback *feedback,
+                                struct queue *queue,
+                                const struct queue_owner *owner);
+/* Adds what became of it as JSON, unless it failed or is FEEDBACK_OPEN. */
+void api_feedback_write(const struct api_feedback *feedback, struct buf *buf);
 
 /* --- tokens of API keys ---
  *

@@ -16,6 +16,10 @@
 
 struct smtp_bounce_words;
 
+/* What is looked at of a message: what a report says comes before the mail
+ * that it is about. */
+enum { SMTP_FEEDBACK_BYTES_MAX = 1024 * 1024 };
+
 enum smtp_feedback_kind {
     SMTP_FEEDBACK_NO_REPORT, /* an auto-reply, or any other mail */
     SMTP_FEEDBACK_UNSIGNED,  /* no return path of ours in it */

@@ -1,6 +1,7 @@
 #include "smtp/report.h"
 
 #include "server/base/codec.h"
+#include "smtp/feedback.h"
 #include "smtp/inbox_decode.h"
 #include "smtp/mime_part.h"
 #include "smtp/reply.h"
@@ -241,6 +242,9 @@ static void read_part(const struct reader *reader, struct str bytes)
         read_feedback(reader, body_text(reader, &part));
     }
 }
+
+_Static_assert((int)REPORT_BYTES_MAX == SMTP_FEEDBACK_BYTES_MAX,
+               "the door promises as much");
 
 void report_read(struct report *report, struct str message, struct arena *arena)
 {

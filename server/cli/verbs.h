@@ -28,6 +28,7 @@ extern const struct verb_group VERBS_PARKED;       /* queue held|dead ... */
 extern const struct verb_group VERBS_UPSTREAMS;    /* upstreams ... */
 extern const struct verb_group VERBS_MIGRATE;      /* migrate */
 extern const struct verb_group VERBS_RETURN_PATH;  /* return-path */
+extern const struct verb_group VERBS_FEEDBACK;     /* feedback */
 extern const struct verb_group VERBS_PROBE;        /* live ready */
 extern const struct verb_group VERBS_VERSION;      /* version */
 
