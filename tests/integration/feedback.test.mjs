@@ -160,3 +160,19 @@ test('what cannot be taken now is kept by the mail server', async () => {
     const idle = report('autoreply', paths.get(to));
     assert.equal((await handIn(idle, [], away)).code, 0);
 });
+
+test('who has moved is found, with all that came back', async () => {
+    const to = 'moved@example.net';
+    const id = await sent(to);
+    const delivered = report('postfix_delivered', paths.get(to));
+    assert.equal((await handIn(delivered)).answer.outcome, 'recorded');
+    await service.posthaste(['partition', 'add', '--config', service.config]);
+    await service.posthaste(['partition', 'move', 'default', '--to', '1',
+                             '--config', service.config]);
+    assert.equal((await handIn(delivered)).answer.outcome, 'repeated');
+    const { answer } = await handIn(report('postfix', paths.get(to)));
+    assert.equal(answer.outcome, 'recorded');
+    assert.equal(answer.suppressed, true);
+    await receiver.event(id, 'email.bounced', 20_000);
+    assert.equal((await service.email(id)).last_event, 'bounced');
+});
