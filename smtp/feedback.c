@@ -45,7 +45,7 @@ static unsigned code_of(struct str text)
     unsigned code = 0;
 
     if (text.len < 3 || (text.ptr[0] != '4' && text.ptr[0] != '5') ||
-        (text.len > 3 && (ascii_is_digit(text.ptr[3]) || text.ptr[3] == '.')))
+        (text.len > 3 && text.ptr[3] != ' ' && text.ptr[3] != '-'))
         return 0;
     for (size_t i = 0; i < 3; i++) {
         if (!ascii_is_digit(text.ptr[i]))
