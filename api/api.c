@@ -47,6 +47,7 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"GET", "/suppressions/{id}", NEED_READ, false, false, suppressions_get},
     {"DELETE", "/suppressions/{id}", NEED_FULL, false, false,
      suppressions_remove},
+    {"POST", "/feedback", NEED_FULL, true, true, feedback_take},
     {"POST", "/templates", NEED_FULL, true, true, templates_create},
     {"GET", "/templates", NEED_READ, false, false, templates_list},
     {"GET", "/templates/{id}", NEED_READ, false, false, templates_get},

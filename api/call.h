@@ -156,6 +156,7 @@ void suppressions_remove(struct call *call);
 void suppressions_remove_batch(struct call *call);
 void suppressions_list(struct call *call);
 void suppressions_get(struct call *call);
+void feedback_take(struct call *call);
 void templates_create(struct call *call);
 void templates_list(struct call *call);
 void templates_get(struct call *call);

@@ -15,6 +15,7 @@ extern const struct field KEY_FIELDS[];                /* ApiKeyRequest */
 extern const struct field SUPPRESSION_FIELDS[];        /* SuppressionRequest */
 extern const struct field SUPPRESSION_ADD_FIELDS[];    /* SuppressionBatch */
 extern const struct field SUPPRESSION_REMOVE_FIELDS[]; /* SuppressionRemoval */
+extern const struct field FEEDBACK_FIELDS[];           /* FeedbackRequest */
 extern const struct field EMAIL_TEMPLATE_FIELDS[];     /* EmailTemplate */
 extern const struct field TEMPLATE_FIELDS[];           /* TemplateRequest */
 extern const struct field TEMPLATE_UPDATE_FIELDS[];    /* TemplateChange */

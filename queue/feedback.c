@@ -213,6 +213,11 @@ static void ask(struct telling *telling)
 
 /* --- the door --- */
 
+const struct keyring *queue_keyring(const struct queue *queue)
+{
+    return queue->keyring;
+}
+
 static char letter_of(enum event_type type)
 {
     CHECK(type == EVENT_BOUNCED || type == EVENT_DELIVERED ||

@@ -55,4 +55,7 @@ void queue_feedback(struct queue *queue, const struct queue_owner *owner,
                     const struct queue_feedback *feedback,
                     queue_feedback_fn done, void *ctx);
 
+/* By which a caller judges whose word it is; NULL: there is none. */
+const struct keyring *queue_keyring(const struct queue *queue);
+
 #endif

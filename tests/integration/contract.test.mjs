@@ -232,6 +232,9 @@ describe('the service', () => {
         await call('listWebhooks', 401, { key: made.token });
         await call('deleteApiKey', 200, { id: made.id });
 
+        await call('takeFeedback', 200, {
+            body: { message: 'Subject: I am away\r\n\r\nUntil Monday.\r\n' },
+        });
         const off = await call('addSuppression', 201, {
             body: { email: 'off@inbox.test' },
         });

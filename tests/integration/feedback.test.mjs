@@ -161,6 +161,31 @@ test('what cannot be taken now is kept by the mail server', async () => {
     assert.equal((await handIn(idle, [], away)).code, 0);
 });
 
+test('by the API: a complaint in base64, once, of the own mail', async () => {
+    const to = 'kim@yahoo.example';
+    const id = await sent(to);
+    const message = Buffer.from(report('yahoo', paths.get(to)))
+        .toString('base64');
+    const post = (body, options) =>
+        service.call('POST', '/v1/feedback', body, options);
+    const other = await service.createKey({ owner: 'other' });
+    const foreign = await post({ message }, { key: other });
+    assert.equal(foreign.json.reason, 'not_known');
+    const first = await post({ message });
+    assert.equal(first.status, 200, first.text);
+    assert.deepEqual(first.json, { object: 'feedback', outcome: 'recorded',
+        email_id: id, type: 'email.complained', suppressed: true });
+    await receiver.event(id, 'email.complained', 20_000);
+    assert.equal((await post({ message })).json.outcome, 'repeated');
+    const forged = report('yahoo', paths.get(to).replace(/.@/,
+        (end) => end[0] === '0' ? '1@' : '0@'));
+    assert.equal((await post({ message: forged })).json.reason, 'not_signed');
+    const padded = report('yahoo', paths.get(to)) + 'x'.repeat(200_000);
+    assert.equal((await post({ message: padded })).json.outcome, 'repeated');
+    const away = await post({ message: 'no colon, no base64' });
+    assert.equal(away.status, 422);
+});
+
 test('who has moved is found, with all that came back', async () => {
     const to = 'moved@example.net';
     const id = await sent(to);

@@ -2,9 +2,11 @@
 
 #include "check_cmocka.h"
 #include "server/base/mem.h"
+#include "smtp/smtp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct fake fake;
 
@@ -967,4 +969,60 @@ void fake_fill(struct loop *loop)
         .created_ms = WALL_MS,
     };
     CHECK(id_parse(S(ID), &fake.record.summary.email));
+}
+
+/* --- feedback --- */
+
+const struct keyring *queue_keyring(const struct queue *queue)
+{
+    static struct keyring *keyring;
+    char path[64];
+
+    (void)queue;
+    if (keyring != NULL)
+        return keyring;
+    snprintf(path, sizeof path, "/tmp/posthaste-api-%d", getpid());
+    CHECK(keyring_create(path, NULL));
+    keyring = keyring_load(path, NULL);
+    CHECK(keyring != NULL);
+    unlink(path);
+    return keyring;
+}
+
+const char *fake_bounce(void)
+{
+    static char body[512];
+    struct arena *arena = arena_create();
+    struct return_path path;
+    struct str address;
+    struct id id;
+
+    CHECK(id_parse(S(ID), &id));
+    return_path_init(&path, queue_keyring(NULL));
+    address = return_path_make(&path, S("b.example"), &id, 0, arena);
+    snprintf(body, sizeof body,
+             "{\"recipient\":\"%.*s\",\"message\":\""
+             "Content-Type: multipart/report; boundary=b\\r\\n\\r\\n--b\\r\\n"
+             "Content-Type: message/delivery-status\\r\\n\\r\\n"
+             "Action: failed\\r\\nStatus: 5.1.1\\r\\n\"}",
+             STR_ARG(address));
+    arena_destroy(&arena);
+    return body;
+}
+
+static void give_feedback(struct later *later)
+{
+    const struct queue_feedback_answer answer = {
+        .status = fake.status, .fate = fake.fate, .suppressed = true};
+
+    ((queue_feedback_fn)later->done)(later->ctx, &answer);
+}
+
+void queue_feedback(struct queue *queue, const struct queue_owner *owner,
+                    const struct queue_feedback *feedback,
+                    queue_feedback_fn done, void *ctx)
+{
+    (void)queue;
+    CHECK(owner != NULL && feedback->type == EVENT_BOUNCED);
+    LATER(give_feedback, done, ctx);
 }

@@ -10,6 +10,9 @@
 #define ID      "019300a0-0000-7000-8000-000000000001"
 
 /* What it knows and answers, and what it was asked. */
+/* A bounce, as POST /feedback takes it, of a delivery of ID. */
+const char *fake_bounce(void);
+
 extern struct fake {
     struct loop *loop;
     char token[API_TOKEN_SIZE];
@@ -19,6 +22,7 @@ extern struct fake {
     size_t key_lookups;
     bool upstream_is_paused;
     bool has_no_worker;
+    enum feedback_fate fate; /* of what came back */
     bool rate_needs_lease;
     int64_t rate_left;
     enum queue_status status; /* of everything else */

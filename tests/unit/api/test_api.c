@@ -252,6 +252,32 @@ static void what_is_under_way_at_the_close_is_answered(void **state)
     expect(world, "HTTP/1.1 503 ");
 }
 
+/* --- what came back of a mail --- */
+
+static void feedback_says_what_it_made_of_it(void **state)
+{
+    struct world *world = *state;
+
+    fake.fate = FEEDBACK_TAKEN;
+    assert_int_equal(ask(world, "POST /v1/feedback", fake_bounce()), 200);
+    expect(world, "{\"object\":\"feedback\",\"outcome\":\"recorded\","
+                  "\"email_id\":\"" ID "\",\"type\":\"email.bounced\","
+                  "\"suppressed\":true}");
+    fake.fate = FEEDBACK_KNOWN;
+    assert_int_equal(ask(world, "POST /v1/feedback", fake_bounce()), 200);
+    expect(world, "\"outcome\":\"repeated\"");
+    fake.fate = FEEDBACK_OPEN;
+    assert_int_equal(ask(world, "POST /v1/feedback", fake_bounce()), 409);
+    expect(world, "\"code\":\"not_ended\"");
+    assert_int_equal(ask(world, "POST /v1/feedback",
+                         "{\"message\":\"U3ViamVjdDogaGkN\\nCg==\"}"),
+                     200);
+    expect(world, "\"reason\":\"not_a_report\"");
+    assert_int_equal(ask(world, "POST /v1/feedback", "{\"message\":\"?\"}"),
+                     422);
+    expect(world, "{\"pointer\":\"/message\",\"code\":\"bad_message\"");
+}
+
 /* --- a queue that does not answer --- */
 
 enum { ANSWER_MS = 800, KEY_FRESH_MS = 5000 };
@@ -282,6 +308,8 @@ static const char *body_of(const struct endpoint_row *row)
         {"POST", "/api-keys", "{\"name\":\"web\"}"},
     };
 
+    if (strcmp(row->path, "/feedback") == 0)
+        return fake_bounce();
     for (size_t i = 0; i < COUNT_OF(BODIES); i++)
         if (strcmp(row->method, BODIES[i].method) == 0 &&
             strcmp(row->path, BODIES[i].path) == 0)
@@ -422,6 +450,7 @@ int main(void)
         API_TEST(only_mails_may_be_large),
         API_TEST(a_drain_waits_for_the_answers),
         API_TEST(what_is_under_way_at_the_close_is_answered),
+        API_TEST(feedback_says_what_it_made_of_it),
         API_TEST(every_endpoint_answers_in_time),
         API_TEST(all_questions_of_a_call_share_its_time),
         API_TEST(what_is_late_at_the_close_is_let_go),

@@ -194,6 +194,7 @@ static void requests_are_what_the_tables_say(void **state)
         {"SuppressionRequest", SUPPRESSION_FIELDS},
         {"SuppressionBatch", SUPPRESSION_ADD_FIELDS},
         {"SuppressionRemoval", SUPPRESSION_REMOVE_FIELDS},
+        {"FeedbackRequest", FEEDBACK_FIELDS},
         {"EmailTemplate", EMAIL_TEMPLATE_FIELDS},
         {"TemplateRequest", TEMPLATE_FIELDS},
         {"TemplateChange", TEMPLATE_UPDATE_FIELDS},
