@@ -48,7 +48,7 @@ const SETTLED = ['email.sent', 'email.superseded'];
 const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
 const AGAIN_MS = 20;
-const LEFT_EVERY_MS = 200;
+const LOOK_EVERY_MS = 200;
 const UNTOLD_MS = 300;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -227,7 +227,8 @@ export class Ledger {
     // will come, neither copies nor events.
     async settled(patience = PATIENCE_MS) {
         const expected = this.mails.reduce((sum, { to }) => sum + to.length, 0);
-        await until(`an end of ${expected} mails`, () => {
+        await until(`an end of ${expected} mails`, async () => {
+            await pause(LOOK_EVERY_MS);
             const ends = this.ends();
             if (ends.size < expected)
                 throw new Error(`${ends.size} have one, not ` +
@@ -248,10 +249,9 @@ export class Ledger {
             .filter((key) => !ends.has(key)));
     }
 
-    // What Redis still has to do. Not asked more often than is good for those
-    // who do it: each question starts two programs.
+    // What Redis still has to do. Each question starts two programs.
     async left() {
-        await pause(LEFT_EVERY_MS);
+        await pause(LOOK_EVERY_MS);
         const { redis, tables } = this.service;
         const left = { open: 0, webhooks: 0, events: 0 };
         const look = async (_, i) => {
