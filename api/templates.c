@@ -5,6 +5,7 @@
 #include "server/base/codec.h"
 #include "smtp/message/message.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -14,7 +15,20 @@ enum {
     TRIES_MAX = 5,
 };
 
-static const char NO_TEMPLATE[] = "Template not found";
+/* Of one that is to be changed: a built-in one is there, after all. */
+static const char *no_template(struct call *call)
+{
+    struct str name = http_param(call->request, 0);
+
+    if (builtin_template_find(name, S("")) == NULL)
+        return "Template not found";
+    return arena_printf(call->arena,
+                        "The template %.*s is built in. Duplicate it (POST "
+                        "/v1/templates/%.*s/duplicate), give the copy the "
+                        "alias, and change that.",
+                        STR_ARG(name), STR_ARG(name))
+        .ptr;
+}
 
 const struct field TEMPLATE_VARIABLE_FIELDS[] = {
     {.name = "key", .type = FIELD_TEXT, .max = ALIAS_MAX},
@@ -423,7 +437,7 @@ static void on_edited(void *ctx, const struct queue_answer *answer)
     } else if (answer->status == QUEUE_REPLAY) {
         call_replay(call, answer);
     } else if (answer->status != QUEUE_OK) {
-        call_fail_queue(call, answer->status, &answer->why, NO_TEMPLATE);
+        call_fail_queue(call, answer->status, &answer->why, no_template(call));
     } else {
         struct buf body;
 
@@ -487,7 +501,7 @@ static void on_found(void *ctx, const struct queue_templates *list)
     struct call *call = editing->call;
 
     if (list->status != QUEUE_OK) {
-        call_fail_queue(call, list->status, &list->why, NO_TEMPLATE);
+        call_fail_queue(call, list->status, &list->why, no_template(call));
         return;
     }
     if (!call_goes_on(call))
@@ -551,7 +565,7 @@ static void on_answered(void *ctx, const struct queue_answer *answer)
         return;
     }
     if (answer->status != QUEUE_OK) {
-        call_fail_queue(call, answer->status, &answer->why, NO_TEMPLATE);
+        call_fail_queue(call, answer->status, &answer->why, no_template(call));
         return;
     }
     template_cache_forget(call->api->templates);
@@ -607,13 +621,13 @@ static void on_original(void *ctx, const struct queue_templates *list)
     struct call *call = ctx;
 
     if (list->status != QUEUE_OK && list->status != QUEUE_NOT_FOUND)
-        call_fail_queue(call, list->status, &list->why, NO_TEMPLATE);
+        call_fail_queue(call, list->status, &list->why, no_template(call));
     else if (!call_goes_on(call))
         return;
     else if (list->status == QUEUE_OK)
         copy(call, list->templates[0].name, list->templates[0].source);
     else if (!copy_builtin(call))
-        call_fail(call, PROBLEM_NOT_FOUND, NO_TEMPLATE);
+        call_fail(call, PROBLEM_NOT_FOUND, no_template(call));
 }
 
 void templates_duplicate(struct call *call)
@@ -641,6 +655,34 @@ static void put_head(struct json_out *out, const struct stored_template *one)
                   !str_eq(one->newest, one->published));
 }
 
+/* Apart from the pages: they have no ids and no dates to be sorted by. */
+static void put_built_in(struct json_out *out)
+{
+    struct str last = S("");
+
+    json_name(out, "built_in");
+    json_open_list(out);
+    for (size_t i = 0; i < BUILTIN_TEMPLATE_COUNT; i++) {
+        const struct builtin_template *builtin = &BUILTIN_TEMPLATES[i];
+
+        if (!str_eq(builtin->alias, last)) {
+            if (i > 0) {
+                json_close_list(out);
+                json_close_map(out);
+            }
+            json_open_map(out);
+            json_add_str(out, "alias", builtin->alias);
+            json_name(out, "locales");
+            json_open_list(out);
+            last = builtin->alias;
+        }
+        json_put_str(out, builtin->locale);
+    }
+    json_close_list(out);
+    json_close_map(out);
+    json_close_list(out);
+}
+
 static void on_listed(void *ctx, const struct queue_templates *list)
 {
     struct call *call = ctx;
@@ -648,7 +690,7 @@ static void on_listed(void *ctx, const struct queue_templates *list)
     struct buf body;
 
     if (list->status != QUEUE_OK) {
-        call_fail_queue(call, list->status, &list->why, NO_TEMPLATE);
+        call_fail_queue(call, list->status, &list->why, NULL);
         return;
     }
     buf_init(&body, BODY_MAX);
@@ -659,7 +701,9 @@ static void on_listed(void *ctx, const struct queue_templates *list)
         put_head(&out, &list->templates[i]);
         json_close_map(&out);
     }
-    page_close(&out);
+    json_close_list(&out);
+    put_built_in(&out);
+    json_close_map(&out);
     call_reply(call, 200, &body);
     buf_finish(&body);
 }
@@ -671,6 +715,23 @@ void templates_list(struct call *call)
     if (call_page(call, &page))
         queue_template_list(call->api->queue, call_owner(call), &page,
                             on_listed, call);
+}
+
+static void put_built_in_head(struct json_out *out, struct str alias)
+{
+    char version[128];
+
+    snprintf(version, sizeof version, "builtin:%.*s", STR_ARG(alias));
+    json_add_str(out, "id", alias);
+    json_add_str(out, "name", alias);
+    json_add_str(out, "alias", alias);
+    json_add_cstr(out, "status", "published");
+    json_add_null(out, "published_at");
+    json_add_null(out, "created_at");
+    json_add_null(out, "updated_at");
+    json_add_cstr(out, "current_version_id", version);
+    json_add_cstr(out, "published_version_id", version);
+    json_add_bool(out, "has_unpublished_versions", false);
 }
 
 /* Every member of a request, null for what it lacks. */
@@ -700,6 +761,7 @@ static void put_content(struct json_out *out, const struct json *root)
 struct showing {
     struct call *call;
     struct stored_template one;
+    bool is_built_in; /* one has a source alone */
     struct buf body;
     struct work_job job;
 };
@@ -718,7 +780,11 @@ static void show_run(void *ctx)
     json_out_init(&out, &showing->body);
     json_open_map(&out);
     json_add_cstr(&out, "object", "template");
-    put_head(&out, &showing->one);
+    if (showing->is_built_in)
+        put_built_in_head(&out, http_param(showing->call->request, 0));
+    else
+        put_head(&out, &showing->one);
+    json_add_bool(&out, "built_in", showing->is_built_in);
     put_content(&out, root);
     json_close_map(&out);
     json_destroy(&root);
@@ -745,18 +811,34 @@ static void copy_one(struct arena *arena, const struct stored_template *from,
     to->source = arena_copy(arena, from->source);
 }
 
+/* What the name means where the owner has none of it. False: nothing. */
+static bool take_built_in(struct showing *showing)
+{
+    struct call *call = showing->call;
+    struct buf source;
+
+    buf_init(&source, TEMPLATE_VERSION_MAX);
+    showing->is_built_in =
+        builtin_source_add(http_param(call->request, 0), &source);
+    showing->one.source = arena_copy(call->arena, buf_str(&source));
+    buf_finish(&source);
+    return showing->is_built_in;
+}
+
 static void on_got(void *ctx, const struct queue_templates *list)
 {
     struct showing *showing = ctx;
     struct call *call = showing->call;
 
-    if (list->status != QUEUE_OK) {
-        call_fail_queue(call, list->status, &list->why, NO_TEMPLATE);
+    if (list->status != QUEUE_OK &&
+        (list->status != QUEUE_NOT_FOUND || !take_built_in(showing))) {
+        call_fail_queue(call, list->status, &list->why, "Template not found");
         return;
     }
     if (!call_goes_on(call))
         return;
-    copy_one(call->arena, &list->templates[0], &showing->one);
+    if (!showing->is_built_in)
+        copy_one(call->arena, &list->templates[0], &showing->one);
     if (showing->one.source.len <= CALL_SMALL_BODY) {
         show_run(showing);
         on_shown(showing);

@@ -57,7 +57,18 @@ static void show_templates(const struct json *root, struct buf *out)
         {"published", "published_at"},
     };
 
-    show_table(json_get(root, "data"), columns, COUNT_OF(columns), out);
+    static const struct show_column built_in[] = {
+        {"built in", "alias"},
+        {"languages", "locales"},
+    };
+
+    if (json_count(json_get(root, "data")) > 0) {
+        show_table(json_get(root, "data"), columns, COUNT_OF(columns), out);
+        buf_add_char(out, '\n');
+    }
+    if (!json_get_bool(root, "has_more"))
+        show_table(json_get(root, "built_in"), built_in, COUNT_OF(built_in),
+                   out);
 }
 
 static int run_list(const struct cli_args *args)
@@ -223,49 +234,47 @@ static int each_template(const struct cli_args *args, each_fn each, void *ctx)
 
 /* --- export --- */
 
-/* The operands behind the folder: those alone. */
-static bool is_wanted(const struct cli_args *args, struct str alias)
+static int export_named(const struct cli_args *args, struct str name)
 {
-    for (size_t i = 1; cli_operand(args, i) != NULL; i++)
-        if (str_eq(alias, str_of(cli_operand(args, i))))
-            return true;
-    return cli_operand(args, 1) == NULL;
-}
-
-static int export_one(const struct cli_args *args, const struct json *head,
-                      void *ctx)
-{
-    struct str alias = json_get_str(head, "alias");
     struct remote_answer answer = {0};
     struct error err;
-    unsigned *count = ctx;
-    int code;
+    int code = ask(args, "GET", name, "", S(""), &answer);
 
-    if (alias.len == 0 && cli_operand(args, 1) == NULL)
-        fprintf(stderr,
-                "posthaste templates export: left out, since it has "
-                "no alias: %.*s\n",
-                STR_ARG(json_get_str(head, "id")));
-    if (alias.len == 0 || !is_wanted(args, alias))
-        return EXIT_OK;
-    code = ask(args, "GET", json_get_str(head, "id"), "", S(""), &answer);
     if (code != EXIT_OK)
         return code;
     if (!template_folder_write(cli_operand(args, 0), answer.root, &err))
         code = cli_fail_error(args, &err);
     remote_answer_finish(&answer);
-    ++*count;
     return code;
+}
+
+static int export_one(const struct cli_args *args, const struct json *head,
+                      void *ctx)
+{
+    unsigned *count = ctx;
+
+    if (json_get_str(head, "alias").len == 0) {
+        fprintf(stderr,
+                "posthaste templates export: left out, since it has "
+                "no alias: %.*s\n",
+                STR_ARG(json_get_str(head, "id")));
+        return EXIT_OK;
+    }
+    ++*count;
+    return export_named(args, json_get_str(head, "id"));
 }
 
 static int run_export(const struct cli_args *args)
 {
     unsigned count = 0;
-    int code;
+    int code = EXIT_OK;
 
     if (cli_operand(args, 0) == NULL)
         return cli_fail(args, EXIT_USAGE, "takes a folder");
-    code = each_template(args, export_one, &count);
+    if (cli_operand(args, 1) == NULL)
+        code = each_template(args, export_one, &count);
+    for (; code == EXIT_OK && cli_operand(args, count + 1) != NULL; count++)
+        code = export_named(args, str_of(cli_operand(args, count + 1)));
     if (code == EXIT_OK)
         fprintf(stderr, "%u written to %s\n", count, cli_operand(args, 0));
     return code;
@@ -366,6 +375,15 @@ static int import_one(const struct cli_args *args, const char *folder,
     return code;
 }
 
+/* The operands behind the folder: those alone. */
+static bool is_wanted(const struct cli_args *args, struct str alias)
+{
+    for (size_t i = 1; cli_operand(args, i) != NULL; i++)
+        if (str_eq(alias, str_of(cli_operand(args, i))))
+            return true;
+    return cli_operand(args, 1) == NULL;
+}
+
 static int run_import(const struct cli_args *args)
 {
     const char *folder = cli_operand(args, 0);
@@ -427,7 +445,7 @@ static const struct cli_option OPTIONS[] = {REMOTE_OPTION_URL,
 static const struct verb VERBS[] = {
     {
         .name = "templates list",
-        .purpose = "Lists the templates, newest first.",
+        .purpose = "Lists the templates, newest first, and the built-in ones.",
         .examples = {"posthaste templates list",
                      "posthaste templates list --limit 100 --json"},
         .options = LIST_OPTIONS,
@@ -437,7 +455,8 @@ static const struct verb VERBS[] = {
     {
         .name = "templates show",
         .operands = "TEMPLATE",
-        .purpose = "Shows the newest version of a template, by id or alias.",
+        .purpose = "Shows the newest version of a template, by id or alias, "
+                   "or a built-in one.",
         .examples = {"posthaste templates show welcome",
                      "posthaste templates show welcome --json"},
         .options = SHOW_OPTIONS,
@@ -479,7 +498,8 @@ static const struct verb VERBS[] = {
     {
         .name = "templates export",
         .operands = "FOLDER [ALIAS...]",
-        .purpose = "Writes templates as files, for import and for git.",
+        .purpose = "Writes templates as files, for import and for git; "
+                   "built-in ones that are named, too.",
         .examples = {"posthaste templates export templates",
                      "posthaste templates export templates welcome"},
         .options = OPTIONS,

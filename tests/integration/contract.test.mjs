@@ -269,6 +269,7 @@ describe('the service', () => {
                     variables: [{ key: 'name', type: 'string' }] },
         });
         await call('listTemplates', 200, { query: '?limit=1' });
+        await call('getTemplate', 200, { id: 'alert' });
         await call('getTemplate', 200, { id: 'hello' });
         await call('updateTemplate', 200, { id: template.id,
                                             body: { subject: 'Hello' } });

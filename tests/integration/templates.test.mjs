@@ -262,6 +262,14 @@ test('a built-in template stands in for a name that is free', async () => {
     assert.doesNotMatch(email.subject, /483920/);
     const preview = await ask(200, 'POST', '/v1/templates/alert/preview', {});
     assert.equal(preview.version_id, 'builtin:alert');
+    const shown = await ask(200, 'GET', '/v1/templates/verification-code');
+    assert.equal(shown.built_in, true);
+    assert.match(shown.locales.zh.subject, /\{\{code\}\}/);
+    const list = await ask(200, 'GET', '/v1/templates');
+    assert.deepEqual(list.built_in.map(({ alias }) => alias),
+                     ['verification-code', 'verification-link',
+                      'password-reset', 'alert']);
+    assert.ok(!list.data.some(({ alias }) => alias === 'alert'));
     const copy = await ask(201, 'POST',
                            '/v1/templates/verification-code/duplicate');
     await ask(200, 'PATCH', `/v1/templates/${copy.id}`,
@@ -343,9 +351,19 @@ test('a folder is imported, rendered and exported', async () => {
     await cli(['export', out, 'login']);
     assert.deepEqual(tree(out), files);
 
+    await cli(['export', out, 'nobodys'], 3);
+    await cli(['export', out, 'alert']);
+    const alert = Object.keys(tree(path.join(out, 'alert')));
+    assert.ok(alert.includes('zh/body.html'), alert);
+    const ours = path.join(out, 'alert', 'zh', 'subject.txt');
+    fs.writeFileSync(ours, 'ours\n');
+    assert.match((await cli(['import', out, 'alert'])).stderr, /alert: created/);
+    await cli(['export', out, 'alert']);
+    assert.equal(fs.readFileSync(ours, 'utf8'), 'ours\n');
+
     const list = JSON.parse((await cli(['list', '--json'])).stdout);
     assert.deepEqual(list.data.map(({ alias, status }) => `${alias} ${status}`),
-                     ['news.1 published', 'login published']);
+                     ['alert draft', 'news.1 published', 'login published']);
     write(dir, { 'vars.json': '{"code":"1"}',
                  'login/subject.txt': 'new {{code}}\n' });
     fs.renameSync(path.join(dir, 'vars.json'), path.join(out, '.vars'));

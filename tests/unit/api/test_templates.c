@@ -125,7 +125,8 @@ static void one_is_shown(void **state)
            "\"2026-11-24T12:00:00.000Z\",\"updated_at\":"
            "\"2026-11-24T12:00:00.000Z\",\"current_version_id\":\"v1\","
            "\"published_version_id\":\"v1\",\"has_unpublished_versions\":false,"
-           "\"from\":null,\"subject\":null,\"reply_to\":null,\"html\":\"h\","
+           "\"built_in\":false,\"from\":null,\"subject\":null,\"reply_to\":"
+           "null,\"html\":\"h\","
            "\"text\":null,\"default_locale\":null,\"locales\":{},\"variables\":"
            "[{\"key\":\"a\",\"type\":\"string\"}],\"strict\":true}");
     assert_int_equal(ask(world, "GET /v1/templates?limit=5", NULL), 200);
@@ -143,6 +144,40 @@ static void a_copy_has_another_name(void **state)
                      200);
     assert_string_equal(fake.stored.data,
                         "|Hello (Copy)|{\"html\":\"<p>Hello\"}");
+}
+
+static void built_in_ones_are_shown_and_stay(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "GET /v1/templates", NULL), 200);
+    expect(world, "],\"built_in\":[{\"alias\":\"verification-code\","
+                  "\"locales\":[\"en\",\"zh\"]},{\"alias\":"
+                  "\"verification-link\",\"locales\":[\"en\",\"zh\"]},{"
+                  "\"alias\":\"password-reset\",\"locales\":[\"en\",\"zh\"]},"
+                  "{\"alias\":\"alert\",\"locales\":[\"en\",\"zh\"]}]}");
+    assert_int_equal(ask(world, "GET /v1/templates/hello", NULL), 200);
+    expect(world, "\"built_in\":false,");
+    fake.status = QUEUE_NOT_FOUND;
+    assert_int_equal(ask(world, "GET /v1/templates/alert", NULL), 200);
+    expect(world,
+           "{\"object\":\"template\",\"id\":\"alert\",\"name\":\"alert\","
+           "\"alias\":\"alert\",\"status\":\"published\",\"published_at\":"
+           "null,\"created_at\":null,\"updated_at\":null,"
+           "\"current_version_id\":\"builtin:alert\","
+           "\"published_version_id\":\"builtin:alert\","
+           "\"has_unpublished_versions\":false,\"built_in\":true,\"from\":"
+           "null,\"subject\":\"");
+    assert_int_equal(ask(world, "GET /v1/templates/none", NULL), 404);
+    expect(world, "Template not found");
+    assert_int_equal(
+        ask(world, "PATCH /v1/templates/alert", "{\"subject\":\"x\"}"), 404);
+    expect(world, "The template alert is built in. Duplicate it (POST "
+                  "/v1/templates/alert/duplicate), give the copy the alias, ");
+    assert_int_equal(ask(world, "DELETE /v1/templates/alert", NULL), 404);
+    expect(world, "is built in");
+    assert_int_equal(ask(world, "POST /v1/templates/alert/publish", NULL), 404);
+    expect(world, "is built in");
 }
 
 static void a_preview_has_examples(void **state)
@@ -293,6 +328,7 @@ int main(void)
         API_TEST(what_is_no_template),
         API_TEST(one_is_shown),
         API_TEST(a_copy_has_another_name),
+        API_TEST(built_in_ones_are_shown_and_stay),
         API_TEST(a_preview_has_examples),
         API_TEST(a_preview_judges_its_sender),
         API_TEST(a_mail_is_made_of_it),
