@@ -1,5 +1,6 @@
 #include "smtp/feedback.h"
 
+#include "smtp/reply.h"
 #include "smtp/report.h"
 #include "smtp/return_path.h"
 #include "smtp/verdict.h"
@@ -55,23 +56,6 @@ static unsigned code_of(struct str text)
     return code;
 }
 
-/* An enhanced code at the front of the text behind the basic one; *rest: what
- * stands behind both. */
-static struct str enhanced_of(struct str text, struct str *rest)
-{
-    size_t len = 0;
-    unsigned dots = 0;
-
-    while (len < text.len &&
-           (ascii_is_digit(text.ptr[len]) || text.ptr[len] == '.'))
-        dots += text.ptr[len++] == '.';
-    if (dots != 2 || len < 5 || len >= REPLY_ENHANCED_SIZE ||
-        text.ptr[1] != '.')
-        len = 0;
-    *rest = len == 0 ? text : str_trim(str_from(text, len));
-    return str_slice(text, 0, len);
-}
-
 /* As if a server had said it of a recipient. The reply's own enhanced code
  * says more than "5.0.0", which many put into Status. */
 static void finding_of(const struct report_recipient *fact,
@@ -79,7 +63,8 @@ static void finding_of(const struct report_recipient *fact,
 {
     struct str status = fact->status;
     struct str text = fact->diagnostic;
-    struct str enhanced;
+    struct str enhanced = status;
+    size_t len;
 
     *finding =
         (struct smtp_finding){.stage = SMTP_STAGE_RCPT, .code = code_of(text)};
@@ -87,9 +72,11 @@ static void finding_of(const struct report_recipient *fact,
         text = str_trim(str_from(text, 4));
     else
         finding->code = str_starts(status, S("4")) ? 450 : 550;
-    enhanced = enhanced_of(text, &text);
-    if (enhanced.len == 0)
-        enhanced = status;
+    len = reply_enhanced_len(text);
+    if (len > 0) {
+        enhanced = str_slice(text, 0, len);
+        text = str_trim(str_from(text, len));
+    }
     if (enhanced.len > 0)
         memcpy(finding->enhanced, enhanced.ptr, enhanced.len);
     if (text.len > 0)

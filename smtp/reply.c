@@ -38,8 +38,7 @@ static size_t digits(struct str s, size_t from)
     return count;
 }
 
-/* Length of the enhanced code that line begins with; 0: none. */
-static size_t enhanced_len(struct str line)
+size_t reply_enhanced_len(struct str line)
 {
     size_t subject;
     size_t detail;
@@ -67,7 +66,7 @@ static void find_enhanced(struct smtp_reply *reply)
 
     reply->enhanced[0] = '\0';
     while (len == 0 && str_cut(&rest, '\n', &line))
-        len = enhanced_len(line);
+        len = reply_enhanced_len(line);
     if (len == 0)
         return;
     CHECK(len < sizeof reply->enhanced);
@@ -163,7 +162,7 @@ void reply_text_add(const struct smtp_reply *reply, struct buf *out)
     size_t before;
 
     while (room > 1 && str_cut(&rest, '\n', &line)) {
-        line = str_trim(str_from(line, enhanced_len(line)));
+        line = str_trim(str_from(line, reply_enhanced_len(line)));
         if (line.len == 0)
             continue;
         before = out->len;

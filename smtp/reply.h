@@ -53,6 +53,10 @@ MUST_USE enum reply_status reply_parse(struct reply_parser *parser,
                                        struct str *input,
                                        struct smtp_reply *reply);
 
+/* Bytes of the enhanced code that line begins with, which is the whole of it or
+ * has a blank behind; 0: none. Below REPLY_ENHANCED_SIZE. */
+size_t reply_enhanced_len(struct str line);
+
 /* Adds the text for people: lines joined by blanks, enhanced codes left out,
  * valid UTF-8 without controls, at most REPLY_TEXT_MAX bytes. */
 void reply_text_add(const struct smtp_reply *reply, struct buf *out);

@@ -131,18 +131,10 @@ static enum report_action action_of(struct str text)
     return (enum report_action)action;
 }
 
-/* "5.1.1" of "5.1.1 (bad mailbox)"; empty: it is none. */
+/* "5.1.1" of "5.1.1 (bad mailbox)". */
 static struct str status_of(struct str text)
 {
-    size_t len = 0;
-    unsigned dots = 0;
-
-    while (len < text.len &&
-           (ascii_is_digit(text.ptr[len]) || text.ptr[len] == '.'))
-        dots += text.ptr[len++] == '.';
-    if (dots != 2 || len > sizeof "5.999.999" - 1 || text.ptr[1] != '.')
-        return S("");
-    return str_slice(text, 0, len);
+    return str_slice(text, 0, reply_enhanced_len(text));
 }
 
 static void read_recipient(const struct reader *reader, struct str block,
