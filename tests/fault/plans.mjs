@@ -309,7 +309,9 @@ const PLANS = {
     },
     'upstream-deadlines': {
         what: 'mails with seconds to live; the upstream greylists, is late, hangs',
-        world: { stepTimeout: '6s', sessions: 200 },
+        // Room for the events of 100,000: what is swept is not told any more.
+        world: { stepTimeout: '6s', sessions: 200,
+                 redisTable: { history_max: '1GiB' } },
         expires: true,
         rest: 0,
         mail: shortLived,
