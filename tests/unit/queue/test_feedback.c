@@ -152,6 +152,9 @@ static void on_seen(void *ctx, const struct queue_email *email)
 
 /* Number, state and what came back last of each. */
 static void assert_seen(struct world *world, const char *format, ...)
+    PRINTF_LIKE(2, 3);
+
+static void assert_seen(struct world *world, const char *format, ...)
 {
     char wanted[256];
     va_list args;
