@@ -2,27 +2,13 @@
 
 #include "server/domain/names.h"
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.len > 0 && is_blank(text.ptr[0]))
-        text = str_from(text, 1);
-    while (text.len > 0 && is_blank(text.ptr[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* The next line that is not empty, without its end. False: there is none. */
 static bool next_line(struct str *rest, struct str *line)
 {
     while (str_cut(rest, '\n', line)) {
         if (str_ends(*line, S("\r")))
             line->len--;
-        if (trim(*line).len > 0)
+        if (str_trim(*line).len > 0)
             return true;
     }
     return false;
@@ -46,7 +32,7 @@ static bool read_line(struct str line, struct str *key, struct str *value)
     if (str_index(line, ':', 0) < 0 || !str_cut(value, ':', key) ||
         !is_key(*key))
         return false;
-    *value = trim(*value);
+    *value = str_trim(*value);
     return true;
 }
 
