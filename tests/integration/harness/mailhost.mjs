@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { makeCerts } from './certs.mjs';
+import { maillogOf, startPostfix } from './postfix.mjs';
 import { Program, atEnd, folder, freePort, must, until } from './scope.mjs';
 
 export const PASSWORD = 'correct-horse';
@@ -164,28 +165,11 @@ smtpd_sasl_path = smtpd`;
     }
 
     async startPostfix() {
-        const dir = this.postfix;
-        const etc = path.join(dir, 'etc');
         const { certs, ports } = this;
 
-        fs.mkdirSync(etc, { recursive: true, mode: 0o755 });
-        fs.mkdirSync(path.join(dir, 'queue'), { mode: 0o755 });
-        fs.mkdirSync(path.join(dir, 'data'), { mode: 0o755 });
-        await must('chown', ['postfix', path.join(dir, 'data')]);
-        fs.writeFileSync(path.join(etc, 'main.cf'), `
-compatibility_level = 3.6
-queue_directory = ${dir}/queue
-data_directory = ${dir}/data
-maillog_file_prefixes = ${dir}, /dev/stdout
-maillog_file = ${dir}/maillog
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = mail.inbox.test
+        await startPostfix(this.postfix, `
 mynetworks =
 mydestination =
-alias_maps =
-alias_database =
-local_recipient_maps =
 virtual_mailbox_domains = static:all
 virtual_transport = lmtp:inet:127.0.0.1:${ports.lmtp}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
@@ -205,27 +189,15 @@ smtpd_tls_key_file = ${certs.key}
 smtpd_tls_received_header = yes
 smtpd_client_connection_rate_limit = 0
 smtpd_client_connection_count_limit = 0
-`);
-        const stock = fs.readFileSync('/usr/share/postfix/master.cf.dist',
-                                      'utf8');
-        const services = stock.split('\n')
-            .filter((line) => /^[a-z]/.test(line) &&
-                              !/^smtp\s+inet/.test(line))
-            .map((line) => line.replace(
-                /^(\S+\s+\S+\s+\S+\s+\S+\s+)y/, '$1n'));
-        fs.writeFileSync(path.join(etc, 'master.cf'), [
-            ...services,
+`, [
             `127.0.0.1:${ports.submission} inet n - n - - smtpd`,
             `127.0.0.1:${ports.smtps} inet n - n - - smtpd ` +
                 '-o smtpd_tls_wrappermode=yes',
-        ].join('\n') + '\n');
-        // Its processes make groups of their own; the master ends them all.
-        atEnd(() => must('postfix', ['-c', etc, 'stop']));
-        await must('postfix', ['-c', etc, 'start']);
+        ]);
     }
 
     maillog() {
-        return fs.readFileSync(path.join(this.postfix, 'maillog'), 'utf8');
+        return maillogOf(this.postfix);
     }
 
     // The n-th mail (from 1) of a mailbox by IMAP, once it is there.
