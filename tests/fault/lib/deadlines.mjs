@@ -30,12 +30,13 @@ const middle = (sorted) => Math.round(sorted[sorted.length >> 1] ?? 0);
 // How late the last bytes of mails came, and how long behind its deadline an
 // expired one was told of.
 export function inTime(w) {
+    const taken = w.ledger.taken();
     const late = [];
     const told = [];
     for (const mail of w.ledger.mails) {
         const ends = w.endsOf(mail);
         const deadline = deadlineOf(mail, ends);
-        for (const { at } of mail.to.flatMap((to) => w.copiesOf(to)))
+        for (const { at } of mail.to.flatMap((to) => taken.get(to) ?? []))
             if (at > deadline)
                 late.push({ n: mail.n, ms: at - deadline -
                                            standstill(deadline, at) });

@@ -22,6 +22,7 @@ export async function startReceiver({ respond = () => 200 } = {}) {
 
 class Receiver {
     events = []; // verified ones, in order of arrival
+    byEmail = new Map(); // of each email id
     refused = []; // with the reason
     secret = null; // whsec_…, set once the endpoint is created
 
@@ -39,7 +40,7 @@ class Receiver {
             const payload = this.verify(body, headers);
             const event = { id: headers['webhook-id'], headers, method, url,
                             body, payload, at: Date.now() };
-            this.events.push(event);
+            this.keep(event);
             const answer = await this.respond(event);
             const { status, headers: more = {} } =
                 typeof answer === 'number' ? { status: answer } : answer;
@@ -60,10 +61,17 @@ class Receiver {
         return payload;
     }
 
+    keep(event) {
+        const { email_id } = event.payload.data;
+        this.events.push(event);
+        if (!this.byEmail.has(email_id))
+            this.byEmail.set(email_id, []);
+        this.byEmail.get(email_id).push(event);
+    }
+
     of(emailId, type) {
-        return this.events.filter((event) =>
-            event.payload.data.email_id === emailId &&
-            (type === undefined || event.payload.type === type));
+        return (this.byEmail.get(emailId) ?? []).filter(({ payload }) =>
+            type === undefined || payload.type === type);
     }
 
     async event(emailId, type, timeout) {
