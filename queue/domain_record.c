@@ -7,12 +7,13 @@
 enum sender_key_state sender_key_state(const struct sender_key *key,
                                        int64_t now_ms)
 {
-    if (key->signs_ms == 0 || now_ms < key->signs_ms)
-        return SENDER_KEY_NEXT;
-    if (key->retires_ms == 0 || now_ms < key->retires_ms)
-        return SENDER_KEY_SIGNS;
-    return now_ms < key->retires_ms + SENDER_KEY_OLD_MS ? SENDER_KEY_OLD
-                                                        : SENDER_KEY_REVOKED;
+    bool is_over = key->compromised_ms > 0 ||
+                   now_ms >= key->retires_ms + SENDER_KEY_OLD_MS;
+
+    if (key->retires_ms > 0 && now_ms >= key->retires_ms)
+        return is_over ? SENDER_KEY_REVOKED : SENDER_KEY_OLD;
+    return key->signs_ms > 0 && now_ms >= key->signs_ms ? SENDER_KEY_SIGNS
+                                                        : SENDER_KEY_NEXT;
 }
 
 const struct sender_key *
@@ -22,6 +23,29 @@ sender_domain_signer(const struct sender_domain *domain, int64_t now_ms)
         if (sender_key_state(&domain->keys[i], now_ms) == SENDER_KEY_SIGNS)
             return &domain->keys[i];
     return NULL;
+}
+
+/* What the domain does not know (any more) is not asked for in DNS either. */
+static bool is_revoked(const struct sender_domain *domain,
+                       const struct id *generation, int64_t now_ms)
+{
+    for (size_t i = 0; i < domain->key_count; i++)
+        if (str_eq(id_str(&domain->keys[i].id), id_str(generation)))
+            return sender_key_state(&domain->keys[i], now_ms) ==
+                   SENDER_KEY_REVOKED;
+    return true;
+}
+
+const struct id *sender_domain_signs_for(const struct sender_domain *domain,
+                                         const struct id *accepted,
+                                         int64_t now_ms)
+{
+    const struct sender_key *signer;
+
+    if (domain == NULL || !is_revoked(domain, accepted, now_ms))
+        return accepted;
+    signer = sender_domain_signer(domain, now_ms);
+    return signer == NULL ? accepted : &signer->id;
 }
 
 struct sender_key *sender_domain_next(struct sender_domain *domain,
@@ -38,10 +62,13 @@ struct sender_key *sender_domain_next(struct sender_domain *domain,
 void sender_domain_switch(struct sender_domain *domain, int64_t now_ms,
                           int64_t delay_ms)
 {
+    const struct sender_key *signer = sender_domain_signer(domain, now_ms);
     struct sender_key *next = sender_domain_next(domain, now_ms);
 
     if (next == NULL || next->signs_ms > 0)
         return;
+    if (signer != NULL && signer->compromised_ms > 0)
+        delay_ms = 0;
     next->signs_ms = now_ms + delay_ms;
     for (struct sender_key *key = domain->keys; key < next; key++)
         if (key->retires_ms == 0)
@@ -60,11 +87,34 @@ void sender_domain_stay(struct sender_domain *domain, int64_t now_ms)
     next->signs_ms = 0;
 }
 
+void sender_domain_compromise(struct sender_domain *domain, int64_t now_ms)
+{
+    struct sender_key *next = sender_domain_next(domain, now_ms);
+
+    sender_domain_stay(domain, now_ms);
+    if (next != NULL)
+        next->retires_ms = now_ms;
+    for (size_t i = 0; i < domain->key_count; i++)
+        if (domain->keys[i].compromised_ms == 0)
+            domain->keys[i].compromised_ms = now_ms;
+}
+
 static bool is_forgotten(const struct sender_key *key, int64_t now_ms,
                          int64_t message_ttl_ms)
 {
     return key->retires_ms > 0 &&
            now_ms >= key->retires_ms + SENDER_KEY_KEPT_MS + message_ttl_ms;
+}
+
+/* Its private halves are swept when it was said that they are. */
+static void remove_oldest(struct sender_domain *domain, int64_t now_ms)
+{
+    const struct sender_key *signer = sender_domain_signer(domain, now_ms);
+    size_t oldest = &domain->keys[0] == signer ? 1 : 0;
+
+    domain->key_count--;
+    for (size_t i = oldest; i < domain->key_count; i++)
+        domain->keys[i] = domain->keys[i + 1];
 }
 
 void sender_domain_forget(struct sender_domain *domain, int64_t now_ms,
@@ -76,6 +126,8 @@ void sender_domain_forget(struct sender_domain *domain, int64_t now_ms,
         if (!is_forgotten(&domain->keys[i], now_ms, message_ttl_ms))
             domain->keys[kept++] = domain->keys[i];
     domain->key_count = kept;
+    if (kept == SENDER_KEYS_MAX)
+        remove_oldest(domain, now_ms);
 }
 
 void sender_seal_context(struct str owner, struct str domain,
@@ -104,6 +156,7 @@ static void put_key(struct json_out *json, const struct sender_key *key)
     json_add_int(json, "at", key->created_ms);
     put_number(json, "s", key->signs_ms);
     put_number(json, "x", key->retires_ms);
+    put_number(json, "c", key->compromised_ms);
     json_close_map(json);
 }
 
@@ -151,6 +204,7 @@ static bool read_key(const struct json *map, struct arena *arena,
     key->created_ms = json_get_int(map, "at");
     key->signs_ms = json_get_int(map, "s");
     key->retires_ms = json_get_int(map, "x");
+    key->compromised_ms = json_get_int(map, "c");
     return id_parse(json_get_str(map, "i"), &key->id);
 }
 

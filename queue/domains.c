@@ -129,6 +129,15 @@ static int64_t kept_ms(const struct call *call)
     return SENDER_KEY_KEPT_MS + call->base.queue->config->worker.message_ttl_ms;
 }
 
+/* When private halves go; 0: not yet. Mail that names a compromised generation
+ * has another one by then. */
+static int64_t goes_ms(const struct call *call, const struct sender_key *key)
+{
+    if (key->retires_ms == 0 || key->compromised_ms > 0)
+        return key->retires_ms;
+    return key->retires_ms + kept_ms(call);
+}
+
 /* --- creating one: a claim, then the domain --- */
 
 static void on_created(void *ctx, const struct reply *reply,
@@ -365,11 +374,8 @@ void queue_domain_put(struct queue *queue, struct queue_owner owner,
         add_event(&command, &put->events[i]);
     command_add_cstr(&command, "");
     for (size_t i = 0; i < domain->key_count; i++) {
-        int64_t retires_ms = domain->keys[i].retires_ms;
-
         command_add(&command, id_str(&domain->keys[i].id));
-        command_add_int(&command,
-                        retires_ms == 0 ? 0 : retires_ms + kept_ms(call));
+        command_add_int(&command, goes_ms(call, &domain->keys[i]));
     }
     send(call, &command, on_put);
 }
@@ -614,6 +620,21 @@ static bool read_private(struct str text, struct queue_domain_key *key)
     return true;
 }
 
+enum { PRIVATE, PRESENT_ID, PRESENT_TEXT };
+
+static void read_key(struct call *call, const struct reply *reply,
+                     struct queue_domain_key *key)
+{
+    struct sender_domain *present =
+        ARENA_NEW(call->base.arena, struct sender_domain);
+
+    if (read_domain(reply_at(reply, PRESENT_ID), reply_at(reply, PRESENT_TEXT),
+                    call->base.arena, present))
+        key->present = present;
+    if (!read_private(reply_str(reply_at(reply, PRIVATE)), key))
+        key->status = QUEUE_NOT_FOUND;
+}
+
 static void on_key(void *ctx, const struct reply *reply,
                    const struct error *why)
 {
@@ -621,26 +642,23 @@ static void on_key(void *ctx, const struct reply *reply,
     struct queue_domain_key key = {0};
 
     key.status = reply_status(reply, why, &key.why);
-    if (key.status == QUEUE_OK && !read_private(reply_str(reply), &key))
-        key.status = QUEUE_NOT_FOUND;
+    if (key.status == QUEUE_OK)
+        read_key(call, reply, &key);
     list_remove(&call->base.link); /* the callback may close the queue */
     call->got_key(call->ctx, &key);
     queue_call_end(&call->base);
 }
 
 void queue_domain_key_get(struct queue *queue, struct queue_owner owner,
-                          struct str key_id, queue_domain_key_fn done,
-                          void *ctx)
+                          struct str domain, struct str key_id,
+                          queue_domain_key_fn done, void *ctx)
 {
     struct call *call = call_new(queue, owner, ctx);
     struct redis_command command;
-    char key[KEY_MAX];
 
     call->got_key = done;
-    command_init(&command, "HGET");
-    command_add(&command,
-                queue_key(queue, owner.home, key, KEY_DOMAIN_KEYS "%.*s",
-                          STR_ARG(owner.name)));
+    script_init(call, &command, SCRIPT_DOMAIN_KEY);
+    command_add(&command, domain);
     command_add(&command, key_id);
     send(call, &command, on_key);
 }

@@ -27,7 +27,8 @@ enum {
 /* A generation of keys: one RSA, one Ed25519. It is published from creation;
  * signs from signs_ms on (0: its records were not seen yet), until retires_ms
  * (0: nobody has taken over); its p= stays for SENDER_KEY_OLD_MS more and is
- * empty then, for as long as its private halves are kept. */
+ * empty then, for as long as its private halves are kept. Of one that is
+ * compromised it is empty at once when it retires, and the halves go then. */
 struct sender_key {
     struct id id;
     unsigned generation; /* from 1 */
@@ -38,6 +39,7 @@ struct sender_key {
     int64_t created_ms;
     int64_t signs_ms;
     int64_t retires_ms;
+    int64_t compromised_ms; /* since then others may have it; 0: it is not */
 };
 #define SENDER_KEY_OLD_MS (INT64_C(7) * 24 * 3600 * 1000)
 #define SENDER_KEY_KEPT_MS                                                     \
@@ -76,13 +78,23 @@ sender_domain_signer(const struct sender_domain *domain, int64_t now_ms);
 /* The newest one, if it does not sign yet. */
 struct sender_key *sender_domain_next(struct sender_domain *domain,
                                       int64_t now_ms);
-/* Its records were seen: it takes over in delay_ms, unless that time is set. */
+/* Which generation signs a mail that was accepted with that one: accepted until
+ * it is revoked, the one that signs now from then on. domain NULL: it was
+ * deleted, so accepted. */
+const struct id *sender_domain_signs_for(const struct sender_domain *domain,
+                                         const struct id *accepted,
+                                         int64_t now_ms);
+/* Its records were seen: it takes over in delay_ms, unless that time is set; at
+ * once from one that is compromised. */
 void sender_domain_switch(struct sender_domain *domain, int64_t now_ms,
                           int64_t delay_ms);
 /* They were not, or are gone again: who signs goes on. */
 void sender_domain_stay(struct sender_domain *domain, int64_t now_ms);
-/* What is forgotten of generations, their private halves being swept. Makes
- * room for one more. */
+/* Others may have the keys of every generation: what signs does so until it is
+ * replaced, all else is revoked, what was to sign next too. */
+void sender_domain_compromise(struct sender_domain *domain, int64_t now_ms);
+/* Makes room for one more generation: those are forgotten whose private halves
+ * are swept, else the oldest that signs nothing. */
 void sender_domain_forget(struct sender_domain *domain, int64_t now_ms,
                           int64_t message_ttl_ms);
 
@@ -193,6 +205,8 @@ void queue_domains_due(struct queue *queue, unsigned partition, unsigned limit,
 struct queue_domain_key {
     enum queue_status status;
     struct error why;
+    const struct sender_domain *present; /* OK, NOT_FOUND: the owner's domain of
+                                          * that name by now; NULL: none */
     struct str domain;
     struct str rsa_selector;
     struct str ed25519_selector;
@@ -201,7 +215,7 @@ struct queue_domain_key {
 typedef void (*queue_domain_key_fn)(void *ctx,
                                     const struct queue_domain_key *key);
 void queue_domain_key_get(struct queue *queue, struct queue_owner owner,
-                          struct str key_id, queue_domain_key_fn done,
-                          void *ctx);
+                          struct str domain, struct str key_id,
+                          queue_domain_key_fn done, void *ctx);
 
 #endif

@@ -84,7 +84,6 @@ enum { KEY_MAX = 512 };
 #define META_MOVE       "move:"
 #define KEY_MOVE        "move:"
 #define KEY_DOMAIN      "domain:"
-#define KEY_DOMAIN_KEYS "dk:"
 #define KEY_RATE        "l:"
 #define KEY_UPSTREAM    "u:"
 #define KEY_KEYS        "keys:"

@@ -136,9 +136,10 @@ static void judge_revoked(struct checks *checks, struct domain_finding *finding,
         if (flaw == DKIM_REVOKED || flaw == DKIM_NOT_A_KEY)
             continue;
         checks_say(checks, finding, DOMAIN_FAILED,
-                   "The key has had its time, but its record is there still: "
-                   "leave nothing behind p=, or delete it, so that nobody can "
-                   "use the key.");
+                   "The key %s, but its record is there still: leave nothing "
+                   "behind p=, or delete it, so that nobody can use the key.",
+                   key->use == DOMAIN_KEY_COMPROMISED ? "is compromised"
+                                                      : "has had its time");
         return;
     }
     checks_fine(checks, finding);
@@ -146,7 +147,8 @@ static void judge_revoked(struct checks *checks, struct domain_finding *finding,
 
 static bool is_revoked(const struct domain_key *key)
 {
-    return key->use == DOMAIN_KEY_PAST && key->public_key.len == 0;
+    return key->use == DOMAIN_KEY_COMPROMISED ||
+           (key->use == DOMAIN_KEY_PAST && key->public_key.len == 0);
 }
 
 static void check_key(struct checks *checks, const struct domain_key *key)

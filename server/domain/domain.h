@@ -79,9 +79,10 @@ MUST_USE bool domain_status_of(struct str name, enum domain_status *status);
 
 /* A DKIM key that receivers shall find. */
 enum domain_key_use {
-    DOMAIN_KEY_SIGNS, /* mail is signed with it now: REQUIRED */
-    DOMAIN_KEY_NEXT,  /* published ahead of its time: RECOMMENDED */
-    DOMAIN_KEY_PAST,  /* what it signed may still be under way: ADVICE */
+    DOMAIN_KEY_SIGNS,       /* mail is signed with it now: REQUIRED */
+    DOMAIN_KEY_NEXT,        /* published ahead of its time: RECOMMENDED */
+    DOMAIN_KEY_PAST,        /* what it signed may still be under way: ADVICE */
+    DOMAIN_KEY_COMPROMISED, /* revoked, since others may have it: RECOMMENDED */
 };
 struct domain_key {
     struct str selector; /* "ph1r1": the label before ._domainkey */

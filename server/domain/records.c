@@ -10,6 +10,7 @@ static const enum domain_weight KEY_WEIGHTS[] = {
     [DOMAIN_KEY_SIGNS] = DOMAIN_REQUIRED,
     [DOMAIN_KEY_NEXT] = DOMAIN_RECOMMENDED,
     [DOMAIN_KEY_PAST] = DOMAIN_ADVICE,
+    [DOMAIN_KEY_COMPROMISED] = DOMAIN_RECOMMENDED,
 };
 
 /* Records are made of base64, names and our own words: no quotation mark or

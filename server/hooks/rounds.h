@@ -39,7 +39,7 @@ struct domain_setup rounds_setup(const struct sender_domain *domain,
                                  struct arena *arena);
 /* Puts what a check found into the domain, its text in arena. The keys that
  * were waited for take over two TTLs after both were seen, if each check until
- * then sees them. */
+ * then sees them; at once from keys that are compromised. */
 void rounds_apply(struct sender_domain *domain,
                   const struct domain_report *report, struct arena *arena);
 

@@ -14,6 +14,7 @@ enum {
     OPENING_MAX = 1024,   /* more than that are opened in place */
     LOCKED_MS = 5000,     /* until a locked key is asked for again */
     NOT_READY_MS = 60000, /* since the last one was met */
+    FRESH_MS = 60000,     /* until it is asked again who signs */
 };
 
 struct keyholder {
@@ -29,15 +30,21 @@ struct keyholder {
     void *ctx;
 };
 
+/* What mail that was accepted with one generation is signed with. */
 struct dkim_keys_own {
     struct dkim_keys keys;
     struct list link; /* of holder.unused */
     struct keyholder *holder;
     struct list waiting;
     unsigned users;
+    int64_t asked_ms; /* by the shared clock, which the answer goes by */
+    bool is_replaced; /* holder.by_id has a later one, or none */
     int64_t locked_until_ms;
     struct arena *arena;
-    struct str id;
+    struct queue_owner owner;
+    struct str domain;
+    struct str id;   /* of the generation that the mail names */
+    struct id signs; /* that one, or the one that it was sent on to */
     struct str context;
     struct sender_sealed sealed;
     struct dkim_signer signers[DKIM_ALGORITHMS];
@@ -55,8 +62,6 @@ static struct dkim_keys_own *own_create(struct keyholder *holder,
                                         const struct job_signing *signing)
 {
     struct dkim_keys_own *own = xcalloc(1, sizeof *own);
-    struct buf context;
-    struct id id = {0};
 
     own->keys.own = own;
     own->holder = holder;
@@ -64,20 +69,21 @@ static struct dkim_keys_own *own_create(struct keyholder *holder,
     list_init(&own->waiting);
     work_job_init(&own->job, run, on_opened, own);
     own->arena = arena_create();
+    own->owner.name = arena_copy(own->arena, owner.name);
+    own->owner.home = owner.home;
+    own->domain = arena_copy(own->arena, signing->domain);
     own->id = arena_copy(own->arena, signing->key);
-    if (id_parse(own->id, &id)) {
-        buf_init(&context, 1024);
-        sender_seal_context(owner.name, signing->domain, &id, &context);
-        own->context = arena_copy(own->arena, buf_str(&context));
-        buf_finish(&context);
-    }
+    if (!id_parse(own->id, &own->signs))
+        own->signs = (struct id){.text = ""}; /* known to no domain */
+    own->asked_ms = clock_shared_ms();
     map_put(holder->by_id, own->id, own);
     return own;
 }
 
 static void own_destroy(struct dkim_keys_own *own)
 {
-    map_remove(own->holder->by_id, own->id);
+    if (!own->is_replaced)
+        map_remove(own->holder->by_id, own->id);
     list_remove(&own->link);
     for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
         dkim_key_destroy(&own->private_keys[i]);
@@ -93,11 +99,21 @@ static void own_unused(struct dkim_keys_own *own)
     if (own->keys.state == DKIM_KEYS_LOADING)
         return; /* its fetch or the thread still has it */
     list_add_last(&holder->unused, &own->link);
-    if (own->keys.state == DKIM_KEYS_AWAY || own->keys.state == DKIM_KEYS_LOST)
+    if (own->keys.state == DKIM_KEYS_AWAY ||
+        own->keys.state == DKIM_KEYS_LOST || own->is_replaced)
         own_destroy(own);
     else if (map_count(holder->by_id) > KEPT_MAX)
         own_destroy(
             LIST_MEMBER(holder->unused.next, struct dkim_keys_own, link));
+}
+
+/* Those who use it go on. */
+static void own_replace(struct dkim_keys_own *own)
+{
+    map_remove(own->holder->by_id, own->id);
+    own->is_replaced = true;
+    if (own->users == 0)
+        own_destroy(own);
 }
 
 static void tell(struct dkim_keys_own *own)
@@ -230,34 +246,65 @@ static void own_open(struct dkim_keys_own *own)
     on_opened(own);
 }
 
+/* --- fetching --- */
+
+static void own_fetch(struct dkim_keys_own *own);
+
+static void take(struct dkim_keys_own *own, const struct queue_domain_key *key)
+{
+    struct arena *arena = own->arena;
+    struct buf context;
+
+    own->keys.signing.domain = arena_copy(arena, key->domain);
+    own->signers[0].selector = arena_copy(arena, key->rsa_selector);
+    own->signers[1].selector = arena_copy(arena, key->ed25519_selector);
+    own->sealed.rsa = arena_copy(arena, key->sealed.rsa);
+    own->sealed.ed25519 = arena_copy(arena, key->sealed.ed25519);
+    buf_init(&context, 1024);
+    sender_seal_context(own->owner.name, own->domain, &own->signs, &context);
+    own->context = arena_copy(arena, buf_str(&context));
+    buf_finish(&context);
+}
+
 static void on_fetched(void *ctx, const struct queue_domain_key *key)
 {
     struct dkim_keys_own *own = ctx;
-    struct arena *arena = own->arena;
+    const struct id *signs;
 
-    if (key->status == QUEUE_OK) {
-        own->keys.signing.domain = arena_copy(arena, key->domain);
-        own->signers[0].selector = arena_copy(arena, key->rsa_selector);
-        own->signers[1].selector = arena_copy(arena, key->ed25519_selector);
-        own->sealed.rsa = arena_copy(arena, key->sealed.rsa);
-        own->sealed.ed25519 = arena_copy(arena, key->sealed.ed25519);
-        own_open(own);
+    if (key->status != QUEUE_OK && key->status != QUEUE_NOT_FOUND) {
+        fail(own, DKIM_KEYS_AWAY, ERR_REMOTE, "could not be fetched");
+        tell(own);
         return;
     }
-    if (key->status == QUEUE_NOT_FOUND)
+    signs =
+        sender_domain_signs_for(key->present, &own->signs, clock_shared_ms());
+    if (signs != &own->signs) {
+        own->signs = *signs;
+        own_fetch(own);
+    } else if (key->status == QUEUE_NOT_FOUND) {
         fail(own, DKIM_KEYS_LOST, ERR_REMOTE, "are gone");
-    else
-        fail(own, DKIM_KEYS_AWAY, ERR_REMOTE, "could not be fetched");
-    tell(own);
+        tell(own);
+    } else {
+        take(own, key);
+        own_open(own);
+    }
+}
+
+static void own_fetch(struct dkim_keys_own *own)
+{
+    queue_domain_key_get(own->holder->queue, own->owner, own->domain,
+                         id_str(&own->signs), on_fetched, own);
 }
 
 /* --- users --- */
 
-/* A locked key may be another one by now. */
+/* Another generation may sign by now; a locked key may be another one. */
 static bool is_stale(const struct dkim_keys_own *own)
 {
-    return own->keys.state == DKIM_KEYS_LOCKED && own->users == 0 &&
-           clock_now_ms() >= own->locked_until_ms;
+    if (own->keys.state == DKIM_KEYS_LOCKED)
+        return own->users == 0 && clock_now_ms() >= own->locked_until_ms;
+    return own->keys.state == DKIM_KEYS_READY &&
+           clock_shared_ms() - own->asked_ms >= FRESH_MS;
 }
 
 bool dkim_keys_join(struct keyholder *holder, struct queue_owner owner,
@@ -267,12 +314,12 @@ bool dkim_keys_join(struct keyholder *holder, struct queue_owner owner,
     struct dkim_keys_own *own = map_get(holder->by_id, signing->key);
 
     if (own != NULL && is_stale(own)) {
-        own_destroy(own);
+        own_replace(own);
         own = NULL;
     }
     if (own == NULL) {
         own = own_create(holder, owner, signing);
-        queue_domain_key_get(holder->queue, owner, own->id, on_fetched, own);
+        own_fetch(own);
     }
     list_remove(&own->link);
     own->users++;

@@ -2,8 +2,10 @@
  *
  * Private keys lie in Redis, sealed to the workers' key (queue/domains.h). A
  * worker fetches those of a mail before it composes it, opens them on a helper
- * thread and keeps them: they never change, and the last few hundred are
- * kept. What is dropped is wiped.
+ * thread and keeps them for a minute; the last few hundred are kept. Then it
+ * asks again, since the generation that the mail was accepted with may be
+ * revoked: another one signs instead. Mail waits for that answer, as it could
+ * not be marked without Redis either. What is dropped is wiped.
  *
  * Without the private half that they are sealed to, a worker cannot send the
  * mail: it says so (log, metric, not ready) and asks again after 5 s.
@@ -28,7 +30,8 @@ enum dkim_keys_state {
     DKIM_KEYS_LOST,   /* gone or broken: the mail cannot be sent */
 };
 
-/* One generation of a domain. Constant once it is not loading any more. */
+/* What mail of one generation of a domain is signed with. Constant once it is
+ * not loading any more. */
 struct dkim_keys {
     enum dkim_keys_state state;
     struct error why;

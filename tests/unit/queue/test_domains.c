@@ -125,6 +125,7 @@ static struct {
     bool done;
     enum queue_status status;
     char text[256];
+    unsigned generations; /* of the domain by now; 0: there is none */
 } private;
 
 static void on_private(void *ctx, const struct queue_domain_key *key)
@@ -132,6 +133,8 @@ static void on_private(void *ctx, const struct queue_domain_key *key)
     (void)ctx;
     private.done = true;
     private.status = key->status;
+    private.generations =
+        key->present == NULL ? 0 : (unsigned)key->present->key_count;
     snprintf(private.text, sizeof private.text, "%.*s %.*s %.*s %.*s %.*s",
              STR_ARG(key->domain), STR_ARG(key->rsa_selector),
              STR_ARG(key->ed25519_selector), STR_ARG(key->sealed.rsa),
@@ -141,7 +144,8 @@ static void on_private(void *ctx, const struct queue_domain_key *key)
 static enum queue_status get_key(struct world *world, const struct id *id)
 {
     private.done = false;
-    queue_domain_key_get(world->queue, ANNE, id_str(id), on_private, NULL);
+    queue_domain_key_get(world->queue, ANNE, S("example.com"), id_str(id),
+                         on_private, NULL);
     until(world->loop, private.done);
     return private.status;
 }
@@ -416,6 +420,247 @@ static void a_generation_takes_over_when_it_was_seen(void **state)
     assert_int_equal(domain.keys[0].generation, 2);
 }
 
+/* --- keys that others may have --- */
+
+/* "signs next" of the domain then, oldest first. */
+static const char *states_of(const struct sender_domain *domain, int64_t now)
+{
+    static const char *const WORDS[] = {
+        [SENDER_KEY_NEXT] = "next",
+        [SENDER_KEY_SIGNS] = "signs",
+        [SENDER_KEY_OLD] = "old",
+        [SENDER_KEY_REVOKED] = "revoked",
+    };
+    static char text[128];
+
+    text[0] = '\0';
+    for (size_t i = 0; i < domain->key_count; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%u%s%s",
+                 domain->keys[i].generation,
+                 WORDS[sender_key_state(&domain->keys[i], now)],
+                 i + 1 < domain->key_count ? " " : "");
+    return text;
+}
+
+static void rotate(struct sender_domain *domain, int64_t now,
+                   bool is_compromised)
+{
+    unsigned newest = domain->keys[domain->key_count - 1].generation;
+
+    sender_domain_forget(domain, now, 72 * HOUR_MS);
+    if (is_compromised)
+        sender_domain_compromise(domain, now);
+    domain->keys[domain->key_count++] = key_of(newest + 1);
+}
+
+static void compromised_keys_sign_until_others_were_seen(void **state)
+{
+    struct sender_domain domain = {.keys = {key_of(1)}, .key_count = 1};
+    int64_t now = 10 * DAY_MS;
+
+    (void)state;
+    rotate(&domain, now, true);
+    assert_string_equal(states_of(&domain, now), "1signs 2next");
+    assert_int_equal(domain.keys[0].compromised_ms, now);
+    assert_int_equal(domain.keys[1].compromised_ms, 0);
+    sender_domain_stay(&domain, now + DAY_MS);
+    assert_string_equal(states_of(&domain, now + DAY_MS), "1signs 2next");
+    now += 2 * DAY_MS;
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    assert_string_equal(states_of(&domain, now - 1), "1signs 2next");
+    assert_string_equal(states_of(&domain, now), "1revoked 2signs");
+    assert_int_equal(domain.keys[0].retires_ms, now);
+    /* What came instead is sound: the next rotation takes its time. */
+    rotate(&domain, now, false);
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    assert_string_equal(states_of(&domain, now), "1revoked 2signs 3next");
+    now += 2 * HOUR_MS;
+    assert_string_equal(states_of(&domain, now), "1revoked 2old 3signs");
+}
+
+static void what_signs_nothing_is_revoked_at_once(void **state)
+{
+    struct sender_domain domain = {.keys = {key_of(1)}, .key_count = 1};
+    int64_t now = 10 * DAY_MS;
+
+    (void)state;
+    rotate(&domain, now, false);
+    sender_domain_switch(&domain, now, 0);
+    assert_string_equal(states_of(&domain, now), "1old 2signs");
+    rotate(&domain, now, true);
+    assert_string_equal(states_of(&domain, now), "1revoked 2signs 3next");
+}
+
+/* It was made before, and may be known as well. */
+static void what_was_to_sign_next_is_replaced(void **state)
+{
+    struct sender_domain domain = {.keys = {key_of(1)}, .key_count = 1};
+    int64_t now = 10 * DAY_MS;
+
+    (void)state;
+    rotate(&domain, now, false);
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    assert_int_equal(domain.keys[0].retires_ms, now + 2 * HOUR_MS);
+    now += HOUR_MS;
+    rotate(&domain, now, true);
+    assert_string_equal(states_of(&domain, now), "1signs 2revoked 3next");
+    assert_int_equal(domain.keys[0].retires_ms, 0);
+    now += 2 * HOUR_MS;
+    assert_string_equal(states_of(&domain, now), "1signs 2revoked 3next");
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    assert_string_equal(states_of(&domain, now), "1revoked 2revoked 3signs");
+}
+
+static void there_is_always_room_for_a_generation(void **state)
+{
+    struct sender_domain domain = {.keys = {key_of(1)}, .key_count = 1};
+    int64_t now = 10 * DAY_MS;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        rotate(&domain, now + i, true);
+    now += 4;
+    assert_string_equal(states_of(&domain, now),
+                        "1signs 3revoked 4revoked 5next");
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    assert_string_equal(states_of(&domain, now),
+                        "1revoked 3revoked 4revoked 5signs");
+    rotate(&domain, now, false);
+    assert_string_equal(states_of(&domain, now),
+                        "3revoked 4revoked 5signs 6next");
+    for (unsigned i = 0; i < 4; i++) { /* one after the other, in time */
+        sender_domain_switch(&domain, now, 0);
+        now += 7 * DAY_MS;
+        rotate(&domain, now, false);
+    }
+    assert_string_equal(states_of(&domain, now),
+                        "7revoked 8revoked 9signs 10next");
+    assert_int_equal(domain.key_count, SENDER_KEYS_MAX);
+}
+
+/* Oldest first; what a mail of each of them is signed with. */
+static void mail_goes_with_its_keys_until_they_are_revoked(void **state)
+{
+    struct sender_domain domain = {.keys = {key_of(1)}, .key_count = 1};
+    struct id unknown = id_new(0);
+    int64_t now = 10 * DAY_MS;
+    const struct id *first = &domain.keys[0].id;
+    const struct id *second = &domain.keys[1].id;
+
+    (void)state;
+    assert_ptr_equal(sender_domain_signs_for(NULL, first, now), first);
+    assert_ptr_equal(sender_domain_signs_for(&domain, first, now), first);
+    assert_ptr_equal(sender_domain_signs_for(&domain, &unknown, now), first);
+    rotate(&domain, now, false);
+    assert_ptr_equal(sender_domain_signs_for(&domain, first, now), first);
+    /* Accepted by a clock that is a little ahead. */
+    assert_ptr_equal(sender_domain_signs_for(&domain, second, now), second);
+    sender_domain_switch(&domain, now, 0);
+    assert_ptr_equal(
+        sender_domain_signs_for(&domain, first, now + 7 * DAY_MS - 1), first);
+    now += 7 * DAY_MS;
+    assert_ptr_equal(sender_domain_signs_for(&domain, first, now), second);
+    assert_ptr_equal(sender_domain_signs_for(&domain, second, now), second);
+    assert_ptr_equal(sender_domain_signs_for(&domain, &unknown, now), second);
+    rotate(&domain, now, true);
+    assert_ptr_equal(sender_domain_signs_for(&domain, second, now), second);
+    sender_domain_switch(&domain, now, 2 * HOUR_MS);
+    for (unsigned i = 0; i < 3; i++)
+        assert_ptr_equal(
+            sender_domain_signs_for(&domain, &domain.keys[i].id, now),
+            &domain.keys[2].id);
+    domain.key_count = 0;
+    assert_ptr_equal(sender_domain_signs_for(&domain, first, now), first);
+}
+
+static void texts_say_what_is_compromised(void **state)
+{
+    static const char OLD[] =
+        "{\"n\":\"example.com\",\"p\":\"send\",\"rg\":\"us-east-1\","
+        "\"st\":\"verified\",\"at\":1000,\"k\":[{\"i\":"
+        "\"019300a0-0000-7000-8000-0000000000aa\",\"g\":1,\"rs\":\"phr1\","
+        "\"es\":\"phe1\",\"r\":\"MIIB\",\"e\":\"11qY\",\"at\":1000,"
+        "\"s\":1000,\"x\":5000}],\"c\":7000}";
+    struct arena *arena = arena_create();
+    struct sender_domain domain = {.version = 0};
+    struct buf text;
+
+    (void)state;
+    assert_true(
+        sender_domain_read(str_of(OLD), arena, &domain)); /* of before */
+    assert_int_equal(domain.keys[0].compromised_ms, 0);
+    assert_int_equal(domain.keys[0].retires_ms, 5000);
+    buf_init(&text, 1024);
+    sender_domain_write(&domain, &text);
+    assert_true(str_eq(buf_str(&text), str_of(OLD)));
+    domain.keys[0].compromised_ms = 4000;
+    buf_clear(&text);
+    sender_domain_write(&domain, &text);
+    assert_true(sender_domain_read(buf_str(&text), arena, &domain));
+    assert_int_equal(domain.keys[0].compromised_ms, 4000);
+    assert_int_equal(domain.checked_ms, 7000);
+    buf_finish(&text);
+    arena_destroy(&arena);
+}
+
+/* The domain as it is read back, with one more generation. */
+static void put_rotated(struct world *world, bool is_compromised)
+{
+    struct id newest;
+
+    get(world, ANNE, "example.com");
+    rotate(&list.first, clock_wall_ms(), is_compromised);
+    newest = list.first.keys[list.first.key_count - 1].id;
+    assert_int_equal(put(world, (struct domain_put){.domain = &list.first,
+                                                    .new_key = &newest,
+                                                    .sealed = &SEALED}),
+                     QUEUE_OK);
+}
+
+static void private_halves_that_are_compromised_go_at_once(void **state)
+{
+    struct world *world = *state;
+    struct id ids[3];
+
+    create(world, ANNE, "example.com");
+    put_rotated(world, false);
+    put_rotated(world, true);
+    for (size_t i = 0; i < 3; i++)
+        ids[i] = list.first.keys[i].id;
+    sweep(world);
+    assert_int_equal(get_key(world, &ids[0]), QUEUE_OK); /* it signs still */
+    assert_int_equal(get_key(world, &ids[1]), QUEUE_NOT_FOUND);
+    assert_int_equal(private.generations, 3);
+    assert_int_equal(get_key(world, &ids[2]), QUEUE_OK);
+    get(world, ANNE, "example.com");
+    sender_domain_switch(&list.first, clock_wall_ms(), 2 * HOUR_MS);
+    put(world, (struct domain_put){.domain = &list.first});
+    sweep(world);
+    assert_int_equal(get_key(world, &ids[0]), QUEUE_NOT_FOUND);
+    assert_int_equal(get_key(world, &ids[2]), QUEUE_OK);
+    assert_string_equal(redis_ask("HLEN ph:{0}:dk:anne"), "1");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:dx:anne ph:{0}:dxold"), "0");
+}
+
+static void halves_come_with_the_domain_as_it_is(void **state)
+{
+    struct world *world = *state;
+    struct id first;
+
+    create(world, ANNE, "example.com");
+    first = made.keys[0].id;
+    assert_int_equal(get_key(world, &first), QUEUE_OK);
+    assert_int_equal(private.generations, 1);
+    put_rotated(world, false);
+    get_key(world, &first);
+    assert_int_equal(private.generations, 2);
+    drop(world, ANNE, &list.first);
+    assert_int_equal(get_key(world, &first), QUEUE_OK);
+    assert_int_equal(private.generations, 0);
+    redis_do("HSET ph:{0}:o:anne frozen moved");
+    assert_int_equal(get_key(world, &first), QUEUE_MOVED);
+}
+
 static void private_halves_go_when_no_mail_can_name_them(void **state)
 {
     struct world *world = *state;
@@ -506,6 +751,14 @@ int main(void)
         WITH_WORLD(each_change_is_told),
         WITH_WORLD(a_check_is_due_once_a_lease),
         cmocka_unit_test(a_generation_takes_over_when_it_was_seen),
+        cmocka_unit_test(compromised_keys_sign_until_others_were_seen),
+        cmocka_unit_test(what_signs_nothing_is_revoked_at_once),
+        cmocka_unit_test(what_was_to_sign_next_is_replaced),
+        cmocka_unit_test(there_is_always_room_for_a_generation),
+        cmocka_unit_test(mail_goes_with_its_keys_until_they_are_revoked),
+        cmocka_unit_test(texts_say_what_is_compromised),
+        WITH_WORLD(private_halves_that_are_compromised_go_at_once),
+        WITH_WORLD(halves_come_with_the_domain_as_it_is),
         WITH_WORLD(private_halves_go_when_no_mail_can_name_them),
         WITH_WORLD(those_of_a_switch_that_was_called_off_stay),
         WITH_WORLD(those_of_a_deleted_domain_stay_as_long),

@@ -10,6 +10,7 @@ static const struct domain_key KEYS[] = {
     {STR("e1"), DKIM_ED25519, STR(ED25519), DOMAIN_KEY_SIGNS},
     {STR("r0"), DKIM_RSA, STR(RSA), DOMAIN_KEY_PAST},
     {STR("rx"), DKIM_RSA, STR(""), DOMAIN_KEY_PAST},
+    {STR("rc"), DKIM_RSA, STR(""), DOMAIN_KEY_COMPROMISED},
 };
 const struct domain_setup SOUND_SETUP = {
     .name = STR("mail.example.test"),
@@ -25,6 +26,7 @@ static const char *const GOOD[] = {
     E1 " TXT v=DKIM1; k=ed25519; p=" ED25519,
     R0 " TXT v=DKIM1; p=",
     RX " TXT v=DKIM1; p=",
+    RC " TXT v=DKIM1; p=",
     SEND " MX 10 bounce.relay.test",
     SEND " TXT v=spf1 include:spf.relay.test ~all",
     "spf.relay.test TXT v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all",

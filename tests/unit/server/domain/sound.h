@@ -15,6 +15,7 @@
 #define E1     "e1._domainkey.mail.example.test"
 #define R0     "r0._domainkey.mail.example.test"
 #define RX     "rx._domainkey.mail.example.test"
+#define RC     "rc._domainkey.mail.example.test"
 #define SEND   "send.mail.example.test"
 #define MAIL   "mail.example.test"
 #define DMARC  "_dmarc.mail.example.test"

@@ -51,6 +51,20 @@ static const struct {
      DOMAIN_FAILED,
      false,
      "has had its time, but its record is there still"},
+    {"a compromised key is revoked",
+     {NULL},
+     DOMAIN_CHECK_DKIM,
+     RC,
+     DOMAIN_VERIFIED,
+     false,
+     NULL},
+    {"a compromised key stands there still",
+     {RC " TXT", RC " TXT v=DKIM1; p=" RSA},
+     DOMAIN_CHECK_DKIM,
+     RC,
+     DOMAIN_FAILED,
+     false,
+     "is compromised, but its record is there still"},
     {"whatever else is no key",
      {RX " TXT", RX " TXT v=spf1 -all"},
      DOMAIN_CHECK_DKIM,
@@ -684,7 +698,7 @@ static void each_flaw_is_told_in_words(void **state)
         sound_zone(CASES[i].lines, zone);
         assert_in_range(sound_run(&SOUND_SETUP, zone, arena, report), 1,
                         ANSWERS_MAX);
-        assert_int_equal(report->count, 13);
+        assert_int_equal(report->count, 14);
         got = sound_find(report, CASES[i].check, CASES[i].at);
         assert_non_null(got);
         if (got->state != CASES[i].state || got->warns != CASES[i].warns ||

@@ -77,6 +77,26 @@ static void all_records_of_a_domain(void **state)
            "v=spf1 include:spf.relay.test ~all\n" DMARC);
 }
 
+static void a_compromised_key_is_to_go(void **state)
+{
+    static const struct domain_key keys[] = {
+        {STR("ph1e1"), DKIM_ED25519, STR(""), DOMAIN_KEY_COMPROMISED},
+        {STR("ph2e1"), DKIM_ED25519, STR(""), DOMAIN_KEY_PAST},
+    };
+    struct domain_setup setup = {.name = STR("example.com"),
+                                 .keys = keys,
+                                 .key_count = COUNT_OF(keys),
+                                 .bounce_domain = STR("b.test")};
+
+    (void)state;
+    expect(&setup, "DKIM dkim recommended ph1e1._domainkey "
+                   "(ph1e1._domainkey.example.com) TXT 0 "
+                   "v=DKIM1; k=ed25519; p=\n"
+                   "DKIM dkim advice ph2e1._domainkey "
+                   "(ph2e1._domainkey.example.com) TXT 0 "
+                   "v=DKIM1; k=ed25519; p=\n" DMARC);
+}
+
 static void only_what_makes_sense(void **state)
 {
     struct domain_setup setup = FULL;
@@ -173,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_records_of_a_domain),
+        cmocka_unit_test(a_compromised_key_is_to_go),
         cmocka_unit_test(only_what_makes_sense),
         cmocka_unit_test(long_ones_are_split),
         cmocka_unit_test(names_of_the_dns),

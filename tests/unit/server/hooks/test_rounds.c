@@ -130,6 +130,44 @@ static void a_generation_takes_over_when_both_keys_were_seen(void **state)
     arena_destroy(&arena);
 }
 
+static void it_takes_over_at_once_from_one_that_is_compromised(void **state)
+{
+    struct arena *arena = arena_create();
+    struct sender_domain domain = stored();
+    const struct config config = {.redis = {.url = ""}};
+    struct domain_report report = {
+        .checked_ms = NOW,
+        .next_ms = NOW + DAY_MS,
+        .count = 2,
+        .findings = {dkim("ph3r1._domainkey.example.test", DOMAIN_VERIFIED),
+                     dkim("ph3e1._domainkey.example.test", DOMAIN_PENDING)},
+    };
+    struct domain_setup setup;
+
+    (void)state;
+    domain.keys[0].compromised_ms = NOW - HOUR;
+    domain.keys[1].compromised_ms = NOW - HOUR;
+    rounds_apply(&domain, &report, arena);
+    assert_int_equal(domain.keys[2].signs_ms, 0);
+    setup = rounds_setup(&domain, &config, NOW, arena);
+    assert_int_equal(setup.keys[0].use, DOMAIN_KEY_COMPROMISED);
+    assert_int_equal(setup.keys[2].use, DOMAIN_KEY_SIGNS); /* still */
+    assert_true(str_eq(setup.keys[2].public_key, S("RSA")));
+
+    report.findings[1].state = DOMAIN_VERIFIED;
+    rounds_apply(&domain, &report, arena);
+    assert_int_equal(domain.keys[2].signs_ms, NOW);
+    assert_int_equal(domain.keys[1].retires_ms, NOW);
+    assert_int_equal(domain.due_ms, NOW + MINUTE);
+    setup = rounds_setup(&domain, &config, NOW, arena);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(setup.keys[i].use, DOMAIN_KEY_COMPROMISED);
+        assert_int_equal(setup.keys[i].public_key.len, 0);
+    }
+    assert_int_equal(setup.keys[4].use, DOMAIN_KEY_SIGNS);
+    arena_destroy(&arena);
+}
+
 /* Mail signed by a key that is not there is refused. */
 static void it_does_not_if_they_are_gone_again(void **state)
 {
@@ -172,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_generation_is_published_in_its_way),
         cmocka_unit_test(a_generation_takes_over_when_both_keys_were_seen),
+        cmocka_unit_test(it_takes_over_at_once_from_one_that_is_compromised),
         cmocka_unit_test(it_does_not_if_they_are_gone_again),
     };
 

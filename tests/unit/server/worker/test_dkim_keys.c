@@ -10,6 +10,7 @@ enum {
     KEPT_MAX = 256,
     LOCKED_MS = 5000,
     NOT_READY_MS = 60000,
+    MINUTE_MS = 60000,
     MAILS_MAX = 8,
     DER_MAX = 8192
 };
@@ -92,6 +93,7 @@ static void seal(struct sealed *sealed, struct str domain, const struct id *id,
 struct stored {
     struct id id;
     char domain[32];
+    struct sender_domain is; /* but for the name, which is above */
 };
 
 static struct answered made;
@@ -130,6 +132,50 @@ static void store(struct world *world, unsigned number, struct str rsa,
     assert_int_equal(made.status, QUEUE_OK);
     buf_finish(&sealed.rsa);
     buf_finish(&sealed.ed25519);
+    stored->is = domain;
+    stored->is.version = 1;
+}
+
+/* A second generation takes over, or at first just lies there. */
+static void rotate(struct world *world, struct stored *stored,
+                   bool is_compromised)
+{
+    struct sender_domain *domain = &stored->is;
+    struct sender_key *next = &domain->keys[domain->key_count];
+    struct sealed sealed;
+
+    domain->name = str_of(stored->domain);
+    if (is_compromised)
+        sender_domain_compromise(domain, clock_shared_ms());
+    *next = (struct sender_key){.id = id_new(0),
+                                .generation = 2,
+                                .rsa_selector = S("phr2"),
+                                .ed25519_selector = S("phe2"),
+                                .created_ms = 1000};
+    domain->key_count++;
+    sender_domain_switch(domain, clock_shared_ms(), 0);
+    seal(&sealed, domain->name, &next->id, buf_str(&all.der[DKIM_RSA]),
+         buf_str(&all.der[DKIM_ED25519]));
+    made = (struct answered){0};
+    queue_domain_put(
+        world->queue, ANNE,
+        &(struct domain_put){
+            .domain = domain,
+            .new_key = &next->id,
+            .sealed = &(struct sender_sealed){buf_str(&sealed.rsa),
+                                              buf_str(&sealed.ed25519)}},
+        on_answered, &made);
+    until(world->loop, made.count > 0);
+    assert_int_equal(made.status, QUEUE_OK);
+    domain->version++;
+    buf_finish(&sealed.rsa);
+    buf_finish(&sealed.ed25519);
+}
+
+/* As the sweep does it. */
+static void wipe(const struct id *generation)
+{
+    redis_do("HDEL ph:{0}:dk:anne %s", generation->text);
 }
 
 static struct stored store_good(struct world *world, unsigned number)
@@ -227,8 +273,8 @@ static const struct dkim_keys *join_and_wait(struct world *world,
     return mail->user.keys;
 }
 
-static void assert_signs(const struct dkim_keys *keys,
-                         const struct stored *stored)
+static void assert_signs_by(const struct dkim_keys *keys,
+                            const struct stored *stored, unsigned generation)
 {
     const struct compose_signing *signing = &keys->signing;
     struct buf text;
@@ -236,8 +282,10 @@ static void assert_signs(const struct dkim_keys *keys,
     assert_int_equal(keys->state, DKIM_KEYS_READY);
     assert_true(str_eq(signing->domain, str_of(stored->domain)));
     assert_int_equal(signing->count, DKIM_ALGORITHMS);
-    assert_true(str_eq(signing->signers[0].selector, S("phr1")));
-    assert_true(str_eq(signing->signers[1].selector, S("phe1")));
+    assert_true(str_eq(signing->signers[0].selector,
+                       generation == 1 ? S("phr1") : S("phr2")));
+    assert_true(str_eq(signing->signers[1].selector,
+                       generation == 1 ? S("phe1") : S("phe2")));
     for (size_t i = 0; i < DKIM_ALGORITHMS; i++) {
         buf_init(&text, DKIM_PUBLIC_MAX);
         dkim_key_public(signing->signers[i].key, &text);
@@ -246,13 +294,19 @@ static void assert_signs(const struct dkim_keys *keys,
     }
 }
 
+static void assert_signs(const struct dkim_keys *keys,
+                         const struct stored *stored)
+{
+    assert_signs_by(keys, stored, 1);
+}
+
 /* How often keys were asked of Redis since the last call. */
 static unsigned fetches(void)
 {
     const char *all_calls = redis_ask("SLOWLOG GET -1");
     unsigned count = 0;
 
-    while ((all_calls = strstr(all_calls, "HGET ph:{0}:dk:anne ")) != NULL) {
+    while ((all_calls = strstr(all_calls, " ph:{0}: anne a")) != NULL) {
         count++;
         all_calls++;
     }
@@ -466,10 +520,11 @@ static void broken_keys_end_their_mail_alone(void **state)
     struct stored swapped;
     struct needing mail;
 
-    /* Sealed for another generation, or asked for by another domain. */
+    /* Sealed for another generation, or asked for by one that is no domain of
+     * the owner's. */
     put(&moved, redis_ask("HGET ph:{0}:dk:anne %s", good.id.text));
     assert_unreadable(world, &moved);
-    snprintf(renamed.domain, sizeof renamed.domain, "a1.example");
+    snprintf(renamed.domain, sizeof renamed.domain, "a9.example");
     assert_unreadable(world, &renamed);
     /* Bytes that nobody sealed. */
     put(&cut, "a4.example phr1 phe1 w1 w1 ");
@@ -566,6 +621,129 @@ static void redis_that_is_away_costs_a_key_nothing(void **state)
     dkim_keys_leave(&mail.user);
 }
 
+/* --- generations that are revoked --- */
+
+static void a_revoked_generation_hands_over(void **state)
+{
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mail;
+
+    rotate(world, &stored, true);
+    fetches();
+    assert_signs_by(join_and_wait(world, &mail, &stored), &stored, 2);
+    assert_int_equal(fetches(), 2);
+    dkim_keys_leave(&mail.user);
+    hold_with(world, all.ours);
+    wipe(&stored.id); /* the way is found without */
+    assert_signs_by(join_and_wait(world, &mail, &stored), &stored, 2);
+    dkim_keys_leave(&mail.user);
+    hold_with(world, all.ours);
+    wipe(&stored.is.keys[1].id);
+    assert_int_equal(join_and_wait(world, &mail, &stored)->state,
+                     DKIM_KEYS_LOST);
+    dkim_keys_leave(&mail.user);
+}
+
+static void an_old_generation_signs_for_seven_days(void **state)
+{
+    static const int64_t WEEK_MS = INT64_C(7) * 24 * 3600 * 1000;
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mail;
+
+    pass(world, 0); /* from now on it stands still */
+    rotate(world, &stored, false);
+    clock_set(clock_now_ms(), clock_wall_ms() + WEEK_MS - 1);
+    assert_signs(join_and_wait(world, &mail, &stored), &stored);
+    dkim_keys_leave(&mail.user);
+    clock_set(clock_now_ms(), clock_wall_ms() + MINUTE_MS);
+    assert_signs_by(join_and_wait(world, &mail, &stored), &stored, 2);
+    dkim_keys_leave(&mail.user);
+}
+
+static void who_signs_is_asked_anew_each_minute(void **state)
+{
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mails[3];
+
+    pass(world, 0); /* from now on it stands still */
+    join_and_wait(world, &mails[0], &stored);
+    rotate(world, &stored, true);
+    wipe(&stored.id);
+    fetches();
+    pass(world, MINUTE_MS - 1);
+    assert_signs(join_and_wait(world, &mails[1], &stored), &stored);
+    assert_int_equal(fetches(), 0);
+    pass(world, 1);
+    assert_signs_by(join_and_wait(world, &mails[2], &stored), &stored, 2);
+    assert_int_equal(fetches(), 2);
+    for (size_t i = 0; i < 2; i++) { /* these are being composed */
+        assert_signs(mails[i].user.keys, &stored);
+        dkim_keys_leave(&mails[i].user);
+    }
+    dkim_keys_leave(&mails[2].user);
+    assert_true(join(&mails[0], 'a', &stored));
+    assert_signs_by(mails[0].user.keys, &stored, 2);
+    dkim_keys_leave(&mails[0].user);
+    pass(world, MINUTE_MS); /* by itself it stays as it is */
+    assert_signs_by(join_and_wait(world, &mails[0], &stored), &stored, 2);
+    dkim_keys_leave(&mails[0].user);
+}
+
+/* As of a domain that was removed and added again. */
+static void a_generation_that_its_domain_does_not_know_hands_over(void **state)
+{
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct stored before = store_good(world, 2);
+    struct needing mail;
+
+    snprintf(before.domain, sizeof before.domain, "a1.example");
+    assert_signs(join_and_wait(world, &mail, &before), &stored);
+    dkim_keys_leave(&mail.user);
+}
+
+static void keys_of_a_deleted_domain_go_on(void **state)
+{
+    struct domain_event event = {EVENT_TYPE_COUNT, S("")};
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mail;
+
+    stored.is.name = str_of(stored.domain);
+    made = (struct answered){0};
+    queue_domain_delete(world->queue, ANNE, &stored.is, &event, on_answered,
+                        &made);
+    until(world->loop, made.count > 0);
+    assert_int_equal(made.status, QUEUE_OK);
+    assert_signs(join_and_wait(world, &mail, &stored), &stored);
+    dkim_keys_leave(&mail.user);
+}
+
+/* Behind its minute a key is not trusted; whoever has it goes on. */
+static void redis_that_is_away_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mails[2];
+
+    clock_set(clock_now_ms(), clock_wall_ms() - MINUTE_MS);
+    join_and_wait(world, &mails[0], &stored);
+    clock_set(-1, -1);
+    fixture_stop();
+    assert_int_equal(join_and_wait(world, &mails[1], &stored)->state,
+                     DKIM_KEYS_AWAY);
+    assert_signs(mails[0].user.keys, &stored);
+    dkim_keys_leave(&mails[0].user);
+    dkim_keys_leave(&mails[1].user);
+    fixture_start();
+    until(world->loop, queue_is_ready(world->queue, NULL));
+    assert_signs(join_and_wait(world, &mails[0], &stored), &stored);
+    dkim_keys_leave(&mails[0].user);
+}
+
 /* Under ASan: neither the fetch nor the thread has anything left. */
 static void it_may_end_at_any_time(void **state)
 {
@@ -598,6 +776,12 @@ int main(void)
         TEST(a_locked_key_is_asked_for_again),
         TEST(a_worker_is_ready_a_minute_after_the_last_locked_key),
         TEST(redis_that_is_away_costs_a_key_nothing),
+        TEST(a_revoked_generation_hands_over),
+        TEST(an_old_generation_signs_for_seven_days),
+        TEST(who_signs_is_asked_anew_each_minute),
+        TEST(a_generation_that_its_domain_does_not_know_hands_over),
+        TEST(keys_of_a_deleted_domain_go_on),
+        TEST(redis_that_is_away_is_waited_for),
         TEST(it_may_end_at_any_time),
     };
 
