@@ -27,18 +27,21 @@ static struct domain_key *keys_of(const struct sender_domain *domain,
         const struct sender_key *key = &domain->keys[i];
         enum sender_key_state state = sender_key_state(key, now_ms);
         bool is_revoked = state == SENDER_KEY_REVOKED;
+        enum domain_key_use use = is_revoked && key->compromised_ms > 0
+                                      ? DOMAIN_KEY_COMPROMISED
+                                      : KEY_USES[state];
 
         keys[2 * i] = (struct domain_key){
             .selector = key->rsa_selector,
             .algorithm = DKIM_RSA,
             .public_key = is_revoked ? S("") : key->rsa_public,
-            .use = KEY_USES[state],
+            .use = use,
         };
         keys[2 * i + 1] = (struct domain_key){
             .selector = key->ed25519_selector,
             .algorithm = DKIM_ED25519,
             .public_key = is_revoked ? S("") : key->ed25519_public,
-            .use = KEY_USES[state],
+            .use = use,
         };
     }
     return keys;
@@ -99,6 +102,7 @@ static void put_key(struct json_out *out, const struct sender_key *key,
     json_add_time(out, "created_at", key->created_ms);
     json_add_time_or_null(out, "signs_at", key->signs_ms);
     json_add_time_or_null(out, "retires_at", key->retires_ms);
+    json_add_time_or_null(out, "compromised_at", key->compromised_ms);
     json_close_map(out);
 }
 

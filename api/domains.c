@@ -48,6 +48,11 @@ const struct field DOMAIN_UPDATE_FIELDS[] = {
     {.name = NULL},
 };
 
+const struct field DOMAIN_ROTATION_FIELDS[] = {
+    {.name = "compromised", .type = FIELD_BOOL},
+    {.name = NULL},
+};
+
 /* --- what a request names --- */
 
 static void refuse_true(const struct json *root, const char *name,
@@ -409,6 +414,7 @@ struct changing {
     struct str answer;
     unsigned attempts;
     /* Of a rotation. */
+    bool is_compromised; /* what there is */
     struct domain_keys keys;
     bool has_keys;
 };
@@ -576,7 +582,20 @@ static void changing_release(void *own)
     domain_keys_finish(&((struct changing *)own)->keys);
 }
 
-/* Two generations are published at a time. NULL: there is room for one. */
+static void make_keys(struct changing *changing, struct str domain,
+                      unsigned generation)
+{
+    struct call *call = changing->call;
+
+    /* Those that there are may have a number that is taken by now. */
+    domain_keys_finish(&changing->keys);
+    call->own = changing;
+    call->release = changing_release;
+    domain_keys_make(&changing->keys, call, arena_copy(call->arena, domain),
+                     generation, on_keys_made, changing);
+}
+
+/* Two generations are published at a time. NULL: it may. */
 static const char *why_not_rotate(struct call *call,
                                   const struct sender_domain *domain,
                                   int64_t now_ms)
@@ -589,7 +608,7 @@ static const char *why_not_rotate(struct call *call,
             return arena_printf(
                        call->arena,
                        "A rotation is under way: %.*s and %.*s are to be seen "
-                       "in DNS, and sign two hours later.",
+                       "in DNS before they sign.",
                        STR_ARG(key->rsa_selector),
                        STR_ARG(key->ed25519_selector))
                 .ptr;
@@ -603,10 +622,7 @@ static const char *why_not_rotate(struct call *call,
                        STR_ARG(key->ed25519_selector))
                 .ptr;
     }
-    return domain->key_count < SENDER_KEYS_MAX
-               ? NULL
-               : "There were four generations of keys within a month; rotate "
-                 "again when the oldest is forgotten.";
+    return NULL;
 }
 
 static bool alter_rotate(struct changing *changing,
@@ -614,36 +630,51 @@ static bool alter_rotate(struct changing *changing,
 {
     struct call *call = changing->call;
     int64_t now_ms = clock_shared_ms();
-
     unsigned generation;
-    const char *why;
+    const char *why =
+        changing->is_compromised ? NULL : why_not_rotate(call, domain, now_ms);
 
     CHECK(domain->key_count > 0);
-    generation = domain->keys[domain->key_count - 1].generation + 1;
-    sender_domain_forget(domain, now_ms,
-                         call->api->config->worker.message_ttl_ms);
-    why = why_not_rotate(call, domain, now_ms);
     if (why != NULL) {
         call_fail(call, PROBLEM_NOT_ROTATABLE, why);
         return false;
     }
-    if (!changing->has_keys) {
-        call->own = changing;
-        call->release = changing_release;
-        domain_keys_make(&changing->keys, call,
-                         arena_copy(call->arena, domain->name), generation,
-                         on_keys_made, changing);
+    generation = domain->keys[domain->key_count - 1].generation + 1;
+    sender_domain_forget(domain, now_ms,
+                         call->api->config->worker.message_ttl_ms);
+    if (!changing->has_keys || changing->keys.key.generation != generation) {
+        make_keys(changing, domain->name, generation);
         return false;
     }
+    if (changing->is_compromised)
+        sender_domain_compromise(domain, now_ms);
     domain->keys[domain->key_count++] = changing->keys.key;
     check_now(domain);
     return true;
 }
 
+/* A body may be left out. False: replied. */
+static bool read_rotation(struct call *call, struct changing *changing)
+{
+    struct faults faults;
+    struct json *root;
+
+    if (http_body(call->request).len == 0)
+        return true;
+    root = call_json(call, DOMAIN_ROTATION_FIELDS, &faults);
+    if (root == NULL)
+        return false;
+    changing->is_compromised = json_get_bool(root, "compromised");
+    json_destroy(&root);
+    return true;
+}
+
 void domains_rotate(struct call *call)
 {
-    change(call,
-           &(struct changing){.alter = alter_rotate, .answers_whole = true});
+    struct changing changing = {.alter = alter_rotate, .answers_whole = true};
+
+    if (read_rotation(call, &changing))
+        change(call, &changing);
 }
 
 /* --- DELETE /domains/{id} --- */

@@ -24,6 +24,7 @@ extern const struct field TEMPLATE_LOCALE_FIELDS[];    /* TemplateLocale */
 extern const struct field TEMPLATE_PREVIEW_FIELDS[];   /* TemplatePreview */
 extern const struct field DOMAIN_FIELDS[];             /* DomainRequest */
 extern const struct field DOMAIN_UPDATE_FIELDS[];      /* DomainChange */
+extern const struct field DOMAIN_ROTATION_FIELDS[];    /* DomainRotation */
 
 extern const char *const EMAIL_CLASSES[]; /* Class; NULL at the end */
 

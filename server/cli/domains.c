@@ -16,11 +16,20 @@ static void show_domain(const struct json *root, struct buf *out)
         {"status", "status"}, {"record", "record"}, {"type", "type"},
         {"name", "fqdn"},     {"weight", "weight"}, {"reason", "reason"},
     };
+    static const struct show_column keys[] = {
+        {"keys", "generation"},
+        {"state", "state"},
+        {"signs", "signs_at"},
+        {"retires", "retires_at"},
+        {"compromised", "compromised_at"},
+    };
 
     buf_addf(out, "%.*s: %.*s (%.*s)\n", STR_ARG(json_get_str(root, "name")),
              STR_ARG(json_get_str(root, "status")),
              STR_ARG(json_get_str(root, "id")));
     show_table(json_get(root, "records"), columns, COUNT_OF(columns), out);
+    buf_add_char(out, '\n');
+    show_table(json_get(root, "keys"), keys, COUNT_OF(keys), out);
 }
 
 static void show_list(const struct json *root, struct buf *out)
@@ -95,11 +104,12 @@ static int run_zone(const struct cli_args *args,
 }
 
 /* "/v1/domains/NAME" and what follows. */
-static int
-ask_one(const struct cli_args *args, const char *method, const char *tail,
-        int (*run)(const struct cli_args *args,
-                   const struct remote_request *request, remote_show_fn show),
-        remote_show_fn show)
+static int ask_one(const struct cli_args *args, const char *method,
+                   const char *tail, const char *body,
+                   int (*run)(const struct cli_args *args,
+                              const struct remote_request *request,
+                              remote_show_fn show),
+                   remote_show_fn show)
 {
     struct remote_request request = {.method = method, .needs_key = true};
     struct buf path;
@@ -112,6 +122,7 @@ ask_one(const struct cli_args *args, const char *method, const char *tail,
     remote_encode(str_of(cli_operand(args, 0)), &path);
     buf_add_cstr(&path, tail);
     request.path = path.data;
+    request.body = str_of(body);
     code = path.full ? cli_fail(args, EXIT_USAGE, "the name is too long")
                      : run(args, &request, show);
     buf_finish(&path);
@@ -120,27 +131,36 @@ ask_one(const struct cli_args *args, const char *method, const char *tail,
 
 static int run_show(const struct cli_args *args)
 {
-    return ask_one(args, "GET", "", remote_run, show_domain);
+    return ask_one(args, "GET", "", "", remote_run, show_domain);
 }
 
 static int run_records(const struct cli_args *args)
 {
-    return ask_one(args, "GET", "", run_zone, show_zone);
+    return ask_one(args, "GET", "", "", run_zone, show_zone);
 }
 
 static int run_check(const struct cli_args *args)
 {
-    return ask_one(args, "POST", "/verify", remote_run, show_id);
+    return ask_one(args, "POST", "/verify", "", remote_run, show_id);
 }
 
 static int run_rotate(const struct cli_args *args)
 {
-    return ask_one(args, "POST", "/rotate", remote_run, show_zone);
+    bool is_compromised = cli_flag(args, "compromised");
+    int code = ask_one(args, "POST", "/rotate",
+                       is_compromised ? "{\"compromised\":true}" : "",
+                       remote_run, show_zone);
+
+    if (code == EXIT_OK && is_compromised)
+        fputs("publish the records of the next keys now: until a check has "
+              "seen both, those of before sign\n",
+              stderr);
+    return code;
 }
 
 static int run_remove(const struct cli_args *args)
 {
-    return ask_one(args, "DELETE", "", remote_run, show_id);
+    return ask_one(args, "DELETE", "", "", remote_run, show_id);
 }
 
 static int run_add(const struct cli_args *args)
@@ -182,6 +202,14 @@ static const struct cli_option OPTIONS[] = {
 static const struct cli_option ADD_OPTIONS[] = {
     {"return-path", "LABEL", "the host below it that bounces go to", NULL,
      "send"},
+    REMOTE_OPTION_URL,
+    REMOTE_OPTION_KEY_FILE,
+    CLI_OPTION_JSON,
+};
+
+static const struct cli_option ROTATE_OPTIONS[] = {
+    {"compromised", NULL, "others may have its keys: replace them at once",
+     NULL, NULL},
     REMOTE_OPTION_URL,
     REMOTE_OPTION_KEY_FILE,
     CLI_OPTION_JSON,
@@ -250,9 +278,9 @@ static const struct verb VERBS[] = {
         .operands = "DOMAIN",
         .purpose = "Makes its next DKIM keys, and prints all its records.",
         .examples = {"posthaste domains rotate example.com",
-                     "posthaste domains rotate example.com --json"},
-        .options = OPTIONS,
-        .option_count = COUNT_OF(OPTIONS),
+                     "posthaste domains rotate example.com --compromised"},
+        .options = ROTATE_OPTIONS,
+        .option_count = COUNT_OF(ROTATE_OPTIONS),
         .run = run_rotate,
     },
     {

@@ -300,6 +300,8 @@ describe('the service', () => {
         await call('verifyDomain', 200, { id: domain.id });
         await call('rotateDomain', 200, { id: 'sender.test' });
         await call('rotateDomain', 409, { id: domain.id });
+        await call('rotateDomain', 200, { id: domain.id,
+                                          body: { compromised: true } });
         await call('deleteDomain', 200, { id: domain.id });
         for (const type of ['domain.created', 'domain.updated',
                             'domain.deleted']) {
@@ -378,6 +380,8 @@ describe('the service', () => {
         await call('deleteDomain', 404, { id: UNKNOWN_ID });
         await call('verifyDomain', 404, { id: UNKNOWN_ID });
         await call('rotateDomain', 404, { id: UNKNOWN_ID });
+        await call('rotateDomain', 422, { id: UNKNOWN_ID,
+                                          body: { compromised: 'yes' } });
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
         await call('testUpstream', 404, { id: 'none' });

@@ -156,6 +156,21 @@ test('a rotation publishes the next keys, and one at a time', async () => {
         '/v1/domains/turn.test/rotate')).status, 409);
 });
 
+test('an equal POST replaces compromised keys once', async () => {
+    await service.call('POST', '/v1/domains', { name: 'known.test' });
+    const again = () => service.call('POST', '/v1/domains/known.test/rotate',
+        { compromised: true }, { headers: { 'idempotency-key': 'known' } });
+    const first = await again();
+    const second = await again();
+    assert.equal(first.status, 200);
+    assert.deepEqual(second.json, first.json);
+    assert.equal(second.headers.get('idempotent-replayed'), 'true');
+    const { json: { keys } } =
+        await service.call('GET', '/v1/domains/known.test');
+    assert.deepEqual(keys.map(({ state }) => state), ['signing', 'next']);
+    assert.deepEqual(keys, first.json.keys);
+});
+
 test('mail is refused where From must be verified', async () => {
     const { config, tables } = service;
     tables.domains = { require_verified: true };
@@ -311,6 +326,12 @@ test('the verbs print a zone', async () => {
     assert.match(await verb('show', 'verb.test'), /"status":"not_started"/);
     assert.match(await verb('check', 'verb.test'), /"object":"domain"/);
     assert.match(await verb('rotate', 'verb.test'), /r2\._domainkey/);
+    const turned = await service.run(
+        ['domains', 'rotate', 'verb.test', '--compromised'], { env });
+    assert.equal(turned.code, 0, turned.stderr);
+    assert.deepEqual(JSON.parse(turned.stdout).keys.map(({ state }) => state),
+                     ['signing', 'revoked', 'next']);
+    assert.match(turned.stderr, /publish the records of the next keys now/);
     await verb('remove', 'verb.test');
     const { code } = await service.run(['domains', 'show', 'verb.test'],
                                        { env });

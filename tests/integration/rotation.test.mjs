@@ -11,10 +11,13 @@ import { reply, startSink } from './harness/sink.mjs';
 import { startUnbound } from './harness/unbound.mjs';
 import { signaturesBy } from './message/verifiers.mjs';
 
-const HOUR_MS = 3600 * 1000;
+const MINUTE_MS = 60 * 1000;
+const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const NAME = 'turn.test';
-const LATE = 'late@inbox.test'; // is refused until it is taken
+// Are refused until they are taken.
+const LATE = 'late@inbox.test';
+const LATE_TOO = 'late-too@inbox.test';
 
 let redis;
 let names;
@@ -30,7 +33,7 @@ before(async () => {
     names = await startUnbound([]);
     signatures = signaturesBy(names.address);
     sink = await startSink({ onRcpt(address) {
-        if (address === LATE && !takesLate)
+        if (address.startsWith('late') && !takesLate)
             throw reply(451, '4.3.0 not now');
     } });
     service = await startService({
@@ -50,6 +53,8 @@ async function ask(method, target, body, status = 200) {
 const shown = () => ask('GET', `/v1/domains/${NAME}`);
 const states = ({ keys }) => keys.map(({ state }) => state);
 const dkim = ({ records }) => records.filter(({ record }) => record === 'DKIM');
+const rotate = (body, status) =>
+    ask('POST', `/v1/domains/${NAME}/rotate`, body, status);
 const publish = (records) => names.become(
     [...records.map(({ fqdn, value_split: value }) =>
         `${fqdn}. TXT ${value}`), 'turn MX 10 ns']);
@@ -97,7 +102,8 @@ test('the first generation signs', async () => {
 
 test('mail is accepted that goes later', async () => {
     for (const [to, when] of [['hours@inbox.test', 'in 3 hours'],
-                              ['days@inbox.test', 'in 5 days']])
+                              ['days@inbox.test', 'in 5 days'],
+                              ['weeks@inbox.test', 'in 10 days']])
         await send({ to, scheduled_at: when });
     const id = await send({ to: LATE });
     await until('it was tried', async () =>
@@ -105,7 +111,7 @@ test('mail is accepted that goes later', async () => {
 });
 
 test('new keys wait until they were seen', async () => {
-    const turned = await ask('POST', `/v1/domains/${NAME}/rotate`);
+    const turned = await rotate();
     assert.deepEqual(states(turned), ['signing', 'next']);
     const { keys } = await checked();
     assert.equal(keys[1].signs_at, null);
@@ -144,8 +150,7 @@ test('mail of before has the keys of before, which are in DNS still',
     assert.deepEqual(
         await signatures((await sink.mailTo('days@inbox.test', 20_000)).raw),
         by(1, domain));
-    const refused = await ask('POST', `/v1/domains/${NAME}/rotate`, undefined,
-                              409);
+    const refused = await rotate(undefined, 409);
     assert.match(refused.message, /must stay in DNS for 7 days/);
 });
 
@@ -166,10 +171,91 @@ test('seven days behind, the old records are to be emptied', async () => {
 });
 
 test('then the next rotation is accepted', async () => {
-    const turned = await ask('POST', `/v1/domains/${NAME}/rotate`);
+    const turned = await rotate();
     assert.deepEqual(states(turned), ['revoked', 'signing', 'next']);
     await publish(turned.records);
     assert.notEqual((await checked()).keys[2].signs_at, null);
     await later(2 * HOUR_MS);
     assert.deepEqual(await sentNow(), by(3, await shown()));
+});
+
+test('mail that went to sleep before has keys that are in DNS', async () => {
+    await later(3 * DAY_MS);
+    assert.deepEqual(
+        await signatures((await sink.mailTo('weeks@inbox.test', 20_000)).raw),
+        by(3, await shown()));
+});
+
+// --- keys that others may have ---
+
+const privateHalves = async () => (await redis.cli(
+    'HKEYS', 'ph:{0}:dk:default')).trim().split('\n').sort();
+const idsOf = ({ keys }, ...generations) => keys
+    .filter(({ generation }) => generations.includes(generation))
+    .map(({ id }) => id).sort();
+
+test('compromised keys sign until others were seen', async () => {
+    takesLate = false;
+    await send({ to: 'soon@inbox.test', scheduled_at: 'in 3 hours' });
+    const id = await send({ to: LATE_TOO });
+    await until('it was tried', async () =>
+        (await service.email(id)).recipients[0].attempts > 0);
+
+    await rotate(undefined, 409); // three days behind the last one
+    const turned = await rotate({ compromised: true });
+    assert.deepEqual(states(turned),
+                     ['revoked', 'revoked', 'signing', 'next']);
+    assert.deepEqual(turned.keys.map(({ compromised_at: at }) => at !== null),
+                     [true, true, true, false]);
+    assert.equal((await checked()).keys[3].signs_at, null);
+    assert.deepEqual(await sentNow(), by(3, turned));
+    await until('halves that sign nothing are gone', async () =>
+        String(await privateHalves()) === String(idsOf(turned, 3, 4)));
+});
+
+test('what was to replace them may be replaced', async () => {
+    const turned = await rotate({ compromised: true });
+    assert.deepEqual(turned.keys.map(({ generation }) => generation),
+                     [2, 3, 4, 5]);
+    assert.deepEqual(states(turned),
+                     ['revoked', 'signing', 'revoked', 'next']);
+    await until('its halves are gone', async () =>
+        String(await privateHalves()) === String(idsOf(turned, 3, 5)));
+});
+
+test('one check has them replaced', async () => {
+    await publish((await shown()).records);
+    const domain = await checked();
+    assert.deepEqual(states(domain),
+                     ['revoked', 'revoked', 'revoked', 'signing']);
+    assert.equal(domain.keys[3].signs_at, domain.last_checked_at);
+    await until('the old halves are gone', async () =>
+        String(await privateHalves()) === String(idsOf(domain, 5)));
+    await later(MINUTE_MS); // so old may be what a worker knows
+    await until('it has asked', async () =>
+        (await sentNow())[0].selector === by(5, domain)[0].selector);
+    assert.deepEqual(await sentNow(), by(5, domain));
+});
+
+test('the old records are to be emptied at once', async () => {
+    const domain = await shown();
+    for (const { value, weight, reason } of dkim(domain).slice(2, 4)) {
+        assert.match(value, /p=$/);
+        assert.equal(weight, 'recommended');
+        assert.match(reason, /is compromised, but its record is there still/);
+    }
+    await publish(domain.records);
+    const emptied = await checked();
+    assert.equal(emptied.status, 'verified');
+    assert.deepEqual(dkim(emptied).map(({ status }) => status),
+                     Array(8).fill('verified'));
+});
+
+test('mail that was accepted before goes with the new keys', async () => {
+    takesLate = true;
+    await later(3 * HOUR_MS);
+    const domain = await shown();
+    for (const to of [LATE_TOO, 'soon@inbox.test'])
+        assert.deepEqual(await signatures((await sink.mailTo(to, 20_000)).raw),
+                         by(5, domain), to);
 });

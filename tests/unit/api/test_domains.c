@@ -196,6 +196,58 @@ static void a_rotation_publishes_two_generations(void **state)
     expect(world, "\"code\":\"not_rotatable\"");
 }
 
+static void compromised_keys_are_replaced_at_any_time(void **state)
+{
+    struct world *world = with_key(state);
+
+    give_domain("verified");
+    fake.domain.keys[1] = key_of(2);
+    fake.domain.keys[1].signs_ms = 0;
+    fake.domain.key_count = 2;
+    assert_int_equal(
+        ask(world, "POST /domains/" ID "/rotate", "{\"compromised\":false}"),
+        409);
+    assert_int_equal(
+        ask(world, "POST /domains/" ID "/rotate", "{\"compromised\":true}"),
+        200);
+    expect(world, "\"generation\":1,\"selectors\":[\"phaaaar1\",\"phaaaae1\"],"
+                  "\"state\":\"signing\"");
+    expect(world,
+           "\"signs_at\":null,\"retires_at\":\"2026-11-24T12:00:00.000Z\","
+           "\"compromised_at\":\"2026-11-24T12:00:00.000Z\"},"
+           "{\"id\":");
+    expect(world, "\"state\":\"next\"");
+    expect(world, "\"retires_at\":null,\"compromised_at\":null}]");
+    seen("\"g\":2,");
+    seen("\"g\":3,");
+    seen("\ndomain.updated ");
+    seen("\"d\":1795521600000,\"b\":1795521600000");
+}
+
+static void a_rotation_names_what_it_does_not_take(void **state)
+{
+    static const struct {
+        const char *body;
+        unsigned status;
+        const char *text;
+    } CASES[] = {
+        {"{\"compromised\":\"yes\"}", 422, "\"pointer\":\"/compromised\""},
+        {"{\"comprimised\":true}", 422, "\"pointer\":\"/comprimised\""},
+        {"[]", 422, "must be a JSON object"},
+        {"{", 400, "is not valid JSON"},
+        {"{}", 200, "\"state\":\"next\""},
+    };
+    struct world *world = with_key(state);
+
+    give_domain("verified");
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        assert_int_equal(
+            ask(world, "POST /domains/" ID "/rotate", CASES[i].body),
+            CASES[i].status);
+        expect(world, CASES[i].text);
+    }
+}
+
 static void one_is_changed_and_removed(void **state)
 {
     struct world *world = with_key(state);
@@ -221,6 +273,8 @@ int main(void)
         API_TEST(one_is_shown_by_id_and_by_name),
         API_TEST(verifying_begins_anew),
         API_TEST(a_rotation_publishes_two_generations),
+        API_TEST(compromised_keys_are_replaced_at_any_time),
+        API_TEST(a_rotation_names_what_it_does_not_take),
         API_TEST(one_is_changed_and_removed),
     };
 

@@ -201,6 +201,9 @@ static void requests_are_what_the_tables_say(void **state)
         {"TemplateVariable", TEMPLATE_VARIABLE_FIELDS},
         {"TemplateLocale", TEMPLATE_LOCALE_FIELDS},
         {"TemplatePreview", TEMPLATE_PREVIEW_FIELDS},
+        {"DomainRequest", DOMAIN_FIELDS},
+        {"DomainChange", DOMAIN_UPDATE_FIELDS},
+        {"DomainRotation", DOMAIN_ROTATION_FIELDS},
     };
 
     (void)state;
