@@ -15,7 +15,7 @@ enum {
     LIST_MAX = 100,
     USED_AGAIN_MS = 60000,
     USED_KEPT_MAX = 10000, /* keys whose last use this process remembers */
-    FIELDS = 7,
+    FIELDS = 9,
 };
 
 static const char *const PERMISSIONS[] = {
@@ -44,12 +44,22 @@ bool key_permission_parse(struct str name, enum key_permission *permission)
 /* --- reading one --- */
 
 static const char *const FIELD_NAMES[FIELDS] = {
-    "id", "owner", "name", "prefix", "permission", "partition", "created"};
+    "id",        "owner",   "name",      "prefix", "permission",
+    "partition", "created", "domain_id", "domain"};
 
 static void add_fields(struct redis_command *command)
 {
     for (size_t i = 0; i < FIELDS; i++)
         command_add_cstr(command, FIELD_NAMES[i]);
+}
+
+/* Of a key for all domains both are missing. */
+static bool read_domain(const struct reply *id, const struct reply *name,
+                        struct arena *arena, struct api_key *key)
+{
+    key->domain_id.text[0] = '\0';
+    key->domain = arena_copy(arena, reply_str(name));
+    return key->domain.len == 0 || id_parse(reply_str(id), &key->domain_id);
 }
 
 /* From what HMGET answers. False: there is no such key (any more). */
@@ -58,7 +68,9 @@ static bool read_key(const struct reply *reply, struct arena *arena,
 {
     if (reply_count(reply) != FIELDS ||
         !id_parse(reply_str(reply_at(reply, 0)), &key->id) ||
-        !key_permission_parse(reply_str(reply_at(reply, 4)), &key->permission))
+        !key_permission_parse(reply_str(reply_at(reply, 4)),
+                              &key->permission) ||
+        !read_domain(reply_at(reply, 7), reply_at(reply, 8), arena, key))
         return false;
     key->owner = arena_copy(arena, reply_str(reply_at(reply, 1)));
     key->name = arena_copy(arena, reply_str(reply_at(reply, 2)));
@@ -206,6 +218,12 @@ static void send_record(struct making *making)
     command_add_int(&command, key->partition);
     command_add_cstr(&command, "created");
     command_add_int(&command, key->created_ms);
+    if (key->domain.len > 0) {
+        command_add_cstr(&command, "domain_id");
+        command_add(&command, id_str(&key->domain_id));
+        command_add_cstr(&command, "domain");
+        command_add(&command, key->domain);
+    }
     redis_send(making->call.queue->main, &command, REDIS_BUDGET_MS, on_record,
                making);
 }
@@ -230,6 +248,7 @@ static void copy_key(struct making *making, const struct api_key *key)
     making->key.owner = arena_copy(arena, key->owner);
     making->key.name = arena_copy(arena, key->name);
     making->key.prefix = arena_copy(arena, key->prefix);
+    making->key.domain = arena_copy(arena, key->domain);
 }
 
 void queue_key_create(struct queue *queue, const struct api_key *key,
@@ -446,92 +465,130 @@ void queue_key_list(struct queue *queue, struct queue_owner owner,
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_members, listing);
 }
 
-/* --- deleting --- */
+/* --- renaming and deleting one --- */
 
-struct deleting {
+struct changing {
     struct queue_call call;
     struct queue_owner owner;
+    struct str name; /* its new one; of one that is deleted empty */
     struct str member;
+    struct str record; /* the key of Redis that holds the record */
     queue_answer_fn done;
     void *ctx;
 };
 
-static void deleting_tell(struct deleting *deleting,
-                          const struct queue_answer *answer)
+static void changing_tell(struct changing *changing, enum queue_status status,
+                          const struct error *why)
 {
-    deleting->done(deleting->ctx, answer);
-    queue_call_end(&deleting->call);
+    struct queue_answer answer = {.status = status, .why = *why};
+
+    changing->done(changing->ctx, &answer);
+    queue_call_end(&changing->call);
+}
+
+static void on_renamed(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    struct error err = {0};
+    enum queue_status status = reply_status(reply, why, &err);
+
+    if (status == QUEUE_OK && reply_int(reply_at(reply, 0)) == 0)
+        status = QUEUE_NOT_FOUND;
+    changing_tell(ctx, status, &err);
+}
+
+static void rename_record(struct changing *changing)
+{
+    struct redis_command command;
+
+    command_init_script(&command, SCRIPT_KEY_CHANGE, changing->record);
+    command_add_cstr(&command, "name");
+    command_add(&command, changing->name);
+    redis_send(changing->call.queue->main, &command, REDIS_BUDGET_MS,
+               on_renamed, changing);
 }
 
 static void on_deleted(void *ctx, const struct reply *reply,
                        const struct error *why)
 {
-    struct queue_answer answer = {0};
+    struct error err = {0};
+    enum queue_status status = reply_status(reply, why, &err);
 
-    answer.status = reply_status(reply, why, &answer.why);
-    deleting_tell(ctx, &answer);
+    changing_tell(ctx, status, &err);
 }
 
 static void on_record_gone(void *ctx, const struct reply *reply,
                            const struct error *why)
 {
-    struct deleting *deleting = ctx;
-    struct queue *queue = deleting->call.queue;
-    struct queue_answer answer = {0};
+    struct changing *changing = ctx;
+    struct queue *queue = changing->call.queue;
     struct redis_command command;
     char name[KEY_MAX];
+    struct error err = {0};
+    enum queue_status status = reply_status(reply, why, &err);
 
-    answer.status = reply_status(reply, why, &answer.why);
-    if (answer.status != QUEUE_OK) {
-        deleting_tell(deleting, &answer);
+    if (status != QUEUE_OK) {
+        changing_tell(changing, status, &err);
         return;
     }
     command_init(&command, "ZREM");
     command_add(&command,
-                queue_key(queue, deleting->owner.home, name, KEY_KEYS "%.*s",
-                          STR_ARG(deleting->owner.name)));
-    command_add(&command, deleting->member);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, deleting);
+                queue_key(queue, changing->owner.home, name, KEY_KEYS "%.*s",
+                          STR_ARG(changing->owner.name)));
+    command_add(&command, changing->member);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_deleted, changing);
 }
 
 /* The record first: from then on the key is dead, whatever comes. */
+static void delete_record(struct changing *changing)
+{
+    struct redis_command command;
+
+    command_init(&command, "UNLINK");
+    command_add(&command, changing->record);
+    redis_send(changing->call.queue->main, &command, REDIS_BUDGET_MS,
+               on_record_gone, changing);
+}
+
 static void on_member(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
-    struct deleting *deleting = ctx;
-    struct queue *queue = deleting->call.queue;
-    struct queue_answer answer = {0};
-    struct redis_command command;
+    struct changing *changing = ctx;
+    struct arena *arena = changing->call.arena;
     char name[KEY_MAX];
+    struct error err = {0};
+    enum queue_status status = reply_status(reply, why, &err);
 
-    answer.status = reply_status(reply, why, &answer.why);
-    if (answer.status == QUEUE_OK && reply_count(reply) == 0)
-        answer.status = QUEUE_NOT_FOUND;
-    if (answer.status != QUEUE_OK) {
-        deleting_tell(deleting, &answer);
+    if (status == QUEUE_OK && reply_count(reply) == 0)
+        status = QUEUE_NOT_FOUND;
+    if (status != QUEUE_OK) {
+        changing_tell(changing, status, &err);
         return;
     }
-    deleting->member =
-        arena_copy(deleting->call.arena, reply_str(reply_at(reply, 0)));
-    command_init(&command, "UNLINK");
-    command_add(&command,
-                queue_global_key(queue, name, KEY_API_KEY "%.*s",
-                                 STR_ARG(str_from(deleting->member, ID_LEN))));
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_record_gone,
-               deleting);
+    changing->member = arena_copy(arena, reply_str(reply_at(reply, 0)));
+    changing->record = arena_copy(
+        arena, queue_global_key(changing->call.queue, name, KEY_API_KEY "%.*s",
+                                STR_ARG(str_from(changing->member, ID_LEN))));
+    if (changing->name.len > 0)
+        rename_record(changing);
+    else
+        delete_record(changing);
 }
 
-void queue_key_delete(struct queue *queue, struct queue_owner owner,
-                      const struct id *id, queue_answer_fn done, void *ctx)
+static void change(struct queue *queue, struct queue_owner owner,
+                   const struct id *id, struct str new_name,
+                   queue_answer_fn done, void *ctx)
 {
-    struct deleting *deleting = queue_call_new(queue, sizeof *deleting);
+    struct changing *changing = queue_call_new(queue, sizeof *changing);
+    struct arena *arena = changing->call.arena;
     struct redis_command command;
     char name[KEY_MAX];
 
-    deleting->owner.name = arena_copy(deleting->call.arena, owner.name);
-    deleting->owner.home = owner.home;
-    deleting->done = done;
-    deleting->ctx = ctx;
+    changing->owner.name = arena_copy(arena, owner.name);
+    changing->owner.home = owner.home;
+    changing->name = arena_copy(arena, new_name);
+    changing->done = done;
+    changing->ctx = ctx;
     command_init(&command, "ZRANGEBYLEX");
     command_add(&command, queue_key(queue, owner.home, name, KEY_KEYS "%.*s",
                                     STR_ARG(owner.name)));
@@ -540,7 +597,21 @@ void queue_key_delete(struct queue *queue, struct queue_owner owner,
     command_add_cstr(&command, "LIMIT");
     command_add_int(&command, 0);
     command_add_int(&command, 1);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_member, deleting);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_member, changing);
+}
+
+void queue_key_rename(struct queue *queue, struct queue_owner owner,
+                      const struct id *id, struct str name,
+                      queue_answer_fn done, void *ctx)
+{
+    CHECK(name.len > 0);
+    change(queue, owner, id, name, done, ctx);
+}
+
+void queue_key_delete(struct queue *queue, struct queue_owner owner,
+                      const struct id *id, queue_answer_fn done, void *ctx)
+{
+    change(queue, owner, id, S(""), done, ctx);
 }
 
 /* --- last use --- */

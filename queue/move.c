@@ -312,10 +312,11 @@ static void on_listed(void *ctx, const struct reply *reply,
         thaw(move);
         return;
     }
-    command_init_script(&command, SCRIPT_MOVE_KEY,
+    command_init_script(&command, SCRIPT_KEY_CHANGE,
                         queue_global_key(move->call.queue, key,
                                          KEY_API_KEY "%.*s",
                                          STR_ARG(str_from(member, ID_LEN))));
+    command_add_cstr(&command, "partition");
     command_add_int(&command, move->home);
     COMMAND_SENT_POINT(&command, "move.key_sent");
     script_send(move, &command, on_key);

@@ -20,6 +20,8 @@ struct api_key {
     struct str name;
     struct str prefix; /* "ph_live_abcd": shown in lists */
     enum key_permission permission;
+    struct id domain_id; /* of the one it may send from; empty: from all */
+    struct str domain;   /* the name of that one */
     unsigned partition;
     int64_t created_ms;
     int64_t last_used_ms; /* 0: never */
@@ -65,6 +67,10 @@ struct queue_page {
 void queue_key_list(struct queue *queue, struct queue_owner owner,
                     const struct queue_page *page, queue_keys_fn done,
                     void *ctx);
+/* OK or NOT_FOUND, both of them. */
+void queue_key_rename(struct queue *queue, struct queue_owner owner,
+                      const struct id *id, struct str name,
+                      queue_answer_fn done, void *ctx);
 void queue_key_delete(struct queue *queue, struct queue_owner owner,
                       const struct id *id, queue_answer_fn done, void *ctx);
 /* Batched, at most once a minute per key. */

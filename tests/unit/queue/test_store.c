@@ -32,6 +32,7 @@ static struct {
     char answer[8192];
     char ids[512]; /* of keys, joined by blanks */
     char name[64];
+    char domain[320];
     int64_t last_used_ms;
     bool has_more;
 } got;
@@ -60,6 +61,8 @@ static void on_keys(void *ctx, const struct queue_keys *keys)
                  i > 0 ? " " : "", keys->keys[i].id.text + 32);
         snprintf(got.name, sizeof got.name, "%.*s",
                  STR_ARG(keys->keys[i].name));
+        snprintf(got.domain, sizeof got.domain, "%.*s %s",
+                 STR_ARG(keys->keys[i].domain), keys->keys[i].domain_id.text);
         got.last_used_ms = keys->keys[i].last_used_ms;
     }
 }
@@ -155,6 +158,65 @@ static void another_owners_key_cannot_be_revoked(void **state)
     assert_int_equal(got.status, QUEUE_NOT_FOUND);
     find(1);
     assert_int_equal(got.status, QUEUE_OK);
+}
+
+static void a_key_may_be_for_one_domain(void **state)
+{
+    char hash[SHA256_HEX_SIZE];
+    struct api_key key = key_of(1, hash);
+
+    (void)state;
+    key.domain = S("sender.test");
+    assert_true(
+        id_parse(S("019ab000-0000-7000-8000-0000000000dd"), &key.domain_id));
+    got.count = 0;
+    queue_key_create(queue, &key, str_of(hash), NULL, S("{}"), on_answer, NULL);
+    until(loop, got.count == 1);
+    create(2, NULL);
+    find(1);
+    assert_string_equal(got.domain,
+                        "sender.test 019ab000-0000-7000-8000-0000000000dd");
+    list(1, "", "");
+    assert_string_equal(got.domain, " ");
+    list(1, "019ab000-0000-7000-8000-000000000002", "");
+    assert_string_equal(got.domain,
+                        "sender.test 019ab000-0000-7000-8000-0000000000dd");
+    /* Of which one is not to be read: it is not for all of them. */
+    redis_do("HSET ph:k:%s domain_id x", hash);
+    find(1);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+}
+
+static void rename_to(const char *owner, unsigned number, const char *name)
+{
+    char hash[SHA256_HEX_SIZE];
+    struct api_key key = key_of(number, hash);
+
+    got.count = 0;
+    queue_key_rename(queue, owner_of(owner), &key.id, str_of(name), on_answer,
+                     NULL);
+    until(loop, got.count == 1);
+}
+
+static void a_key_gets_another_name(void **state)
+{
+    char hash[SHA256_HEX_SIZE];
+
+    (void)state;
+    create(1, NULL);
+    rename_to("acme", 1, "web app");
+    assert_int_equal(got.status, QUEUE_OK);
+    find(1);
+    assert_string_equal(got.name, "web app");
+    rename_to("acme", 2, "nobody");
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    rename_to("other", 1, "mine");
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    (void)key_of(1, hash);
+    redis_do("DEL ph:k:%s", hash); /* revoked, but still listed */
+    rename_to("acme", 1, "ghost");
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    assert_string_equal(redis_ask("EXISTS ph:k:%s", hash), "0");
 }
 
 static void keys_are_listed_page_by_page(void **state)
@@ -349,6 +411,10 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(another_owners_key_cannot_be_revoked,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_key_may_be_for_one_domain, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_key_gets_another_name, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(keys_are_listed_page_by_page, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
