@@ -68,6 +68,7 @@ static const struct endpoint_row ENDPOINTS[] = {
     {"POST", "/domains/{id}/rotate", NEED_FULL, true, false, domains_rotate},
     {"POST", "/api-keys", NEED_FULL, true, false, keys_create},
     {"GET", "/api-keys", NEED_FULL, false, false, keys_list},
+    {"PATCH", "/api-keys/{id}", NEED_FULL, true, false, keys_update},
     {"DELETE", "/api-keys/{id}", NEED_FULL, false, false, keys_delete},
 };
 

@@ -98,6 +98,44 @@ void call_replay(struct call *call, const struct queue_answer *answer)
     buf_finish(&body);
 }
 
+struct refusal {
+    struct call *call;
+    struct problem problem;
+};
+
+static void on_refused_looked(void *ctx, const struct queue_answer *answer)
+{
+    const struct refusal *refusal = ctx;
+
+    if (answer->status == QUEUE_REPLAY)
+        call_replay(refusal->call, answer);
+    else if (answer->status == QUEUE_OK || answer->status == QUEUE_CONFLICT)
+        call_fail_with(refusal->call, &refusal->problem);
+    else
+        call_fail_queue(refusal->call, answer->status, &answer->why, NULL);
+}
+
+void call_refuse(struct call *call, const struct problem *problem)
+{
+    struct refusal *refusal;
+
+    if (call->idempotency.key_hash.len == 0) {
+        call_fail_with(call, problem);
+    } else if (call_goes_on(call)) {
+        refusal = ARENA_NEW(call->arena, struct refusal);
+        *refusal = (struct refusal){call, *problem};
+        queue_idempotency_look(call->api->queue, call_owner(call),
+                               &call->idempotency, on_refused_looked, refusal);
+    }
+}
+
+void call_refuse_faults(struct call *call, const struct faults *faults)
+{
+    CHECK(faults->count > 0);
+    call_refuse(call, &(struct problem){.kind = faults->items[0].kind,
+                                        .faults = faults});
+}
+
 void calls_end(struct api *api)
 {
     struct call *call;

@@ -97,6 +97,11 @@ void call_add_field(struct call *call, const char *name, struct str value);
 void call_reply(struct call *call, unsigned status, struct buf *body);
 void call_fail(struct call *call, enum problem_kind kind, const char *message);
 void call_fail_faults(struct call *call, const struct faults *faults);
+/* Fails for what may have been otherwise before: what the same request was
+ * answered then, under its Idempotency-Key, it is answered again. faults and
+ * message live in the call. */
+void call_refuse(struct call *call, const struct problem *problem);
+void call_refuse_faults(struct call *call, const struct faults *faults);
 /* An owner who has moved is looked up again, and the endpoint runs once more
  * instead. */
 void call_fail_queue(struct call *call, enum queue_status status,
@@ -174,6 +179,7 @@ void domains_verify(struct call *call);
 void domains_rotate(struct call *call);
 void keys_create(struct call *call);
 void keys_list(struct call *call);
+void keys_update(struct call *call);
 void keys_delete(struct call *call);
 
 #endif

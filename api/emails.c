@@ -31,8 +31,6 @@ struct sending {
     struct email_request request;
     bool is_dry;
     struct faults faults;
-    enum problem_kind refusal; /* where there are no faults: why, in words */
-    const char *why;
     bool ok;
     struct template_rendering rendering; /* of one that names a template */
     struct email_content content;
@@ -76,47 +74,12 @@ static void on_enqueued(void *ctx, const struct queue_answer *answer)
     buf_finish(&body);
 }
 
-/* --- what is refused --- */
-
-static void tell_refusal(struct sending *sending)
-{
-    if (sending->faults.count > 0)
-        call_fail_faults(sending->call, &sending->faults);
-    else
-        call_fail(sending->call, sending->refusal, sending->why);
-}
-
-static void on_refused_looked(void *ctx, const struct queue_answer *answer)
-{
-    struct sending *sending = ctx;
-
-    if (answer->status == QUEUE_REPLAY)
-        call_replay(sending->call, answer);
-    else if (answer->status == QUEUE_OK || answer->status == QUEUE_CONFLICT)
-        tell_refusal(sending);
-    else
-        call_fail_queue(sending->call, answer->status, &answer->why, NULL);
-}
-
 /* What was accepted once is answered as it was, though its deadline be over by
  * now, its template gone or its domain no longer verified. */
-static void refuse(struct sending *sending)
+static void refuse(struct sending *sending, enum problem_kind kind,
+                   const char *why)
 {
-    struct call *call = sending->call;
-
-    if (sending->is_dry || call->idempotency.key_hash.len == 0)
-        tell_refusal(sending);
-    else if (call_goes_on(call))
-        queue_idempotency_look(call->api->queue, call_owner(call),
-                               &call->idempotency, on_refused_looked, sending);
-}
-
-static void refuse_for(struct sending *sending, enum problem_kind refusal,
-                       const char *why)
-{
-    sending->refusal = refusal;
-    sending->why = why;
-    refuse(sending);
+    call_refuse(sending->call, &(struct problem){.kind = kind, .message = why});
 }
 
 /* --- storing it --- */
@@ -312,11 +275,21 @@ static void go_on(struct sending *sending, const struct signing *signing)
                     sending->request.recipient_count);
 
     if (!routes_find(sending, routes))
-        refuse_for(sending, PROBLEM_NO_ROUTE, NO_ROUTE);
+        refuse(sending, PROBLEM_NO_ROUTE, NO_ROUTE);
     else if (sending->is_dry)
         show_dry(sending, signing, routes);
     else
         enqueue(sending, signing, routes);
+}
+
+static void refuse_key(struct sending *sending, struct str reason)
+{
+    refuse(sending, PROBLEM_DOMAIN_NOT_ALLOWED,
+           arena_printf(sending->call->arena,
+                        "This API key is not authorized to send emails from "
+                        "%.*s: %.*s",
+                        STR_ARG(sending->request.from.domain), STR_ARG(reason))
+               .ptr);
 }
 
 static void on_signing(void *ctx, const struct signing *signing)
@@ -324,16 +297,21 @@ static void on_signing(void *ctx, const struct signing *signing)
     struct sending *sending = ctx;
     struct call *call = sending->call;
 
-    if (signing->is_verified || !call->api->config->domains.require_verified)
+    if (!signing_suits(signing, &call->key))
+        refuse_key(sending, S("the domain that it was made for was removed. "
+                              "Make a key for one that is there: POST "
+                              "/v1/api-keys, or `posthaste keys create`."));
+    else if (signing->is_verified ||
+             !call->api->config->domains.require_verified)
         go_on(sending, signing);
     else
-        refuse_for(sending, PROBLEM_DOMAIN_NOT_VERIFIED,
-                   arena_printf(call->arena,
-                                "The %.*s domain is not verified. Please, add "
-                                "and verify your domain: POST /v1/domains, or "
-                                "`posthaste domains add`.",
-                                STR_ARG(sending->request.from.domain))
-                       .ptr);
+        refuse(sending, PROBLEM_DOMAIN_NOT_VERIFIED,
+               arena_printf(call->arena,
+                            "The %.*s domain is not verified. Please, add "
+                            "and verify your domain: POST /v1/domains, or "
+                            "`posthaste domains add`.",
+                            STR_ARG(sending->request.from.domain))
+                   .ptr);
 }
 
 /* On a helper thread when the body is large. */
@@ -352,12 +330,20 @@ static void read_request(void *ctx)
 static void on_read(void *ctx)
 {
     struct sending *sending = ctx;
+    struct call *call = sending->call;
+    struct str from = sending->request.from.domain;
+    struct str only = call->key.domain;
 
     if (!sending->ok)
-        refuse(sending);
-    else if (call_goes_on(sending->call))
-        signing_find(sending->call, sending->request.from.domain, on_signing,
-                     sending);
+        call_refuse_faults(call, &sending->faults);
+    else if (only.len > 0 && !str_eq(only, from))
+        refuse_key(sending,
+                   arena_printf(call->arena,
+                                "it may send from addresses of %.*s only. Use "
+                                "one of them as `from`, or another key.",
+                                STR_ARG(only)));
+    else if (call_goes_on(call))
+        signing_find(call, from, on_signing, sending);
 }
 
 static bool has_small_body(const struct sending *sending)
@@ -493,6 +479,8 @@ static bool read_dry(struct sending *sending)
     if (!http_query(call->request, "dry_run", &value))
         return true;
     sending->is_dry = str_eq(value, S("true"));
+    if (sending->is_dry)
+        call->idempotency = (struct idempotency){.key_hash = S("")};
     if (sending->is_dry || str_eq(value, S("false")))
         return true;
     call_fail(call, PROBLEM_INVALID_PARAMETER,

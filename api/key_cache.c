@@ -62,6 +62,7 @@ void api_key_copy(struct arena *arena, const struct api_key *from,
     to->owner = arena_copy(arena, from->owner);
     to->name = arena_copy(arena, from->name);
     to->prefix = arena_copy(arena, from->prefix);
+    to->domain = arena_copy(arena, from->domain);
 }
 
 bool key_cache_get(struct key_cache *cache, struct str hash,

@@ -11,12 +11,37 @@ static const char NO_KEY[] = "API key not found";
 static const char *const PERMISSIONS[] = {"full_access", "sending_access",
                                           "read_access", NULL};
 
+#define NAME_ROW                                                               \
+    {                                                                          \
+        .name = "name", .type = FIELD_TEXT, .required = true,                  \
+        .max = KEY_NAME_MAX                                                    \
+    }
+
 const struct field KEY_FIELDS[] = {
-    {.name = "name", .type = FIELD_TEXT, .required = true, .max = KEY_NAME_MAX},
+    NAME_ROW,
     {.name = "permission", .type = FIELD_WORD, .words = PERMISSIONS},
-    {.name = "domain_id", .type = FIELD_LATER},
+    {.name = "domain_id", .type = FIELD_TEXT, .max = ID_LEN},
     {.name = NULL},
 };
+
+const struct field KEY_UPDATE_FIELDS[] = {
+    NAME_ROW,
+    {.name = NULL},
+};
+
+static struct str read_name(struct call *call, const struct json *root,
+                            struct faults *faults)
+{
+    struct str name = arena_copy(call->arena, json_get_str(root, "name"));
+
+    if (name.len == 0)
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "empty",
+                   "must not be empty");
+    else if (str_has_control(name))
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"),
+                   "control_character", "holds a control character");
+    return name;
+}
 
 /* --- POST /api-keys --- */
 
@@ -66,6 +91,19 @@ static void on_created(void *ctx, const struct queue_answer *answer)
     buf_finish(&body);
 }
 
+/* A limit that would not hold is refused, not forgotten. */
+static void read_domain(const struct json *root, struct api_key *key,
+                        struct faults *faults)
+{
+    if (key->permission != KEY_SENDING_ACCESS)
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/domain_id"),
+                   "needs_sending_access",
+                   "is for keys of `permission` \"sending_access\" alone");
+    else if (!id_parse(json_get_str(root, "domain_id"), &key->domain_id))
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/domain_id"), "bad_id",
+                   "must be the id of a domain");
+}
+
 static void read_key(struct call *call, const struct json *root,
                      struct api_key *key, struct faults *faults)
 {
@@ -75,34 +113,19 @@ static void read_key(struct call *call, const struct json *root,
     key->owner = call->key.owner;
     key->partition = call->key.partition;
     key->created_ms = clock_shared_ms();
-    key->name = arena_copy(call->arena, json_get_str(root, "name"));
-    if (key->name.len == 0)
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "empty",
-                   "must not be empty");
-    else if (str_has_control(key->name))
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"),
-                   "control_character", "holds a control character");
+    key->name = read_name(call, root, faults);
     if (permission.len > 0)
         CHECK(key_permission_parse(permission, &key->permission));
+    if (field_is_there(root, "domain_id"))
+        read_domain(root, key, faults);
 }
 
-void keys_create(struct call *call)
+static void make(struct creating *creating)
 {
-    struct creating *creating = ARENA_NEW(call->arena, struct creating);
+    struct call *call = creating->call;
     char hash[SHA256_HEX_SIZE];
-    struct faults faults;
     struct buf again;
-    struct json *root = call_json(call, KEY_FIELDS, &faults);
 
-    if (root == NULL)
-        return;
-    creating->call = call;
-    read_key(call, root, &creating->key, &faults);
-    json_destroy(&root);
-    if (faults.count > 0) {
-        call_fail_faults(call, &faults);
-        return;
-    }
     api_token_create(creating->token);
     call->own = creating;
     call->release = token_end;
@@ -116,6 +139,52 @@ void keys_create(struct call *call)
     buf_finish(&again);
 }
 
+static void refuse_domain(struct call *call)
+{
+    struct faults *faults = ARENA_NEW(call->arena, struct faults);
+
+    faults_init(faults, call->arena);
+    faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/domain_id"), "no_domain",
+               "is no domain of this account: GET /v1/domains shows them");
+    call_refuse_faults(call, faults);
+}
+
+static void on_domain(void *ctx, const struct queue_domains *found)
+{
+    struct creating *creating = ctx;
+    struct call *call = creating->call;
+
+    if (found->status == QUEUE_NOT_FOUND) {
+        refuse_domain(call);
+    } else if (found->status != QUEUE_OK) {
+        call_fail_queue(call, found->status, &found->why, NULL);
+    } else if (call_goes_on(call)) {
+        creating->key.domain = arena_copy(call->arena, found->domains[0].name);
+        make(creating);
+    }
+}
+
+void keys_create(struct call *call)
+{
+    struct creating *creating = ARENA_NEW(call->arena, struct creating);
+    struct faults faults;
+    struct json *root = call_json(call, KEY_FIELDS, &faults);
+
+    if (root == NULL)
+        return;
+    creating->call = call;
+    read_key(call, root, &creating->key, &faults);
+    json_destroy(&root);
+    if (faults.count > 0)
+        call_fail_faults(call, &faults);
+    else if (creating->key.domain_id.text[0] == '\0')
+        make(creating);
+    else
+        queue_domain_get(call->api->queue, call_owner(call),
+                         (struct domain_name){.id = &creating->key.domain_id},
+                         on_domain, creating);
+}
+
 /* --- GET /api-keys --- */
 
 static void put_key(struct json_out *out, const struct api_key *key)
@@ -127,6 +196,8 @@ static void put_key(struct json_out *out, const struct api_key *key)
     json_add_time_or_null(out, "last_used_at", key->last_used_ms);
     json_add_cstr(out, "permission", key_permission_name(key->permission));
     json_add_str(out, "prefix", key->prefix);
+    json_add_str_or_null(out, "domain_id", str_of(key->domain_id.text));
+    json_add_str_or_null(out, "domain", key->domain);
     json_close_map(out);
 }
 
@@ -159,22 +230,24 @@ void keys_list(struct call *call)
                        call);
 }
 
-/* --- DELETE /api-keys/{id} --- */
+/* --- PATCH and DELETE /api-keys/{id} --- */
 
-struct deleting {
+struct changing {
     struct call *call;
     struct id id;
+    bool deletes;
 };
 
-static void on_deleted(void *ctx, const struct queue_answer *answer)
+static void on_changed(void *ctx, const struct queue_answer *answer)
 {
-    struct deleting *deleting = ctx;
-    struct call *call = deleting->call;
+    struct changing *changing = ctx;
+    struct call *call = changing->call;
     struct json_out out;
     struct buf body;
 
     /* Whatever came of it: ask the store again at its next use. */
-    key_cache_forget(call->api->keys, &deleting->id);
+    if (changing->deletes)
+        key_cache_forget(call->api->keys, &changing->id);
     if (answer->status != QUEUE_OK) {
         call_fail_queue(call, answer->status, &answer->why, NO_KEY);
         return;
@@ -183,19 +256,43 @@ static void on_deleted(void *ctx, const struct queue_answer *answer)
     json_out_init(&out, &body);
     json_open_map(&out);
     json_add_cstr(&out, "object", "api_key");
-    json_add_str(&out, "id", id_str(&deleting->id));
-    json_add_bool(&out, "deleted", true);
+    json_add_str(&out, "id", id_str(&changing->id));
+    if (changing->deletes)
+        json_add_bool(&out, "deleted", true);
     json_close_map(&out);
     call_reply(call, 200, &body);
     buf_finish(&body);
 }
 
+void keys_update(struct call *call)
+{
+    struct changing *changing = ARENA_NEW(call->arena, struct changing);
+    struct faults faults;
+    struct json *root;
+    struct str name;
+
+    changing->call = call;
+    if (!call_id(call, &changing->id))
+        return;
+    root = call_json(call, KEY_UPDATE_FIELDS, &faults);
+    if (root == NULL)
+        return;
+    name = read_name(call, root, &faults);
+    json_destroy(&root);
+    if (faults.count > 0)
+        call_fail_faults(call, &faults);
+    else
+        queue_key_rename(call->api->queue, call_owner(call), &changing->id,
+                         name, on_changed, changing);
+}
+
 void keys_delete(struct call *call)
 {
-    struct deleting *deleting = ARENA_NEW(call->arena, struct deleting);
+    struct changing *changing = ARENA_NEW(call->arena, struct changing);
 
-    deleting->call = call;
-    if (call_id(call, &deleting->id))
-        queue_key_delete(call->api->queue, call_owner(call), &deleting->id,
-                         on_deleted, deleting);
+    changing->call = call;
+    changing->deletes = true;
+    if (call_id(call, &changing->id))
+        queue_key_delete(call->api->queue, call_owner(call), &changing->id,
+                         on_changed, changing);
 }

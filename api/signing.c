@@ -17,6 +17,7 @@ struct entry {
     char domain[TEXT_SIZE]; /* empty: not signed */
     char key[ID_SIZE];
     char return_path[TEXT_SIZE];
+    char nearest[ID_SIZE]; /* empty: no domain */
     char selectors[DKIM_ALGORITHMS][SELECTOR_SIZE];
 };
 
@@ -90,6 +91,7 @@ static void entry_put(struct signing_cache *cache, struct str key,
     copy(entry->key, sizeof entry->key, signing->keys.key);
     copy(entry->return_path, sizeof entry->return_path,
          signing->keys.return_path);
+    copy(entry->nearest, sizeof entry->nearest, signing->nearest);
     for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
         copy(entry->selectors[i], SELECTOR_SIZE, signing->selectors[i]);
     free(map_put(cache->entries, key, entry));
@@ -99,7 +101,7 @@ static void entry_put(struct signing_cache *cache, struct str key,
 
 struct finding {
     struct call *call;
-    struct str key; /* of the entry */
+    struct str from_domain;
     signing_fn done;
     void *ctx;
 };
@@ -125,12 +127,20 @@ static struct str return_path_of(const struct sender_domain *domain,
                                                                       : S("");
 }
 
+bool signing_suits(const struct signing *signing, const struct api_key *key)
+{
+    return key->domain.len == 0 ||
+           str_eq(signing->nearest, id_str(&key->domain_id));
+}
+
 /* The nearest one that is verified, else the nearest. */
 static struct signing choose(const struct queue_domains *found, int64_t now_ms,
                              struct arena *arena)
 {
     struct signing signing = {.is_verified = false};
 
+    if (found->count > 0)
+        signing.nearest = id_str(&found->domains[0].id);
     for (size_t i = 0; i < found->count; i++) {
         const struct sender_domain *domain = &found->domains[i];
         const struct sender_key *key = sender_domain_signer(domain, now_ms);
@@ -157,6 +167,7 @@ static void keep(struct signing *signing, struct arena *arena)
     keys->domain = arena_copy(arena, keys->domain);
     keys->key = arena_copy(arena, keys->key);
     keys->return_path = arena_copy(arena, keys->return_path);
+    signing->nearest = arena_copy(arena, signing->nearest);
     for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
         signing->selectors[i] = arena_copy(arena, signing->selectors[i]);
 }
@@ -167,8 +178,15 @@ static void take(const struct entry *entry, struct signing *signing)
     signing->keys.domain = str_of(entry->domain);
     signing->keys.key = str_of(entry->key);
     signing->keys.return_path = str_of(entry->return_path);
+    signing->nearest = str_of(entry->nearest);
     for (size_t i = 0; i < DKIM_ALGORITHMS; i++)
         signing->selectors[i] = str_of(entry->selectors[i]);
+}
+
+static struct str entry_key(const struct call *call, struct str from_domain)
+{
+    return arena_printf(call->arena, "%.*s %.*s", STR_ARG(call->key.owner),
+                        STR_ARG(from_domain));
 }
 
 static void on_found(void *ctx, const struct queue_domains *found)
@@ -184,37 +202,44 @@ static void on_found(void *ctx, const struct queue_domains *found)
     signing = choose(found, clock_shared_ms(), call->arena);
     signing.owner_has_none = found->owner_has_none;
     entry_put(call->api->signings,
-              found->owner_has_none ? call->key.owner : finding->key, &signing);
+              found->owner_has_none ? call->key.owner
+                                    : entry_key(call, finding->from_domain),
+              &signing);
     keep(&signing, call->arena);
     if (call_goes_on(call))
         finding->done(finding->ctx, &signing);
 }
 
+/* A key whose domain was not there then may have been made since, as that
+ * domain: nobody shall hear of an old look that it is gone. */
+static bool recall(const struct call *call, struct str from_domain,
+                   struct signing *signing)
+{
+    const struct signing_cache *cache = call->api->signings;
+    const struct entry *entry = entry_get(cache, call->key.owner);
+
+    signing->owner_has_none = entry != NULL;
+    if (entry == NULL)
+        entry = entry_get(cache, entry_key(call, from_domain));
+    if (entry == NULL)
+        return false;
+    take(entry, signing);
+    return signing_suits(signing, &call->key);
+}
+
 void signing_find(struct call *call, struct str from_domain, signing_fn done,
                   void *ctx)
 {
-    const struct signing_cache *cache = call->api->signings;
     struct signing signing = {.is_verified = false};
-    const struct entry *entry = entry_get(cache, call->key.owner);
     struct finding *finding;
-    struct str key;
 
-    if (entry != NULL) {
-        signing.owner_has_none = true;
-        done(ctx, &signing);
-        return;
-    }
-    key = arena_printf(call->arena, "%.*s %.*s", STR_ARG(call->key.owner),
-                       STR_ARG(from_domain));
-    entry = entry_get(cache, key);
-    if (entry != NULL) {
-        take(entry, &signing);
+    if (recall(call, from_domain, &signing)) {
         keep(&signing, call->arena);
         done(ctx, &signing);
         return;
     }
     finding = ARENA_NEW(call->arena, struct finding);
-    *finding = (struct finding){call, key, done, ctx};
+    *finding = (struct finding){call, from_domain, done, ctx};
     queue_domain_find(call->api->queue, call_owner(call), from_domain, on_found,
                       finding);
 }

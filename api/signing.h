@@ -20,17 +20,22 @@ enum { SIGNING_FRESH_MS = 5000 };
 struct signing {
     struct job_signing keys;               /* empty: it is not signed */
     struct str selectors[DKIM_ALGORITHMS]; /* by algorithm */
+    struct str nearest; /* id of the domain of From, or next above it */
     bool is_verified;
     bool owner_has_none; /* not a single domain */
 };
+
+/* The key is for every domain, or for the one that is nearest. */
+bool signing_suits(const struct signing *signing, const struct api_key *key);
 
 struct signing_cache *signing_cache_create(void);
 void signing_cache_destroy(struct signing_cache **cache);
 /* Of this process: somebody changed a domain, which is rare. */
 void signing_cache_forget(struct signing_cache *cache);
 
-/* done(ctx) by the time that call->own is to go on: at once if it is known,
- * else later, or the call was answered for it. signing lives in the call. */
+/* done(ctx) by the time that call->own is to go on: at once if it is known and
+ * suits the key, else later, or the call was answered for it. signing lives in
+ * the call. */
 typedef void (*signing_fn)(void *ctx, const struct signing *signing);
 void signing_find(struct call *call, struct str from_domain, signing_fn done,
                   void *ctx);

@@ -12,6 +12,7 @@ extern const struct field TAG_FIELDS[];                /* Tag */
 extern const struct field WEBHOOK_CREATE_FIELDS[];     /* WebhookRequest */
 extern const struct field WEBHOOK_UPDATE_FIELDS[];     /* WebhookChange */
 extern const struct field KEY_FIELDS[];                /* ApiKeyRequest */
+extern const struct field KEY_UPDATE_FIELDS[];         /* ApiKeyChange */
 extern const struct field SUPPRESSION_FIELDS[];        /* SuppressionRequest */
 extern const struct field SUPPRESSION_ADD_FIELDS[];    /* SuppressionBatch */
 extern const struct field SUPPRESSION_REMOVE_FIELDS[]; /* SuppressionRemoval */

@@ -229,6 +229,8 @@ describe('the service', () => {
         });
         assert.deepEqual(again, { id: made.id });
         await call('listApiKeys', 200);
+        await call('updateApiKey', 200, { id: made.id,
+                                          body: { name: 'web' } });
         await call('listWebhooks', 401, { key: made.token });
         await call('deleteApiKey', 200, { id: made.id });
 
@@ -302,6 +304,14 @@ describe('the service', () => {
         await call('rotateDomain', 409, { id: domain.id });
         await call('rotateDomain', 200, { id: domain.id,
                                           body: { compromised: true } });
+        const pinned = await call('createApiKey', 201, {
+            body: { name: 'one', permission: 'sending_access',
+                    domain_id: domain.id },
+        });
+        await call('listApiKeys', 200);
+        await call('sendEmail', 200, { body: MAIL, key: pinned.token });
+        await call('sendEmail', 403, {
+            body: { ...MAIL, from: 'a@other.test' }, key: pinned.token });
         await call('deleteDomain', 200, { id: domain.id });
         for (const type of ['domain.created', 'domain.updated',
                             'domain.deleted']) {
@@ -355,6 +365,9 @@ describe('the service', () => {
         await call('updateWebhook', 404, { id: UNKNOWN_ID, body: {} });
         await call('deleteWebhook', 404, { id: UNKNOWN_ID });
         await call('createApiKey', 422, { body: { name: '' } });
+        await call('updateApiKey', 422, { id: UNKNOWN_ID, body: {} });
+        await call('updateApiKey', 404, { id: UNKNOWN_ID,
+                                          body: { name: 'a' } });
         await call('deleteApiKey', 404, { id: UNKNOWN_ID });
         await call('addSuppression', 422, { body: { email: 'nobody' } });
         await call('addSuppressions', 422, { body: { emails: ['a@b.test', 1] } });

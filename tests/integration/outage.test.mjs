@@ -34,6 +34,7 @@ function endpoints(id) {
         ['GET', `/v1/webhooks/${id}`], ['PATCH', `/v1/webhooks/${id}`, hook],
         ['DELETE', `/v1/webhooks/${id}`],
         ['GET', '/v1/api-keys'], ['POST', '/v1/api-keys', { name: 'more' }],
+        ['PATCH', `/v1/api-keys/${id}`, { name: 'other' }],
         ['DELETE', `/v1/api-keys/${id}`],
     ];
 }

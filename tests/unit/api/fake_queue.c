@@ -894,8 +894,21 @@ void queue_key_create(struct queue *queue, const struct api_key *key,
     (void)idempotency;
     assert_false(str_contains(answer, S("ph_live_")));
     assert_int_equal(key->prefix.len, API_TOKEN_PREFIX_LEN);
-    snprintf(fake.answer, sizeof fake.answer, "%s",
-             key_permission_name(key->permission));
+    snprintf(fake.answer, sizeof fake.answer, "%s%s%.*s %s",
+             key_permission_name(key->permission),
+             key->domain.len > 0 ? " of " : "", STR_ARG(key->domain),
+             key->domain_id.text);
+    LATER(give_answer, done, ctx);
+}
+
+void queue_key_rename(struct queue *queue, struct queue_owner owner,
+                      const struct id *id, struct str name,
+                      queue_answer_fn done, void *ctx)
+{
+    (void)queue;
+    (void)owner;
+    snprintf(fake.answer, sizeof fake.answer, "%s is %.*s", id->text,
+             STR_ARG(name));
     LATER(give_answer, done, ctx);
 }
 

@@ -306,6 +306,7 @@ static const char *body_of(const struct endpoint_row *row)
         {"POST", "/domains", "{\"name\":\"sender.test\"}"},
         {"PATCH", "/domains/{id}", "{\"custom_return_path\":\"b\"}"},
         {"POST", "/api-keys", "{\"name\":\"web\"}"},
+        {"PATCH", "/api-keys/{id}", "{\"name\":\"web\"}"},
     };
 
     if (strcmp(row->path, "/feedback") == 0)

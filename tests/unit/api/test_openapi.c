@@ -191,6 +191,7 @@ static void requests_are_what_the_tables_say(void **state)
         {"WebhookRequest", WEBHOOK_CREATE_FIELDS},
         {"WebhookChange", WEBHOOK_UPDATE_FIELDS},
         {"ApiKeyRequest", KEY_FIELDS},
+        {"ApiKeyChange", KEY_UPDATE_FIELDS},
         {"SuppressionRequest", SUPPRESSION_FIELDS},
         {"SuppressionBatch", SUPPRESSION_ADD_FIELDS},
         {"SuppressionRemoval", SUPPRESSION_REMOVE_FIELDS},
