@@ -137,7 +137,7 @@ static bool key_from_before(struct demo *demo)
 
 static bool key_make(struct demo *demo)
 {
-    const struct key_wish wish = {S("default"), S("dev"), KEY_FULL_ACCESS};
+    const struct key_wish wish = {.owner = S("default"), .name = S("dev")};
     struct tool tool;
     struct buf problems;
     struct config *config;

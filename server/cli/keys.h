@@ -9,6 +9,8 @@ struct key_wish {
     struct str owner;
     struct str name;
     enum key_permission permission;
+    struct id domain_id; /* of the one it may send from; empty: from all */
+    char domain[SENDER_NAME_MAX + 1];
 };
 
 /* Stores a new key and waits for it; token is the only copy there is. */
