@@ -1,6 +1,7 @@
 #include "api/call.h"
 #include "api/signing.h"
 #include "api/tables.h"
+#include "api/template_judge.h"
 #include "api/template_rendering.h"
 #include "smtp/smtp.h"
 
@@ -32,11 +33,7 @@ struct preview {
     struct template_rendering rendering;
     struct work_job job;
     enum mail_class mail_class;
-    struct str from; /* of the body, else of the template; empty: of neither */
-    struct mailbox from_box;
-    struct str *reply_to;
-    struct mailbox *reply_to_boxes;
-    size_t reply_to_count;
+    struct template_senders senders; /* of the body, else of the template */
     struct signing signing;
     struct buf text; /* the text part, when it is made from the html */
     struct buf body;
@@ -54,57 +51,7 @@ static void preview_release(void *own)
 
 /* --- who sends it --- */
 
-static void flaw_add(struct preview *preview, enum problem_kind kind,
-                     struct str pointer, enum flaw flaw)
-{
-    if (flaw != FLAW_NONE)
-        faults_add(&preview->faults, kind, pointer, flaw_code(flaw), "%s",
-                   flaw_text(flaw));
-}
-
-static void read_from(struct preview *preview, struct str text)
-{
-    struct arena *arena = preview->call->arena;
-
-    preview->from = arena_copy(arena, text);
-    flaw_add(preview, PROBLEM_INVALID_FROM_ADDRESS, S("/from"),
-             mailbox_parse(arena, preview->from, &preview->from_box));
-}
-
-/* A text, or a list of them. */
-static void read_reply_to(struct preview *preview, const struct json *value)
-{
-    struct arena *arena = preview->call->arena;
-    bool is_list = json_type_of(value) == JSON_LIST;
-    size_t count = is_list ? json_count(value) : 1;
-
-    preview->reply_to = ARENA_ARRAY(arena, struct str, count);
-    preview->reply_to_boxes = ARENA_ARRAY(arena, struct mailbox, count);
-    preview->reply_to_count = count;
-    for (size_t i = 0; i < count; i++) {
-        preview->reply_to[i] =
-            arena_copy(arena, json_str(is_list ? json_at(value, i) : value));
-        flaw_add(preview, PROBLEM_VALIDATION_ERROR,
-                 is_list ? pointer_index(arena, S("/reply_to"), i)
-                         : S("/reply_to"),
-                 mailbox_parse(arena, preview->reply_to[i],
-                               &preview->reply_to_boxes[i]));
-    }
-}
-
-/* What the body says comes first, as for a mail. */
-static void read_template_senders(struct preview *preview)
-{
-    const struct mail_template *mail = preview->rendering.templates[0]->mail;
-    const struct json *reply_to = mail_template_reply_to(mail);
-
-    if (preview->from.len == 0 && mail_template_from(mail).len > 0)
-        read_from(preview, mail_template_from(mail));
-    if (preview->reply_to_count == 0 && reply_to != NULL)
-        read_reply_to(preview, reply_to);
-}
-
-static void read_body_senders(struct preview *preview)
+static void read_senders(struct preview *preview)
 {
     const struct json *root = preview->root;
 
@@ -113,9 +60,11 @@ static void read_body_senders(struct preview *preview)
         CHECK(mail_class_parse(json_get_str(root, "class"),
                                &preview->mail_class));
     if (field_is_there(root, "from"))
-        read_from(preview, json_get_str(root, "from"));
+        template_senders_from(&preview->senders, json_get_str(root, "from"),
+                              &preview->faults);
     if (field_is_there(root, "reply_to"))
-        read_reply_to(preview, json_get(root, "reply_to"));
+        template_senders_reply_to(&preview->senders, json_get(root, "reply_to"),
+                                  &preview->faults);
 }
 
 /* Recipients are not known: the route is that of a mail to anybody. */
@@ -123,11 +72,11 @@ static enum lint_dkim dkim_of(const struct preview *preview)
 {
     const struct smtp_route_query query = {
         .mail_class = preview->mail_class,
-        .from_domain = preview->from_box.domain,
+        .from_domain = preview->senders.from_box.domain,
     };
     const struct config_route *route;
 
-    if (preview->from.len == 0)
+    if (preview->senders.from.len == 0)
         return LINT_DKIM_NOT_ASKED;
     if (preview->signing.keys.domain.len > 0)
         return LINT_DKIM_ALIGNED; /* signing.h takes no other */
@@ -149,33 +98,26 @@ static void put_part(struct json_out *out, const char *name, bool is_there,
 
 static void put_lint(struct preview *preview, struct json_out *out)
 {
-    const struct mail_rendering *mail = &preview->rendering.out;
-    struct message message = {.subject = buf_str(&mail->subject),
-                              .has_text = mail->has_text,
-                              .text = buf_str(&mail->text),
-                              .html = buf_str(&mail->html),
-                              .from = preview->from_box,
-                              .reply_to = preview->reply_to_boxes,
-                              .reply_to_count = preview->reply_to_count};
     struct lint_facts facts = {.mail_class = preview->mail_class,
                                .dkim = dkim_of(preview)};
-    struct lint_findings findings = {.count = 0};
+    struct lint_findings findings;
 
-    lint_message(&message, &facts, preview->rendering.arena, &findings);
+    template_judge(&preview->rendering.out, &preview->senders, &facts,
+                   preview->rendering.arena, &findings);
     json_name(out, "lint");
     lint_put(&findings, out);
 }
 
 static void put_senders(const struct preview *preview, struct json_out *out)
 {
-    json_add_str_or_null(out, "from", preview->from);
+    json_add_str_or_null(out, "from", preview->senders.from);
     json_name(out, "reply_to");
     json_open_list(out);
-    for (size_t i = 0; i < preview->reply_to_count; i++)
-        json_put_str(out, preview->reply_to[i]);
+    for (size_t i = 0; i < preview->senders.reply_to_count; i++)
+        json_put_str(out, preview->senders.reply_to[i]);
     json_close_list(out);
-    if (preview->from.len > 0)
-        signing_put(out, &preview->signing, preview->from_box.domain,
+    if (preview->senders.from.len > 0)
+        signing_put(out, &preview->signing, preview->senders.from_box.domain,
                     preview->rendering.arena);
     else
         json_add_null(out, "signing");
@@ -251,11 +193,14 @@ static void on_rendered(void *ctx)
         call_fail_faults(call, &preview->faults);
         return;
     }
-    read_template_senders(preview);
+    template_senders_fill(&preview->senders,
+                          preview->rendering.templates[0]->mail,
+                          &preview->faults);
     if (preview->faults.count > 0)
         call_fail_faults(call, &preview->faults);
-    else if (preview->from.len > 0)
-        signing_find(call, preview->from_box.domain, on_signing, preview);
+    else if (preview->senders.from.len > 0)
+        signing_find(call, preview->senders.from_box.domain, on_signing,
+                     preview);
     else
         write_answer(preview);
 }
@@ -296,7 +241,7 @@ static void parse_run(void *ctx)
                    "must be a JSON object");
     else if (fields_check(TEMPLATE_PREVIEW_FIELDS, preview->root, S(""),
                           &preview->faults))
-        read_body_senders(preview);
+        read_senders(preview);
 }
 
 static void on_parsed(void *ctx)

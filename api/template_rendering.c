@@ -1,5 +1,7 @@
 #include "api/template_rendering.h"
 
+#include "api/template_judge.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -309,46 +311,13 @@ void template_rendering_finish(struct template_rendering *r)
 
 /* --- what is wrong --- */
 
-static void tell_flaw(const struct template_flaw *flaw, struct str base,
-                      struct faults *faults)
-{
-    struct str variables = pointer_member(faults->arena, base, S("variables"));
-    struct str pointer = pointer_member(faults->arena, variables, flaw->name);
-
-    switch (flaw->kind) {
-    case TEMPLATE_MISSING:
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, pointer,
-                   "missing_variable", "is missing: the template needs it");
-        break;
-    case TEMPLATE_NULL:
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, pointer,
-                   "missing_variable", "is null: the template needs a value");
-        break;
-    case TEMPLATE_NO_TEXT:
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, pointer, "bad_variable",
-                   "is an array or an object, where the template prints it");
-        break;
-    case TEMPLATE_BAD_VALUE:
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, pointer, "bad_variable",
-                   "will not do: want %s",
-                   flaw->wanted != NULL ? flaw->wanted : "another type");
-        break;
-    case TEMPLATE_NO_PARTIAL:
-        faults_add(faults, PROBLEM_VALIDATION_ERROR, base, "no_partial",
-                   "needs the template `%.*s`, and none of that name is "
-                   "published with such a part",
-                   STR_ARG(flaw->name));
-        break;
-    }
-}
-
 void template_rendering_tell(const struct template_rendering *r,
                              struct str base, struct faults *faults)
 {
     const struct template_flaws *flaws = &r->out.flaws;
 
     for (size_t i = 0; i < flaws->count; i++)
-        tell_flaw(&flaws->rows[i], base, faults);
+        template_flaw_tell(&flaws->rows[i], base, faults);
     faults->more += flaws->more;
     if (r->out.has_failed)
         faults_add(faults, PROBLEM_VALIDATION_ERROR, base, "not_rendered",
