@@ -292,6 +292,68 @@ bool mail_template_is_sensitive(const struct mail_template *mail)
     return false;
 }
 
+size_t mail_template_locale_count(const struct mail_template *mail)
+{
+    return mail->variant_count;
+}
+
+struct str mail_template_locale(const struct mail_template *mail, size_t i)
+{
+    CHECK(i < mail->variant_count);
+    return mail->variants[i].locale;
+}
+
+size_t mail_template_variable_count(const struct mail_template *mail)
+{
+    return mail->variables.count;
+}
+
+struct str mail_template_variable(const struct mail_template *mail, size_t i)
+{
+    CHECK(i < mail->variables.count);
+    return mail->variables.rows[i].name;
+}
+
+static const struct template *program_of(const struct mail_template *mail,
+                                         const struct variant *variant,
+                                         enum part part)
+{
+    const struct template *program = variant->parts[part];
+
+    if (program == NULL && part == PART_SUBJECT)
+        program = mail->variants[0].parts[part];
+    return program;
+}
+
+const struct template *mail_template_part(const struct mail_template *mail,
+                                          struct str locale, const char *name)
+{
+    const struct variant *variant = variant_for(mail, locale);
+    const struct template *program = NULL;
+
+    for (unsigned part = 0; part < PART_COUNT; part++)
+        if (str_eq(str_of(name), str_of(PARTS[part].name)))
+            program = program_of(mail, variant, part);
+    return program;
+}
+
+bool mail_template_pointer(const struct mail_template *mail,
+                           const struct template *program, struct buf *out)
+{
+    for (size_t i = 0; i < mail->variant_count; i++)
+        for (unsigned part = 0; part < PART_COUNT; part++) {
+            const struct variant *variant = &mail->variants[i];
+
+            if (program == NULL || variant->parts[part] != program)
+                continue;
+            if (i > 0)
+                buf_addf(out, "/locales/%.*s", STR_ARG(variant->locale));
+            buf_addf(out, "/%s", PARTS[part].name);
+            return true;
+        }
+    return false;
+}
+
 /* --- flaws --- */
 
 static bool is_told(const struct template_flaws *flaws,
@@ -463,22 +525,9 @@ static const struct template *find_part(void *ctx, struct str name)
         ->parts[r->part == PART_HTML ? PART_HTML : PART_TEXT];
 }
 
-static const struct template *program_of(const struct rendering *r,
-                                         enum part part)
+static struct template_options options_of(struct rendering *r, enum part part)
 {
-    const struct template *program = r->variant->parts[part];
-
-    if (program == NULL && part == PART_SUBJECT)
-        program = r->request->mail->variants[0].parts[part];
-    return program;
-}
-
-/* False: it has no such part, or it was of no use. */
-static bool render_part(struct rendering *r, enum part part,
-                        const struct json *data, struct buf *out)
-{
-    const struct template *program = program_of(r, part);
-    struct template_options options = {
+    return (struct template_options){
         .escape = PARTS[part].escape,
         .is_lenient = r->request->mail->is_lenient,
         .locale = r->filters_locale,
@@ -486,6 +535,15 @@ static bool render_part(struct rendering *r, enum part part,
         .find = find_part,
         .find_ctx = r,
     };
+}
+
+/* False: it has no such part, or it was of no use. */
+static bool render_part(struct rendering *r, enum part part,
+                        const struct json *data, struct buf *out)
+{
+    const struct template *program =
+        program_of(r->request->mail, r->variant, part);
+    struct template_options options = options_of(r, part);
     struct template_flaws flaws = {.count = 0};
     struct error err;
 
@@ -607,4 +665,67 @@ void mail_rendering_finish(struct mail_rendering *rendering)
     buf_finish(&rendering->text);
     buf_finish(&rendering->shown);
     json_destroy(&rendering->data);
+}
+
+/* --- a survey --- */
+
+struct use {
+    const struct mail_template *mail;
+    bool *used;
+};
+
+static void on_use(void *ctx, struct str name)
+{
+    const struct use *use = ctx;
+    const struct template_variables *variables = &use->mail->variables;
+
+    for (size_t i = 0; i < variables->count; i++)
+        if (str_eq(variables->rows[i].name, name))
+            use->used[i] = true;
+}
+
+/* Each name that a template may see, with a value. */
+static struct json *sample_data(struct rendering *r)
+{
+    struct json *samples;
+    struct buf data;
+
+    buf_init(&data, 2 * MAIL_VARIABLES_MAX);
+    template_variables_sample(&r->request->mail->variables, &data);
+    add_own(r, &data, "locale", r->variant->locale);
+    add_own(r, &data, "dir", str_of(direction(r->variant->locale)));
+    samples = json_parse(buf_str(&data), NULL);
+    buf_finish(&data);
+    return samples;
+}
+
+bool mail_template_survey(
+    const struct mail_template_request *request, bool *used,
+    void (*tell)(void *ctx, const struct template_flaw *flaw), void *ctx)
+{
+    struct rendering r = {.request = request,
+                          .variant =
+                              variant_for(request->mail, request->locale)};
+    struct template_flaws all = {.count = 0};
+    struct use use = {request->mail, used};
+    struct json *data = sample_data(&r);
+    bool is_all = true;
+
+    for (r.part = 0; r.part < PART_COUNT; r.part++) {
+        const struct template *program =
+            program_of(request->mail, r.variant, r.part);
+        struct template_options options = options_of(&r, r.part);
+        struct template_flaws flaws;
+
+        options.is_lenient = false;
+        if (program == NULL)
+            continue;
+        if (!template_survey(program, data, &options, on_use, &use, &flaws))
+            is_all = false;
+        add_flaws(&all, &flaws);
+    }
+    for (size_t i = 0; i < all.count; i++)
+        tell(ctx, &all.rows[i]);
+    json_destroy(&data);
+    return is_all;
 }

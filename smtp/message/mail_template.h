@@ -52,6 +52,23 @@ const struct json *mail_template_reply_to(const struct mail_template *mail);
 /* It has a variable that is to be hidden where the subject is shown. */
 bool mail_template_is_sensitive(const struct mail_template *mail);
 
+/* The default language first. */
+size_t mail_template_locale_count(const struct mail_template *mail);
+struct str mail_template_locale(const struct mail_template *mail, size_t i);
+/* Declared variables, in their order. */
+size_t mail_template_variable_count(const struct mail_template *mail);
+struct str mail_template_variable(const struct mail_template *mail, size_t i);
+
+/* What "subject", "html" or "text" is made from in that language, which for a
+ * subject may be the default's. NULL: it has no such part. */
+const struct template *mail_template_part(const struct mail_template *mail,
+                                          struct str locale, const char *part);
+/* Adds where that one stands in the source: "/html", "/locales/zh/html".
+ * False: it is of another template. */
+MUST_USE bool mail_template_pointer(const struct mail_template *mail,
+                                    const struct template *program,
+                                    struct buf *out);
+
 /* A tag of BCP 47, by its form; _ for - is taken too. */
 MUST_USE bool locale_tag_is_sound(struct str tag);
 
@@ -89,5 +106,14 @@ MUST_USE bool mail_template_render(const struct mail_template_request *request,
                                    struct mail_rendering *rendering,
                                    struct error *err);
 void mail_rendering_finish(struct mail_rendering *rendering);
+
+/* Goes through all parts of one language whatever their sections ask
+ * (template_survey), for which variables of the request are of no matter. used
+ * has a place for each declared variable, and what is named becomes true; flaws
+ * are names that nothing declares, and partials that there are not. Names of
+ * flaws live during tell. False: some was left out. */
+bool mail_template_survey(
+    const struct mail_template_request *request, bool *used,
+    void (*tell)(void *ctx, const struct template_flaw *flaw), void *ctx);
 
 #endif

@@ -106,4 +106,20 @@ MUST_USE bool template_render(const struct template *program,
                               struct buf *out, struct template_flaws *flaws,
                               struct error *err);
 
+/* A name of the data that a template uses, or the first part of one. */
+typedef void (*template_use_fn)(void *ctx, struct str name);
+
+/* Goes through all of a template and its partials instead, once each, whatever
+ * sections ask; nothing is put out. data has each name that there may be, with
+ * a value of its type. used is told those that are named. Flaws: MISSING, a
+ * name that the data have not, save within a list, an object or what itself is
+ * missing, where it may be one of theirs, and save in the sections of partials,
+ * which ask what only some have; NO_PARTIAL. False: some was left out, being
+ * too much, or a partial whose name only real data have. */
+MUST_USE bool template_survey(const struct template *program,
+                              const struct json *data,
+                              const struct template_options *options,
+                              template_use_fn used, void *ctx,
+                              struct template_flaws *flaws);
+
 #endif

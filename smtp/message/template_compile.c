@@ -463,6 +463,7 @@ static bool compile_section(struct compiler *c, const struct tag *tag)
     if (!check_path(c, tag, tag->name))
         return false;
     op.a = add_path(c, tag->name);
+    op.at = place_of(c, tag->name);
     text_around(c, tag);
     return push_open(c, kind, add_op(c, op), tag);
 }

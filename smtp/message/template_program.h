@@ -44,8 +44,8 @@ struct template_op {
     uint32_t b;
     uint32_t c;
     uint32_t end;
-    uint32_t at; /* value: its name in the source; partial, parent: the tag,
-                  * or when dynamic the name */
+    uint32_t at; /* value, section: its name in the source; partial, parent:
+                  * the tag, or when dynamic the name */
 };
 
 /* A dotted name, which any number of operations may share. No parts: the

@@ -53,6 +53,9 @@ struct rendering {
     bool has_failed;
     size_t steps;
     size_t steps_max;
+    template_use_fn used; /* NULL: it is no survey */
+    void *use_ctx;
+    bool leaves_out; /* in a survey: a partial whose name is not known */
     struct frame frames[FRAMES_MAX];
     unsigned depth;
     const struct json *contexts[STACK_MAX + 1];
@@ -333,6 +336,34 @@ static void flaw_of_value(struct rendering *r, const struct json *value,
     add_flaw(r, kind, path_name(r, op), op->at, NULL);
 }
 
+/* It may have members that nobody knows of. */
+static bool may_hold_names(const struct json *value)
+{
+    enum json_type type = json_type_of(value);
+
+    return type == JSON_MAP || type == JSON_LIST || type == JSON_MISSING;
+}
+
+/* In a survey: the name of op is used, or is a flaw when it must be there. */
+static void note_use(struct rendering *r, const struct template_op *op,
+                     bool is_needed)
+{
+    const struct template *program = current(r)->program;
+    const struct template_path *path = &program->paths[op->a];
+    const char *part = template_word(program, path->parts);
+    bool is_known = true;
+
+    r->steps += r->open;
+    for (unsigned i = 1; i <= r->open; i++)
+        is_known = is_known && !may_hold_names(r->contexts[i]);
+    if (path->count == 0)
+        return;
+    if (member(r->contexts[0], part) != NULL)
+        r->used(r->use_ctx, str_of(part));
+    else if (is_known && is_needed)
+        add_flaw(r, TEMPLATE_MISSING, path_name(r, op), op->at, NULL);
+}
+
 /* Runs the filters of op over *text, by turns into two buffers. */
 static bool filtered(struct rendering *r, const struct template_op *op,
                      struct str *text)
@@ -468,30 +499,52 @@ static bool target_name(struct rendering *r, const struct template_op *op,
         *name = str_of(template_word(program, op->a));
         return true;
     }
+    if (r->used != NULL)
+        note_use(r, op, true);
     value = look_up(r, program, &program->paths[op->a]);
     *name = json_str(value);
-    if (json_type_of(value) != JSON_TEXT)
+    if (json_type_of(value) != JSON_TEXT && r->used == NULL)
         flaw_of_value(r, value, op);
     return json_type_of(value) == JSON_TEXT;
 }
 
-/* Goes into the partial or parent that op names. False: it is not there. */
-static bool call(struct rendering *r, const struct template_op *op)
+/* NULL: it is not there. */
+static const struct template *find_target(struct rendering *r,
+                                          const struct template_op *op)
 {
     const struct template_options *options = r->options;
-    const struct frame *from = current(r);
     const struct template *program = NULL;
-    struct frame *frame;
     struct str name;
 
-    if (!target_name(r, op, &name))
-        return false;
+    if (!target_name(r, op, &name)) {
+        r->leaves_out = true;
+        return NULL;
+    }
     if (options->find != NULL)
         program = options->find(options->find_ctx, name);
-    if (program == NULL) {
+    if (program == NULL)
         add_flaw(r, TEMPLATE_NO_PARTIAL, name, op->at, NULL);
+    return program;
+}
+
+/* In a survey: once is enough of one that is within itself. */
+static bool is_open(const struct rendering *r, const struct template *program)
+{
+    for (unsigned i = 0; i < r->depth; i++)
+        if (r->frames[i].program == program)
+            return true;
+    return false;
+}
+
+/* Goes into the partial or parent that op names. False: it does not. */
+static bool call(struct rendering *r, const struct template_op *op)
+{
+    const struct frame *from = current(r);
+    const struct template *program = find_target(r, op);
+    struct frame *frame;
+
+    if (program == NULL || (r->used != NULL && is_open(r, program)))
         return false;
-    }
     if (from->calls == TEMPLATE_CALLS_MAX) {
         fail(r, "partials nest too deep: one within itself?");
         return false;
@@ -591,8 +644,9 @@ static void run_block(struct rendering *r, const struct template_op *op)
         r->skips_margin = (arg->flags & OP_AT_LINE) != 0;
 }
 
-static void (*const RUN[OP_KINDS])(struct rendering *r,
-                                   const struct template_op *op) = {
+typedef void (*const run_fn)(struct rendering *r, const struct template_op *op);
+
+static run_fn RUN[OP_KINDS] = {
     [OP_TEXT] = run_text,         [OP_MARGIN] = run_margin,
     [OP_VALUE] = run_value,       [OP_SECTION] = run_section,
     [OP_INVERTED] = run_inverted, [OP_END] = run_end,
@@ -600,8 +654,57 @@ static void (*const RUN[OP_KINDS])(struct rendering *r,
     [OP_BLOCK] = run_block,
 };
 
+/* --- a survey: each section is gone into, once --- */
+
+static void pass(struct rendering *r, const struct template_op *op)
+{
+    (void)r;
+    (void)op;
+}
+
+static void survey_value(struct rendering *r, const struct template_op *op)
+{
+    note_use(r, op, true);
+}
+
+/* A partial may ask for what only some of its users have. */
+static void note_question(struct rendering *r, const struct template_op *op)
+{
+    note_use(r, op, current(r)->program == r->frames[0].program);
+}
+
+static void survey_section(struct rendering *r, const struct template_op *op)
+{
+    const struct template *program = current(r)->program;
+
+    note_question(r, op);
+    push_section(r, look_up(r, program, &program->paths[op->a]));
+}
+
+static void survey_end(struct rendering *r, const struct template_op *op)
+{
+    (void)op;
+    r->open--;
+}
+
+static run_fn SURVEY[OP_KINDS] = {
+    [OP_TEXT] = pass,
+    [OP_MARGIN] = pass,
+    [OP_VALUE] = survey_value,
+    [OP_SECTION] = survey_section,
+    [OP_INVERTED] = note_question,
+    [OP_END] = survey_end,
+    [OP_PARTIAL] = run_partial,
+    [OP_PARENT] = run_parent,
+    [OP_BLOCK] = run_block,
+};
+
+/* --- all of it --- */
+
 static void run(struct rendering *r)
 {
+    run_fn *table = r->used == NULL ? RUN : SURVEY;
+
     while (r->depth > 0 && !r->has_failed) {
         struct frame *frame = current(r);
         const struct template_op *op;
@@ -612,7 +715,7 @@ static void run(struct rendering *r)
             continue;
         }
         op = &frame->program->ops[frame->at++];
-        RUN[op->kind](r, op);
+        table[op->kind](r, op);
         r->steps++;
         if (is_tired(r))
             fail(r, "takes too many steps: over a million tags, look-ups and "
@@ -622,6 +725,40 @@ static void run(struct rendering *r)
     }
 }
 
+static void begin(struct rendering *r, const struct template *program,
+                  const struct json *data,
+                  const struct template_options *options)
+{
+    r->options = options;
+    r->skips_margin = false;
+    r->has_failed = false;
+    r->leaves_out = false;
+    r->steps = 0;
+    r->steps_max =
+        options->steps_max > 0 ? options->steps_max : TEMPLATE_STEPS_MAX;
+    r->open = 0;
+    r->contexts[0] = data;
+    r->depth = 1;
+    r->frames[0] = (struct frame){
+        .program = program,
+        .end = (uint32_t)program->op_count,
+    };
+    r->flaws->count = 0;
+    r->flaws->more = 0;
+    buf_init(&r->margin, INDENT_MAX);
+    buf_init(&r->number, NUMBER_MAX);
+    for (size_t i = 0; i < COUNT_OF(r->rooms); i++)
+        buf_init(&r->rooms[i], TEMPLATE_OUTPUT_MAX);
+}
+
+static void finish(struct rendering *r)
+{
+    buf_finish(&r->margin);
+    buf_finish(&r->number);
+    for (size_t i = 0; i < COUNT_OF(r->rooms); i++)
+        buf_finish(&r->rooms[i]);
+}
+
 bool template_render(const struct template *program, const struct json *data,
                      const struct template_options *options, struct buf *out,
                      struct template_flaws *flaws, struct error *err)
@@ -629,37 +766,39 @@ bool template_render(const struct template *program, const struct json *data,
     struct template_flaws own = {0};
     struct rendering r;
 
-    r.options = options;
     r.out = out;
     r.flaws = flaws == NULL ? &own : flaws;
     r.err = err;
-    r.skips_margin = false;
-    r.has_failed = false;
-    r.steps = 0;
-    r.steps_max =
-        options->steps_max > 0 ? options->steps_max : TEMPLATE_STEPS_MAX;
-    r.open = 0;
-    r.contexts[0] = data;
-    r.depth = 1;
-    r.frames[0] = (struct frame){
-        .program = program,
-        .end = (uint32_t)program->op_count,
-    };
-    r.flaws->count = 0;
-    r.flaws->more = 0;
-    buf_init(&r.margin, INDENT_MAX);
-    buf_init(&r.number, NUMBER_MAX);
-    for (size_t i = 0; i < COUNT_OF(r.rooms); i++)
-        buf_init(&r.rooms[i], TEMPLATE_OUTPUT_MAX);
+    r.used = NULL;
+    begin(&r, program, data, options);
     run(&r);
-    buf_finish(&r.margin);
-    buf_finish(&r.number);
-    for (size_t i = 0; i < COUNT_OF(r.rooms); i++)
-        buf_finish(&r.rooms[i]);
+    finish(&r);
     if (r.has_failed) {
         r.flaws->count = 0;
         r.flaws->more = 0;
         return false;
     }
     return template_flaws_tell(r.flaws, err);
+}
+
+bool template_survey(const struct template *program, const struct json *data,
+                     const struct template_options *options,
+                     template_use_fn used, void *ctx,
+                     struct template_flaws *flaws)
+{
+    struct rendering r;
+    struct error err;
+    struct buf nothing;
+
+    r.out = &nothing;
+    r.flaws = flaws;
+    r.err = &err;
+    r.used = used;
+    r.use_ctx = ctx;
+    buf_init(&nothing, TEMPLATE_OUTPUT_MAX); /* margins of blocks */
+    begin(&r, program, data, options);
+    run(&r);
+    finish(&r);
+    buf_finish(&nothing);
+    return !r.has_failed && !r.leaves_out;
 }

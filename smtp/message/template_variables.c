@@ -281,8 +281,8 @@ bool template_variables_fill(const struct template_variables *wanted,
     return template_flaws_tell(flaws, err);
 }
 
-void template_variables_example(const struct template_variables *wanted,
-                                struct buf *out)
+static void put_samples(const struct template_variables *wanted, bool has_nulls,
+                        struct buf *out)
 {
     struct json_out json;
 
@@ -294,10 +294,22 @@ void template_variables_example(const struct template_variables *wanted,
             variable->example != NULL ? variable->example : variable->fallback;
 
         json_name_str(&json, variable->name);
-        if (sample != NULL || variable->is_optional)
+        if (sample != NULL || (has_nulls && variable->is_optional))
             json_put_value(&json, sample);
         else
             json_put_raw(&json, str_of(TYPES[variable->type].example));
     }
     json_close_map(&json);
+}
+
+void template_variables_example(const struct template_variables *wanted,
+                                struct buf *out)
+{
+    put_samples(wanted, true, out);
+}
+
+void template_variables_sample(const struct template_variables *wanted,
+                               struct buf *out)
+{
+    put_samples(wanted, false, out);
 }

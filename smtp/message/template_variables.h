@@ -44,5 +44,8 @@ MUST_USE bool template_variables_fill(const struct template_variables *wanted,
  * null where the variable is optional, else one that fits the type. */
 void template_variables_example(const struct template_variables *wanted,
                                 struct buf *out);
+/* The same, but for null: each has a value. */
+void template_variables_sample(const struct template_variables *wanted,
+                               struct buf *out);
 
 #endif

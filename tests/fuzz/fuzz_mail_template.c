@@ -2,6 +2,7 @@
  * the locale, a NUL, the variables as JSON, a NUL, and the source. */
 #include "server/base/codec.h"
 #include "smtp/message/mail_template.h"
+#include "smtp/message/template_variables.h"
 
 #include <stdint.h>
 
@@ -43,8 +44,16 @@ static void render(struct mail_template_request request)
     mail_rendering_finish(&out);
 }
 
+static void check_named(void *ctx, const struct template_flaw *flaw)
+{
+    (void)ctx;
+    CHECK(flaw->kind == TEMPLATE_MISSING || flaw->kind == TEMPLATE_NO_PARTIAL);
+    CHECK(flaw->where != NULL && flaw->line > 0 && flaw->column > 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    bool used[TEMPLATE_VARIABLES_MAX];
     struct str rest = str_make(data, size);
     struct mail_template_request request = {.find = find_itself};
     struct mail_template *mail;
@@ -66,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.with_examples = true;
     request.steps_max = 1000;
     render(request);
+    request.variables = NULL;
+    mail_template_survey(&request, used, check_named, NULL);
     json_destroy(&variables);
     mail_template_destroy(&mail);
     return 0;

@@ -260,6 +260,128 @@ static void tags_of_languages(void **state)
         assert_false(locale_tag_is_sound(str_of(wrong[i])));
 }
 
+/* --- surveys --- */
+
+static void on_survey(void *ctx, const struct template_flaw *flaw)
+{
+    struct buf *out = ctx;
+
+    buf_addf(out, "%s%.*s %u:%u;", flaw->kind == TEMPLATE_MISSING ? "" : ">",
+             STR_ARG(flaw->name), flaw->line, flaw->column);
+}
+
+#define DECLARED                                                               \
+    ",\"variables\":[{\"key\":\"a\",\"type\":\"string\",\"required\":false},"  \
+    "{\"key\":\"l\",\"type\":\"list\"},"                                       \
+    "{\"key\":\"o\",\"type\":\"object\",\"required\":false}]}"
+
+/* The one partial there is has {{a}}, {{q}} and {{#z}}{{y}}{{/z}}. */
+static const struct {
+    const char *source;
+    const char *flaws;
+    const char *unused; /* dots: some was left out */
+} SURVEYS[] = {
+    {"{\"html\":\"{{a}} {{l}} {{o.x.y}}\"", "", ""},
+    {"{\"html\":\"{{^a}}{{b}}{{/a}}\"", "b 1:9;", "lo"},
+    {"{\"html\":\"{{#a}}{{.}}{{b}}{{/a}}\"", "b 1:14;", "lo"},
+    {"{\"html\":\"{{#l}}{{b}}{{a}}{{/l}}{{#o}}{{#c}}{{d}}{{/c}}{{/o}}\"", "",
+     ""},
+    {"{\"html\":\"{{#b}}{{c}}{{/b}}\\n{{b}} {{locale}}{{dir}}\"", "b 1:4;",
+     "alo"},
+    {"{\"html\":\"{{b.c}}\",\"text\":\"{{b.c}}\",\"subject\":\"{{a}}\"",
+     "b.c 1:3;", "lo"},
+    {"{\"html\":\"{{#o}}{{>none}}{{/o}}\",\"text\":\"{{>none}}\"", ">none 1:7;",
+     "al"},
+    {"{\"html\":\"{{^a}}{{>part}}{{/a}}\"", "q 1:8;", "lo"},
+    {"{\"html\":\"{{<part}}{{$x}}{{b}}{{/x}}{{/part}}\"", "q 1:8;b 1:18;",
+     "lo"},
+    {"{\"html\":\"{{>*a}}{{>*b}}{{#o}}{{>*c}}{{/o}}\"", ">text 1:5;b 1:12;",
+     "l..."},
+    {"{\"html\":\"{{b}}\",\"strict\":false", "b 1:3;", "alo"},
+};
+
+static const struct mail_template *find_part_alone(void *ctx, struct str name)
+{
+    return str_eq(name, S("part")) ? ctx : NULL;
+}
+
+static void what_is_named_and_what_is_declared(void **state)
+{
+    struct mail_template *part = compile(
+        "{\"html\":\"{{a}}{{q}}{{#z}}{{y}}{{/z}}{{$x}}{{/x}}{{>part}}\"}");
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SURVEYS); i++) {
+        char source[512];
+        struct mail_template_request request = {.find = find_part_alone,
+                                                .find_ctx = part};
+        struct mail_template *mail;
+        bool used[3] = {false};
+        bool is_all;
+        struct buf unused;
+        struct buf told_of;
+
+        snprintf(source, sizeof source, "%s" DECLARED, SURVEYS[i].source);
+        mail = compile(source);
+        request.mail = mail;
+        buf_init(&told_of, 1024);
+        buf_init(&unused, 8);
+        is_all = mail_template_survey(&request, used, on_survey, &told_of);
+        for (size_t v = 0; v < mail_template_variable_count(mail); v++)
+            if (!used[v])
+                buf_add(&unused, mail_template_variable(mail, v));
+        if (!is_all)
+            buf_add_cstr(&unused, "...");
+        if (!str_eq(buf_str(&told_of), str_of(SURVEYS[i].flaws)) ||
+            !str_eq(buf_str(&unused), str_of(SURVEYS[i].unused)))
+            fail_msg("%s: %.*s %.*s", source, STR_ARG(buf_str(&told_of)),
+                     STR_ARG(buf_str(&unused)));
+        buf_finish(&unused);
+        buf_finish(&told_of);
+        mail_template_destroy(&mail);
+    }
+    mail_template_destroy(&part);
+}
+
+static void where_a_part_stands(void **state)
+{
+    static const struct {
+        const char *locale;
+        const char *part;
+        const char *pointer;
+    } rows[] = {
+        {"", "html", "/html"},
+        {"fr", "subject", "/subject"},
+        {"zh-TW", "text", "/locales/zh/text"},
+        {"zh", "subject", "/subject"},
+        {"zh", "html", ""},
+        {"", "text", ""},
+    };
+    struct mail_template *mail =
+        compile("{\"subject\":\"a\",\"html\":\"a\",\"locales\":{\"zh\":{"
+                "\"text\":\"a\"}}}");
+    struct mail_template *other = compile("{\"html\":\"a\"}");
+
+    (void)state;
+    assert_int_equal(mail_template_locale_count(mail), 2);
+    assert_true(str_eq(mail_template_locale(mail, 0), S("en")));
+    assert_true(str_eq(mail_template_locale(mail, 1), S("zh")));
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct template *program =
+            mail_template_part(mail, str_of(rows[i].locale), rows[i].part);
+        struct buf out;
+
+        buf_init(&out, 64);
+        assert_int_equal(mail_template_pointer(mail, program, &out),
+                         rows[i].pointer[0] != '\0');
+        assert_true(str_eq(buf_str(&out), str_of(rows[i].pointer)));
+        assert_false(mail_template_pointer(other, program, &out));
+        buf_finish(&out);
+    }
+    mail_template_destroy(&other);
+    mail_template_destroy(&mail);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +394,8 @@ int main(void)
         cmocka_unit_test(partials_are_of_the_same_part_and_language),
         cmocka_unit_test(too_much_is_no_flaw),
         cmocka_unit_test(tags_of_languages),
+        cmocka_unit_test(what_is_named_and_what_is_declared),
+        cmocka_unit_test(where_a_part_stands),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
