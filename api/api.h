@@ -63,6 +63,38 @@ MUST_USE bool api_dry_run(struct str body, const struct config *config,
                           int64_t now_ms, struct buf *out,
                           struct buf *problems);
 
+/* --- templates without a server, for `posthaste lint FOLDER` --- */
+
+struct api_template {
+    struct str alias;
+    struct str body; /* as of a POST /templates that makes it */
+    bool is_wanted;  /* else it is there for others to name */
+};
+
+/* All of it lives during the call that tells it. */
+struct api_finding {
+    struct str alias;   /* of what was judged */
+    struct str locale;  /* empty: of them all */
+    struct str source;  /* the alias of where it stands: a part has its own */
+    struct str pointer; /* into the body of that one: "/locales/zh/html" */
+    unsigned line;      /* of the text there, from 1; 0: not known */
+    unsigned column;
+    const char *level;
+    struct str code;  /* of lint, or of a refusal */
+    struct str where; /* as in a preview */
+    struct str text;
+    struct str example; /* may be empty */
+};
+typedef void (*api_finding_fn)(void *ctx, const struct api_finding *finding);
+
+/* Tells what is wrong with them, in their order: what the server would refuse,
+ * what it would not render, what declarations lack, and what lint says of the
+ * mail that each makes of its examples, the same as a preview of it, save for
+ * keys of DKIM. */
+void api_lint_templates(const struct api_template *templates, size_t count,
+                        enum mail_class mail_class, api_finding_fn tell,
+                        void *ctx);
+
 /* --- what came back of a mail, for `posthaste feedback` --- */
 
 struct api_feedback {

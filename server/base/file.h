@@ -16,6 +16,8 @@
  * with the path): not to be read, or more than out takes. */
 MUST_USE bool file_read(const char *path, struct buf *out, struct error *err);
 
+bool file_is_folder(const char *path);
+
 /* The names in a folder that begin with no dot, in the order of their bytes;
  * they live in arena. A folder that is not there has none. False and err
  * (ERR_CONFIG, the text begins with the folder): not to be read. */

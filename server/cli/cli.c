@@ -86,6 +86,14 @@ const char *cli_operand(const struct cli_args *args, size_t n)
     return n < args->operand_count ? args->operands[n] : NULL;
 }
 
+bool cli_wants(const struct cli_args *args, size_t n, struct str operand)
+{
+    for (size_t i = n; i < args->operand_count; i++)
+        if (str_eq(operand, str_of(args->operands[i])))
+            return true;
+    return args->operand_count <= n;
+}
+
 bool cli_wants_json(const struct cli_args *args)
 {
     return cli_flag(args, "json") || !isatty(STDOUT_FILENO);

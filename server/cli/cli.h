@@ -11,6 +11,7 @@
 
 #include "server/base/check.h"
 #include "server/base/error.h"
+#include "server/base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,6 +59,8 @@ MUST_USE bool cli_number(const struct cli_args *args, const char *name,
                          int64_t min, int64_t max, int64_t *number);
 /* The n-th operand, from 0; NULL: not given. */
 const char *cli_operand(const struct cli_args *args, size_t n);
+/* It is among the operands from the n-th on, or there are none of those. */
+bool cli_wants(const struct cli_args *args, size_t n, struct str operand);
 /* --json, or standard output is no terminal. */
 bool cli_wants_json(const struct cli_args *args);
 

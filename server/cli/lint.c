@@ -1,7 +1,10 @@
-/* The verb lint: what may be wrong with a mail, without a server. */
+/* The verb lint: what may be wrong with a mail, or with the templates of a
+ * folder, without a server. */
 #include "api/api.h"
 #include "server/base/clock.h"
+#include "server/base/file.h"
 #include "server/base/json.h"
+#include "server/cli/lint_folder.h"
 #include "server/cli/show.h"
 #include "server/cli/source.h"
 #include "server/cli/tool.h"
@@ -65,16 +68,19 @@ static int judge(const struct cli_args *args, struct str body,
     return code;
 }
 
-static int run_lint(const struct cli_args *args)
+static int run_file(const struct cli_args *args)
 {
     struct error err = {0};
     struct config *config;
     struct buf body;
     int code;
 
-    if (cli_operand(args, 0) == NULL || cli_operand(args, 1) != NULL)
+    if (cli_operand(args, 1) != NULL)
+        return cli_fail(args, EXIT_USAGE, "%s is no folder: one file at a time",
+                        cli_operand(args, 0));
+    if (cli_option(args, "class") != NULL)
         return cli_fail(args, EXIT_USAGE,
-                        "takes one file, or - for standard input");
+                        "--class is for a folder: a body has its own");
     config = tool_read_config(args);
     if (config == NULL)
         return EXIT_CONFIG;
@@ -87,7 +93,45 @@ static int run_lint(const struct cli_args *args)
     return code;
 }
 
+static int run_folder(const struct cli_args *args)
+{
+    enum mail_class mail_class = CLASS_TRANSACTIONAL;
+    const char *word = cli_option(args, "class");
+    struct buf answer;
+    int found = EXIT_OK;
+    int code;
+
+    if (word != NULL && !mail_class_parse(str_of(word), &mail_class))
+        return cli_fail(args, EXIT_USAGE,
+                        "--class: \"%s\" is none of verification, reset, "
+                        "alert, transactional, bulk",
+                        word);
+    buf_init(&answer, ANSWER_MAX);
+    code = lint_folder(args, mail_class, &answer);
+    if (answer.full)
+        code = cli_fail(args, EXIT_FAILED, "too much is wrong to be told");
+    else if (answer.len > 0)
+        found = show(args, buf_str(&answer));
+    buf_finish(&answer);
+    return code == EXIT_OK ? found : code;
+}
+
+static int run_lint(const struct cli_args *args)
+{
+    const char *path = cli_operand(args, 0);
+
+    if (path == NULL)
+        return cli_fail(args, EXIT_USAGE,
+                        "takes a file, - for standard input, or a folder of "
+                        "templates");
+    return file_is_folder(path) ? run_folder(args) : run_file(args);
+}
+
 static const struct cli_option OPTIONS[] = {
+    {"class", "CLASS",
+     "of the mails of a folder: verification, reset, alert, bulk; else "
+     "transactional",
+     NULL, NULL},
     CLI_OPTION_CONFIG,
     CLI_OPTION_JSON,
 };
@@ -95,13 +139,13 @@ static const struct cli_option OPTIONS[] = {
 static const struct verb VERBS[] = {
     {
         .name = "lint",
-        .operands = "FILE|-",
+        .operands = "FILE|-|FOLDER [ALIAS...]",
         .purpose =
             "Says what may be wrong with a mail, given as a body of POST "
-            "/v1/emails. Nothing is sent and no server is asked; exit "
-            "code 1 when there is an error.",
+            "/v1/emails, or with the templates of a folder. Nothing is sent "
+            "and no server is asked; exit code 1 when there is an error.",
         .examples = {"posthaste lint mail.json",
-                     "posthaste lint --json - < mail.json"},
+                     "posthaste lint --json templates"},
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),
         .run = run_lint,

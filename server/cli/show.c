@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CELL_MAX = 200, COLUMNS_MAX = 12, DEPTH_STEP = 2 };
+enum { CELL_MAX = 200, MEMBER_MAX = 1024, COLUMNS_MAX = 12, DEPTH_STEP = 2 };
 
 /* A scalar, or a list of scalars with commas, on one line. */
 static void put_cell(const struct json *value, struct buf *out)
@@ -253,11 +253,28 @@ static void put_member(const struct json *finding, const char *name, int width,
     if (value.len > 0)
         buf_add_cstr(out, before);
     start = out->len;
-    utf8_clean_add(out, value, CELL_MAX);
+    utf8_clean_add(out, value, MEMBER_MAX);
     if (value.len > 0)
         buf_add_cstr(out, behind);
     while (out->len < start + (size_t)width && !out->full)
         buf_add_char(out, ' ');
+}
+
+/* "where: ", or of a finding within a folder "file:line:column (locale): ". */
+static void put_place(const struct json *finding, struct buf *out)
+{
+    int64_t line = json_get_int(finding, "line");
+
+    if (json_get(finding, "file") == NULL) {
+        put_member(finding, "where", 0, "", ": ", out);
+        return;
+    }
+    put_member(finding, "file", 0, "", "", out);
+    if (line > 0)
+        buf_addf(out, ":%lld:%lld", (long long)line,
+                 (long long)json_get_int(finding, "column"));
+    put_member(finding, "locale", 0, " (", ")", out);
+    buf_add_cstr(out, ": ");
 }
 
 void show_lint(const struct json *findings, struct buf *out)
@@ -267,7 +284,7 @@ void show_lint(const struct json *findings, struct buf *out)
 
         put_member(finding, "level", 9, "", "", out);
         put_member(finding, "code", 21, "", "", out);
-        put_member(finding, "where", 0, "", ": ", out);
+        put_place(finding, out);
         put_member(finding, "text", 0, "", "", out);
         put_member(finding, "example", 0, " (", ")", out);
         buf_add_char(out, '\n');

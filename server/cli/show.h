@@ -26,10 +26,10 @@ void show_table(const struct json *list, const struct show_column *columns,
 /* Text of several lines, cleaned line by line. */
 void show_text(struct str text, struct buf *out);
 
-/* Writes to standard output. */
-/* The findings of lint, a line each. */
+/* The findings of lint, a line each; those of a folder by file and line. */
 void show_lint(const struct json *findings, struct buf *out);
 
+/* Writes to standard output. */
 void show_print(const struct buf *out);
 
 #endif

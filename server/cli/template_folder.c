@@ -142,13 +142,6 @@ static bool write_settings(const char *folder, const struct json *shown,
     return ok;
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 /* Languages that it has not any more. */
 static bool drop_locales(const char *folder, const struct json *locales,
                          struct error *err)
@@ -161,7 +154,7 @@ static bool drop_locales(const char *folder, const struct json *locales,
 
     for (size_t i = 0; ok && i < count; i++) {
         ok = join(path, folder, str_of(names[i]), err);
-        if (!ok || json_get(locales, names[i]) != NULL || !is_folder(path))
+        if (!ok || json_get(locales, names[i]) != NULL || !file_is_folder(path))
             continue;
         for (size_t part = 0; ok && part < COUNT_OF(PARTS); part++)
             ok = write_part(path, part, NULL, err);
@@ -268,7 +261,7 @@ static bool read_locales(const char *folder, struct json_out *out,
     json_open_map(out);
     for (size_t i = 0; ok && i < count; i++) {
         ok = join(path, folder, str_of(names[i]), err);
-        if (!ok || !is_folder(path))
+        if (!ok || !file_is_folder(path))
             continue;
         json_name(out, names[i]);
         json_open_map(out);
@@ -334,4 +327,26 @@ bool template_folder_read(const char *folder, const char *alias,
         return true;
     error_set(err, ERR_INPUT, "%s: is too large", path);
     return false;
+}
+
+/* --- what stands where --- */
+
+void template_folder_file(struct str pointer, struct buf *out)
+{
+    static const struct str locales = STR("/locales/");
+    struct str part = str_from(pointer, 1);
+    struct str locale = {0};
+
+    if (str_starts(pointer, locales)) {
+        part = str_from(pointer, locales.len);
+        str_cut(&part, '/', &locale);
+    }
+    for (size_t i = 0; i < COUNT_OF(PARTS); i++) {
+        if (!str_eq(part, str_of(PARTS[i].member)))
+            continue;
+        buf_addf(out, "%.*s%s%s", STR_ARG(locale), locale.len > 0 ? "/" : "",
+                 PARTS[i].file);
+        return;
+    }
+    buf_add_cstr(out, "template.json");
 }

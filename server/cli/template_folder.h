@@ -35,4 +35,8 @@ MUST_USE bool template_folder_write(const char *folder,
 MUST_USE bool template_folder_read(const char *folder, const char *alias,
                                    struct buf *body, struct error *err);
 
+/* The file, within the template's folder, of what a pointer into that body
+ * names: of "/locales/zh/html" it is "zh/body.html". Added to out. */
+void template_folder_file(struct str pointer, struct buf *out);
+
 #endif

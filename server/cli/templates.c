@@ -375,15 +375,6 @@ static int import_one(const struct cli_args *args, const char *folder,
     return code;
 }
 
-/* The operands behind the folder: those alone. */
-static bool is_wanted(const struct cli_args *args, struct str alias)
-{
-    for (size_t i = 1; cli_operand(args, i) != NULL; i++)
-        if (str_eq(alias, str_of(cli_operand(args, i))))
-            return true;
-    return cli_operand(args, 1) == NULL;
-}
-
 static int run_import(const struct cli_args *args)
 {
     const char *folder = cli_operand(args, 0);
@@ -401,7 +392,7 @@ static int run_import(const struct cli_args *args)
     else if (count == 0)
         code = cli_fail(args, EXIT_NOT_FOUND, "%s has no templates", folder);
     for (size_t i = 0; code == EXIT_OK && i < count; i++)
-        if (is_wanted(args, str_of(names[i])))
+        if (cli_wants(args, 1, str_of(names[i])))
             code = import_one(args, folder, names[i]);
     arena_destroy(&arena);
     return code;
