@@ -107,14 +107,15 @@ function wrongEnds(world) {
             JSON.stringify(payload.data)));
 }
 
-function wrongAnswers({ answers }) {
+function wrongAnswers({ answers, silences }) {
     const { careless, ...statuses } = answers;
     const allowed = ['200', '503',
                      ...(plan.leaves ? ['none', 'refused'] : [])];
     return [
         ...Object.keys(statuses).filter((status) =>
             status !== 'slowest' && !allowed.includes(status))
-            .map((status) => `${statuses[status]} POSTs: ${status}`),
+            .map((status) => `${statuses[status]} POSTs: ${status} ` +
+                             [...new Set(silences)].slice(0, 3).join('; ')),
         ...(careless ? [`${careless} answers 503 without Retry-After`] : []),
     ];
 }

@@ -3,10 +3,13 @@ import fs from 'node:fs';
 
 const EVERY_MS = 100;
 const PAGE_KIB = 4;
+const CONNECTION_KIB = 20; // at most (docs/performance.md)
 
 // children(): [{ role, pid }], asked again and again. Gives the watch:
 // mark() begins, growthMib() is how much the largest child of any role has
-// grown beyond the largest of that role at the mark.
+// grown beyond the largest of that role at the mark, without what the
+// connections cost that were opened since: how many come is the clients'
+// doing (api.connections_per_ip).
 export function watchMemory(children) {
     const watch = new Watch(children);
     watch.timer = setInterval(() => watch.look(), EVERY_MS);
@@ -15,7 +18,7 @@ export function watchMemory(children) {
 }
 
 class Watch {
-    peak = {};
+    peak = {}; // { kib, files } of each role
     base = {};
 
     constructor(children) {
@@ -23,8 +26,11 @@ class Watch {
     }
 
     look() {
-        for (const { role, pid } of this.children())
-            this.peak[role] = Math.max(this.peak[role] ?? 0, residentKib(pid));
+        for (const { role, pid } of this.children()) {
+            const { kib, files } = this.peak[role] ?? { kib: 0, files: 0 };
+            this.peak[role] = { kib: Math.max(kib, residentKib(pid)),
+                                files: Math.max(files, openFiles(pid)) };
+        }
     }
 
     mark() {
@@ -35,7 +41,8 @@ class Watch {
     growthMib() {
         this.look();
         const grown = Object.keys(this.base).map((role) =>
-            this.peak[role] - this.base[role]);
+            this.peak[role].kib - this.base[role].kib -
+            (this.peak[role].files - this.base[role].files) * CONNECTION_KIB);
         return Math.max(0, ...grown) / 1024;
     }
 }
@@ -47,5 +54,13 @@ function residentKib(pid) {
         return Number(resident) * PAGE_KIB;
     } catch {
         return 0; // it ended
+    }
+}
+
+function openFiles(pid) {
+    try {
+        return fs.readdirSync(`/proc/${pid}/fd`).length;
+    } catch {
+        return 0;
     }
 }
