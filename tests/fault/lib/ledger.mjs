@@ -48,6 +48,7 @@ const SETTLED = ['email.sent', 'email.superseded'];
 const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
 const AGAIN_MS = 20;
+const TOLD_TIMES_MAX = 5;
 const LOOK_EVERY_MS = 200;
 const UNTOLD_MS = 300;
 
@@ -155,17 +156,20 @@ export class Ledger {
                             answer.text);
     }
 
-    // Asks until there is an answer other than 503.
+    // Asks until there is an answer other than 503. As a client does who is
+    // told when, and asks less often each time: 2,000 mails that are asked for
+    // once a second while Redis is away are more than node can ask.
     async post(target, mail, patience, again) {
         const end = Date.now() + patience;
-        for (;;) {
+        for (let tries = 1;; tries++) {
             const answer = await this.ask(target, mail);
             if (!['none', 'refused', 503].includes(answer.status))
                 return answer;
             if (Date.now() > end)
                 throw new Error(`mail ${mail.n}: ${target}: ` +
                                 `${answer.status} ${answer.text}`);
-            await pause(again === 'when told' ? toldMs(answer) : AGAIN_MS);
+            await pause(again === 'when told'
+                ? toldMs(answer) * Math.min(tries, TOLD_TIMES_MAX) : AGAIN_MS);
         }
     }
 
