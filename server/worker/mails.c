@@ -12,11 +12,16 @@ enum { SMALL_EFFORT = 256 << 10 };
 
 enum { WAIT_LOCKED_MS = 5000, WAIT_AWAY_MS = 1000 };
 
+/* Mails that are signed one by one wake the loop one by one, which costs it
+ * more than all that it does for them otherwise (docs/performance.md). */
+enum { SIGNED_AT_ONCE = 8 };
+
 static void beside_init(struct beside *beside, struct mails *mails,
                         bool composes)
 {
     *beside = (struct beside){.mails = mails, .composes = composes};
     list_init(&beside->line);
+    list_init(&beside->running);
 }
 
 void mails_init(struct mails *mails, struct loop *loop,
@@ -69,8 +74,7 @@ static struct mail *mail_create(struct mails *mails,
 
 static void mail_free(struct mail *mail)
 {
-    CHECK(mail != mail->mails->composer.running &&
-          mail != mail->mails->signer.running);
+    CHECK(!mail->is_running);
     list_remove(&mail->link);
     list_remove(&mail->turn);
     dkim_keys_leave(&mail->keys);
@@ -116,50 +120,103 @@ static void mail_tell(struct mail *mail)
 
 /* --- beside the loop --- */
 
-/* On the helper thread. */
+/* On the helper thread. Who is more urgent than these waits for one of them,
+ * not for all. */
 static void run(void *ctx)
 {
-    const struct beside *beside = ctx;
+    struct beside *beside = ctx;
 
-    if (beside->composes)
-        mail_compose(beside->running);
-    mail_sign(beside->running);
+    list_each (link, &beside->running) {
+        struct mail *mail = LIST_MEMBER(link, struct mail, turn);
+
+        if (beside->composes)
+            mail_compose(mail);
+        mail_sign(mail);
+        mail->is_made = true;
+        if (atomic_load(&beside->is_urged))
+            return;
+    }
 }
 
 /* Should the thread crash on what came from outside, the mail is suspect. */
-static void take_next(struct beside *beside)
+static void take(struct beside *beside, struct mail *mail)
 {
-    struct mail *mail = LIST_FIRST(&beside->line, struct mail, turn);
-
-    if (mail == NULL || beside->running != NULL)
-        return;
     list_remove(&mail->turn);
-    beside->running = mail;
+    list_add_last(&beside->running, &mail->turn);
+    mail->is_running = true;
     if (beside->composes)
         hand_hold(id_str(&mail->record->summary.email));
+}
+
+/* Some of one lane. */
+static void take_next(struct beside *beside)
+{
+    unsigned room = beside->composes ? 1 : SIGNED_AT_ONCE;
+    const struct mail *first = LIST_FIRST(&beside->line, struct mail, turn);
+    struct mail *mail;
+
+    if (first == NULL || !list_is_empty(&beside->running))
+        return;
+    while (room-- > 0 &&
+           (mail = LIST_FIRST(&beside->line, struct mail, turn)) != NULL &&
+           mail->lane == first->lane)
+        take(beside, mail);
+    atomic_store(&beside->is_urged, false);
     CHECK(work_submit(beside->work, &beside->job));
+}
+
+/* Behind those who are as urgent; or before them, where it has stood. */
+static void stand(struct beside *beside, struct mail *mail, bool is_back)
+{
+    struct list *at = beside->line.next;
+
+    while (at != &beside->line &&
+           LIST_MEMBER(at, struct mail, turn)->lane + is_back <= mail->lane)
+        at = at->next;
+    list_add_before(at, &mail->turn);
+}
+
+/* The thread has left them alone. */
+static void let_go(struct beside *beside, struct list *made)
+{
+    while (!list_is_empty(&beside->running)) {
+        struct mail *mail =
+            LIST_MEMBER(beside->running.prev, struct mail, turn);
+
+        list_remove(&mail->turn);
+        mail->is_running = false;
+        if (beside->composes)
+            hand_release();
+        if (mail->is_made)
+            list_add_first(made, &mail->turn);
+        else
+            stand(beside, mail, true);
+    }
 }
 
 static void on_done(void *ctx)
 {
     struct beside *beside = ctx;
-    struct mail *mail = beside->running;
+    struct list made;
+    struct mail *mail;
 
-    beside->running = NULL;
-    if (beside->composes)
-        hand_release();
+    list_init(&made);
+    let_go(beside, &made);
     take_next(beside);
-    mail_tell(mail);
+    while ((mail = LIST_FIRST(&made, struct mail, turn)) != NULL) {
+        list_remove(&mail->turn);
+        mail_tell(mail);
+    }
 }
 
 static void line_up(struct beside *beside, struct mail *mail)
 {
-    struct list *at = beside->line.next;
+    const struct mail *running =
+        LIST_FIRST(&beside->running, struct mail, turn);
 
-    while (at != &beside->line &&
-           LIST_MEMBER(at, struct mail, turn)->lane <= mail->lane)
-        at = at->next;
-    list_add_before(at, &mail->turn);
+    stand(beside, mail, false);
+    if (running != NULL && mail->lane < running->lane)
+        atomic_store(&beside->is_urged, true);
     if (beside->work == NULL) {
         beside->work = work_open(beside->mails->loop, 1, 1);
         work_job_init(&beside->job, run, on_done, beside);
@@ -170,9 +227,7 @@ static void line_up(struct beside *beside, struct mail *mail)
 static void beside_stop(struct beside *beside)
 {
     work_close(&beside->work);
-    if (beside->running != NULL && beside->composes)
-        hand_release();
-    beside->running = NULL;
+    let_go(beside, &beside->line);
 }
 
 void mails_stop(struct mails *mails)

@@ -5,8 +5,8 @@
  * long HTML) would hold the loop for tens of milliseconds, and every other
  * session with it: it is composed by a helper thread, one at a time, the most
  * urgent first. Signatures by RSA cost more than all the rest of a small mail:
- * they are made by a second thread, likewise, so that no code waits for a
- * large mail.
+ * they are made by a second thread, likewise, a few of a lane at a time, so
+ * that no code waits for a large mail.
  *
  * No more are held than the queue hands out contents for (queue/content.c):
  * a message lives no longer than the claims of its email.
@@ -24,6 +24,7 @@
 #include "server/worker/compose.h"
 #include "server/worker/dkim_keys.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* What is read of it is there from the moment that it is composed. */
@@ -36,12 +37,14 @@ struct mail {
 
     /* mails.c's own */
     struct list link; /* of mails.all */
-    struct list turn; /* of a line beside the loop */
+    struct list turn; /* of a line beside the loop, or of what it runs */
     struct list waiting;
     struct mails *mails;
     const struct record *record;
     const struct str *attachments;
     unsigned lane;
+    bool is_running; /* the thread has it */
+    bool is_made;    /* the thread has made it */
     struct arena *arena;
     struct dkim_keys_user keys; /* none if it is not signed */
     bool is_done;
@@ -61,7 +64,8 @@ struct beside {
     struct mails *mails;
     bool composes; /* else it signs what is composed */
     struct list line;
-    struct mail *running; /* NULL: none is */
+    struct list running;  /* what the thread has in hand: nobody else's */
+    atomic_bool is_urged; /* a more urgent one waits */
     struct work *work;    /* owned; NULL: not needed yet */
     struct work_job job;
 };
