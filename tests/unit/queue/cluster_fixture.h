@@ -3,9 +3,9 @@
 #ifndef TESTS_CLUSTER_FIXTURE_H
 #define TESTS_CLUSTER_FIXTURE_H
 
+#include "free_port.h"
 #include "mail_fixture.h"
 
-#include <arpa/inet.h>
 #include <sys/stat.h>
 
 enum { MASTERS = 3, SERVERS = 2 * MASTERS, PORT_MAX = 22000 };
@@ -20,27 +20,13 @@ static struct cluster_fixture {
     } servers[SERVERS];
 } cluster;
 
-/* Free now, and so is the port of the cluster's bus behind it. */
-static inline bool port_is_free(unsigned port)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool is_free;
-
-    assert_true(fd >= 0);
-    is_free = bind(fd, (struct sockaddr *)&to, sizeof to) == 0;
-    close(fd);
-    return is_free;
-}
-
+/* Free, and so is the port of the cluster's bus behind it. */
 static inline unsigned port_find(void)
 {
     for (;;) {
         unsigned port = 12000 + arc4random_uniform(PORT_MAX - 12000);
 
-        if (port_is_free(port) && port_is_free(port + 10000))
+        if (port_take(port) && port_take(port + 10000))
             return port;
     }
 }

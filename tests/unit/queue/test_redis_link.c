@@ -1,7 +1,5 @@
+#include "free_port.h"
 #include "redis_fixture.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
 
 struct world {
     struct loop *loop;
@@ -294,19 +292,6 @@ static void logs_in(void **state)
     redis_do("SELECT 0");
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void resolves_a_name(void **state)
 {
     struct world *world = *state;
@@ -314,10 +299,10 @@ static void resolves_a_name(void **state)
     char url[64];
     struct queue *queue;
     struct error why;
-    int port = free_port();
+    unsigned port = free_port();
 
-    redis_do("CONFIG SET port %d", port);
-    snprintf(url, sizeof url, "redis://localhost:%d/0", port);
+    redis_do("CONFIG SET port %u", port);
+    snprintf(url, sizeof url, "redis://localhost:%u/0", port);
     config.redis.url = url;
     queue = queue_open(world->loop, &config, NULL);
     until(world->loop, queue_is_ready(queue, NULL));

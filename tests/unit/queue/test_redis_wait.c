@@ -1,8 +1,6 @@
 /* redis.wait_replicas, on a master with a replica that stops and goes on. */
+#include "free_port.h"
 #include "worker_fixture.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
 
 enum { ANSWER_MS = 1000, RECOVER_MS = 2000 };
 
@@ -11,29 +9,16 @@ enum { ANSWER_MS = 1000, RECOVER_MS = 2000 };
 static struct config config;
 static pid_t replica;
 
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void replica_start(void)
 {
-    char port[8];
+    char port[16];
     char log[128];
     char path[128];
-    int number = free_port();
+    unsigned number = free_port();
 
-    redis_do("CONFIG SET port %d", number);
+    redis_do("CONFIG SET port %u", number);
     redis_do("CONFIG SET repl-diskless-sync-delay 0");
-    snprintf(port, sizeof port, "%d", number);
+    snprintf(port, sizeof port, "%u", number);
     snprintf(log, sizeof log, "%s/replica.log", fixture.dir);
     snprintf(path, sizeof path, "%s/replica.sock", fixture.dir);
     replica = fork();

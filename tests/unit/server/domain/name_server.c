@@ -1,15 +1,14 @@
 #include "name_server.h"
 
+#include "free_port.h"
 #include "server/base/check.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,19 +48,6 @@ static const char HEAD[] = "$ORIGIN test.\n"
                            "@ SOA ns me 1 3600 600 86400 5\n"
                            "@ NS ns\n"
                            "ns A 127.0.0.1\n";
-
-static unsigned free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-    close(fd);
-    return ntohs(at.sin_port);
-}
 
 static FILE *open_file(const struct name_server *server, const char *name)
 {
