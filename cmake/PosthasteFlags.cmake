@@ -21,6 +21,12 @@ if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
 endif()
 include_directories(${CMAKE_SOURCE_DIR})
 
+# Hundreds of programs are linked for the tests, and gold is quicker at it.
+find_program(GOLD ld.gold)
+if(GOLD AND NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+    add_link_options(-fuse-ld=gold)
+endif()
+
 if(POSTHASTE_SANITIZE OR POSTHASTE_FUZZ)
     add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all)
     add_link_options(-fsanitize=address,undefined)
