@@ -131,6 +131,14 @@ static void link_gone(struct redis_link *link, const struct error *why)
         link->settings.on_down(link->settings.ctx, why);
 }
 
+/* Of a connect that failed hiredis tells in the inner context alone. */
+static const char *reason_of(const redisAsyncContext *ac)
+{
+    if (ac->err != 0)
+        return ac->errstr;
+    return ac->c.err != 0 ? ac->c.errstr : "connection closed";
+}
+
 void link_lost_by_hiredis(const redisAsyncContext *ac)
 {
     struct redis_link *link = ac->data;
@@ -138,8 +146,7 @@ void link_lost_by_hiredis(const redisAsyncContext *ac)
 
     if (link == NULL)
         return;
-    error_set(&why, ERR_REMOTE, "redis: %s",
-              ac->err != 0 ? ac->errstr : "connection closed");
+    error_set(&why, ERR_REMOTE, "redis: %s", reason_of(ac));
     link_lost(link, ac, &why);
 }
 

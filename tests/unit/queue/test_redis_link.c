@@ -320,6 +320,29 @@ static void resolves_a_name(void **state)
     queue_close(&queue);
 }
 
+static void says_why_it_cannot_connect(void **state)
+{
+    struct world *world = *state;
+    char port[64];
+    const char *const cases[][2] = {
+        {port, "redis: Connection refused"},
+        {"unix:/no/such/redis.sock", "redis: No such file or directory"},
+    };
+
+    snprintf(port, sizeof port, "redis://127.0.0.1:%d/0", free_port());
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct config config = fixture.config;
+        struct queue *queue;
+        struct error why = {0};
+
+        config.redis.url = cases[i][0];
+        queue = queue_open(world->loop, &config, NULL);
+        until(world->loop, !queue_is_ready(queue, &why) &&
+                               strcmp(why.text, cases[i][1]) == 0);
+        queue_close(&queue);
+    }
+}
+
 #define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -337,6 +360,7 @@ int main(void)
         LINK_TEST(logs_in),
         LINK_TEST(resolves_a_name),
         LINK_TEST(may_be_closed_by_a_callback),
+        LINK_TEST(says_why_it_cannot_connect),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
