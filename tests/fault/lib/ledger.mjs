@@ -48,7 +48,7 @@ const SETTLED = ['email.sent', 'email.superseded'];
 const PATIENCE_MS = 60_000; // for a 2xx
 const ANSWER_MS = 10_000;   // after that a request has no answer
 const AGAIN_MS = 20;
-const TOLD_TIMES_MAX = 5;
+const ASKED_AT_ONCE = 400;
 const LOOK_EVERY_MS = 200;
 const UNTOLD_MS = 300;
 
@@ -75,6 +75,7 @@ export class Ledger {
     // nobody listened), and how many ms the slowest took.
     answers = { slowest: 0 };
     silences = []; // why there was no answer
+    refused = 0;   // that wait to ask again
     sent = 0;
 
     constructor(service, sinks, partitions) {
@@ -156,20 +157,23 @@ export class Ledger {
                             answer.text);
     }
 
-    // Asks until there is an answer other than 503. As a client does who is
-    // told when, and asks less often each time: 2,000 mails that are asked for
-    // once a second while Redis is away are more than node can ask.
+    // Asks until there is an answer other than 503. When hundreds have to ask
+    // again they do it in turns, since 2,000 a second are more than node can
+    // ask.
     async post(target, mail, patience, again) {
         const end = Date.now() + patience;
-        for (let tries = 1;; tries++) {
+        for (;;) {
             const answer = await this.ask(target, mail);
             if (!['none', 'refused', 503].includes(answer.status))
                 return answer;
             if (Date.now() > end)
                 throw new Error(`mail ${mail.n}: ${target}: ` +
                                 `${answer.status} ${answer.text}`);
+            this.refused++;
             await pause(again === 'when told'
-                ? toldMs(answer) * Math.min(tries, TOLD_TIMES_MAX) : AGAIN_MS);
+                ? toldMs(answer) * Math.ceil(this.refused / ASKED_AT_ONCE)
+                : AGAIN_MS);
+            this.refused--;
         }
     }
 

@@ -1,31 +1,33 @@
 // proxy.mjs - the way to a redis-server, and what may happen on it: cut, slow,
 // half-open, an answer that ends in the middle.
 //
-// It runs in a thread of its own, so that what the test does besides makes
-// Redis no slower than the plan wants.
+// It runs in a process of its own, so that what the test does besides makes
+// Redis no slower than the plan wants. (A thread was seen to spin for ever
+// when it was to end.)
+import { fork } from 'node:child_process';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { Worker, isMainThread, parentPort, workerData }
-    from 'node:worker_threads';
 import { atEnd } from '../../integration/harness/scope.mjs';
+
+const FILE = fileURLToPath(import.meta.url);
 
 // Gives { url, truncates, set(what) }; set moves delayMs, vanishes (a list of
 // directions), truncates, or cuts every connection.
 export async function startProxy(port) {
-    const thread = new Worker(fileURLToPath(import.meta.url),
-                              { workerData: port });
+    const child = fork(FILE, [port], { silent: true });
     const proxy = { truncates: false };
     proxy.set = (what) => {
         Object.assign(proxy, what);
-        thread.postMessage(what);
+        child.send(what);
     };
+    atEnd(() => child.kill('SIGKILL'));
     proxy.url = await new Promise((resolve, reject) => {
-        thread.once('error', reject);
-        thread.once('message', (listening) =>
+        child.once('error', reject);
+        child.once('exit', () => reject(new Error('the proxy has ended')));
+        child.once('message', (listening) =>
             resolve(`redis://127.0.0.1:${listening}/0`));
     });
-    thread.on('message', () => (proxy.truncates = false));
-    atEnd(() => thread.terminate());
+    child.on('message', () => (proxy.truncates = false));
     return proxy;
 }
 
@@ -92,7 +94,7 @@ class Link {
             return;
         if (proxy.truncates && direction === 'replies' && bytes.length > 1) {
             proxy.truncates = false;
-            parentPort.postMessage('cut');
+            process.send('cut');
             this.isCut = true;
             to.write(bytes.subarray(0, bytes.length >> 1), () => this.end());
         } else {
@@ -131,9 +133,10 @@ class Link {
     }
 }
 
-if (!isMainThread) {
-    const proxy = new Proxy(workerData);
-    parentPort.on('message', (what) => proxy.set(what));
+if (process.argv[1] === FILE) {
+    const proxy = new Proxy(Number(process.argv[2]));
+    process.on('message', (what) => proxy.set(what));
+    process.on('disconnect', () => process.exit());
     proxy.server.listen(0, '127.0.0.1', () =>
-        parentPort.postMessage(proxy.server.address().port));
+        process.send(proxy.server.address().port));
 }
