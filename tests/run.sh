@@ -1,29 +1,32 @@
 #!/usr/bin/env bash
 # run.sh [STEP]... - installs what is missing and runs every test.
 #
-# Steps, in this order; naming some runs only these:
-#   packages npm style debug lint unit asan unit-asan clang release fuzz
-#   integration fault conformance plans bench
+# Naming steps runs only these, one after the other; else all are run as
+# `schedule` has them:
+#   packages npm style debug unit plans asan clang lint release unit-asan
+#   integration conformance fault bench fuzz-build integration-alone fuzz
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-steps=(packages npm style debug lint unit asan unit-asan clang release fuzz
-    integration fault conformance plans bench)
+# Behind a | stands what needs a core all the time, and nobody waits for: it
+# runs beside the steps before it, in the time that those leave it. What is
+# judged by time has a line of its own.
+schedule=(
+    'packages npm style debug'
+    'unit plans | asan clang lint release'
+    'unit-asan'
+    'integration conformance fault bench | fuzz-build'
+    'integration-alone'
+    'fuzz'
+)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=${JOBS:-$(nproc)}
 logs=$PWD/build/tests
 npm_dir=$PWD/build/npm
-passed=0
-failed=0
 
 # --- counting -----------------------------------------------------------
-
-count() {
-    passed=$((passed + $1))
-    failed=$((failed + $2))
-}
 
 # The figures of the ctest or node runs in log $1, as "passed failed".
 figures() {
@@ -44,28 +47,27 @@ excerpt() {
     tail -n 40 "$1"
 }
 
-# step NAME COMMAND... - one step with its time. A command that counts its own
-# tests (ctest, node) is believed; any other one is a single test.
+# step NAME - one step, and its line when it is over. One that counts its own
+# tests (ctest, node) is believed; any other is a single test. The count is left
+# in NAME.count.
 step() {
     local name=$1 log=$logs/$1.log start=$SECONDS rc=0 good bad
-    shift
-    printf '%-12s ' "$name"
-    "$@" >"$log" 2>&1 </dev/null || rc=$?
+    "do_${name//-/_}" >"$log" 2>&1 </dev/null || rc=$?
     read -r good bad < <(figures "$log")
     if [ $((good + bad)) -eq 0 ]; then
         [ $rc -eq 0 ] && good=1 || bad=1
     elif [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1
     fi
-    count "$good" "$bad"
+    echo "$good $bad" >"$logs/$name.count"
     if [ "$bad" -eq 0 ]; then
-        printf 'ok      %4d passed  %4d s\n' "$good" $((SECONDS - start))
+        printf '%-18s ok      %4d passed  %4d s\n' "$name" "$good" \
+            $((SECONDS - start))
     else
-        printf 'FAILED  %4d passed, %d failed  %d s  (%s)\n' "$good" "$bad" \
-            $((SECONDS - start)) "$log"
-        excerpt "$log" | sed 's/^/    /'
+        printf '%-18s FAILED  %4d passed, %d failed  %d s  (%s)\n%s\n' "$name" \
+            "$good" "$bad" $((SECONDS - start)) "$log" \
+            "$(excerpt "$log" | sed 's/^/    /')"
     fi
-    return $((bad > 0))
 }
 
 # --- the steps ----------------------------------------------------------
@@ -112,15 +114,25 @@ do_lint() {
         --suppressions-list=.cppcheck -I. -Ibuild/debug/generated \
         server api queue smtp &&
         find server api queue smtp -name '*.c' -print0 |
-        xargs -0 -P"$jobs" -n4 clang-tidy -p build/debug --quiet
+        xargs -0 -P"$jobs" -n1 clang-tidy -p build/debug --quiet
 }
 
-do_build() { cmake --preset "$1" && cmake --build --preset "$1" -j"$jobs"; }
+build() { cmake --preset "$1" && cmake --build --preset "$1" -j"$jobs"; }
+do_debug() { build debug; }
+do_asan() { build asan; }
+do_clang() { build clang; }
+do_release() { build release; }
+do_fuzz_build() { build fuzz; }
 
-do_ctest() {
+# unit PRESET JOBS
+unit() {
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-        ctest --test-dir "build/$1" -j"$jobs" --output-on-failure
+        ctest --test-dir "build/$1" -j"$2" --output-on-failure
 }
+# Some wait for a redis-server, so more than there are cores; but what some may
+# take of a core is bounded, and with sanitizers that bound is near.
+do_unit() { unit debug $((2 * jobs)); }
+do_unit_asan() { unit asan "$jobs"; }
 
 # One fuzz target for some seconds on a copy of its corpus.
 fuzz_one() {
@@ -141,12 +153,12 @@ fuzz_one() {
 
 # As many at a time as there are cores.
 do_fuzz() {
-    local source
-    do_build fuzz || return 1
+    local source started=0
+    build fuzz || return 1
     for source in tests/fuzz/fuzz_*.c; do
-        while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do
+        if [ $((started++)) -ge "$jobs" ]; then
             wait -n
-        done
+        fi
         fuzz_one "$(basename "$source" .c)" &
     done
     wait
@@ -155,12 +167,28 @@ do_fuzz() {
     ! grep -q '^not ok ' "$logs/fuzz.log"
 }
 
-# Everything in tests/integration against the ASan binary.
-do_integration() {
+# node_tests CONCURRENCY FILE... - against the ASan binary.
+node_tests() {
     POSTHASTE_BIN=${POSTHASTE_BIN:-$PWD/build/asan/posthaste} \
         POSTHASTE_NPM=$npm_dir \
-        node --test --test-reporter=tap --test-concurrency=1 \
-        tests/integration/*.test.mjs
+        node --test --test-reporter=tap --test-concurrency="$1" "${@:2}"
+}
+
+# The files of tests/integration that say in a line that others may run at the
+# same time: they wait for events most of the time, and no bound of theirs is
+# near. Any other file may measure time, or load the machine, and is run alone.
+beside='// Runs beside others.'
+
+do_integration() {
+    local files
+    mapfile -t files < <(grep -lx "$beside" tests/integration/*.test.mjs)
+    node_tests $((2 * jobs)) "${files[@]}"
+}
+
+do_integration_alone() {
+    local files
+    mapfile -t files < <(grep -Lx "$beside" tests/integration/*.test.mjs)
+    node_tests 1 "${files[@]}"
 }
 
 crash_points() {
@@ -177,13 +205,9 @@ do_fault() {
             supervisor.replay_sent supervisor.replayed
 }
 
-# What the catalogue of SMTP servers' behaviour asks, row by row, of the ASan
-# binary.
+# What the catalogue of SMTP servers' behaviour asks, row by row.
 do_conformance() {
-    POSTHASTE_BIN=${POSTHASTE_BIN:-$PWD/build/asan/posthaste} \
-        POSTHASTE_NPM=$npm_dir \
-        node --test --test-reporter=tap --test-concurrency=1 \
-        tests/fault/conformance_*.test.mjs
+    node_tests "$jobs" tests/fault/conformance_*.test.mjs
 }
 
 # Each plan of trouble once, of the debug binary: the sanitizers would make it
@@ -210,32 +234,59 @@ do_bench() {
     return $rc
 }
 
-run() {
-    case $1 in
-    packages) step packages do_packages ;;
-    npm) step npm do_npm ;;
-    style) step style do_style ;;
-    lint) step lint do_lint ;;
-    debug | asan | clang | release) step "$1" do_build "$1" ;;
-    unit) step unit do_ctest debug ;;
-    unit-asan) step unit-asan do_ctest asan ;;
-    fuzz) step fuzz do_fuzz ;;
-    integration) step integration do_integration ;;
-    fault) step fault do_fault ;;
-    conformance) step conformance do_conformance ;;
-    plans) step plans do_plans ;;
-    bench) step bench do_bench ;;
-    *)
-        echo "run.sh: no step '$1'; there are: ${steps[*]}" >&2
-        exit 2
-        ;;
-    esac
+lane() {
+    local name
+    for name in "$@"; do
+        step "$name"
+    done
 }
 
+# Lanes are process groups: who ends us ends all that they have started.
+set -m
+lanes=()
+end_lanes() {
+    local pid
+    for pid in "${lanes[@]}"; do
+        kill -- "-$pid" 2>/dev/null
+    done
+    exit 1
+}
+trap end_lanes INT TERM HUP
+
+# side_by_side 'STEP... | STEP...'
+side_by_side() {
+    local front back
+    IFS='|' read -r front back <<<"$1"
+    read -ra front <<<"$front"
+    read -ra back <<<"$back"
+    lane "${front[@]}" &
+    lanes=($!)
+    (renice -n 15 -p $BASHPID >/dev/null && lane "${back[@]}") &
+    lanes+=($!)
+    wait "${lanes[@]}"
+    lanes=()
+}
+
+[ $# -eq 0 ] || schedule=("$*")
+read -ra steps <<<"${schedule[*]//|/}"
+for name in "${steps[@]}"; do
+    declare -F "do_${name//-/_}" >/dev/null || {
+        echo "run.sh: no step '$name'; the head of the script has them" >&2
+        exit 2
+    }
+done
 mkdir -p "$logs"
-[ $# -gt 0 ] || set -- "${steps[@]}"
-for name in "$@"; do
-    run "$name"
+rm -f "$logs"/*.count
+for line in "${schedule[@]}"; do
+    side_by_side "$line"
+done
+passed=0
+failed=0
+for name in "${steps[@]}"; do
+    good=0 bad=1 # of one that did not get to its end
+    read -r good bad 2>/dev/null <"$logs/$name.count"
+    passed=$((passed + good))
+    failed=$((failed + bad))
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

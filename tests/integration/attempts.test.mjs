@@ -1,3 +1,4 @@
+// Runs beside others.
 // What upstreams did with a mail, as callers see it: a failover, a refusal for
 // now, a success over TLS with a login.
 import assert from 'node:assert/strict';

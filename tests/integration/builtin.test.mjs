@@ -1,3 +1,4 @@
+// Runs beside others.
 // What spam filters think of the built-in templates: each of them, in each
 // language, with and without all that can be set, signed, over a name server
 // that has the keys, SPF and DMARC.

@@ -1,3 +1,4 @@
+// Runs beside others.
 // The verbs, from outside: what they print, what they ask, how they end.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // openapi.yaml against the code: the sources name the same endpoints, problems
 // and events (a unit test of api/ looks after the fields), and every answer of
 // the running service is one that it describes.

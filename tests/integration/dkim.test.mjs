@@ -1,3 +1,4 @@
+// Runs beside others.
 // DKIM from the key to the sink: domains are made over HTTP, mails of them are
 // caught behind the wire, and three verifiers by other people say what they
 // think of each signature. The mails are the traps of vectors.test.mjs.

@@ -1,3 +1,4 @@
+// Runs beside others.
 // A sender's domain, from its creation to the day its records break: what the
 // API shows is published in a real DNS as it is, and the status follows it.
 import assert from 'node:assert/strict';

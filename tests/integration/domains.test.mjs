@@ -1,3 +1,4 @@
+// Runs beside others.
 // Domains of owners, by the official resend SDK and over HTTP: whose a name is,
 // what is published, which keys mail is accepted with, and where private
 // halves are.

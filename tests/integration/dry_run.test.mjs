@@ -1,3 +1,4 @@
+// Runs beside others.
 // A dry run against the mail that goes: the same bytes, but for what each mail
 // has of its own. And posthaste lint, which needs no server.
 import assert from 'node:assert/strict';

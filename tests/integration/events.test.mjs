@@ -1,3 +1,4 @@
+// Runs beside others.
 // GET /v1/events: a reader that asks gets what the webhooks are told, each
 // event once and in its order, or is told that it came too late.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // The delivery engine against Exim.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';

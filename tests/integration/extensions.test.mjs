@@ -1,3 +1,4 @@
+// Runs beside others.
 // What servers offer beyond RFC 5321, against servers that do.
 import assert from 'node:assert/strict';
 import net from 'node:net';

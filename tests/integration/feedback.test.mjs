@@ -1,3 +1,4 @@
+// Runs beside others.
 // What comes back of a mail that was sent: posthaste feedback, as a mail
 // server's pipe calls it.
 import assert from 'node:assert/strict';

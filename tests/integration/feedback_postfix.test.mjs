@@ -1,3 +1,4 @@
+// Runs beside others.
 // The whole loop with a real mail server: it takes a mail, finds no such user,
 // and its own report comes back through its pipe.
 import assert from 'node:assert/strict';

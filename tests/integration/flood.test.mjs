@@ -1,3 +1,4 @@
+// Runs beside others.
 // More finished mail than Redis has room for: redis.history_max holds, the
 // oldest goes first, and no POST is refused for its sake.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // The peers that the other tests lean on, tried without Posthaste: when one
 // of these fails, the machine is to blame.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // A mail whose outcome nobody knows, by on_unknown: sent again, held for an
 // operator, or failed (P3 and P4 of README.md); and the operator's verbs.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // One Idempotency-Key, one mail: however many ask at once, of whichever child,
 // an hour before the key's day is over, and beyond a restart of Redis. ROUNDS
 // is how often (1,000 by hand).

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What an operator sees of an upstream: a test by a worker, a live trace.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // A worker that is killed between the 250 and the record of it: with the
 // journal of 250s no mail comes twice, without it those that do say so.
 //

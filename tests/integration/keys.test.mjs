@@ -1,3 +1,4 @@
+// Runs beside others.
 // API keys by the official resend SDK and from the shell: names, last use, and
 // keys that may send from one domain only, over two API children.
 import assert from 'node:assert/strict';

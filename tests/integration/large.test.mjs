@@ -1,3 +1,4 @@
+// Runs beside others.
 // Mails with attachments of 25 MB, which are composed beside the loop: small
 // ones pass them, a worker that stops in their midst gives them back, and each
 // arrives once, byte for byte.

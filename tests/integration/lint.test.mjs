@@ -1,3 +1,4 @@
+// Runs beside others.
 // posthaste lint FOLDER: templates in git, judged without a server, and in the
 // words of the server's preview.
 import assert from 'node:assert/strict';

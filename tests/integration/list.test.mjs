@@ -1,3 +1,4 @@
+// Runs beside others.
 // GET /v1/emails: every mail once, the newest first, whatever happens to the
 // hooks that make the index; and what the filters pick.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What the composer writes, four independent readers find again.
 import assert from 'node:assert/strict';
 import path from 'node:path';

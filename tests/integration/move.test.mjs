@@ -1,3 +1,4 @@
+// Runs beside others.
 // posthaste partition move: an owner goes from partition to partition while
 // he sends, reads and is told of his mails, on one Redis and on a cluster; and
 // it is killed wherever it can be. Nothing is lost, nothing comes twice.

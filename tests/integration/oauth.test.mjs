@@ -1,3 +1,4 @@
+// Runs beside others.
 // Logins by OAuth tokens, as providers take them: XOAUTH2 by smtp-server, both
 // mechanisms by Postfix with Dovecot.
 import assert from 'node:assert/strict';

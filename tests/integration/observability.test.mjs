@@ -1,3 +1,4 @@
+// Runs beside others.
 // What operators see: health, metrics that Prometheus takes, logs that hold
 // no secret.
 import assert from 'node:assert/strict';

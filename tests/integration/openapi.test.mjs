@@ -1,3 +1,4 @@
+// Runs beside others.
 // openapi.yaml is what a strict reader of OpenAPI 3.1 accepts without a word.
 import assert from 'node:assert/strict';
 import path from 'node:path';

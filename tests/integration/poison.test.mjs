@@ -1,3 +1,4 @@
+// Runs beside others.
 // A mail that crashes its worker: it alone is suspect, it is tried alone, and
 // after five crashes it waits for an operator; all others flow. One that was
 // only in bad company, or had bad luck, is delivered.

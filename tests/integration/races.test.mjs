@@ -1,3 +1,4 @@
+// Runs beside others.
 // A mail is taken back, or given another time, while a worker claims it: the
 // caller is told yes and it does not go, or no and it goes, once. There is no
 // third outcome. RACES is how many (10,000 by hand).

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What README.md says, pasted: its curl and its SDK example against
 // `posthaste dev`.
 import assert from 'node:assert/strict';

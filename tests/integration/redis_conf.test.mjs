@@ -1,3 +1,4 @@
+// Runs beside others.
 // deploy/redis/posthaste.conf is one that Posthaste is content with, with the
 // ACL user in it.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // An update while mail flows: a release and the next one side by side on one
 // Redis. The next release is this one that plays it (POSTHASTE_LEVEL of builds
 // with fault points), since what a level changes is what both must agree on.

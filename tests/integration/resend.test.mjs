@@ -1,3 +1,4 @@
+// Runs beside others.
 // The official resend SDK, with its base URL changed and nothing else.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // A return path of its own for each delivery, and whose a bounce is.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

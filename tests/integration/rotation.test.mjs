@@ -1,3 +1,4 @@
+// Runs beside others.
 // A domain's keys through a whole rotation, with the DNS as it is: records are
 // published as the API shows them, and mailauth asks the same name server for
 // the keys of each mail. The clock of Redis only goes forward, so the tests

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What nobody must find in Redis, in its files, or in a log: sensitive mail,
 // keys and webhook secrets (SECURITY.md).
 import assert from 'node:assert/strict';

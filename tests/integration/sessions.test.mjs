@@ -1,3 +1,4 @@
+// Runs beside others.
 // max_sessions holds over workers of several hosts, and is used, whoever comes
 // and goes.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // An address that a server knows to be bad gets no more mail, until it is
 // taken off the list: by Resend's shapes, and by what the server saw.
 import assert from 'node:assert/strict';

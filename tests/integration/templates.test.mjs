@@ -1,3 +1,4 @@
+// Runs beside others.
 // Templates by Resend's SDK and by our additions, and the mails that are made
 // from them, caught at a sink.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // A provider as there are many: Postfix with TLS and a login, which delivers
 // to Dovecot, where the mail is read by IMAP.
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What our parser accepts means what it means in TOML: random files are read
 // by `config show` and by smol-toml, and every value is compared.
 import assert from 'node:assert/strict';

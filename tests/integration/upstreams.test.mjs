@@ -1,3 +1,4 @@
+// Runs beside others.
 // Upstreams as an operator steers them: paused, resumed, listed.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';

@@ -1,3 +1,4 @@
+// Runs beside others.
 // Traps that mail programs have fallen into, as data: each line of
 // tests/unit/smtp/vectors/*.jsonl is a request and what has to come of it,
 // which is a refusal that names its field, or a mail. Those are caught at a

@@ -1,3 +1,4 @@
+// Runs beside others.
 // What customers are told: each type of event in its shape, signed so that
 // both libraries verify it, and told again until the endpoint has taken it.
 import assert from 'node:assert/strict';

@@ -25,8 +25,8 @@ export async function startService({ redis, config = {}, upstreams, routes = [],
         config = { ...config, secrets: { ...await service.workerKey(),
                                          ...config.secrets } };
     await service.configure(config, upstreams, routes);
-    for (const role of roles)
-        await service.start(role);
+    await Promise.all(roles.map((role) => service.start(role)));
+    atEnd(() => service.end());
     if (withKey)
         service.key = await service.createKey();
     return service;
@@ -137,6 +137,12 @@ class Service {
         const program = this.programs[role];
         program.kill(signal);
         return program.ended;
+    }
+
+    // All of it at once.
+    end() {
+        return Promise.all(Object.values(this.programs).map((program) =>
+            program.end()));
     }
 
     // The processes below a role's supervisor.
