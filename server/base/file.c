@@ -103,6 +103,21 @@ bool file_names(const char *folder, struct arena *arena, const char ***names,
     return true;
 }
 
+bool file_folders(const char *folder, struct arena *arena, const char ***names,
+                  size_t *count, struct error *err)
+{
+    size_t all;
+
+    if (!file_names(folder, arena, names, &all, err))
+        return false;
+    *count = 0;
+    for (size_t i = 0; i < all; i++)
+        if (file_is_folder(
+                arena_printf(arena, "%s/%s", folder, (*names)[i]).ptr))
+            (*names)[(*count)++] = (*names)[i];
+    return true;
+}
+
 static bool write_all(int fd, struct str bytes)
 {
     while (bytes.len > 0) {

@@ -24,6 +24,11 @@ bool file_is_folder(const char *path);
 MUST_USE bool file_names(const char *folder, struct arena *arena,
                          const char ***names, size_t *count, struct error *err);
 
+/* Those that are folders themselves. */
+MUST_USE bool file_folders(const char *folder, struct arena *arena,
+                           const char ***names, size_t *count,
+                           struct error *err);
+
 /* Makes a file that was not there, with that mode whatever the umask, and
  * syncs it. A file that could not be written whole is removed again. */
 MUST_USE bool file_create(const char *path, struct str bytes, mode_t mode,

@@ -53,7 +53,7 @@ static int read_all(const struct cli_args *args, struct folder *folder)
     size_t count;
     int code = EXIT_OK;
 
-    if (!file_names(path, folder->arena, &names, &count, &err))
+    if (!file_folders(path, folder->arena, &names, &count, &err))
         return cli_fail_error(args, &err);
     if (count == 0)
         return cli_fail(args, EXIT_NOT_FOUND, "%s has no templates", path);

@@ -150,11 +150,11 @@ static bool drop_locales(const char *folder, const struct json *locales,
     const char **names;
     char path[PATH_SIZE];
     size_t count;
-    bool ok = file_names(folder, arena, &names, &count, err);
+    bool ok = file_folders(folder, arena, &names, &count, err);
 
     for (size_t i = 0; ok && i < count; i++) {
         ok = join(path, folder, str_of(names[i]), err);
-        if (!ok || json_get(locales, names[i]) != NULL || !file_is_folder(path))
+        if (!ok || json_get(locales, names[i]) != NULL)
             continue;
         for (size_t part = 0; ok && part < COUNT_OF(PARTS); part++)
             ok = write_part(path, part, NULL, err);
@@ -255,14 +255,14 @@ static bool read_locales(const char *folder, struct json_out *out,
     const char **names;
     char path[PATH_SIZE];
     size_t count;
-    bool ok = file_names(folder, arena, &names, &count, err);
+    bool ok = file_folders(folder, arena, &names, &count, err);
 
     json_name(out, "locales");
     json_open_map(out);
     for (size_t i = 0; ok && i < count; i++) {
         ok = join(path, folder, str_of(names[i]), err);
-        if (!ok || !file_is_folder(path))
-            continue;
+        if (!ok)
+            break;
         json_name(out, names[i]);
         json_open_map(out);
         ok = read_parts(path, out, false, err);

@@ -387,7 +387,7 @@ static int run_import(const struct cli_args *args)
     if (folder == NULL)
         return cli_fail(args, EXIT_USAGE, "takes a folder");
     arena = arena_create();
-    if (!file_names(folder, arena, &names, &count, &err))
+    if (!file_folders(folder, arena, &names, &count, &err))
         code = cli_fail_error(args, &err);
     else if (count == 0)
         code = cli_fail(args, EXIT_NOT_FOUND, "%s has no templates", folder);

@@ -65,7 +65,7 @@ const BAD = {
 
 test('nothing is said against good ones, and nothing of their parts', async () => {
     const dir = folder('lint');
-    write(dir, GOOD);
+    write(dir, { ...GOOD, 'README.md': 'Ours.\n', '.git/HEAD': 'x\n' });
     assert.deepEqual((await lint(0, dir)).findings, []);
     assert.deepEqual((await lint(0, `${dir}/`, 'good')).findings, []);
     const alone = (await lint(1, '--json', dir, 'frame')).findings;

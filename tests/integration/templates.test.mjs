@@ -338,7 +338,7 @@ test('a folder is imported, rendered and exported', async () => {
             '  "variables": []\n}\n',
     };
     const dir = folder('import');
-    write(dir, files);
+    write(dir, { ...files, 'README.md': 'Ours.' });
     const first = await cli(['import', dir, '--publish']);
     assert.match(first.stderr, /login: created\nnews\.1: created\n$/);
     const again = await cli(['import', dir, '--publish']);
