@@ -7,6 +7,7 @@ static const char *const KEY_STATES[] = {
     [SENDER_KEY_SIGNS] = "signing",
     [SENDER_KEY_OLD] = "old",
     [SENDER_KEY_REVOKED] = "revoked",
+    [SENDER_KEY_COMPROMISED] = "revoked",
 };
 
 static const enum domain_key_use KEY_USES[] = {
@@ -14,6 +15,7 @@ static const enum domain_key_use KEY_USES[] = {
     [SENDER_KEY_SIGNS] = DOMAIN_KEY_SIGNS,
     [SENDER_KEY_OLD] = DOMAIN_KEY_PAST,
     [SENDER_KEY_REVOKED] = DOMAIN_KEY_PAST,
+    [SENDER_KEY_COMPROMISED] = DOMAIN_KEY_COMPROMISED,
 };
 
 /* Both keys of each generation; what is revoked has an empty p=. */
@@ -26,22 +28,19 @@ static struct domain_key *keys_of(const struct sender_domain *domain,
     for (size_t i = 0; i < domain->key_count; i++) {
         const struct sender_key *key = &domain->keys[i];
         enum sender_key_state state = sender_key_state(key, now_ms);
-        bool is_revoked = state == SENDER_KEY_REVOKED;
-        enum domain_key_use use = is_revoked && key->compromised_ms > 0
-                                      ? DOMAIN_KEY_COMPROMISED
-                                      : KEY_USES[state];
+        bool is_revoked = sender_key_is_revoked(state);
 
         keys[2 * i] = (struct domain_key){
             .selector = key->rsa_selector,
             .algorithm = DKIM_RSA,
             .public_key = is_revoked ? S("") : key->rsa_public,
-            .use = use,
+            .use = KEY_USES[state],
         };
         keys[2 * i + 1] = (struct domain_key){
             .selector = key->ed25519_selector,
             .algorithm = DKIM_ED25519,
             .public_key = is_revoked ? S("") : key->ed25519_public,
-            .use = use,
+            .use = KEY_USES[state],
         };
     }
     return keys;

@@ -7,13 +7,18 @@
 enum sender_key_state sender_key_state(const struct sender_key *key,
                                        int64_t now_ms)
 {
-    bool is_over = key->compromised_ms > 0 ||
-                   now_ms >= key->retires_ms + SENDER_KEY_OLD_MS;
+    if (key->retires_ms == 0 || now_ms < key->retires_ms)
+        return key->signs_ms > 0 && now_ms >= key->signs_ms ? SENDER_KEY_SIGNS
+                                                            : SENDER_KEY_NEXT;
+    if (key->compromised_ms > 0)
+        return SENDER_KEY_COMPROMISED;
+    return now_ms < key->retires_ms + SENDER_KEY_OLD_MS ? SENDER_KEY_OLD
+                                                        : SENDER_KEY_REVOKED;
+}
 
-    if (key->retires_ms > 0 && now_ms >= key->retires_ms)
-        return is_over ? SENDER_KEY_REVOKED : SENDER_KEY_OLD;
-    return key->signs_ms > 0 && now_ms >= key->signs_ms ? SENDER_KEY_SIGNS
-                                                        : SENDER_KEY_NEXT;
+bool sender_key_is_revoked(enum sender_key_state state)
+{
+    return state == SENDER_KEY_REVOKED || state == SENDER_KEY_COMPROMISED;
 }
 
 const struct sender_key *
@@ -31,8 +36,8 @@ static bool is_revoked(const struct sender_domain *domain,
 {
     for (size_t i = 0; i < domain->key_count; i++)
         if (str_eq(id_str(&domain->keys[i].id), id_str(generation)))
-            return sender_key_state(&domain->keys[i], now_ms) ==
-                   SENDER_KEY_REVOKED;
+            return sender_key_is_revoked(
+                sender_key_state(&domain->keys[i], now_ms));
     return true;
 }
 

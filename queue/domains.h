@@ -49,11 +49,14 @@ struct sender_key {
 enum sender_key_state {
     SENDER_KEY_NEXT, /* published, signs nothing yet */
     SENDER_KEY_SIGNS,
-    SENDER_KEY_OLD,     /* published, signs nothing any more */
-    SENDER_KEY_REVOKED, /* p= is empty */
+    SENDER_KEY_OLD,         /* published, signs nothing any more */
+    SENDER_KEY_REVOKED,     /* p= is empty */
+    SENDER_KEY_COMPROMISED, /* the same, before its time */
 };
 enum sender_key_state sender_key_state(const struct sender_key *key,
                                        int64_t now_ms);
+/* Of the last two. */
+bool sender_key_is_revoked(enum sender_key_state state);
 
 struct sender_domain {
     struct id id;

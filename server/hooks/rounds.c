@@ -140,21 +140,21 @@ static const enum domain_key_use USES[] = {
     [SENDER_KEY_SIGNS] = DOMAIN_KEY_SIGNS,
     [SENDER_KEY_OLD] = DOMAIN_KEY_PAST,
     [SENDER_KEY_REVOKED] = DOMAIN_KEY_PAST,
+    [SENDER_KEY_COMPROMISED] = DOMAIN_KEY_COMPROMISED,
 };
 
 static void add_keys(const struct sender_key *key, int64_t now_ms,
                      struct domain_key out[DKIM_ALGORITHMS])
 {
     enum sender_key_state state = sender_key_state(key, now_ms);
-    bool is_revoked = state == SENDER_KEY_REVOKED;
-    enum domain_key_use use = is_revoked && key->compromised_ms > 0
-                                  ? DOMAIN_KEY_COMPROMISED
-                                  : USES[state];
+    bool is_revoked = sender_key_is_revoked(state);
 
-    out[0] = (struct domain_key){key->rsa_selector, DKIM_RSA,
-                                 is_revoked ? S("") : key->rsa_public, use};
+    out[0] =
+        (struct domain_key){key->rsa_selector, DKIM_RSA,
+                            is_revoked ? S("") : key->rsa_public, USES[state]};
     out[1] = (struct domain_key){key->ed25519_selector, DKIM_ED25519,
-                                 is_revoked ? S("") : key->ed25519_public, use};
+                                 is_revoked ? S("") : key->ed25519_public,
+                                 USES[state]};
 }
 
 static const struct str *texts_of(const struct config_list *list,

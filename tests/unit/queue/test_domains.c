@@ -430,6 +430,7 @@ static const char *states_of(const struct sender_domain *domain, int64_t now)
         [SENDER_KEY_SIGNS] = "signs",
         [SENDER_KEY_OLD] = "old",
         [SENDER_KEY_REVOKED] = "revoked",
+        [SENDER_KEY_COMPROMISED] = "revoked",
     };
     static char text[128];
 
