@@ -321,19 +321,6 @@ static void judge_mail(struct judging *at)
 
 /* --- variables --- */
 
-/* What the rendering lacked was told. */
-static bool was_told(const struct judging *at, const struct template_flaw *flaw)
-{
-    const struct template_flaws *flaws = &at->out.flaws;
-
-    for (size_t i = 0; i < flaws->count; i++)
-        if (str_eq(flaws->rows[i].name, flaw->name) &&
-            (flaws->rows[i].kind == TEMPLATE_NO_PARTIAL) ==
-                (flaw->kind == TEMPLATE_NO_PARTIAL))
-            return true;
-    return false;
-}
-
 static void on_surveyed(void *ctx, const struct template_flaw *flaw)
 {
     struct judging *at = ctx;
@@ -344,8 +331,8 @@ static void on_surveyed(void *ctx, const struct template_flaw *flaw)
         .example = flaw->name,
     };
 
-    if (was_told(at, flaw))
-        return;
+    if (template_flaws_have(&at->out.flaws, flaw))
+        return; /* the rendering lacked it */
     if (flaw->kind == TEMPLATE_NO_PARTIAL) {
         tell_no_partial(at, flaw);
         return;

@@ -356,23 +356,12 @@ bool mail_template_pointer(const struct mail_template *mail,
 
 /* --- flaws --- */
 
-static bool is_told(const struct template_flaws *flaws,
-                    const struct template_flaw *flaw)
-{
-    for (size_t i = 0; i < flaws->count; i++)
-        if (str_eq(flaws->rows[i].name, flaw->name) &&
-            (flaws->rows[i].kind == TEMPLATE_NO_PARTIAL) ==
-                (flaw->kind == TEMPLATE_NO_PARTIAL))
-            return true;
-    return false;
-}
-
 static void add_flaws(struct template_flaws *to,
                       const struct template_flaws *from)
 {
     to->more += from->more;
     for (size_t i = 0; i < from->count; i++) {
-        if (is_told(to, &from->rows[i]))
+        if (template_flaws_have(to, &from->rows[i]))
             continue;
         if (to->count < TEMPLATE_FLAWS_MAX)
             to->rows[to->count++] = from->rows[i];

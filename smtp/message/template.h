@@ -92,6 +92,10 @@ struct template_flaws {
     size_t more; /* mentions beyond those, not told apart */
 };
 
+/* The same name was told of already; what a name of a template lacks is not
+ * what one of a variable lacks. */
+bool template_flaws_have(const struct template_flaws *flaws,
+                         const struct template_flaw *flaw);
 /* True: there is none. Else false and err (ERR_INPUT), which names them. */
 MUST_USE bool template_flaws_tell(const struct template_flaws *flaws,
                                   struct error *err);

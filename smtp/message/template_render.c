@@ -116,6 +116,17 @@ static const char *flaw_words(enum template_flaw_kind kind)
     return words[kind];
 }
 
+bool template_flaws_have(const struct template_flaws *flaws,
+                         const struct template_flaw *flaw)
+{
+    for (size_t i = 0; i < flaws->count; i++)
+        if (str_eq(flaws->rows[i].name, flaw->name) &&
+            (flaws->rows[i].kind == TEMPLATE_NO_PARTIAL) ==
+                (flaw->kind == TEMPLATE_NO_PARTIAL))
+            return true;
+    return false;
+}
+
 bool template_flaws_tell(const struct template_flaws *flaws, struct error *err)
 {
     struct buf text;
