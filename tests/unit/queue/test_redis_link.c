@@ -1,30 +1,9 @@
 #include "free_port.h"
-#include "redis_fixture.h"
-
-struct world {
-    struct loop *loop;
-    struct queue *queue;
-};
+#include "world_fixture.h"
 
 static int setup(void **state)
 {
-    struct world *world = calloc(1, sizeof *world);
-
-    redis_do("FLUSHALL");
-    world->loop = loop_create();
-    world->queue = queue_open(world->loop, &fixture.config, NULL);
-    *state = world;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *world = *state;
-
-    queue_close(&world->queue);
-    loop_turn(world->loop, 0);
-    loop_destroy(&world->loop);
-    free(world);
+    *state = world_open();
     return 0;
 }
 
@@ -343,7 +322,7 @@ static void says_why_it_cannot_connect(void **state)
     }
 }
 
-#define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 
 int main(void)
 {

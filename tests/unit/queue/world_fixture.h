@@ -9,13 +9,21 @@ struct world {
     struct queue *queue;
 };
 
-static inline struct world *world_create(void)
+/* Not connected yet. */
+static inline struct world *world_open(void)
 {
     struct world *world = calloc(1, sizeof *world);
 
     redis_do("FLUSHALL");
     world->loop = loop_create();
     world->queue = queue_open(world->loop, &fixture.config, NULL);
+    return world;
+}
+
+static inline struct world *world_create(void)
+{
+    struct world *world = world_open();
+
     until(world->loop, queue_is_ready(world->queue, NULL));
     return world;
 }

@@ -3,139 +3,16 @@
  * sealed to another worker or out of reach. */
 #include "server/worker/dkim_keys.h"
 
-#include "queue/world_fixture.h"
+#include "dkim_fixture.h"
 #include "server/base/secret.h"
-#include "server/worker/mails.h"
 
 enum {
     KEPT_MAX = 256,
     LOCKED_MS = 5000,
     NOT_READY_MS = 60000,
     MINUTE_MS = 60000,
-    MAILS_MAX = 8,
-    DER_MAX = 8192
+    MAILS_MAX = 8
 };
-
-static const struct queue_owner ANNE = {STR("anne"), 0};
-
-static struct {
-    struct buf der[DKIM_ALGORITHMS]; /* what all generations have inside */
-    struct buf text[DKIM_ALGORITHMS];
-    struct seal_public sealed_to;
-    struct seal_keys *ours;
-    struct seal_keys *others; /* of another worker */
-} all;
-
-/* --- keys in Redis --- */
-
-static struct seal_keys *make_workers_key(const char *name,
-                                          struct seal_public *key)
-{
-    struct error err = {0};
-    struct seal_keys *keys;
-    char path[128];
-
-    snprintf(path, sizeof path, "%s/%s", fixture.dir, name);
-    assert_true(seal_keys_create(path, key, &err));
-    keys = seal_keys_load(path, &err);
-    assert_non_null(keys);
-    return keys;
-}
-
-static int group_setup(void **state)
-{
-    struct seal_public other;
-
-    if (fixture_group_setup(state) != 0)
-        return -1;
-    all.ours = make_workers_key("ours", &all.sealed_to);
-    all.others = make_workers_key("others", &other);
-    for (unsigned i = 0; i < DKIM_ALGORITHMS; i++) {
-        buf_init(&all.der[i], DER_MAX);
-        buf_init(&all.text[i], DKIM_PUBLIC_MAX);
-        dkim_key_make((enum dkim_algorithm)i, &all.der[i], &all.text[i]);
-    }
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    seal_keys_destroy(&all.ours);
-    seal_keys_destroy(&all.others);
-    for (unsigned i = 0; i < DKIM_ALGORITHMS; i++) {
-        buf_finish(&all.der[i]);
-        buf_finish(&all.text[i]);
-    }
-    return fixture_group_teardown(state);
-}
-
-struct sealed {
-    struct buf rsa;
-    struct buf ed25519;
-};
-
-static void seal(struct sealed *sealed, struct str domain, const struct id *id,
-                 struct str rsa, struct str ed25519)
-{
-    struct buf context;
-
-    buf_init(&context, 1024);
-    buf_init(&sealed->rsa, 2 * DER_MAX);
-    buf_init(&sealed->ed25519, 2 * DER_MAX);
-    sender_seal_context(ANNE.name, domain, id, &context);
-    seal_to(&all.sealed_to, SENDER_SEAL_RSA, buf_str(&context), rsa,
-            &sealed->rsa);
-    seal_to(&all.sealed_to, SENDER_SEAL_ED25519, buf_str(&context), ed25519,
-            &sealed->ed25519);
-    buf_finish(&context);
-}
-
-/* A generation as the API stores it, of the domain aN.example. */
-struct stored {
-    struct id id;
-    char domain[32];
-    struct sender_domain is; /* but for the name, which is above */
-};
-
-static struct answered made;
-
-static void store(struct world *world, unsigned number, struct str rsa,
-                  struct str ed25519, struct stored *stored)
-{
-    struct domain_event event = {EVENT_TYPE_COUNT, S("")};
-    struct sender_domain domain = {
-        .id = id_new(0),
-        .return_path = S("send"),
-        .status = S("not_started"),
-        .created_ms = 1000,
-        .keys = {{.id = id_new(0),
-                  .generation = 1,
-                  .rsa_selector = S("phr1"),
-                  .ed25519_selector = S("phe1"),
-                  .rsa_public = S("MIIB"),
-                  .ed25519_public = S("11qY"),
-                  .created_ms = 1000,
-                  .signs_ms = 1000}},
-        .key_count = 1,
-    };
-    struct sealed sealed;
-
-    snprintf(stored->domain, sizeof stored->domain, "a%u.example", number);
-    stored->id = domain.keys[0].id;
-    domain.name = str_of(stored->domain);
-    seal(&sealed, domain.name, &stored->id, rsa, ed25519);
-    made = (struct answered){0};
-    queue_domain_create(
-        world->queue, ANNE, &domain,
-        &(struct sender_sealed){buf_str(&sealed.rsa), buf_str(&sealed.ed25519)},
-        &event, NULL, S("{}"), on_answered, &made);
-    until(world->loop, made.count > 0);
-    assert_int_equal(made.status, QUEUE_OK);
-    buf_finish(&sealed.rsa);
-    buf_finish(&sealed.ed25519);
-    stored->is = domain;
-    stored->is.version = 1;
-}
 
 /* A second generation takes over, or at first just lies there. */
 static void rotate(struct world *world, struct stored *stored,
@@ -177,15 +54,6 @@ static void rotate(struct world *world, struct stored *stored,
 static void wipe(const struct id *generation)
 {
     redis_do("HDEL ph:{0}:dk:anne %s", generation->text);
-}
-
-static struct stored store_good(struct world *world, unsigned number)
-{
-    struct stored stored;
-
-    store(world, number, buf_str(&all.der[DKIM_RSA]),
-          buf_str(&all.der[DKIM_ED25519]), &stored);
-    return stored;
 }
 
 /* --- mails that need them --- */
@@ -762,147 +630,6 @@ static void it_may_end_at_any_time(void **state)
     keyholder_close(&holder);
 }
 
-/* --- mails that are signed with them, by a thread --- */
-
-struct signing {
-    struct mail_user user;
-    struct queue_claim claim;
-    char name;
-    struct signing *brings; /* who comes when this one is told */
-};
-
-static struct mails in_hand;
-
-static void come(struct signing *mail)
-{
-    assert_false(mail_join(&in_hand, &mail->claim, &mail->user));
-}
-
-static void on_signed(void *ctx)
-{
-    struct signing *mail = ctx;
-
-    told[strlen(told)] = mail->name;
-    if (mail->brings != NULL)
-        come(mail->brings);
-}
-
-static struct record *record_signed_by(const struct stored *stored)
-{
-    static struct str to[] = {STR("ada@example.net")};
-    const struct summary summary = {
-        .email = id_new(0),
-        .owner = ANNE.name,
-        .from = S("shop@a1.example"),
-        .to = to,
-        .to_count = 1,
-        .subject = S("Hello"),
-        .message_id = S("<019ab000@a1.example>"),
-        .created_ms = 1764000000000,
-    };
-    const struct job_signing signing = {.domain = str_of(stored->domain),
-                                        .key = id_str(&stored->id)};
-    enum record_result result;
-    struct record *record;
-    struct buf out;
-
-    buf_init(&out, 1 << 14);
-    record_write(1, &summary,
-                 S("{\"from\":\"shop@a1.example\",\"text\":\"Hi\","
-                   "\"to\":[\"ada@example.net\"],\"subject\":\"Hello\"}"),
-                 NULL, 0, 1764000000000, &signing, NULL, &out);
-    record = record_read(buf_str(&out), &summary.email, NULL, &result);
-    assert_int_equal(result, RECORD_OK);
-    buf_finish(&out);
-    return record;
-}
-
-enum { BULK = 10, SIGNED };
-
-struct stage {
-    struct world *world;
-    struct stored stored;
-    struct needing keys; /* they are there */
-    struct record *record;
-    struct signing mails[SIGNED]; /* "abcdefghij" of lane 3, and a code, "V" */
-    struct buf turns;             /* who was told in each turn of the loop */
-};
-
-static void stage_set(struct stage *stage, struct world *world)
-{
-    *stage = (struct stage){.world = world, .stored = store_good(world, 1)};
-    join_and_wait(world, &stage->keys, &stage->stored);
-    memset(told, 0, sizeof told);
-    stage->record = record_signed_by(&stage->stored);
-    buf_init(&stage->turns, 64);
-    mails_init(&in_hand, world->loop, holder);
-    for (size_t i = 0; i < SIGNED; i++)
-        stage->mails[i] = (struct signing){
-            .user = {.ready = on_signed, .ctx = &stage->mails[i]},
-            .claim = {.record = stage->record, .lane = i < BULK ? 3 : 0},
-            .name = (char)(i < BULK ? 'a' + i : 'V'),
-        };
-}
-
-static void stage_play(struct stage *stage)
-{
-    while (strlen(told) < SIGNED) {
-        size_t before = strlen(told);
-
-        loop_turn(stage->world->loop, 10000);
-        if (strlen(told) > before)
-            buf_addf(&stage->turns, "%s ", told + before);
-    }
-}
-
-static void stage_clear(struct stage *stage)
-{
-    for (size_t i = 0; i < SIGNED; i++) {
-        struct str bytes = buf_str(&stage->mails[i].user.mail->bytes);
-
-        assert_true(str_starts(bytes, S("DKIM-Signature:")));
-        assert_true(str_find(bytes, S("DKIM-Signature:"), 1) > 0);
-        mail_leave(&stage->mails[i].user);
-    }
-    mails_stop(&in_hand);
-    record_destroy(&stage->record);
-    dkim_keys_leave(&stage->keys.user);
-    buf_finish(&stage->turns);
-}
-
-/* The first is begun as it comes; of those who come meanwhile, codes go ahead
- * of bulk, and of one lane eight are signed, and told, together. */
-static void a_few_mails_of_a_lane_are_signed_together(void **state)
-{
-    struct stage stage;
-
-    stage_set(&stage, *state);
-    for (size_t i = 0; i < SIGNED; i++)
-        come(&stage.mails[i]);
-    stage_play(&stage);
-    assert_true(str_eq(buf_str(&stage.turns), S("a V bcdefghi j ")));
-    stage_clear(&stage);
-}
-
-/* Of the eight that have begun some go back; how many is a matter of time. */
-static void a_code_passes_mails_that_have_begun(void **state)
-{
-    struct stage stage;
-    char *code;
-
-    stage_set(&stage, *state);
-    stage.mails[0].brings = &stage.mails[BULK];
-    for (size_t i = 0; i < BULK; i++)
-        come(&stage.mails[i]);
-    stage_play(&stage);
-    code = strchr(told, 'V');
-    assert_non_null(code);
-    assert_true(code < strchr(told, 'j'));
-    memmove(code, code + 1, strlen(code));
-    assert_string_equal(told, "abcdefghij");
-    stage_clear(&stage);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -925,9 +652,7 @@ int main(void)
         TEST(keys_of_a_deleted_domain_go_on),
         TEST(redis_that_is_away_is_waited_for),
         TEST(it_may_end_at_any_time),
-        TEST(a_few_mails_of_a_lane_are_signed_together),
-        TEST(a_code_passes_mails_that_have_begun),
     };
 
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, dkim_group_setup, dkim_group_teardown);
 }
