@@ -129,8 +129,8 @@ unit() {
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         ctest --test-dir "build/$1" -j"$2" --output-on-failure
 }
-# Some wait for a redis-server, so more than there are cores; but what some may
-# take of a core is bounded, and with sanitizers that bound is near.
+# Some wait for a redis-server, so more than there are cores; but some measure
+# how long a child was away, and with sanitizers their bounds are nearer.
 do_unit() { unit debug $((2 * jobs)); }
 do_unit_asan() { unit asan "$jobs"; }
 
