@@ -14,8 +14,8 @@ cd "$(dirname "$0")/.." || exit 1
 # runs beside the steps before it, in the time that those leave it. What is
 # judged by time has a line of its own.
 schedule=(
-    'packages npm style debug'
-    'unit plans | asan clang lint release'
+    'packages npm style debug unit'
+    'plans | asan clang lint release'
     'unit-asan'
     'integration conformance fault bench | fuzz-build'
     'integration-alone'
@@ -124,15 +124,12 @@ do_clang() { build clang; }
 do_release() { build release; }
 do_fuzz_build() { build fuzz; }
 
-# unit PRESET JOBS
 unit() {
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-        ctest --test-dir "build/$1" -j"$2" --output-on-failure
+        ctest --test-dir "build/$1" -j"$jobs" --output-on-failure
 }
-# Some wait for a redis-server, so more than there are cores; but some measure
-# how long a child was away, and with sanitizers their bounds are nearer.
-do_unit() { unit debug $((2 * jobs)); }
-do_unit_asan() { unit asan "$jobs"; }
+do_unit() { unit debug; }
+do_unit_asan() { unit asan; }
 
 # One fuzz target for some seconds on a copy of its corpus.
 fuzz_one() {
