@@ -233,6 +233,7 @@ static void *open_worker(struct life *life, struct error *err)
         .ctx = life,
         .child = life->child->index,
         .count = life->child->count,
+        .instance = life->child->instance,
     };
 
     if (*key_file != '\0') {

@@ -11,6 +11,7 @@
 #include "server/io/loop.h"
 #include "server/supervisor/admin.h"
 #include "server/supervisor/give_back.h"
+#include "server/supervisor/instance.h"
 #include "server/supervisor/listeners.h"
 #include "server/supervisor/notify.h"
 #include "server/supervisor/usage.h"
@@ -29,9 +30,11 @@
 enum {
     EPOCH_SIZE = 64,
     /* A child that dies young is started again after 100 ms, then twice as
-     * long each time, up to 5 s; one that lived for 10 s at once. */
+     * long each time; one that lived for 10 s at once. At most 5 s, and 200 ms
+     * if it did take work: connections wait in its socket. */
     RESTART_FIRST_MS = 100,
     RESTART_MAX_MS = 5000,
+    RESTART_WORKED_MAX_MS = 200,
     LIVED_LONG_MS = 10000,
     /* Slots for the children of this many generations at once. */
     GENERATIONS_MAX = 4,
@@ -73,6 +76,8 @@ struct place {
 struct supervisor {
     const struct role *role;
     const char *config_path;
+    char instance[INSTANCE_SIZE];
+    int instance_fd;
     struct config *config;
     struct loop *loop;
     struct signal_watch *signals[4];
@@ -176,6 +181,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
         .config = supervisor->config,
         .index = process->index,
         .count = supervisor->children,
+        .instance = supervisor->instance,
         .started_fd = started_fd,
         .shared = &supervisor->shared[process->slot],
     };
@@ -204,16 +210,25 @@ NORETURN static void child_run(struct supervisor *supervisor,
 
 static void generation_check(struct supervisor *supervisor);
 
-static void on_started(void *ctx, int events)
+/* Reads what it said of its start, if anything: it has said all by now. */
+static void process_hear(struct process *process)
 {
-    struct process *process = ctx;
     char byte;
 
-    (void)events;
+    if (process->started_fd < 0)
+        return;
     process->started = read(process->started_fd, &byte, 1) == 1;
     watch_close(&process->started_watch);
     close(process->started_fd);
     process->started_fd = -1;
+}
+
+static void on_started(void *ctx, int events)
+{
+    struct process *process = ctx;
+
+    (void)events;
+    process_hear(process);
     if (process->started)
         generation_check(process->supervisor);
 }
@@ -306,9 +321,11 @@ static void on_restart(void *ctx)
 
 /* Who cannot live is started ever more slowly; who ended when somebody asked
  * for it can, and connections wait in its socket. */
-static void place_refill(struct place *place, int64_t lived_ms, int status)
+static void place_refill(struct place *place, const struct process *ended,
+                         int64_t lived_ms, int status)
 {
     bool was_asked = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    int64_t max_ms = ended->started ? RESTART_WORKED_MAX_MS : RESTART_MAX_MS;
     int64_t delay_ms = 0;
 
     if (lived_ms >= LIVED_LONG_MS || was_asked || fault_was_hit(status))
@@ -316,8 +333,8 @@ static void place_refill(struct place *place, int64_t lived_ms, int status)
     else if (place->died_young++ > 0)
         delay_ms = RESTART_FIRST_MS
                    << (place->died_young > 8 ? 8 : place->died_young - 2);
-    if (delay_ms > RESTART_MAX_MS)
-        delay_ms = RESTART_MAX_MS;
+    if (delay_ms > max_ms)
+        delay_ms = max_ms;
     if (delay_ms > 0)
         log_write(LOG_WARN, LOG_CHILD_DELAYED, log_int("index", place->index),
                   log_int("delay_ms", delay_ms));
@@ -342,12 +359,11 @@ static void process_ended(struct process *process, int status)
     metrics_slot_reset_gauges(supervisor->region, process->slot);
     supervisor->slot_taken[process->slot] = false;
     timer_clear(supervisor->loop, &process->kill_timer);
-    watch_close(&process->started_watch);
-    if (process->started_fd >= 0)
-        close(process->started_fd);
+    process_hear(process);
     list_remove(&process->link);
     if (!expected && process->generation == supervisor->generation)
-        place_refill(&supervisor->places[process->index], lived_ms, status);
+        place_refill(&supervisor->places[process->index], process, lived_ms,
+                     status);
     task_run_soon(supervisor->loop, &supervisor->reload);
     free(process);
 }
@@ -605,6 +621,8 @@ supervisor_create(const struct supervisor_options *options)
 
     supervisor->role = options->role;
     supervisor->config_path = options->config_path;
+    supervisor->instance_fd = instance_take(
+        options->role->name, options->config_path, supervisor->instance);
     supervisor->children = options->children > 0
                                ? options->children
                                : (unsigned)(cores > 0 ? cores : 1);
@@ -650,6 +668,8 @@ static void supervisor_destroy(struct supervisor *supervisor)
     metrics_region_destroy(&supervisor->region);
     free(supervisor->slot_taken);
     config_destroy(&supervisor->config);
+    if (supervisor->instance_fd >= 0)
+        close(supervisor->instance_fd);
     free(supervisor);
 }
 

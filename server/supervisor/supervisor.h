@@ -10,7 +10,8 @@
  *                     drain, or a dead child's work is being given back, it
  *                     waits
  *   SIGTERM, SIGINT   all children drain; the parent ends behind the last one
- *   the parent dies   its children get SIGTERM from the kernel and drain
+ *   the parent dies   its children get SIGTERM from the kernel and drain; the
+ *                     one that is started in its place is the same instance
  *
  * It also serves the admin listener: /livez, /readyz, /metrics; and it tells
  * the service manager when all children work, when a reload begins and ends,
@@ -31,6 +32,7 @@ struct child {
     const struct config *config;
     unsigned index; /* among count, from 0 */
     unsigned count;
+    const char *instance;  /* of its supervisor: see instance.h */
     const int *listen_fds; /* one per address of role.listen */
     size_t listen_count;
     int started_fd;              /* private: see child_started */

@@ -7,10 +7,8 @@
 #include "server/base/secret.h"
 #include "server/worker/result_view.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct steered {
     struct steer *steer;
@@ -195,20 +193,20 @@ void steer_ask_quota(struct steer *steer, size_t index,
 }
 
 /* A child that comes in the place of another has the same. */
-static void make_seat(char seat[STEER_SEAT_SIZE], unsigned child)
+static void make_seat(char seat[STEER_SEAT_SIZE], const char *instance,
+                      unsigned child)
 {
-    char host[HOST_NAME_MAX + 1] = "";
-    char place[sizeof host + 64];
+    char place[SHA256_HEX_SIZE + 16];
     char hex[SHA256_HEX_SIZE];
 
-    (void)gethostname(host, sizeof host - 1);
-    snprintf(place, sizeof place, "%s %ld %u", host, (long)getppid(), child);
+    snprintf(place, sizeof place, "%s %u", instance, child);
     secret_sha256_hex(str_of(place), hex);
     snprintf(seat, STEER_SEAT_SIZE, "%.*s", STEER_SEAT_SIZE - 1, hex);
 }
 
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
-                 const struct config *config, unsigned child)
+                 const struct config *config, const char *instance,
+                 unsigned child)
 {
     size_t count = config->upstream_count;
 
@@ -224,7 +222,7 @@ void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
         steer->steered[i].looked_ms = clock_now_ms();
         smtp_upstream_pause(smtp, i, true);
     }
-    make_seat(steer->seat, child);
+    make_seat(steer->seat, instance, child);
     steer->side = (struct upstream_side){
         .ctx = steer,
         .count = count,

@@ -28,9 +28,11 @@ struct steer {
     unsigned traces; /* told in it */
 };
 
-/* All outlive it. child: index among those of its supervisor. */
+/* All outlive it. child: index among those of its supervisor, the instance
+ * (server/supervisor/instance.h). */
 void steer_start(struct steer *steer, struct queue *queue, struct smtp *smtp,
-                 const struct config *config, unsigned child);
+                 const struct config *config, const char *instance,
+                 unsigned child);
 /* Mails wait for its rate; index: of the upstream. */
 void steer_ask_quota(struct steer *steer, size_t index,
                      const struct smtp_quota_ask *ask);

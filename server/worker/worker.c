@@ -493,7 +493,7 @@ struct worker *worker_open(struct loop *loop,
         queue_worker_journal(worker->queue, journal);
     depth_start(&worker->depth, loop, worker->queue);
     steer_start(&worker->steer, worker->queue, worker->smtp, worker->config,
-                options->child);
+                options->instance, options->child);
     return worker;
 }
 

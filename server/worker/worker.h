@@ -28,6 +28,7 @@ struct worker_options {
     void *ctx;
     unsigned child; /* among count: they divide the sessions */
     unsigned count;
+    const char *instance; /* that they belong to: struct child */
 };
 
 /* What options point at outlives the worker. NULL and err: an upstream's

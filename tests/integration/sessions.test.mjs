@@ -62,3 +62,25 @@ test('two workers share the sessions of an upstream', async () => {
         await service.emailWith(id, 'sent', 30_000);
     assert.ok(sink.most <= MAX, `${sink.most} at a time`);
 });
+
+// Whatever killed it: out of memory, or an operator in a hurry.
+test('workers that are killed find their sessions again', async () => {
+    const redis = await startRedis();
+    const sink = await startCountingSink();
+    const service = await startService({
+        redis, children: 2,
+        upstreams: [sink.upstream({ max_sessions: MAX })],
+    });
+    const seats = async () =>
+        (await redis.cli('HKEYS', 'ph:u:{sink}:shares')).split('\n').sort();
+    const send = async (to) =>
+        service.emailWith(await service.send({ class: 'alert', to }), 'sent');
+    await send('before@inbox.test');
+    const before = await seats();
+    assert.equal(before.length, 2);
+
+    await service.stop('worker', 'SIGKILL');
+    await service.start('worker');
+    await send('after@inbox.test');
+    assert.deepEqual(await seats(), before);
+});

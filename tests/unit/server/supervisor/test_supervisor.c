@@ -1,5 +1,6 @@
 /* A supervisor with a role of two children that tell their pid to whoever
- * connects, and die when they are sent a k. */
+ * connects, their instance to who sends an i, and die when they are sent a k.
+ */
 #include "server/supervisor/supervisor.h"
 
 #include "server/base/mem.h"
@@ -27,19 +28,24 @@ static char folder[] = "/tmp/posthaste-test-XXXXXX";
 static char config_path[64];
 static char hold_path[64];
 static char log_path[64];
+static char admin_path[64];
+static char sick_path[64]; /* while it is there, children die at once */
 static struct address door;
 static pid_t running; /* a supervisor that has not ended */
 
 /* The role -------------------------------------------------------------- */
 
-static void serve(int fd)
+static void serve(const struct child *child, int fd)
 {
     char request = '\0';
     pid_t pid = getpid();
 
     if (read(fd, &request, 1) == 1 && request == 'k')
         _exit(9);
-    (void)!write(fd, &pid, sizeof pid);
+    if (request == 'i')
+        (void)!write(fd, child->instance, strlen(child->instance));
+    else
+        (void)!write(fd, &pid, sizeof pid);
     close(fd);
 }
 
@@ -57,6 +63,8 @@ static int run_child(const struct child *child)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    if (access(sick_path, F_OK) == 0)
+        _exit(8);
     fds[0].fd = signalfd(-1, &set, 0);
     fds[1].fd = child->listen_fds[0];
     child_started(child);
@@ -66,7 +74,7 @@ static int run_child(const struct child *child)
             drain();
             return 0;
         }
-        serve(accept4(fds[1].fd, NULL, NULL, SOCK_CLOEXEC));
+        serve(child, accept4(fds[1].fd, NULL, NULL, SOCK_CLOEXEC));
     }
 }
 
@@ -112,9 +120,8 @@ static pid_t start(void)
     find_door();
     address_format(&door, where);
     assert_non_null(file);
-    fprintf(file,
-            "[api]\nlisten = [\"%s\"]\nadmin_listen = \"unix:%s/admin.sock\"\n",
-            where, folder);
+    fprintf(file, "[api]\nlisten = [\"%s\"]\nadmin_listen = \"unix:%s\"\n",
+            where, admin_path);
     fclose(file);
     fflush(NULL);
     pid = fork();
@@ -141,21 +148,49 @@ static unsigned logged(const char *event)
     return count;
 }
 
-/* What a connection is told; 0: nothing. Waits until somebody listens. */
-static pid_t ask(char request)
+/* The longest delay that its log names. */
+static long longest_delay_ms(void)
+{
+    FILE *file = fopen(log_path, "r");
+    char line[1024];
+    long longest = 0;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *said = strstr(line, "delay_ms");
+
+        if (said != NULL) {
+            long delay = strtol(said + strcspn(said, "0123456789"), NULL, 10);
+
+            longest = delay > longest ? delay : longest;
+        }
+    }
+    fclose(file);
+    return longest;
+}
+
+/* What a connection is told, and how much. Waits until somebody listens. */
+static size_t talk(char request, void *answer, size_t size)
 {
     struct pollfd watched = {.events = POLLIN};
-    pid_t answer = 0;
+    ssize_t len;
 
     watched.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     while (connect(watched.fd, &door.at.any, door.len) != 0)
         sched_yield();
     assert_int_equal(write(watched.fd, &request, 1), 1);
     assert_int_equal(poll(&watched, 1, PATIENCE_MS), 1);
-    if (read(watched.fd, &answer, sizeof answer) != (ssize_t)sizeof answer)
-        answer = 0;
+    len = read(watched.fd, answer, size);
     close(watched.fd);
-    return answer;
+    return len > 0 ? (size_t)len : 0;
+}
+
+/* The pid that a connection is told; 0: nothing. */
+static pid_t ask(char request)
+{
+    pid_t answer = 0;
+
+    return talk(request, &answer, sizeof answer) == sizeof answer ? answer : 0;
 }
 
 /* Also of a test that failed: it must not stand in the way of the next. */
@@ -223,6 +258,58 @@ static void a_child_that_is_asked_to_end_is_replaced_at_once(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
     assert_in_range(logged("child.stopped"), 16, 18);
     assert_int_equal(logged("child.delayed"), 0);
+}
+
+/* Connections wait in the socket of a child that is away. */
+static void a_child_that_worked_is_replaced_soon(void **state)
+{
+    pid_t supervisor = start();
+
+    (void)state;
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(ask('k'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+    assert_in_range(logged("child.delayed"), 10, 14);
+    assert_int_equal(longest_delay_ms(), 200);
+}
+
+static void a_child_that_cannot_work_is_replaced_ever_later(void **state)
+{
+    FILE *sick = fopen(sick_path, "w");
+    pid_t supervisor = start();
+
+    (void)state;
+    assert_non_null(sick);
+    fclose(sick);
+    while (access(log_path, F_OK) != 0 || longest_delay_ms() < 800)
+        sched_yield();
+    unlink(sick_path);
+    assert_int_not_equal(ask('?'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+/* What it had is found again by the one that is started in its place. */
+static void a_killed_supervisor_comes_back_as_the_same(void **state)
+{
+    char before[80] = "";
+    char after[80] = "";
+    pid_t supervisor;
+
+    start();
+    assert_in_range(talk('i', before, sizeof before - 1), 1, sizeof before);
+    end_running(state);
+    supervisor = start();
+    assert_in_range(talk('i', after, sizeof after - 1), 1, sizeof after);
+    assert_string_equal(after, before);
+
+    unlink(admin_path); /* one beside it is another */
+    start();
+    assert_in_range(talk('i', after, sizeof after - 1), 1, sizeof after);
+    assert_string_not_equal(after, before);
+    end_running(state);
+    running = supervisor;
 }
 
 static bool is_among(pid_t pid, const pid_t *pids, size_t count)
@@ -460,18 +547,18 @@ static int make_folder(void **state)
     snprintf(config_path, sizeof config_path, "%s/posthaste.toml", folder);
     snprintf(hold_path, sizeof hold_path, "%s/hold", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
+    snprintf(admin_path, sizeof admin_path, "%s/admin.sock", folder);
+    snprintf(sick_path, sizeof sick_path, "%s/sick", folder);
     return 0;
 }
 
 static int remove_folder(void **state)
 {
-    char admin[64];
-
     (void)state;
-    snprintf(admin, sizeof admin, "%s/admin.sock", folder);
-    unlink(admin);
+    unlink(admin_path);
     unlink(config_path);
     unlink(log_path);
+    unlink(sick_path);
     return rmdir(folder);
 }
 
@@ -481,7 +568,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_dead_child_is_replaced),
+        TEST(a_child_that_worked_is_replaced_soon),
+        TEST(a_child_that_cannot_work_is_replaced_ever_later),
         TEST(a_child_that_is_asked_to_end_is_replaced_at_once),
+        TEST(a_killed_supervisor_comes_back_as_the_same),
         TEST(a_reload_loses_no_connection),
         TEST(a_reload_waits_for_those_who_drain),
         TEST(a_wrong_configuration_changes_nothing),
