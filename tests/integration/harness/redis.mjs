@@ -19,6 +19,9 @@ export async function startRedis({ appendfsync = 'everysec', args = [],
     return redis;
 }
 
+// Its AOF may hold a gigabyte by then: it is rewritten at two.
+const LOADED_MAX_MS = 60_000;
+
 class Redis {
     constructor(dir, port, args) {
         this.dir = dir;
@@ -38,7 +41,7 @@ class Redis {
             '--auto-aof-rewrite-min-size', '2gb', '--daemonize', 'no',
             ...this.args,
         ]);
-        await this.program.says(/Ready to accept connections/);
+        await this.program.says(/Ready to accept connections/, LOADED_MAX_MS);
     }
 
     // One command by redis-cli; gives what it prints.
