@@ -138,7 +138,7 @@ static void put_mail(const struct dry_run *dry, struct json_out *out)
     CHECK(mail != NULL);
     fill_message(dry, mail, &message);
     buf_init(&mime, MESSAGE_BYTES_MAX);
-    message_compose(&message, request->arena, &mime);
+    message_compose(&message, request->arena, &mime, NULL);
     CHECK(!mime.full); /* email_request.c saw to it */
     facts.size = mime.len;
     lint_message(&message, &facts, request->arena, &findings);

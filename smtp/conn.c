@@ -360,7 +360,7 @@ static void write_commands(struct session_mail *mail, struct buf *out)
  * asked for, whose time is short. */
 static bool is_behind_long_message(const struct session_mail *mail)
 {
-    return mail->txn.envelope.message.len > OUT_PIECE / 2 &&
+    return octets_len(&mail->txn.envelope.message) > OUT_PIECE / 2 &&
            stream_queued_bytes(mail->session->stream) > 0;
 }
 

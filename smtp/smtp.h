@@ -19,6 +19,7 @@
 #include "server/base/str.h"
 #include "smtp/feedback.h"
 #include "smtp/inbox.h"
+#include "smtp/message/message.h"
 #include "smtp/retry.h"
 #include "smtp/return_path.h"
 
@@ -303,8 +304,8 @@ struct smtp_delivery {
     struct str secret_subject; /* its codes are hidden in the server's replies
                                   (base/mask.h); empty: nothing is secret */
     bool needs_smtputf8;
-    struct str message; /* headers and body, lines end in CRLF; this engine
-                           stuffs the dots */
+    struct octets message; /* headers and body, lines end in CRLF; this engine
+                              stuffs the dots */
     struct smtp_route *route;
     unsigned lane;
     bool may_hedge;      /* a second upstream may be offered the mail, while the

@@ -70,9 +70,9 @@ static void add_path(struct buf *out, const char *command, struct str address)
 /* RFC 1870 section 6: as sent, the stuffed dots and the final one apart. */
 static size_t declared_size(const struct txn_envelope *envelope)
 {
-    struct str message = envelope->message;
+    const struct octets *message = &envelope->message;
 
-    return message.len + (str_ends(message, S("\r\n")) ? 0 : 2);
+    return octets_len(message) + (octets_end_line(message) ? 0 : 2);
 }
 
 /* RFC 3461 section 4: what is printable ASCII goes as it is, save "+" and
@@ -218,7 +218,7 @@ static void reply_body(struct txn *txn, const struct smtp_reply *reply)
 
 static bool is_all_written(const struct txn *txn)
 {
-    return txn->body_at == txn->envelope.message.len;
+    return txn->body_at == octets_len(&txn->envelope.message);
 }
 
 static void write_chunk(struct txn *txn, struct buf *out)
@@ -247,9 +247,9 @@ static void write_last(struct txn *txn, struct buf *out)
 }
 
 /* Every line end in [from, to) is CRLF, and no byte is NUL. */
-static bool is_canonical(struct str message, size_t from, size_t to)
+static bool is_canonical(struct str text, size_t from, size_t to)
 {
-    const char *begin = message.ptr;
+    const char *begin = text.ptr;
     const char *end = begin + to;
     const char *at;
 
@@ -257,14 +257,15 @@ static bool is_canonical(struct str message, size_t from, size_t to)
         if (at == begin || at[-1] != '\r')
             return false;
     for (at = begin + from; (at = memchr(at, '\r', (size_t)(end - at))); at++)
-        if (at + 1 == begin + message.len || at[1] != '\n')
+        if (at + 1 == begin + text.len || at[1] != '\n')
             return false;
     return memchr(begin + from, '\0', to - from) == NULL;
 }
 
-static bool check_canonical(struct txn *txn, size_t to)
+static bool check_canonical(struct txn *txn, struct str text, size_t from,
+                            size_t to)
 {
-    if (is_canonical(txn->envelope.message, txn->body_at, to))
+    if (is_canonical(text, from, to))
         return true;
     break_off(txn, SMTP_STAGE_BODY, TROUBLE_BAD_MESSAGE,
               "the message has a bare CR, LF or NUL");
@@ -273,15 +274,15 @@ static bool check_canonical(struct txn *txn, size_t to)
 
 static void add_line_end(const struct txn *txn, struct buf *out)
 {
-    if (!str_ends(txn->envelope.message, S("\r\n")))
+    if (!octets_end_line(&txn->envelope.message))
         buf_add_cstr(out, "\r\n");
 }
 
 static void write_one_chunk(struct txn *txn, struct buf *out)
 {
-    struct str message = txn->envelope.message;
+    struct str message = txn->envelope.message.frame;
 
-    if (!check_canonical(txn, message.len))
+    if (!check_canonical(txn, message, 0, message.len))
         return;
     buf_addf(out, "BDAT %zu LAST\r\n", declared_size(&txn->envelope));
     buf_add(out, message);
@@ -359,10 +360,11 @@ static enum txn_way way_of(const struct txn_envelope *envelope,
 {
     if (!offers->chunking || envelope->chunking == CHUNKING_NEVER)
         return TXN_DATA;
-    if (envelope->message.len > TXN_ONE_CHUNK_MAX)
+    if (octets_len(&envelope->message) > TXN_ONE_CHUNK_MAX)
         return TXN_CHUNKS;
-    if (envelope->chunking == CHUNKING_ALWAYS && envelope->is_hedged)
-        return TXN_CHUNKS; /* one chunk goes with the recipient */
+    if (envelope->chunking == CHUNKING_ALWAYS &&
+        (envelope->is_hedged || envelope->message.file_count > 0))
+        return TXN_CHUNKS; /* one chunk goes with the recipient, and at once */
     return envelope->chunking == CHUNKING_ALWAYS ? TXN_ONE_CHUNK : TXN_DATA;
 }
 
@@ -490,27 +492,40 @@ void txn_take_back_dot(struct txn *txn)
     txn->must_close = true;
 }
 
-/* Where the run of bytes from body_at that needs no dot more ends, at most max
- * bytes ahead. */
-static size_t run_end(const struct txn *txn, size_t max)
+/* Where the bytes from at on that need no dot more end, at most max bytes
+ * ahead. */
+static size_t plain_end(const struct txn *txn, struct str text, size_t at,
+                        size_t max)
 {
-    struct str rest = str_slice(txn->envelope.message, txn->body_at, max + 1);
+    struct str rest = str_slice(text, at, max + 1);
     const char *dot = NULL;
 
     if (txn->way == TXN_DATA)
         dot = memmem(rest.ptr, rest.len, "\n.", 2);
     if (dot != NULL)
-        return txn->body_at + (size_t)(dot - rest.ptr) + 1;
-    return txn->body_at + (rest.len > max ? max : rest.len);
+        return at + (size_t)(dot - rest.ptr) + 1;
+    return at + (rest.len > max ? max : rest.len);
 }
 
-/* RFC 5321 section 4.5.2: a dot that begins a line is doubled. */
-static bool needs_dot(const struct txn *txn)
+/* RFC 5321 section 4.5.2: a dot that begins a line is doubled. No file ends
+ * with its line. */
+static bool needs_dot(const struct txn *txn, struct str text, size_t at)
 {
-    struct str message = txn->envelope.message;
+    return txn->way == TXN_DATA && text.ptr[at] == '.' &&
+           (txn->body_at == 0 || (at > 0 && text.ptr[at - 1] == '\n'));
+}
 
-    return txn->way == TXN_DATA && message.ptr[txn->body_at] == '.' &&
-           (txn->body_at == 0 || message.ptr[txn->body_at - 1] == '\n');
+static void write_text(struct txn *txn, struct str text, size_t at, size_t max,
+                       struct buf *out)
+{
+    size_t end = plain_end(txn, text, at, max);
+
+    if (!check_canonical(txn, text, at, end))
+        return;
+    if (needs_dot(txn, text, at))
+        buf_add_char(out, '.');
+    buf_add(out, str_slice(text, at, end - at));
+    txn->body_at += end - at;
 }
 
 static void end_message(const struct txn *txn, struct buf *out)
@@ -521,18 +536,19 @@ static void end_message(const struct txn *txn, struct buf *out)
 
 static void write_message(struct txn *txn, struct buf *out, size_t out_max)
 {
-    struct str message = txn->envelope.message;
-    size_t end;
+    const struct octets *message = &txn->envelope.message;
 
-    while (txn->body_at < message.len && out->len < out_max) {
-        end = run_end(txn, out_max - out->len);
-        if (!check_canonical(txn, end))
+    while (!is_all_written(txn) && out->len < out_max) {
+        struct octets_run run = octets_run_at(message, txn->body_at);
+        size_t at = txn->body_at - run.from;
+
+        if (run.is_file)
+            txn->body_at += octets_add_lines(&run, at, out_max - out->len, out);
+        else
+            write_text(txn, run.bytes, at, out_max - out->len, out);
+        if (txn->must_close)
             return;
-        if (needs_dot(txn))
-            buf_add_char(out, '.');
-        buf_add(out, str_slice(message, txn->body_at, end - txn->body_at));
-        txn->body_at = end;
-        if (end == message.len)
+        if (is_all_written(txn))
             end_message(txn, out);
     }
     if (txn->way == TXN_DATA && is_all_written(txn) && txn->may_dot) {

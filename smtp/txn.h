@@ -24,6 +24,7 @@
 
 #include "server/base/buf.h"
 #include "smtp/ehlo.h"
+#include "smtp/message/message.h"
 #include "smtp/step.h"
 #include "smtp/transcript.h"
 #include "smtp/verdict.h"
@@ -40,7 +41,7 @@ struct txn_envelope {
     struct str mail_from; /* empty: <> */
     struct str rcpt_to;
     bool needs_smtputf8;
-    struct str message;
+    struct octets message;
     struct str notify; /* "FAILURE,DELAY", for DSN; empty: the server's way */
     unsigned by_s;     /* until its deadline, for DELIVERBY; 0: it has none */
     enum config_chunking chunking;

@@ -57,11 +57,13 @@ bool compose(const struct record *record, const struct str *attachments,
              struct error *err)
 {
     struct message message = {0};
+    struct octets octets;
 
     if (!read_message(record, attachments, arena, &message, err))
         return false;
-    composed->body = message_compose(&message, arena, out);
-    if (out->full) {
+    composed->body = message_compose(&message, arena, out, &composed->files);
+    octets = composed_octets(composed, out);
+    if (out->full || octets_len(&octets) > out->max) {
         error_set(err, ERR_INPUT, "the message is larger than %zu bytes",
                   out->max);
         return false;
@@ -71,19 +73,29 @@ bool compose(const struct record *record, const struct str *attachments,
     return true;
 }
 
-void compose_sign(const struct compose_signing *signing, int64_t date_ms,
-                  const struct composed *composed, struct buf *message)
+struct octets composed_octets(const struct composed *composed,
+                              const struct buf *message)
 {
-    struct str bytes = buf_str(message);
-    struct str header = str_slice(bytes, 0, composed->body - 2);
+    return (struct octets){buf_str(message), composed->files.items,
+                           composed->files.count};
+}
+
+void compose_sign(const struct compose_signing *signing, int64_t date_ms,
+                  struct composed *composed, struct buf *message)
+{
+    struct octets octets = composed_octets(composed, message);
+    struct str header = str_slice(octets.frame, 0, composed->body - 2);
     unsigned char body_hash[SHA256_SIZE];
     struct buf fields;
 
     buf_init(&fields, COMPOSE_SIGNED_MAX);
-    dkim_body_hash(str_from(bytes, composed->body), body_hash);
+    dkim_body_hash(&octets, composed->body, body_hash);
     dkim_sign(header, body_hash, signing->domain, date_ms / 1000,
               signing->signers, signing->count, &fields);
     CHECK(!fields.full);
     buf_insert(message, 0, buf_str(&fields));
+    composed->body += fields.len;
+    for (size_t i = 0; i < composed->files.count; i++)
+        composed->files.items[i].at += fields.len;
     buf_finish(&fields);
 }

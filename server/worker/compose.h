@@ -20,17 +20,23 @@
 size_t compose_effort(const struct record *record);
 
 struct composed {
-    struct str from; /* the envelope sender, in the arena */
-    bool needs_utf8; /* a header address needs SMTPUTF8 */
-    size_t body;     /* where it begins, behind the empty line */
+    struct str from;           /* the envelope sender, in the arena */
+    bool needs_utf8;           /* a header address needs SMTPUTF8 */
+    size_t body;               /* where it begins, behind the empty line */
+    struct octets_files files; /* that are not in the message */
 };
 
-/* Adds the message to out, which is empty; the same bytes for every delivery
- * and every attempt. attachments: raw bytes, in the job's order. */
+/* Adds the message to out, which is empty, save for large attachments; the
+ * same bytes for every delivery and every attempt. attachments: raw bytes, in
+ * the job's order, which live as long as the message. */
 MUST_USE bool compose(const struct record *record,
                       const struct str *attachments, struct arena *arena,
                       struct buf *out, struct composed *composed,
                       struct error *err);
+
+/* What goes out. */
+struct octets composed_octets(const struct composed *composed,
+                              const struct buf *message);
 
 /* Who signs a message: one field each, in this order. */
 struct compose_signing {
@@ -45,6 +51,6 @@ enum { COMPOSE_SIGNED_MAX = DKIM_ALGORITHMS * DKIM_FIELD_MAX };
 /* Puts the signatures on top of a message, as of the time of its Date. Some
  * 0.5 ms with RSA, and 1 ms for each megabyte: for helper threads. */
 void compose_sign(const struct compose_signing *signing, int64_t date_ms,
-                  const struct composed *composed, struct buf *message);
+                  struct composed *composed, struct buf *message);
 
 #endif

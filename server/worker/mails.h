@@ -1,12 +1,13 @@
 /* mails.h - the composed messages that a worker has in hand.
  *
  * The deliveries of one email share its message, and its signatures. A small
- * one is composed at once, on the loop. A large one (base64 of some megabytes,
- * long HTML) would hold the loop for tens of milliseconds, and every other
- * session with it: it is composed by a helper thread, one at a time, the most
- * urgent first. Signatures by RSA cost more than all the rest of a small mail:
- * they are made by a second thread, likewise, a few of a lane at a time, so
- * that no code waits for a large mail.
+ * one is composed at once, on the loop. A large one (a hash over some
+ * megabytes, long HTML) would hold the loop for tens of milliseconds, and every
+ * other session with it: it is composed by a helper thread, one at a time, the
+ * most urgent first. Its attachments stay what they are until they go out.
+ * Signatures by RSA cost more than all the rest of a small mail: they are made
+ * by a second thread, likewise, a few of a lane at a time, so that no code
+ * waits for a large mail.
  *
  * No more are held than the queue hands out contents for (queue/content.c):
  * a message lives no longer than the claims of its email.

@@ -245,7 +245,8 @@ static void errand_fill(struct errand *errand, const struct mailbox *to)
                               : S(""),
         .needs_smtputf8 =
             to->needs_utf8 || errand->message.mail->composed.needs_utf8,
-        .message = buf_str(&errand->message.mail->bytes),
+        .message = composed_octets(&errand->message.mail->composed,
+                                   &errand->message.mail->bytes),
         .route = smtp_route_named(errand->worker->smtp, claim->route),
         .lane = claim->lane,
         .may_hedge = claim->record->summary.mail_class == CLASS_VERIFICATION,

@@ -13,15 +13,18 @@
 #include "server/base/secret.h"
 #include "server/base/str.h"
 #include "smtp/message/dkim_key.h"
+#include "smtp/message/octets.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum { DKIM_FIELD_MAX = 4096 }; /* bytes of one that dkim_sign writes */
 
-/* Of the body in its relaxed form (RFC 6376 section 3.4.4). Its line ends are
- * CRLF; nothing is copied. */
-void dkim_body_hash(struct str body, unsigned char out[SHA256_SIZE]);
+/* Of the body in its relaxed form (RFC 6376 section 3.4.4): what stands from
+ * body on, before which there is no file. Its line ends are CRLF, also before
+ * a file; nothing of the frame is copied. */
+void dkim_body_hash(const struct octets *message, size_t body,
+                    unsigned char out[SHA256_SIZE]);
 
 struct dkim_signer {
     const struct dkim_key *key;

@@ -8,7 +8,6 @@
 enum {
     LINE_MAX_7BIT = 998,
     BASE64_LINE = 76,
-    BASE64_LINE_BYTES = 57,
     QP_LINE = 76,
     QP_UNIT_MAX = 4 * 3, /* a character of four bytes */
 };

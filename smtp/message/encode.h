@@ -34,6 +34,10 @@ bool is_7bit(struct str canonical);
 enum encoding encode_text(struct buf *out, struct str canonical);
 
 /* Lines of 76 characters, no line end behind the last. */
+enum {
+    BASE64_LINE_BYTES = 57,      /* that a line holds */
+    BASE64_LINE_OCTETS = 76 + 2, /* with its end */
+};
 void base64_lines_add(struct buf *out, struct str bytes);
 size_t base64_lines_len(size_t bytes_len);
 

@@ -259,18 +259,22 @@ static void add_header(const struct message *message, struct buf *out)
 /* The whole */
 
 size_t message_compose(const struct message *message, struct arena *arena,
-                       struct buf *out)
+                       struct buf *out, struct octets_files *files)
 {
     struct part_maker maker = {.arena = arena, .seed = message->seed};
     struct part *root = make_parts(message, &maker);
     size_t start = out->len;
     size_t body_start;
 
+    if (files != NULL)
+        *files = (struct octets_files){
+            .items = ARENA_ARRAY(arena, struct octets_file,
+                                 message->attachment_count)};
     add_header(message, out);
     part_add_header(root, out);
     buf_add(out, S("\r\n"));
     body_start = out->len;
-    part_add_body(root, out);
+    part_add_body(root, out, files);
     if (!out->full && !str_ends(buf_str(out), S("\r\n")))
         buf_add(out, S("\r\n"));
     return body_start - start;

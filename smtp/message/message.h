@@ -29,6 +29,7 @@
 #include "smtp/message/lint.h"
 #include "smtp/message/mail_template.h"
 #include "smtp/message/message_json.h"
+#include "smtp/message/octets.h"
 #include "smtp/message/template.h"
 #include "smtp/message/template_variables.h"
 
@@ -72,11 +73,12 @@ struct message {
     bool is_bulk;          /* else Auto-Submitted and its kin are set */
 };
 
-/* Adds the whole message to out, in arena what is needed on the way. Returns
- * the length of the header with the empty line behind it, which is where the
- * body begins; out->full when it does not fit. */
+/* Adds the whole message to out, in arena what is needed on the way. Large
+ * attachments go into files, their places counted from the beginning of out;
+ * NULL: none does. Returns the length of the header with the empty line behind
+ * it, which is where the body begins; out->full when it does not fit. */
 size_t message_compose(const struct message *message, struct arena *arena,
-                       struct buf *out);
+                       struct buf *out, struct octets_files *files);
 
 /* An upper bound for what message_compose will add, without composing: to
  * refuse what would be over MESSAGE_BYTES_MAX before it is accepted. */

@@ -17,6 +17,8 @@ enum {
     FILENAME_QUOTED_MAX = 78,
     /* What qp_add may write beyond base64's length before it gives up. */
     QP_SLACK = 16,
+    /* Bytes of a file that is encoded when it is read. */
+    LATER_MIN = 32 << 10,
     /* Bytes of a name in one encoded word inside name="...". */
     FALLBACK_BYTES = 42,
 };
@@ -356,7 +358,8 @@ void part_add_header(const struct part *part, struct buf *out)
 
 /* The line end before a boundary belongs to it (RFC 2046 section 5.1.1), so
  * bodies are given back exactly. */
-static void add_children(const struct part *multi, struct buf *out)
+static void add_children(const struct part *multi, struct buf *out,
+                         struct octets_files *files)
 {
     for (const struct part *child = multi->first; child != NULL;
          child = child->next) {
@@ -364,17 +367,28 @@ static void add_children(const struct part *multi, struct buf *out)
                  multi->boundary);
         part_add_header(child, out);
         buf_add(out, S("\r\n"));
-        part_add_body(child, out);
+        part_add_body(child, out, files);
     }
     buf_addf(out, "\r\n--%s--", multi->boundary);
 }
 
-void part_add_body(const struct part *part, struct buf *out)
+static void add_file(const struct part *part, struct buf *out,
+                     struct octets_files *files)
+{
+    if (files == NULL || part->bytes.len < LATER_MIN)
+        base64_lines_add(out, part->bytes);
+    else
+        files->items[files->count++] =
+            (struct octets_file){.at = out->len, .bytes = part->bytes};
+}
+
+void part_add_body(const struct part *part, struct buf *out,
+                   struct octets_files *files)
 {
     if (part->kind == PART_MULTI)
-        add_children(part, out);
+        add_children(part, out, files);
     else if (part->kind == PART_FILE && part->encoding == ENCODING_BASE64)
-        base64_lines_add(out, part->bytes);
+        add_file(part, out, files);
     else
         buf_add(out, part->bytes);
 }

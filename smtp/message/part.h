@@ -10,6 +10,7 @@
 #include "server/base/str.h"
 #include "smtp/message/attachment.h"
 #include "smtp/message/encode.h"
+#include "smtp/message/octets.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,7 +38,9 @@ void part_add(struct part *multi, struct part *child);
 
 /* The Content-* fields, without the empty line. */
 void part_add_header(const struct part *part, struct buf *out);
-/* What stands behind the empty line, without a line end of its own. */
-void part_add_body(const struct part *part, struct buf *out);
+/* What stands behind the empty line, without a line end of its own. Large
+ * files go into files (NULL: out as well). */
+void part_add_body(const struct part *part, struct buf *out,
+                   struct octets_files *files);
 
 #endif

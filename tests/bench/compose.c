@@ -85,7 +85,7 @@ static double measure(struct work *work, size_t rounds)
         struct arena *arena = arena_create();
 
         buf_clear(&work->out);
-        message_compose(&work->message, arena, &work->out);
+        message_compose(&work->message, arena, &work->out, NULL);
         CHECK(!work->out.full);
         arena_destroy(&arena);
     }
@@ -186,7 +186,8 @@ static double measure_signed(struct work *work,
         struct composed composed = {0};
 
         buf_clear(&work->out);
-        composed.body = message_compose(&work->message, arena, &work->out);
+        composed.body =
+            message_compose(&work->message, arena, &work->out, NULL);
         compose_sign(signing, work->message.date_ms, &composed, &work->out);
         CHECK(!work->out.full);
         arena_destroy(&arena);

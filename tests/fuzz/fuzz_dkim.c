@@ -48,13 +48,14 @@ static void relax_body(struct str body, struct buf *out)
 static void check_body(struct str body, unsigned char hash[SHA256_SIZE])
 {
     unsigned char want[SHA256_SIZE];
+    const struct octets message = {.frame = body};
     struct buf relaxed;
 
     buf_init(&relaxed, body.len + 2);
     relax_body(body, &relaxed);
     CHECK(!relaxed.full);
     secret_sha256(buf_str(&relaxed), want);
-    dkim_body_hash(body, hash);
+    dkim_body_hash(&message, 0, hash);
     CHECK(memcmp(hash, want, SHA256_SIZE) == 0);
     buf_finish(&relaxed);
 }

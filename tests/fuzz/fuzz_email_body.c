@@ -101,7 +101,7 @@ static void check_composed(struct arena *arena,
     message.attachments = attachments;
     message.attachment_count = request->attachment_count;
     buf_init(&out, COMPOSED_MAX);
-    message_compose(&message, arena, &out);
+    message_compose(&message, arena, &out, NULL);
     CHECK(!out.full && str_ends(buf_str(&out), S("\r\n")));
     for (size_t i = 0; i < out.len; i++)
         CHECK(out.data[i] != '\0' &&

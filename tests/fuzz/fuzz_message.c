@@ -54,10 +54,10 @@ static void compose(const struct message *message, struct arena *arena)
 
     buf_init(&first, OUT_MAX);
     buf_init(&second, OUT_MAX);
-    header = message_compose(message, arena, &first);
+    header = message_compose(message, arena, &first, NULL);
     CHECK(!first.full && first.len <= message_size_bound(message));
     check_message(buf_str(&first), header);
-    CHECK(message_compose(message, arena, &second) == header);
+    CHECK(message_compose(message, arena, &second, NULL) == header);
     CHECK(str_eq(buf_str(&first), buf_str(&second)));
     buf_finish(&first);
     buf_finish(&second);

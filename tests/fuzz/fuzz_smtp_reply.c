@@ -25,11 +25,19 @@ enum { OUT_MAX = 8192, MAILS_MAX = 8, LARGE = TXN_ONE_CHUNK_MAX + 2 };
 static const struct txn_envelope ENVELOPE = {
     .mail_from = STR("a@me.example"),
     .rcpt_to = STR("b@you.example"),
-    .message = STR("Subject: x\r\n\r\n.\r\nHi"),
+    .message = {.frame = STR("Subject: x\r\n\r\n.\r\nHi")},
 };
 /* By DATA and by BDAT. */
 static const struct str STUFFED = STR("Subject: x\r\n\r\n..\r\nHi\r\n");
 static const struct str PLAIN = STR("Subject: x\r\n\r\n.\r\nHi\r\n");
+
+/* And with a file in it. */
+static const struct octets_file FILE_OF_FIVE = {.at = 14,
+                                                .bytes = STR("12345")};
+static const struct str STUFFED_FILE =
+    STR("Subject: x\r\n\r\nMTIzNDU=\r\n..\r\nHi\r\n");
+static const struct str PLAIN_FILE =
+    STR("Subject: x\r\n\r\nMTIzNDU=\r\n.\r\nHi\r\n");
 
 /* Spaces, but for a line end. */
 static struct str large_message(void)
@@ -68,7 +76,10 @@ static struct txn_envelope next_envelope(const struct client *client)
     if (client->mails % 2 == 1)
         envelope.chunking = CHUNKING_ALWAYS;
     if (client->mails % 4 == 2)
-        envelope.message = large_message();
+        envelope.message = octets_of(large_message());
+    if (client->mails % 4 > 2 || client->mails % 8 == 4)
+        envelope.message = (struct octets){S("Subject: x\r\n\r\n\r\n.\r\nHi"),
+                                           &FILE_OF_FIVE, 1};
     return envelope;
 }
 
@@ -107,8 +118,10 @@ static struct smtp_ruling judge(const struct mail *mail,
 
 static struct str wire_message(const struct txn *txn)
 {
-    if (txn->envelope.message.len == LARGE)
+    if (octets_len(&txn->envelope.message) == LARGE)
         return large_message();
+    if (txn->envelope.message.file_count > 0)
+        return txn->way == TXN_DATA ? STUFFED_FILE : PLAIN_FILE;
     return txn->way == TXN_DATA ? STUFFED : PLAIN;
 }
 

@@ -138,7 +138,7 @@ static void compose_line(struct str line)
     read_message(&reader, mail, &message);
     buf_init(&out, MESSAGE_MAX);
     if (reader.flaw == FLAW_NONE) {
-        message_compose(&message, reader.arena, &out);
+        message_compose(&message, reader.arena, &out, NULL);
         CHECK(!out.full && out.len <= message_size_bound(&message));
         printf("%zu\n", out.len);
         fwrite(out.data, 1, out.len, stdout);

@@ -178,8 +178,8 @@ void stage_deliver(struct stage *stage, struct mail *mail)
     mail->delivery.mail_from = S("a@me.example");
     if (mail->delivery.rcpt_to.ptr == NULL)
         mail->delivery.rcpt_to = S("b@you.example");
-    if (mail->delivery.message.ptr == NULL)
-        mail->delivery.message = S("Subject: x\r\n\r\nHi\r\n");
+    if (mail->delivery.message.frame.ptr == NULL)
+        mail->delivery.message = octets_of(S("Subject: x\r\n\r\nHi\r\n"));
     mail->delivery.route = smtp_route_named(stage->smtp, S("all"));
     mail->delivery.on_mark = on_mark;
     mail->delivery.on_done = on_done;

@@ -271,7 +271,7 @@ static void go(struct client *client, struct mail *mail)
         .id = S("job"),
         .mail_from = S("a@me.example"),
         .rcpt_to = str_make(mail->rcpt, (size_t)len),
-        .message = S("Subject: x\r\n\r\n.\r\nHi\r\n"),
+        .message = {.frame = S("Subject: x\r\n\r\n.\r\nHi\r\n")},
         .route = smtp_route_named(client->smtp, S("all")),
         .lane = (unsigned)number % LANE_COUNT,
         .on_mark = on_mark,

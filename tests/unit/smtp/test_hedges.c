@@ -385,7 +385,7 @@ static void go(struct cast *cast, struct mail *mail)
         .id = S("job"),
         .mail_from = S("a@me.example"),
         .rcpt_to = str_make(mail->rcpt, (size_t)len),
-        .message = str_of(mail->message),
+        .message = {.frame = str_of(mail->message)},
         .route = smtp_route_named(cast->smtp, S("all")),
         .may_hedge = true,
         .deadline_ms = chance(50) == 0 ? clock_wall_ms() + chance(500) : 0,

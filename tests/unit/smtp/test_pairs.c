@@ -275,7 +275,7 @@ static void check_pair(const struct pair *pair)
     send_one(stage, &warm);
     second.delivery.rcpt_to = S("c@you.example");
     if (pair->padding > 0)
-        second.delivery.message = buf_str(&padding);
+        second.delivery.message = octets_of(buf_str(&padding));
     if (pair->deadline_ms > 0)
         second.delivery.deadline_ms = WALL_MS + pair->deadline_ms;
     stage_deliver(stage, &first);

@@ -524,11 +524,12 @@ static void long_messages_arrive_whole(void **state)
     for (size_t i = 0; i < 2 * COUNT_OF(SIZES); i++) {
         struct stage *stage = stage_create(1);
         struct buf message = long_message(SIZES[i / 2]);
-        struct mail mail = {.delivery = {.message = buf_str(&message)}};
+        struct mail mail = {
+            .delivery = {.message = {.frame = buf_str(&message)}}};
 
         mail.answer = i % 2 == 0 ? MARKS_YES : MARKS_BY_HAND;
         if (message.len == 0)
-            mail.delivery.message = S("");
+            mail.delivery.message = octets_of(S(""));
         play_add(&stage->plays[0],
                  SCRIPT("!tls", HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a",
                         ">250 b", ">354 c", "<(message)", ">250 d"));
@@ -555,7 +556,7 @@ static void a_peer_that_does_not_read(void **state)
 {
     struct stage *stage = stage_create(1);
     struct buf message = long_message(16 * 1024 * 1024);
-    struct mail mail = {.delivery = {.message = buf_str(&message)}};
+    struct mail mail = {.delivery = {.message = {.frame = buf_str(&message)}}};
 
     (void)state;
     play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b",

@@ -348,7 +348,7 @@ static const struct script {
 static const struct txn_envelope ENVELOPE = {
     .mail_from = STR("a@me.example"),
     .rcpt_to = STR("b@you.example"),
-    .message = STR(BODY),
+    .message = {.frame = STR(BODY)},
 };
 
 static void write_on(struct txn *txn, struct buf *out, bool may_dot)
@@ -419,7 +419,7 @@ static void parameters(void **state)
     (void)state;
     offers.size = true;
     assert_mail(envelope, offers, "MAIL FROM:<a@me.example> SIZE=18\r\n");
-    envelope.message = S("no end");
+    envelope.message = octets_of(S("no end"));
     envelope.mail_from = S("");
     assert_mail(envelope, offers, "MAIL FROM:<> SIZE=8\r\n");
     offers.size_max = 8;
@@ -529,7 +529,7 @@ static void assert_stuffed(const struct stuffing *it, size_t piece)
     struct buf all;
     struct txn txn;
 
-    envelope.message = str_of(it->message);
+    envelope.message = octets_of(str_of(it->message));
     buf_init(&out, OUT_MAX);
     buf_init(&all, OUT_MAX);
     txn_init(&txn, &envelope, &offers);
@@ -580,7 +580,7 @@ static void smuggling(void **state)
     (void)state;
     buf_init(&out, OUT_MAX);
     for (size_t i = 0; i < COUNT_OF(MESSAGES); i++) {
-        envelope.message = MESSAGES[i];
+        envelope.message = octets_of(MESSAGES[i]);
         txn_init(&txn, &envelope, &offers);
         txn_write(&txn, &out, OUT_MAX);
         assert_true(txn_reply(&txn, say("250 a\r\n")));
@@ -664,6 +664,57 @@ static void abandoned_behind_data(void **state)
     buf_finish(&out);
 }
 
+/* --- a file that is encoded as it goes out --- */
+
+/* Up to what follows the last accepting reply, in pieces of some step bytes. */
+static void write_with_file(const struct smtp_offers *offers, size_t step,
+                            struct buf *out)
+{
+    static char bytes[600];
+    const struct octets_file file = {.at = 6, .bytes = {bytes, sizeof bytes}};
+    struct txn_envelope envelope = ENVELOPE;
+    struct txn txn;
+
+    memset(bytes, 'x', sizeof bytes);
+    envelope.chunking = CHUNKING_ALWAYS;
+    envelope.message = (struct octets){S(".a\r\n\r\n\r\n.b\r\n"), &file, 1};
+    txn_init(&txn, &envelope, offers);
+    txn_write(&txn, out, OUT_MAX);
+    assert_true(txn_reply(&txn, say("250 a\r\n")));
+    assert_true(txn_reply(&txn, say("250 b\r\n")));
+    if (!offers->chunking)
+        assert_true(txn_reply(&txn, say("354 c\r\n")));
+    buf_clear(out);
+    do
+        txn_write(&txn, out, out->len + step);
+    while (txn_has_more(&txn));
+    assert_false(txn.must_close);
+}
+
+static void a_file_is_encoded_as_it_goes_out(void **state)
+{
+    static const struct smtp_offers by_data = {.pipelining = true};
+    static const struct smtp_offers by_chunk = {.pipelining = true,
+                                                .chunking = true};
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, OUT_MAX);
+    for (size_t step = 1; step < 1000; step += 7) {
+        write_with_file(&by_data, step, &out);
+        assert_int_equal(out.len, 7 + 820 + 7);
+        assert_true(str_starts(buf_str(&out), S("..a\r\n\r\neHh4")));
+        assert_true(str_ends(buf_str(&out), S("eHh4\r\n..b\r\n")));
+        buf_clear(&out);
+        write_with_file(&by_chunk, step, &out);
+        assert_int_equal(out.len, strlen("BDAT 832\r\n") + 832);
+        assert_true(str_starts(buf_str(&out), S("BDAT 832\r\n.a\r\n\r\neHh4")));
+        assert_true(str_ends(buf_str(&out), S("eHh4\r\n.b\r\n")));
+        buf_clear(&out);
+    }
+    buf_finish(&out);
+}
+
 /* --- a large message by BDAT --- */
 
 enum { LARGE = TXN_ONE_CHUNK_MAX + 1 };
@@ -677,7 +728,7 @@ static void begin_large(struct txn *txn, struct buf *out)
     struct txn_envelope envelope = ENVELOPE;
 
     memset(large, '.', LARGE);
-    envelope.message = str_of(large);
+    envelope.message = octets_of(str_of(large));
     txn_init(txn, &envelope, &offers);
     txn_write(txn, out, 1000);
     assert_said(out, MAIL RCPT);
@@ -878,6 +929,7 @@ int main(void)
         cmocka_unit_test(deliverby),
         cmocka_unit_test(lacking_server),
         cmocka_unit_test(smuggling),
+        cmocka_unit_test(a_file_is_encoded_as_it_goes_out),
         cmocka_unit_test(a_large_message_is_committed_apart),
         cmocka_unit_test(a_refused_chunk_is_not_committed),
         cmocka_unit_test(a_chunk_that_is_cut_short_ends_the_session),

@@ -120,7 +120,7 @@ static void signatures_stand_on_top(void **state)
 {
     struct dkim_signer signer = {.selector = S("ph1e1")};
     const struct compose_signing signing = {S("example.com"), &signer, 1};
-    const struct composed composed = {.body = 23};
+    struct composed composed[] = {{.body = 23}, {.body = 23}};
     struct str message = S("From: a@example.com\r\n\r\nHi\r\n");
     struct dkim_key *key;
     struct buf der;
@@ -138,12 +138,14 @@ static void signatures_stand_on_top(void **state)
     signer.key = key;
     buf_add(&first, message);
     buf_add(&second, message);
-    compose_sign(&signing, 1764000000999, &composed, &first);
-    compose_sign(&signing, 1764000000999, &composed, &second);
+    compose_sign(&signing, 1764000000999, &composed[0], &first);
+    compose_sign(&signing, 1764000000999, &composed[1], &second);
     assert_true(str_eq(buf_str(&first), buf_str(&second)));
     assert_true(str_starts(buf_str(&first), S("DKIM-Signature: v=1; ")));
     assert_true(str_contains(buf_str(&first), S(" t=1764000000;")));
     assert_true(str_ends(buf_str(&first), message));
+    assert_true(
+        str_eq(str_from(buf_str(&first), composed[0].body), S("Hi\r\n")));
     dkim_key_destroy(&key);
     buf_finish(&der);
     buf_finish(&public_text);

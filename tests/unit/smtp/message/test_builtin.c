@@ -246,7 +246,7 @@ static size_t composed_size(const struct mail *mail)
     assert_int_equal(mailbox_parse(arena, S("ada@example.net"), &to),
                      FLAW_NONE);
     buf_init(&out, PART_MAX);
-    message_compose(&message, arena, &out);
+    message_compose(&message, arena, &out, NULL);
     size = out.len;
     buf_finish(&out);
     arena_destroy(&arena);

@@ -1,6 +1,7 @@
 #include "smtp/message/dkim.h"
 
 #include "server/base/codec.h"
+#include "smtp/message/encode.h"
 
 #include "check_cmocka.h"
 
@@ -72,22 +73,46 @@ static void bodies_are_hashed_relaxed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(BODIES); i++) {
+        const struct octets message = {.frame = BODIES[i].body};
         unsigned char hash[SHA256_SIZE];
         unsigned char want[SHA256_SIZE];
 
-        dkim_body_hash(BODIES[i].body, hash);
+        dkim_body_hash(&message, 0, hash);
         secret_sha256(BODIES[i].relaxed, want);
         if (memcmp(hash, want, sizeof hash) != 0)
             fail_msg("body %zu", i);
     }
 }
 
+/* Whether a file is encoded already or not. */
+static void a_file_is_hashed_as_it_goes_out(void **state)
+{
+    static const char bytes[100000] = {'x', [99999] = 'y'};
+    const struct octets_file file = {.at = 11, .bytes = {bytes, sizeof bytes}};
+    const struct octets message = {S("A: b\r\n\r\nC\r\n \r\n--b-- \r\n\r\n"),
+                                   &file, 1};
+    unsigned char hash[SHA256_SIZE];
+    unsigned char want[SHA256_SIZE];
+    struct buf relaxed;
+
+    (void)state;
+    buf_init(&relaxed, 2 * sizeof bytes);
+    buf_add(&relaxed, S("C\r\n"));
+    base64_lines_add(&relaxed, file.bytes);
+    buf_add(&relaxed, S("\r\n--b--\r\n"));
+    secret_sha256(buf_str(&relaxed), want);
+    dkim_body_hash(&message, 8, hash);
+    assert_memory_equal(hash, want, sizeof hash);
+    buf_finish(&relaxed);
+}
+
 static void the_hash_of_no_body_is_that_of_no_bytes(void **state)
 {
+    const struct octets message = {.frame = S("\r\n")};
     unsigned char hash[SHA256_SIZE];
 
     (void)state;
-    dkim_body_hash(S("\r\n"), hash);
+    dkim_body_hash(&message, 0, hash);
     codec_base64_add(&out, str_make(hash, sizeof hash));
     assert_string_equal(out.data,
                         "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
@@ -128,14 +153,15 @@ static void the_example_of_rfc_8463_comes_out(void **state)
         "Date: Fri, 11 Jul 2003 21:00:37 -0700 (PDT)\r\n",
         "Message-ID: <20030712040037.46341.5F8J@football.example.com>\r\n",
     };
+    const struct octets message = {
+        .frame = S("Hi.\r\n\r\nWe lost the game.  Are you hungry yet?\r\n"
+                   "\r\nJoe.\r\n")};
     unsigned char signature[DKIM_SIGNATURE_MAX];
     unsigned char hash[SHA256_SIZE];
     size_t len;
 
     (void)state;
-    dkim_body_hash(S("Hi.\r\n\r\nWe lost the game.  Are you hungry yet?\r\n"
-                     "\r\nJoe.\r\n"),
-                   hash);
+    dkim_body_hash(&message, 0, hash);
     buf_clear(&out);
     codec_base64_add(&out, str_make(hash, sizeof hash));
     assert_string_equal(out.data,
@@ -326,6 +352,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_are_hashed_relaxed),
+        cmocka_unit_test(a_file_is_hashed_as_it_goes_out),
         cmocka_unit_test(the_hash_of_no_body_is_that_of_no_bytes),
         cmocka_unit_test(fields_are_relaxed),
         cmocka_unit_test(the_example_of_rfc_8463_comes_out),

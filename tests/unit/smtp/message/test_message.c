@@ -68,6 +68,37 @@ static int teardown(void **state)
 #define B1 "=_2a8caf99b1b9f8d914533e85cf56ea68"
 #define B2 "=_94756f829ec3c657420b66406c8e17c7"
 
+/* Without its files it is what it was, whoever encodes them. */
+static void compose_apart(struct fixture *fixture, size_t header)
+{
+    struct octets_files files;
+    struct octets octets;
+    struct str whole = buf_str(&fixture->out);
+    struct buf frame;
+
+    buf_init(&frame, OUT_MAX);
+    assert_int_equal(
+        message_compose(&fixture->message, fixture->arena, &frame, &files),
+        header);
+    octets = (struct octets){buf_str(&frame), files.items, files.count};
+    assert_int_equal(octets_len(&octets), whole.len);
+    for (size_t at = 0; at < whole.len;) {
+        struct octets_run run = octets_run_at(&octets, at);
+        struct buf part;
+
+        buf_init(&part, OUT_MAX);
+        if (!run.is_file)
+            buf_add(&part, run.bytes);
+        while (run.is_file && part.len < run.len)
+            octets_add_lines(&run, part.len, run.len, &part);
+        assert_int_equal(part.len, run.len);
+        assert_true(str_starts(str_from(whole, at), buf_str(&part)));
+        buf_finish(&part);
+        at += run.len;
+    }
+    buf_finish(&frame);
+}
+
 /* Composes and checks what holds for every message. */
 static const char *compose(struct fixture *fixture)
 {
@@ -77,7 +108,8 @@ static const char *compose(struct fixture *fixture)
     struct str line;
 
     buf_clear(&fixture->out);
-    header = message_compose(&fixture->message, fixture->arena, &fixture->out);
+    header =
+        message_compose(&fixture->message, fixture->arena, &fixture->out, NULL);
     assert_false(fixture->out.full);
     assert_true(fixture->out.len <= bound);
     assert_memory_equal(fixture->out.data + header - 4, "\r\n\r\n", 4);
@@ -90,6 +122,7 @@ static const char *compose(struct fixture *fixture)
         assert_int_equal(str_index(line, '\r', 0), line.len - 1);
     }
     assert_int_equal(line.len, 0); /* the last line has its end */
+    compose_apart(fixture, header);
     return fixture->out.data;
 }
 
@@ -381,6 +414,40 @@ static void files_are_parts_of_their_own(void **state)
     }
 }
 
+/* Small ones stand in the frame. */
+static void large_files_stand_apart(void **state)
+{
+    static char bytes[100000];
+    struct fixture *fixture = *state;
+    struct attachment list[] = {
+        {.content = {bytes, 100}, .name = S("small.bin")},
+        {.content = {bytes, sizeof bytes}, .name = S("large.bin")},
+        {.content = {bytes, 100}, .name = S("other.bin")},
+        {.content = {bytes, sizeof bytes - 1},
+         .name = S("image.png"),
+         .content_id = S("a")},
+        {.content = {bytes, sizeof bytes}, .name = S("mail.eml")},
+    };
+    struct octets_files files;
+    struct buf frame;
+
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i += 70)
+        bytes[i] = '\n';
+    fixture->message.html = S("<img src='cid:a'>");
+    fixture->message.attachments = list;
+    fixture->message.attachment_count = COUNT_OF(list);
+    compose(fixture);
+    buf_init(&frame, OUT_MAX);
+    message_compose(&fixture->message, fixture->arena, &frame, &files);
+    assert_int_equal(files.count, 2); /* no message is encoded */
+    assert_ptr_equal(files.items[0].bytes.ptr, bytes);
+    assert_int_equal(files.items[0].bytes.len, sizeof bytes - 1);
+    assert_int_equal(files.items[1].bytes.len, sizeof bytes);
+    assert_true(files.items[0].at < files.items[1].at);
+    buf_finish(&frame);
+}
+
 static void equal_input_gives_equal_bytes(void **state)
 {
     struct fixture *fixture = *state;
@@ -401,7 +468,7 @@ static void what_does_not_fit_is_said(void **state)
     fixture->message.has_text = true;
     fixture->message.text = S("x");
     buf_init(&small, 300);
-    message_compose(&fixture->message, fixture->arena, &small);
+    message_compose(&fixture->message, fixture->arena, &small, NULL);
     assert_true(small.full);
     buf_finish(&small);
 }
@@ -438,6 +505,7 @@ int main(void)
         TEST(cc_and_reply_to_are_written),
         TEST(images_that_the_html_shows_are_related),
         TEST(files_are_parts_of_their_own),
+        TEST(large_files_stand_apart),
         TEST(equal_input_gives_equal_bytes),
         TEST(what_does_not_fit_is_said),
         TEST(utf8_addresses_are_announced),
