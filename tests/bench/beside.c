@@ -9,16 +9,13 @@
  * lost: not at the sink within a minute.
  */
 #include "tests/bench/lib/args.h"
-#include "tests/bench/lib/load.h"
 #include "tests/bench/lib/report.h"
-#include "tests/bench/lib/sink.h"
+#include "tests/bench/lib/timed.h"
 #include "server/base/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { PATIENCE_S = 60, STEP_MS = 5, NEVER_ENDING = 1 << 20 };
+enum { NEVER_ENDING = 1 << 20 };
 
 static void large_body(void *ctx, size_t number, struct buf *out)
 {
@@ -36,45 +33,6 @@ static void large_body(void *ctx, size_t number, struct buf *out)
     memset(space, 'A', digits);
     buf_grown(out, digits);
     buf_add_cstr(out, "\"}]}");
-}
-
-/* Those of the small mails that have come, as the time that each took. */
-static size_t arrived(const struct sink *sink, const struct load_plan *plan,
-                      uint64_t *ns)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < plan->requests; i++) {
-        uint64_t at = sink_arrival_ns(sink, plan->first + i);
-
-        if (at != 0)
-            ns[count++] = at - plan->started_ns[i];
-    }
-    return count;
-}
-
-/* Returns how many are lost. */
-static size_t run_small(struct sink *sink, struct load_plan plan,
-                        const char *prefix)
-{
-    const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
-    uint64_t *ns = xcalloc(plan.requests, sizeof *ns);
-    struct load_result result;
-    uint64_t end;
-    size_t come;
-
-    plan.started_ns = xcalloc(plan.requests, sizeof *plan.started_ns);
-    result = load_run(&plan);
-    end = now_ns() + (uint64_t)PATIENCE_S * 1000000000u;
-    while ((come = arrived(sink, &plan, ns)) < result.answered &&
-           now_ns() < end)
-        nanosleep(&step, NULL);
-    report_latency(prefix, ns, come);
-    come = result.answered > come ? result.answered - come : 0;
-    load_result_finish(&result);
-    free(plan.started_ns);
-    free(ns);
-    return come;
 }
 
 int main(int argc, char **argv)
@@ -106,10 +64,10 @@ int main(int argc, char **argv)
     large.rate = 1;
     large.body = large_body;
     large.ctx = &bytes;
-    lost = run_small(sink, small, "beside_alone");
+    lost = timed_run(sink, small, "beside_alone");
     pid = load_start(&large);
     small.first = small.requests;
-    lost += run_small(sink, small, "beside_large");
+    lost += timed_run(sink, small, "beside_large");
     load_stop(pid);
     report("beside", "large", (double)(sink_mails(sink) - plan.capacity),
            "mails");

@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, accept_template, pipeline, signing, lanes, memory, queue, partitions,
-# retention, bigbody, beside, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
+# retention, bigbody, beside, stuck, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
 # smtpsink.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
@@ -410,6 +410,62 @@ run_beside() {
     make_key
     bench beside --port "$port" --sink-port "$sink_port" --key "$key" \
         --seconds $seconds --bytes $bytes
+}
+
+# Small mails alone, and beside an upstream that is stuck with thousands of
+# others: by turns, each in a service of its own.
+run_stuck() {
+    local round kind rounds=3 seconds=20 mails=5000 sessions=32 args
+    ! $tiny || { rounds=1 seconds=1 mails=50 sessions=4; }
+    for ((round = 0; round < rounds; round++)); do
+        for kind in alone beside; do
+            args=()
+            [ $kind = alone ] || args=(--mails "$mails" --sessions "$sessions")
+            start_redis everysec
+            configure
+            add_stuck_upstream $sessions
+            start_role api
+            start_role worker
+            make_key
+            bench stuck --port "$port" --sink-port "$sink_port" \
+                --stuck-port "$stuck_port" --key "$key" --seconds $seconds \
+                --prefix "stuck_$kind" "${args[@]}" | tee -a "$work/stuck"
+            stop "${role[worker]}"
+            stop "${role[api]}"
+            stop "$redis_pid"
+        done
+    done
+    for kind in p50 p99; do
+        awk -v a="$(median_of "stuck_alone_$kind" "$work/stuck")" \
+            -v b="$(median_of "stuck_beside_$kind" "$work/stuck")" \
+            -v kind=$kind 'BEGIN { printf "stuck_%s_ratio %.2f x\n", kind, b / a }'
+    done
+}
+
+# add_stuck_upstream SESSIONS - has the mail to stuck.test, on $stuck_port.
+add_stuck_upstream() {
+    stuck_port=$(free_port)
+    cat >>"$work/posthaste.toml" <<TOML
+[[upstream]]
+name = "stuck"
+host = "127.0.0.1"
+port = $stuck_port
+tls = "off"
+auth = "none"
+max_sessions = $1
+[[route]]
+name = "stuck"
+to_domain = "stuck.test"
+upstreams = ["stuck"]
+[[route]]
+name = "all"
+upstreams = ["sink"]
+TOML
+}
+
+median_of() {
+    awk -v name="$1" '$1 == name { print $2 }' "$2" | sort -g |
+        awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'
 }
 
 run_compose() {
