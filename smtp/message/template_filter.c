@@ -178,6 +178,20 @@ static bool run_choose(struct str value, struct str argument,
     return other.len > 0;
 }
 
+/* A mail with a blank where the code should be is worse than none. */
+static bool run_filled(struct str value, struct str argument,
+                       const struct locale *locale, struct buf *out)
+{
+    size_t blanks = 0;
+
+    (void)argument;
+    (void)locale;
+    while (blanks < value.len && (unsigned char)value.ptr[blanks] <= ' ')
+        blanks++;
+    buf_add(out, value);
+    return blanks < value.len;
+}
+
 /* --- for html --- */
 
 static int hex_value(char c)
@@ -317,6 +331,7 @@ static const struct filter {
      "pairs and what else to take, like "
      "\"1=minute,minutes\"",
      run_choose, "one of the values that its filter choose lists"},
+    {"filled", is_absent, "nothing", run_filled, "a text that is not blank"},
     {"link", is_absent, "nothing", run_link,
      "an address that begins with https://, http:// or mailto:, without "
      "blanks and quotation marks"},
@@ -326,9 +341,9 @@ static const struct filter {
     {"contrast", is_absent, "nothing", run_contrast, "a color like #1f5fbf"},
 };
 
-static const char *const NAMES[] = {"date",  "time",    "number", "currency",
-                                    "url",   "choose",  "link",   "mailto",
-                                    "color", "contrast"};
+static const char *const NAMES[] = {"date",   "time",   "number",  "currency",
+                                    "url",    "choose", "filled",  "link",
+                                    "mailto", "color",  "contrast"};
 
 static bool refuse_name(struct str name, struct error *err)
 {
@@ -336,7 +351,7 @@ static bool refuse_name(struct str name, struct error *err)
 
     error_set(err, ERR_INPUT,
               "there is no filter \"%.*s\"%s%s%s; want date, time, number, "
-              "currency, url, choose, link, mailto, color or contrast",
+              "currency, url, choose, filled, link, mailto, color or contrast",
               (int)(name.len < 40 ? name.len : 40),
               name.len == 0 ? "" : name.ptr,
               near == NULL ? "" : " (did you mean ", near == NULL ? "" : near,

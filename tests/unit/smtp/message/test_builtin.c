@@ -338,6 +338,12 @@ static const struct {
     {"verification-code", "{}", "code is missing"},
     {"verification-code", "{\"code\":483920}",
      "code has a wrong value (want a string)"},
+    {"verification-code", "{\"code\":\"\"}",
+     "code has a wrong value (want a text that is not blank)"},
+    {"password-reset", "{\"code\":\" \"}",
+     "code has a wrong value (want a text that is not blank)"},
+    {"alert", "{\"title\":\"\",\"message\":\"b\"}",
+     "title has a wrong value (want a text that is not blank)"},
     {"verification-link", "{\"link\":\"javascript:alert(1)\"}",
      "link has a wrong value (want an address that begins with https://, "
      "http:// or mailto:, without blanks and quotation marks)"},

@@ -42,7 +42,7 @@ static const struct {
                              "only blocks ({{$name}}) may stand there"},
     {"{{a|dat}}", "line 1, column 1: there is no filter \"dat\" (did you mean "
                   "date?); want date, time, number, currency, url, "
-                  "choose, link, mailto, color or contrast"},
+                  "choose, filled, link, mailto, color or contrast"},
     {"{{a|currency}}", "line 1, column 1: found \"\" behind the filter "
                        "currency:; it takes three capital letters like "
                        "\"EUR\""},
@@ -310,6 +310,7 @@ static const struct {
     {"{{small|choose:\"1=minute,minutes\"}}", "", "minutes"},
     {"{{one|choose:\"1=minute,minutes\"}}", "", "minute"},
     {"{{word|choose:\"low=a,high=b\"}}", "", "b"},
+    {"{{word|filled}}", "", "high"},
     {"{{link|link}}", "", "https://x.io/a?b=c&amp;d=%20#e"},
     {"{{{mail|link}}}", "", "mailto:a@b.c"},
     {"{{who|mailto}}", "", "mailto:a%2Bb@x.io"},
@@ -355,11 +356,14 @@ static void filters_refuse_what_they_cannot_take(void **state)
                  (struct template_options){.is_lenient = true}, "[]");
 }
 
-/* What is to stand in an attribute of html and could do more than it should. */
+/* What must not be blank; what is to stand in an attribute of html and could do
+ * more than it should. */
 static const struct {
     const char *filter;
     const char *value;
 } UNFIT[] = {
+    {"filled", ""},
+    {"filled", " \\t\\n"},
     {"link", ""},
     {"link", "x.io/a"},
     {"link", "//x.io/a"},
@@ -387,7 +391,7 @@ static const struct {
     {"contrast", "#ff"},
 };
 
-static void filters_for_html_refuse_what_is_more_than_that(void **state)
+static void filters_refuse_what_is_less_or_more_than_that(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(UNFIT); i++) {
@@ -407,7 +411,7 @@ static void filters_for_html_refuse_what_is_more_than_that(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(filters_for_html_refuse_what_is_more_than_that),
+        cmocka_unit_test(filters_refuse_what_is_less_or_more_than_that),
         cmocka_unit_test(broken_templates_are_explained),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(tags_and_names_are_bounded),
