@@ -276,6 +276,8 @@ static void examples_keep_to_the_rules_of_all(void **state)
         assert_in(&mail.html, "name=\"color-scheme\" content=\"light dark\"");
         assert_in(&mail.html, "@media (prefers-color-scheme:dark)");
         assert_in(&mail.html, "max-width:560px");
+        /* one long word, a path for instance, does not widen the card */
+        assert_in(&mail.html, "padding:28px 28px 32px;word-break:break-word");
         assert_in(&mail.html, "'Noto Sans CJK SC'");
         assert_in(&mail.html,
                   "<div style=\"max-height:0;max-width:0;overflow:hidden;"
