@@ -82,11 +82,14 @@ static const struct variant *variant_named(const struct mail_template *mail,
     return NULL;
 }
 
+/* English is what most readers of another language know. */
 static const struct variant *variant_for(const struct mail_template *mail,
                                          struct str tag)
 {
     const struct variant *variant = variant_named(mail, tag);
 
+    if (variant == NULL && tag.len > 0)
+        variant = variant_named(mail, S("en"));
     return variant != NULL ? variant : &mail->variants[0];
 }
 
@@ -507,11 +510,14 @@ static const struct template *find_part(void *ctx, struct str name)
     const struct mail_template *mail =
         r->request->find == NULL ? NULL
                                  : r->request->find(r->request->find_ctx, name);
+    const struct variant *variant;
 
     if (mail == NULL)
         return NULL;
-    return variant_for(mail, r->request->locale)
-        ->parts[r->part == PART_HTML ? PART_HTML : PART_TEXT];
+    variant = variant_named(mail, r->request->locale);
+    if (variant == NULL)
+        variant = variant_for(mail, r->variant->locale);
+    return variant->parts[r->part == PART_HTML ? PART_HTML : PART_TEXT];
 }
 
 static struct template_options options_of(struct rendering *r, enum part part)

@@ -14,10 +14,11 @@
  * shared.
  *
  * Which language a mail gets: the tag that is asked for, shortened from its end
- * until there is a variant of that name, else the default one (RFC 4647 section
- * 3.4). A variant has the default's subject if it has none, but never its html
- * or text. Beside the variables a template sees {{locale}}, the tag of the
- * variant, and {{dir}}, "ltr" or "rtl", unless it has variables of that name.
+ * until there is a variant of that name, else English, else the default one
+ * (RFC 4647 section 3.4). A variant has the default's subject if it has none,
+ * but never its html or text. Beside the variables a template sees {{locale}},
+ * the tag of the variant, and {{dir}}, "ltr" or "rtl", unless it has variables
+ * of that name.
  */
 #ifndef SMTP_MESSAGE_MAIL_TEMPLATE_H
 #define SMTP_MESSAGE_MAIL_TEMPLATE_H

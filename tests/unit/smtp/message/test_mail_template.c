@@ -152,6 +152,15 @@ static void the_nearest_language(void **state)
     assert_string_equal(render(mail, "{\"dir\":\"up\"}", ""),
                         "1||up he|1|he rtl");
     mail_template_destroy(&mail);
+    mail = compile("{\"text\":\"{{n|number}}\",\"default_locale\":\"de\","
+                   "\"subject\":\"1\",\"locales\":{\"en-GB\":{\"text\":\"gb\"},"
+                   "\"EN\":{\"text\":\"{{n|number}}\"}}}");
+    assert_string_equal(render(mail, "{\"n\":1.5}", "zh-Hant-TW"),
+                        "1||1.5|1|EN ltr");
+    assert_string_equal(render(mail, "{\"n\":1.5}", "de-AT"),
+                        "1||1,5|1|de ltr");
+    assert_string_equal(render(mail, "{\"n\":1.5}", ""), "1||1,5|1|de ltr");
+    mail_template_destroy(&mail);
 }
 
 static void all_that_is_missing(void **state)
@@ -230,6 +239,16 @@ static void partials_are_of_the_same_part_and_language(void **state)
     assert_string_equal(render(mail, "{}", "zh"), "! l: ");
     partial = NULL;
     assert_string_equal(render(mail, "{}", ""), "! l: ");
+    mail_template_destroy(&mail);
+    mail_template_destroy(&layout);
+    mail = compile("{\"subject\":\"s\",\"text\":\"{{>l}}\",\"default_locale\":"
+                   "\"de\"}");
+    partial = layout =
+        compile("{\"text\":\"foot\",\"locales\":{\"de\":{\"text\":\"Fuß\"},"
+                "\"zh\":{\"text\":\"脚\"}}}");
+    assert_string_equal(render(mail, "{}", "zh"), "s||脚|s|de ltr");
+    assert_string_equal(render(mail, "{}", "fr"), "s||Fuß|s|de ltr");
+    partial = NULL;
     mail_template_destroy(&mail);
     mail_template_destroy(&layout);
 }
