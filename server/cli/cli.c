@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTIONS_MAX = 24, VERBS_MAX = 64 };
+enum { OPTIONS_MAX = 24, VERBS_MAX = 128 };
 
 struct cli_args {
     const struct verb *verb;
@@ -222,7 +222,9 @@ static int parse(struct cli_args *args, int argc, char **argv)
             return cli_fail(args, EXIT_USAGE, "%s wants a value",
                             argv[optind - 1]);
         if (found == '?')
-            return refuse_option(args, argv[optind - 1]);
+            return refuse_option(args, optopt == 0
+                                           ? argv[optind - 1]
+                                           : (char[]){'-', (char)optopt, 0});
         args->values[at] = optarg != NULL ? optarg : "";
     }
     args->operands = argv + optind;
@@ -262,17 +264,23 @@ static int words_matched(const struct verb *verb, int argc, char **argv)
 
 static int refuse_verb(int argc, char **argv)
 {
+    const char *second = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
     const char *names[VERBS_MAX];
     char given[128];
     size_t count = 0;
-    const char *near;
+    size_t kin = 0; /* that begin with the first word */
+    const char *near = NULL;
 
     for (size_t i = 0; i < COUNT_OF(GROUPS); i++)
-        for (size_t j = 0; j < GROUPS[i]->count && count < VERBS_MAX; j++)
-            names[count++] = GROUPS[i]->verbs[j].name;
-    snprintf(given, sizeof given, "%s %s", argv[0], argc > 1 ? argv[1] : "");
-    near = nearest_name(str_trim(str_of(given)), names, count);
-    if (near == NULL)
+        for (size_t j = 0; j < GROUPS[i]->count; j++) {
+            CHECK(count < VERBS_MAX);
+            names[count] = GROUPS[i]->verbs[j].name;
+            kin += str_starts(str_of(names[count++]), str_of(argv[0]));
+        }
+    snprintf(given, sizeof given, "%s %s", argv[0], second);
+    if (kin == 0 || second[0] != '\0')
+        near = nearest_name(str_trim(str_of(given)), names, count);
+    if (kin == 0 && near == NULL)
         near = nearest_name(str_of(argv[0]), names, count);
     fprintf(stderr, "posthaste: unknown verb %s%s%s%s\n", argv[0],
             near != NULL ? "; did you mean " : "", near != NULL ? near : "",

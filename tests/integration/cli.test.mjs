@@ -70,6 +70,23 @@ describe('every verb', () => {
             assert.equal(code, 2, verb);
             assert.match(stderr, /unknown option --jsno/);
         }
+        const { stderr } = await posthaste(['domains', 'add', '-a.example']);
+        assert.match(stderr, /unknown option -a\n/);
+    });
+
+    test('are listed by their first word', async () => {
+        const firsts = new Set(verbs.filter((verb) => verb.includes(' '))
+            .map((verb) => verb.split(' ')[0]));
+        for (const first of firsts) {
+            const lines = verbs.filter((verb) => verb.startsWith(`${first} `))
+                .map((verb) => `  posthaste ${verb}\n`).join('');
+            for (const more of [[], ['--help']]) {
+                const { code, stderr } = await posthaste([first, ...more]);
+                assert.equal(code, 2, first);
+                assert.equal(stderr,
+                             `posthaste: unknown verb ${first}\n${lines}`);
+            }
+        }
     });
 });
 
