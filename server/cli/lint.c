@@ -26,6 +26,15 @@ static bool has_error(const struct json *lint)
     return false;
 }
 
+static bool is_json(struct str text)
+{
+    struct json *root = json_parse(text, NULL);
+    bool is_read = root != NULL;
+
+    json_destroy(&root);
+    return is_read;
+}
+
 /* 1 when there is an error. */
 static int show(const struct cli_args *args, struct str answer)
 {
@@ -60,7 +69,7 @@ static int judge(const struct cli_args *args, struct str body,
     if (api_dry_run(body, config, clock_wall_ms(), &answer, &problems)) {
         code = show(args, buf_str(&answer));
     } else {
-        code = EXIT_FAILED;
+        code = is_json(body) ? EXIT_FAILED : EXIT_USAGE;
         fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
     }
     buf_finish(&problems);

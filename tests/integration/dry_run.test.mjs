@@ -60,4 +60,7 @@ test('posthaste lint tells, and ends with 1 for an error', async () => {
     const broken = await lint({ from: 'x' });
     assert.equal(broken.code, 1);
     assert.match(broken.stderr, /Missing `to` field/);
+    const torn = await run(BIN, ['lint', '-'], { input: '{"from": "x' });
+    assert.equal(torn.code, 2);
+    assert.match(torn.stderr, /not valid JSON: line 1/);
 });
