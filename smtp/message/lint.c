@@ -382,7 +382,7 @@ static void find_links(struct lint *lint, struct str text, struct map *links)
         link = link_at(text);
         if (str_starts_nocase(link, S("http"))) {
             lint_link(lint, "/text", link);
-            map_put(links, link, lint);
+            map_put(links, lint_link_key(link), lint);
         }
         text = str_from(text, link.len > (size_t)at - start + 3
                                   ? link.len

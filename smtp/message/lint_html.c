@@ -111,6 +111,15 @@ void lint_link(struct lint *lint, const char *where, struct str link)
              where, link);
 }
 
+struct str lint_link_key(struct str link)
+{
+    ptrdiff_t host = str_find(link, S("://"), 0);
+    bool is_bare = host >= 0 && str_index(link, '/', (size_t)host + 3) ==
+                                    (ptrdiff_t)link.len - 1;
+
+    return is_bare ? str_slice(link, 0, link.len - 1) : link;
+}
+
 /* --- what a link says --- */
 
 /* A text like "www.example.com/path" or "https://example.com". */
@@ -195,7 +204,7 @@ static void begin_link(struct walk *walk, const struct html_tag *tag)
     walk->href = decoded(walk->lint, value);
     lint_link(walk->lint, "/html", walk->href);
     if (is_web(walk->href))
-        map_put(walk->links, walk->href, walk);
+        map_put(walk->links, lint_link_key(walk->href), walk);
 }
 
 static void end_link(struct walk *walk)

@@ -23,6 +23,9 @@ bool lint_is_key(const struct lint *lint);
 /* An address as it stands in a link, trimmed. Judges its scheme and host. */
 void lint_link(struct lint *lint, const char *where, struct str link);
 
+/* The same for https://x.io/ and https://x.io. */
+struct str lint_link_key(struct str link);
+
 /* Judges the markup. links gets the addresses of the web as its keys. */
 void lint_html(struct lint *lint, struct map *links);
 

@@ -76,6 +76,10 @@ static const struct row {
      .html = "<p><a href=\"https://x.io/?a=1&amp;b=2\">here</a> <a "
              "href=\"https://x.io/?a=1&amp;b=2\">again</a><a "
              "href='https://x.io/c'>c</a></p>"},
+    {.found = "",
+     .text = "We are https://x.io, see also https://y.io/.",
+     .html = "<p>We are <a href='https://x.io/'>here</a> and <a "
+             "href='https://y.io'>there</a></p>"},
 
     /* html */
     {.found = "html_active /html",
