@@ -246,24 +246,31 @@ static bool unchunk(struct str rest, struct buf *body)
     }
 }
 
-/* As long as the head says; without a length it ends with the connection. */
-static bool take_length(struct str head, struct str rest, struct buf *body)
+/* False: the field is there and no number. Without it *value stays. */
+static bool read_number(struct str head, struct str field, uint64_t *value)
 {
     struct str line;
     struct str name;
-    uint64_t length;
 
     while (str_cut(&head, '\n', &line)) {
-        if (!str_cut(&line, ':', &name) ||
-            !str_eq_nocase(name, S("content-length")))
+        if (!str_cut(&line, ':', &name) || !str_eq_nocase(name, field))
             continue;
         if (str_ends(line, S("\r")))
             line.len--;
-        if (!str_to_u64(str_trim(line), &length) || length > rest.len)
+        if (!str_to_u64(str_trim(line), value))
             return false;
-        rest.len = (size_t)length;
     }
-    buf_add(body, rest);
+    return true;
+}
+
+/* As long as the head says; without a length it ends with the connection. */
+static bool take_length(struct str head, struct str rest, struct buf *body)
+{
+    uint64_t length = rest.len;
+
+    if (!read_number(head, S("content-length"), &length) || length > rest.len)
+        return false;
+    buf_add(body, str_slice(rest, 0, (size_t)length));
     return true;
 }
 
@@ -284,6 +291,8 @@ static bool read_answer(struct exchange *exchange, struct client_answer *answer,
     head = str_slice(raw, 0, (size_t)end);
     raw = str_from(raw, (size_t)end + 4);
     answer->status = (int)status;
+    answer->retry_after_s = 0;
+    (void)read_number(head, S("retry-after"), &answer->retry_after_s);
     buf_init(&answer->body, CLIENT_ANSWER_MAX);
     if (is_chunked(head) ? unchunk(raw, &answer->body)
                          : take_length(head, raw, &answer->body))

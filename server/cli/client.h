@@ -26,7 +26,8 @@ struct client_request {
 
 struct client_answer {
     int status;
-    struct buf body; /* owned: client_answer_finish */
+    uint64_t retry_after_s; /* 0: it says nothing of that */
+    struct buf body;        /* owned: client_answer_finish */
 };
 
 /* False and err: ERR_INPUT (base or path), ERR_REMOTE (nobody there, or no

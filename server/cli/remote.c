@@ -8,8 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { KEY_MAX = 512, SHOWN_MAX = 64 << 20, TARGET_MAX = 4096 };
+enum {
+    KEY_MAX = 512,
+    SHOWN_MAX = 64 << 20,
+    TARGET_MAX = 4096,
+    PATIENCE_S = 30,
+};
 
 /* --- the key --- */
 
@@ -117,6 +123,31 @@ static int take_answer(const struct cli_args *args, struct client_answer *from,
     return code;
 }
 
+/* Of the key's requests, not of what it may keep. */
+static bool is_too_fast(const struct client_answer *got)
+{
+    return got->status == 429 && got->retry_after_s > 0 &&
+           str_contains(buf_str(&got->body), S("\"rate_limit_exceeded\""));
+}
+
+/* Asks again when the key may, so that a verb of many requests ends. */
+static bool ask_at_pace(const struct client_request *ask,
+                        struct client_answer *got, struct error *err)
+{
+    uint64_t waited_s = 0;
+    bool is_answered;
+
+    while ((is_answered = client_ask(ask, got, err)) && is_too_fast(got) &&
+           got->retry_after_s <= PATIENCE_S - waited_s) {
+        const struct timespec pause = {.tv_sec = (time_t)got->retry_after_s};
+
+        waited_s += got->retry_after_s;
+        client_answer_finish(got);
+        nanosleep(&pause, NULL);
+    }
+    return is_answered;
+}
+
 int remote_ask(const struct cli_args *args,
                const struct remote_request *request,
                struct remote_answer *answer)
@@ -139,8 +170,8 @@ int remote_ask(const struct cli_args *args,
         code = read_key(args, &key);
     ask.token = request->needs_key ? key.data : NULL;
     if (code == EXIT_OK)
-        code = client_ask(&ask, &got, &err) ? take_answer(args, &got, answer)
-                                            : cli_fail_error(args, &err);
+        code = ask_at_pace(&ask, &got, &err) ? take_answer(args, &got, answer)
+                                             : cli_fail_error(args, &err);
     if (key.data != NULL)
         secret_wipe(key.data, key.cap);
     buf_finish(&key);

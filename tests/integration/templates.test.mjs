@@ -14,13 +14,14 @@ import { parse, startSink } from './harness/sink.mjs';
 
 const { Resend } = npm('resend');
 
+let redis;
 let sink;
 let service;
 let receiver;
 let resend;
 
 before(async () => {
-    const redis = await startRedis();
+    redis = await startRedis();
     sink = await startSink();
     service = await startService({ redis, upstreams: [sink.upstream()],
                                    children: 2,
@@ -389,4 +390,21 @@ test('a folder is imported, rendered and exported', async () => {
     await cli(['show', 'nobody'], 3);
     write(dir, { 'bad/template.json': '{' });
     await cli(['import', dir, 'bad'], 2);
+});
+
+test('a folder is imported at the pace that the key may have', async () => {
+    const slow = await startService({
+        redis, upstreams: [sink.upstream()], roles: ['api'],
+        config: { limits: { rate: '5/s' } } });
+    const key = await slow.createKey({ owner: 'paced' });
+    const dir = folder('paced');
+    const names = Array.from({ length: 8 }, (_, i) => `t${i}`);
+    write(dir, Object.fromEntries(names.flatMap((name) => [
+        [`${name}/template.json`, '{"name": "T"}'],
+        [`${name}/body.txt`, 'Hi']])));
+    const { code, stderr } = await slow.run(['templates', 'import', dir], {
+        env: { ...slow.env, POSTHASTE_URL: slow.base,
+               POSTHASTE_API_KEY: key } });
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr, names.map((name) => `${name}: created\n`).join(''));
 });
