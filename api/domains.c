@@ -139,14 +139,15 @@ static struct str read_return_path(struct call *call, const struct json *root,
 static struct str read_name(struct call *call, const struct json *root,
                             struct faults *faults)
 {
+    struct str given = json_get_str(root, "name");
     struct str name = S("");
-    enum flaw flaw =
-        domain_parse(call->arena, json_get_str(root, "name"), &name);
+    enum flaw flaw = domain_parse(call->arena, given, &name);
 
-    if (flaw != FLAW_NONE)
+    if (given.len > 0 && flaw != FLAW_NONE)
         faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"),
                    flaw_code(flaw), "%s", flaw_text(flaw));
-    else if (name.ptr[0] == '[' || str_index(name, '.', 0) < 0)
+    else if (given.len == 0 || name.ptr[0] == '[' ||
+             str_index(name, '.', 0) < 0)
         faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "bad_domain",
                    "must be the name of a domain, like \"example.com\"");
     return name;

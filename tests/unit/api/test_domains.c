@@ -125,6 +125,7 @@ static void what_cannot_be_is_refused(void **state)
     } CASES[] = {
         {"{}", "\"pointer\":\"/name\""},
         {"{\"name\":\"localhost\"}", "must be the name of a domain"},
+        {"{\"name\":\"\"}", "must be the name of a domain"},
         {"{\"name\":\"a b.test\"}", "\"pointer\":\"/name\""},
         {"{\"name\":\"[192.0.2.1]\"}", "\"pointer\":\"/name\""},
         {"{\"name\":\"a.test\",\"open_tracking\":true}",
