@@ -28,7 +28,7 @@ static void say_outcome(struct checks *checks, struct domain_finding *finding,
     case DMARC_MALFORMED:
         checks_say(checks, finding, failed,
                    "The DMARC record at %.*s is not valid (\"%.*s\"), so "
-                   "receivers do not use it. Correct that part.",
+                   "receivers may not use it. Correct that part.",
                    STR_ARG(dmarc->at), STR_ARG(dmarc->detail));
         break;
     case DMARC_FAILED:

@@ -387,7 +387,7 @@ static const struct {
      DMARC,
      DOMAIN_FAILED,
      false,
-     "\"p=monitor\""},
+     "(\"p=monitor\"), so receivers may not use it"},
     {"reports to nobody",
      {DMARC " TXT v=DMARC1; p=none; rua=mailto:a@reports.test"},
      DOMAIN_CHECK_DMARC,
