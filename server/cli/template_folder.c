@@ -311,7 +311,10 @@ bool template_folder_read(const char *folder, const char *alias,
     char settings[PATH_SIZE];
 
     if (!template_folder_is_name(str_of(alias))) {
-        error_set(err, ERR_INPUT, "%s/%s: is no alias", folder, alias);
+        error_set(err, ERR_INPUT,
+                  "%s/%s: is no alias: want at most 64 letters, digits, dots, "
+                  "dashes and underscores, a letter or digit first",
+                  folder, alias);
         return false;
     }
     json_out_init(&out, body);

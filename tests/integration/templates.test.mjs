@@ -390,6 +390,9 @@ test('a folder is imported, rendered and exported', async () => {
     await cli(['show', 'nobody'], 3);
     write(dir, { 'bad/template.json': '{' });
     await cli(['import', dir, 'bad'], 2);
+    write(dir, { 'two words/template.json': '{"name": "T"}' });
+    assert.match((await cli(['import', dir, 'two words'], 2)).stderr,
+                 /two words: is no alias: want at most 64 letters, digits/);
 });
 
 test('a folder is imported at the pace that the key may have', async () => {
