@@ -12,8 +12,10 @@
 #include "smtp/message/message.h"
 
 enum {
-    NAME_MAX = 1024, /* as it is given; of A-labels 253 */
+    NAME_MAX = 1024, /* as it is given */
     LABEL_MAX = 63,
+    /* In A-labels: a return path's label still fits before it. */
+    NAME_ACE_MAX = 253 - LABEL_MAX - 1,
     FEATURES_MAX = 8,
     LIST_MAX = 1024 * 1024,
     AGAIN_MAX = 3,
@@ -150,6 +152,11 @@ static struct str read_name(struct call *call, const struct json *root,
              str_index(name, '.', 0) < 0)
         faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "bad_domain",
                    "must be the name of a domain, like \"example.com\"");
+    else if (name.len > NAME_ACE_MAX)
+        faults_add(faults, PROBLEM_VALIDATION_ERROR, S("/name"), "bad_domain",
+                   "must be at most %d bytes long, since its records stand "
+                   "below it in DNS",
+                   NAME_ACE_MAX);
     return name;
 }
 

@@ -141,7 +141,14 @@ static int run_records(const struct cli_args *args)
 
 static int run_check(const struct cli_args *args)
 {
-    return ask_one(args, "POST", "/verify", "", remote_run, show_id);
+    int code = ask_one(args, "POST", "/verify", "", remote_run, show_id);
+
+    if (code == EXIT_OK)
+        fprintf(stderr,
+                "its records are being looked up; some seconds later, "
+                "`posthaste domains show %s` has what was found\n",
+                cli_operand(args, 0));
+    return code;
 }
 
 static int run_rotate(const struct cli_args *args)

@@ -117,6 +117,8 @@ static void without_a_key_of_the_workers_there_is_none(void **state)
     expect(world, "\"code\":\"worker_key_missing\"");
 }
 
+#define LABEL_60 "a12345678901234567890123456789012345678901234567890123456789."
+
 static void what_cannot_be_is_refused(void **state)
 {
     static const struct {
@@ -127,6 +129,8 @@ static void what_cannot_be_is_refused(void **state)
         {"{\"name\":\"localhost\"}", "must be the name of a domain"},
         {"{\"name\":\"\"}", "must be the name of a domain"},
         {"{\"name\":\"a b.test\"}", "\"pointer\":\"/name\""},
+        {"{\"name\":\"" LABEL_60 LABEL_60 LABEL_60 "abcde.test\"}",
+         "must be at most 189 bytes long"},
         {"{\"name\":\"[192.0.2.1]\"}", "\"pointer\":\"/name\""},
         {"{\"name\":\"a.test\",\"open_tracking\":true}",
          "\"pointer\":\"/open_tracking\""},
