@@ -3,7 +3,8 @@
 #
 # NAME is accept, accept_template, pipeline, signing, lanes, memory, queue, partitions,
 # retention, bigbody, beside, stuck, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
-# smtpsink.
+# smtpsink; engine, rtt, reuse and hedge are those with smtp_ before it, and resume
+# is a figure of reuse.
 # Prints lines "name value unit"; the peer's figures come from the same run.
 # --tiny does little of everything and leaves the peer out: it shows that the
 # benchmark works. The binary is build/release/posthaste (or POSTHASTE_BIN), made with
@@ -14,6 +15,10 @@ root=$PWD
 build=$root/build/release
 bin=${POSTHASTE_BIN:-$build/posthaste}
 name=${1:?"usage: run.sh NAME [--tiny]"}
+case $name in
+    engine | rtt | reuse | hedge) name=smtp_$name ;;
+    resume) name=smtp_reuse ;;
+esac
 tiny=false
 [ "${2:-}" != --tiny ] || tiny=true
 
