@@ -118,8 +118,8 @@ struct text_state {
     unsigned list_depth;
     struct text_list lists[LIST_DEPTH_MAX + 1]; /* 0: items outside any list */
     bool in_link;
-    struct str href; /* as written */
-    size_t link_start;
+    struct str href;   /* as written */
+    size_t link_start; /* of its text in out */
     struct buf scratch;
 };
 
@@ -135,9 +135,12 @@ static bool at_line_start(const struct text_state *state)
     return at_start(state) || state->out->data[state->out->len - 1] == '\n';
 }
 
-/* Writes what is owed before the next character. */
+/* Writes what is owed before the next character. That is not the text of a
+ * link that has just begun. */
 static void settle(struct text_state *state)
 {
+    bool begins_link = state->link_start == state->out->len;
+
     if (!at_start(state))
         for (unsigned i = 0; i < state->newlines; i++)
             buf_add_char(state->out, '\n');
@@ -150,6 +153,8 @@ static void settle(struct text_state *state)
     state->cell_gap = false;
     state->blank = false;
     state->prefix[0] = '\0';
+    if (begins_link)
+        state->link_start = state->out->len;
 }
 
 /* An item whose text has not begun yet keeps its mark and the text together,
@@ -352,15 +357,6 @@ static bool is_worth_showing(struct str href)
     return href.len > 0;
 }
 
-static struct str link_text(const struct text_state *state)
-{
-    struct str text = str_from(buf_str(state->out), state->link_start);
-
-    while (text.len > 0 && html_is_space(text.ptr[0]))
-        text = str_from(text, 1);
-    return text;
-}
-
 static void close_link(struct text_state *state)
 {
     struct str href;
@@ -370,7 +366,7 @@ static void close_link(struct text_state *state)
         return;
     state->in_link = false;
     href = shown_href(state);
-    text = link_text(state);
+    text = str_from(buf_str(state->out), state->link_start);
     if (!is_worth_showing(href) || str_eq(text, href))
         return;
     if (text.len == 0) {
