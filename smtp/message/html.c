@@ -132,22 +132,42 @@ bool html_take_char(struct str *rest, uint32_t *code)
 
 /* Tags */
 
+enum tag_place {
+    OUTSIDE_VALUE,
+    BEFORE_VALUE,
+    IN_VALUE, /* without quotation marks */
+    IN_QUOTES,
+};
+
+/* Where in a tag the character behind c stands. */
+static enum tag_place place_behind(char c, enum tag_place place, char *quote)
+{
+    switch (place) {
+    case OUTSIDE_VALUE:
+        return c == '=' ? BEFORE_VALUE : OUTSIDE_VALUE;
+    case IN_VALUE:
+        return html_is_space(c) ? OUTSIDE_VALUE : IN_VALUE;
+    case IN_QUOTES:
+        return c == *quote ? OUTSIDE_VALUE : IN_QUOTES;
+    case BEFORE_VALUE:
+        break;
+    }
+    if (html_is_space(c))
+        return BEFORE_VALUE;
+    *quote = c;
+    return c == '"' || c == '\'' ? IN_QUOTES : IN_VALUE;
+}
+
 /* The length up to the > that ends a tag, quoted ones passed over. */
 static size_t tag_len(struct str text)
 {
+    enum tag_place place = OUTSIDE_VALUE;
     char quote = '\0';
     size_t len = 0;
 
-    for (; len < text.len; len++) {
-        char c = text.ptr[len];
-
-        if (quote != '\0')
-            quote = c == quote ? '\0' : quote;
-        else if ((c == '"' || c == '\'') && len > 0 && text.ptr[len - 1] == '=')
-            quote = c;
-        else if (c == '>')
-            break;
-    }
+    for (; len < text.len && (place == IN_QUOTES || text.ptr[len] != '>');
+         len++)
+        place = place_behind(text.ptr[len], place, &quote);
     return len;
 }
 

@@ -82,6 +82,10 @@ static const struct {
     {"1 < 2 <3 <", "1 < 2 <3 <"},
     {"a<b", "a"},
     {"a<x y=\">\">b</x>", "ab"},
+    {"a<x y = '>' z= \">\">b</x>", "ab"},
+    {"a<x y=\n\t\">\">b</x>", "ab"},
+    {"<a href=https://x.io/?q=\">x</a> y\"", "x (https://x.io/?q=\") y\""},
+    {"<p title=it's>a</p>it's", "a\n\nit's"},
     {"</p></ul></a></pre></li>x", "x"},
     {"a\x01\x7f\x1b"
      "b",
