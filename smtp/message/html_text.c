@@ -316,17 +316,31 @@ static bool is_never_closed(enum element_kind kind)
            kind == ELEMENT_RULE || kind == ELEMENT_IMAGE;
 }
 
-/* Follows the tags inside a hidden element. A head that is never closed ends
- * where the body begins. */
+/* Follows the tags inside a hidden element. */
 static void inside_hidden(struct text_state *state, const struct html_tag *tag)
 {
     if (str_eq_nocase(tag->name, state->hidden))
         state->hidden_depth += tag->is_closing ? -1U : 1U;
-    else if (str_eq_nocase(state->hidden, S("head")) &&
-             str_eq_nocase(tag->name, S("body")))
-        state->hidden_depth = 0;
     if (state->hidden_depth == 0)
         state->hidden = S("");
+}
+
+static bool begins_block(enum element_kind kind)
+{
+    return kind == ELEMENT_BLOCK || kind == ELEMENT_PARAGRAPH ||
+           kind == ELEMENT_RULE || kind == ELEMENT_LIST || kind == ELEMENT_PRE;
+}
+
+/* A head or a paragraph need not be closed: it ends where the body or a
+ * block begins (HTML standard, section 13.1.2.4). */
+static bool ends_hidden(const struct text_state *state,
+                        const struct html_tag *tag, enum element_kind kind)
+{
+    if (tag->is_closing)
+        return false;
+    if (str_eq_nocase(state->hidden, S("head")))
+        return begins_block(kind) || str_eq_nocase(tag->name, S("body"));
+    return begins_block(kind) && str_eq_nocase(state->hidden, S("p"));
 }
 
 /* Links */
@@ -504,6 +518,8 @@ static void tag_seen(struct text_state *state, const struct html_tag *tag,
 {
     enum element_kind kind = kind_of(tag);
 
+    if (ends_hidden(state, tag, kind))
+        state->hidden = S("");
     if (kind == ELEMENT_RAW && !tag->is_closing) {
         html_skip_raw(rest, tag->name);
     } else if (state->hidden.len > 0) {
