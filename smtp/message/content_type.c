@@ -48,6 +48,13 @@ static bool take_value(struct str *rest, struct str *value)
     return is_quotable(*value);
 }
 
+/* No attribute*=value and attribute*0=value (RFC 2231): they could not be
+ * written in quotation marks, and name*= would be a second name of a file. */
+static bool is_attribute(struct str text)
+{
+    return is_token(text) && str_index(text, '*', 0) < 0;
+}
+
 static bool read_param(struct str *rest, struct content_type *type)
 {
     struct str name = S("");
@@ -57,7 +64,7 @@ static bool read_param(struct str *rest, struct content_type *type)
         return false;
     name = str_trim(name);
     *rest = str_trim(*rest);
-    if (!is_token(name) || !take_value(rest, &value))
+    if (!is_attribute(name) || !take_value(rest, &value))
         return false;
     type->params[type->param_count].name = name;
     type->params[type->param_count].value = value;

@@ -22,8 +22,8 @@ struct content_type {
 };
 
 /* Everything in type points into text. False: not of that form, more
- * parameters than there is room for, or a value with quotation marks,
- * backslashes, controls or other than ASCII inside. */
+ * parameters than there is room for, an attribute with an asterisk, or a value
+ * with quotation marks, backslashes, controls or other than ASCII inside. */
 MUST_USE bool content_type_read(struct str text, struct content_type *type);
 
 /* Whether the essence is major/anything. */

@@ -76,6 +76,8 @@ static const struct {
     {STR("image/png; x=\"a\" y"), FLAW_CONTENT_TYPE},
     {STR("image/png; x=a b"), FLAW_CONTENT_TYPE},
     {STR("image/\xc3\xa4"), FLAW_CONTENT_TYPE},
+    {STR("image/png; name*=utf-8''x.exe"), FLAW_CONTENT_TYPE},
+    {STR("image/png; name*0=x; name*1=.exe"), FLAW_CONTENT_TYPE},
     {STR("a/b;a=1;b=1;c=1;d=1;e=1;f=1;g=1;h=1"), FLAW_NONE},
     {STR("a/b;a=1;b=1;c=1;d=1;e=1;f=1;g=1;h=1;i=1"), FLAW_CONTENT_TYPE},
     {STR("a/" A50 A50 A50 A50 A50 A50), FLAW_CONTENT_TYPE},
