@@ -60,7 +60,13 @@ static struct str last_component(struct str path)
     return path;
 }
 
-static struct str without_bidi(struct arena *arena, struct str name)
+/* Controls of ASCII are refused before (filename_check), these dropped. */
+static bool is_dropped(uint32_t code)
+{
+    return is_bidi_control(code) || (code >= 0x80 && code <= 0x9f);
+}
+
+static struct str without_controls(struct arena *arena, struct str name)
 {
     char *kept = arena_alloc(arena, name.len);
     struct str rest = name;
@@ -72,7 +78,7 @@ static struct str without_bidi(struct arena *arena, struct str name)
 
         if (!utf8_next(&rest, &code))
             break;
-        if (is_bidi_control(code))
+        if (is_dropped(code))
             continue;
         memcpy(kept + len, before.ptr, before.len - rest.len);
         len += before.len - rest.len;
@@ -91,7 +97,7 @@ static bool is_dots(struct str name)
 struct str filename_clean(struct arena *arena, struct str name, size_t index,
                           struct str type)
 {
-    struct str clean = str_trim(without_bidi(arena, last_component(name)));
+    struct str clean = str_trim(without_controls(arena, last_component(name)));
     struct content_type read;
 
     if (!is_dots(clean))

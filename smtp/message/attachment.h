@@ -33,9 +33,9 @@ enum flaw filename_check(struct str name);
 enum flaw content_type_check(struct str type);
 enum flaw content_id_check(struct str id); /* <x>, cid:x and x are the same */
 
-/* The name that is sent: the last component of a path, without bidi
- * overrides. When nothing is left, attachment-N with an extension that fits
- * the type. index counts from 0, N from 1. */
+/* The name that is sent: the last component of a path, without controls and
+ * bidi overrides. When nothing is left, attachment-N with an extension that
+ * fits the type. index counts from 0, N from 1. */
 struct str filename_clean(struct arena *arena, struct str name, size_t index,
                           struct str type);
 

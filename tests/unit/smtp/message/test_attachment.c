@@ -21,6 +21,8 @@ static const struct {
     {"inv\xe2\x80\xae"
      "fdp.exe",
      "", "invfdp.exe"},
+    {"a\xc2\x85\xc2\x9bz.txt", "", "az.txt"},
+    {"\xc2\x80", "text/plain", "attachment-3.txt"},
     {"\xe5\x8f\x91\xe7\xa5\xa8.pdf", "", "\xe5\x8f\x91\xe7\xa5\xa8.pdf"},
 };
 
