@@ -425,7 +425,9 @@ run_stuck() {
     for ((round = 0; round < rounds; round++)); do
         for kind in alone beside; do
             args=()
-            [ $kind = alone ] || args=(--mails "$mails" --sessions "$sessions")
+            # A quarter of the sessions is kept for codes.
+            [ $kind = alone ] ||
+                args=(--mails "$mails" --sessions "$((sessions * 3 / 4))")
             start_redis everysec
             configure
             add_stuck_upstream $sessions
@@ -458,6 +460,7 @@ port = $stuck_port
 tls = "off"
 auth = "none"
 max_sessions = $1
+banner_timeout = "300s"
 [[route]]
 name = "stuck"
 to_domain = "stuck.test"
