@@ -3,8 +3,8 @@
 #
 # Naming steps runs only these, one after the other; else all are run as
 # `schedule` has them:
-#   packages npm style debug unit plans asan clang lint release unit-asan
-#   integration conformance fault bench fuzz-build integration-alone fuzz
+#   packages npm style debug unit plans asan release unit-asan integration
+#   conformance fault bench fuzz-build clang lint integration-alone fuzz
 # Environment: FUZZ_SECONDS (10) for each fuzz target, JOBS (all cores).
 # Logs are kept in build/tests. The last line is "N passed, N failed".
 set -uo pipefail
@@ -15,9 +15,9 @@ cd "$(dirname "$0")/.." || exit 1
 # judged by time has a line of its own.
 schedule=(
     'packages npm style debug unit'
-    'plans | asan clang lint release'
+    'plans | asan release'
     'unit-asan'
-    'integration conformance fault bench | fuzz-build'
+    'integration conformance fault bench | fuzz-build clang lint'
     'integration-alone'
     'fuzz'
 )
