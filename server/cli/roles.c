@@ -20,8 +20,10 @@ enum {
     DRAIN_SLACK_MS = 15000,
 
     /* How long a new child lets clients wait for its first connection to
-     * Redis. Then it serves them as it can: 503 is due within a second. */
+     * Redis. Then it serves them as it can: 503 is due within a second. One
+     * that relieves another leaves them to that one for longer. */
     FIRST_READY_MS = 500,
+    RELIEF_READY_MS = 10 * 1000,
 };
 
 /* The frame of every child: a loop, a queue, and one thing that works. */
@@ -140,7 +142,8 @@ static bool life_begin(struct life *life, struct error *err)
     if (life->kind->owns_claims)
         work_begin(life);
     else
-        timer_set(life->loop, &life->first_ready, FIRST_READY_MS);
+        timer_set(life->loop, &life->first_ready,
+                  life->child->is_relief ? RELIEF_READY_MS : FIRST_READY_MS);
     return true;
 }
 

@@ -173,6 +173,20 @@ static void close_all_but(const int *keep, size_t count)
     free(sorted);
 }
 
+/* Another one works in its place until it has started. */
+static bool is_relief(const struct supervisor *supervisor,
+                      const struct process *process)
+{
+    list_each (link, &supervisor->processes) {
+        const struct process *other = LIST_MEMBER(link, struct process, link);
+
+        if (other->index == process->index && other->started &&
+            !other->draining)
+            return true;
+    }
+    return false;
+}
+
 NORETURN static void child_run(struct supervisor *supervisor,
                                const struct process *process, int started_fd,
                                pid_t parent)
@@ -182,6 +196,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
         .index = process->index,
         .count = supervisor->children,
         .instance = supervisor->instance,
+        .is_relief = is_relief(supervisor, process),
         .started_fd = started_fd,
         .shared = &supervisor->shared[process->slot],
     };

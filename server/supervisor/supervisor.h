@@ -32,7 +32,8 @@ struct child {
     const struct config *config;
     unsigned index; /* among count, from 0 */
     unsigned count;
-    const char *instance;  /* of its supervisor: see instance.h */
+    const char *instance; /* of its supervisor: see instance.h */
+    bool is_relief; /* an older one serves its addresses until it has started */
     const int *listen_fds; /* one per address of role.listen */
     size_t listen_count;
     int started_fd;              /* private: see child_started */

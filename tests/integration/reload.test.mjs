@@ -10,11 +10,13 @@ import { startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
 
 const CHILDREN = 2;
-const SLOW_MS = 200; // before redis-server is reached
+const SLOW_MS = 200;      // before redis-server is reached
+const VERY_SLOW_MS = 600; // longer than a child lets anybody wait
 
 let sinks;
 let service;
 let receiver;
+const slow = { ms: SLOW_MS };
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -28,7 +30,7 @@ async function slowly(redis) {
             far.on('close', () => near.destroy());
             near.on('close', () => far.destroy());
             near.pipe(far).pipe(near);
-        }, SLOW_MS);
+        }, slow.ms);
     });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     atEnd(() => server.close());
@@ -94,6 +96,12 @@ describe('a reload', () => {
             for (let i = 0; i < 3; i++)
                 await reload('api');
         }));
+
+    test('of api: the old children answer until they can', async (t) => {
+        slow.ms = VERY_SLOW_MS;
+        t.after(() => { slow.ms = SLOW_MS; });
+        await underLoad(() => reload('api'));
+    });
 
     test('a killed child of api: the next one answers when it can', () =>
         underLoad(async () => {
