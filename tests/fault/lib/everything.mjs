@@ -20,6 +20,7 @@ export const EVERYTHING = {
     isProxied: true,
     owners: ['default', 'big', 'small'],
     respond: flaky(new Chance(3)),
+    redisTable: { history_max: '400MiB' }, // all are asked for in the end
 };
 
 const TROUBLES = {
