@@ -82,6 +82,7 @@ struct redis_link {
     struct task refuse;
     struct timer timer; /* next attempt, or the limit of this one */
     int64_t backoff_ms;
+    int64_t attempted_ms; /* when the last attempt began */
     int64_t up_since_ms;
     char sha[SCRIPT_COUNT][SCRIPT_SHA_LEN + 1];
     bool is_reloading[SCRIPT_COUNT];

@@ -40,13 +40,15 @@ static void on_timer(void *ctx)
     }
 }
 
-/* Half to all of a doubling step, so that processes come back spread out. */
-static void plan_reconnect(struct redis_link *link)
+/* Half to all of a doubling step, so that processes come back spread out. One
+ * that waited in vain for an answer has waited already. */
+static void plan_reconnect(struct redis_link *link, int64_t waited_ms)
 {
     int64_t step = link->backoff_ms;
     int64_t jitter = arc4random_uniform((uint32_t)step / 2 + 1);
+    int64_t delay_ms = step / 2 + jitter - waited_ms;
 
-    timer_set(link->loop, &link->timer, step / 2 + jitter);
+    timer_set(link->loop, &link->timer, delay_ms > 0 ? delay_ms : 0);
     link->backoff_ms =
         step * 2 > BACKOFF_MAX_MS ? (int64_t)BACKOFF_MAX_MS : step * 2;
 }
@@ -120,13 +122,16 @@ static void link_lost(struct redis_link *link, const redisAsyncContext *ac,
 
 static void link_gone(struct redis_link *link, const struct error *why)
 {
-    if (link->state == LINK_UP &&
-        clock_now_ms() - link->up_since_ms >= GOOD_AFTER_MS)
+    int64_t now_ms = clock_now_ms();
+    int64_t waited_ms =
+        link->state == LINK_UP ? 0 : now_ms - link->attempted_ms;
+
+    if (link->state == LINK_UP && now_ms - link->up_since_ms >= GOOD_AFTER_MS)
         link->backoff_ms = BACKOFF_MIN_MS;
     link->state = LINK_DOWN;
     link->lost = *why;
     wait_link_is_lost(link);
-    plan_reconnect(link);
+    plan_reconnect(link, waited_ms);
     if (link->settings.on_down != NULL)
         link->settings.on_down(link->settings.ctx, why);
 }
@@ -270,6 +275,7 @@ static void on_master(void *ctx, const struct redis_node *found,
 
 static void link_connect(struct redis_link *link)
 {
+    link->attempted_ms = clock_now_ms();
     if (link->address.sentinel_count == 0 || link->is_told) {
         link->is_told = false; /* if that one will not do, they are asked */
         connect_to_node(link);

@@ -3,9 +3,12 @@
 #include "redis_proxy.h"
 #include "worker_fixture.h"
 
+#include "queue/redis_core.h"
+
 enum {
     ANSWER_MS = 1000,  /* a caller hears of it */
     RECOVER_MS = 2000, /* all goes on */
+    BACKOFF_MS = 500,  /* the longest; half of it is chance */
 };
 
 struct fault {
@@ -322,6 +325,28 @@ static void it_is_loading_when_we_come(void **state)
     back_in_time(world, "LOADING");
 }
 
+/* Who waited for an answer that never came asks again at once: behind a
+ * network that has lost what was under way, more waiting is more POSTs refused.
+ */
+static void silence_is_no_back_off(void **state)
+{
+    static const struct spoil silence = {.word = "SCRIPT"};
+    struct world *world = *state;
+    struct redis_link *link = world->queue->main;
+    int64_t before_ms;
+
+    proxy_set(&silence);
+    redis_link_reset(link, "test");
+    until(world->loop, link->state == LINK_GREETING);
+    before_ms = link->attempted_ms;
+    link->backoff_ms = BACKOFF_MS;
+    until(world->loop, link->attempted_ms != before_ms);
+    assert_true(link->attempted_ms - before_ms <
+                CONNECT_BUDGET_MS + BACKOFF_MS / 2);
+    proxy_set(NULL);
+    back_in_time(world, "silence");
+}
+
 /* A connection that comes to nothing must not be made anew at once, for ever:
  * each loads all scripts. */
 static void a_replica_is_not_besieged(void **state)
@@ -467,6 +492,7 @@ int main(void)
         FAULT_TEST(a_worker_tells_its_results_once),
         FAULT_TEST(a_mark_that_fails_is_refused),
         FAULT_TEST(it_is_loading_when_we_come),
+        FAULT_TEST(silence_is_no_back_off),
         FAULT_TEST(a_replica_is_not_besieged),
         FAULT_TEST(a_script_of_somebody_else_runs_too_long),
         FAULT_TEST(forgotten_scripts_are_loaded_once_for_all),
