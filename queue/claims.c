@@ -69,6 +69,7 @@ static void on_registered(void *ctx, const struct reply *reply,
         return;
     }
     claims->state = CLAIMS_WORKING;
+    claims->is_confirmed = true;
     claims->old_epoch[0] = '\0';
     claims_count_events(reply_at(reply, 1));
     claims->heartbeat_is_due = true;
@@ -113,9 +114,14 @@ void claims_register(struct claims *claims)
 }
 
 /* A turn that is still under way on the lost connection must not claim for
- * us: hence a new epoch for each connection. */
+ * us: hence a new epoch for each connection. One that was never confirmed bears
+ * no turn, and is asked for again: the one before it may still own what was
+ * claimed, which would wait for the end of its lease. */
 static void new_epoch(struct claims *claims)
 {
+    if (claims->epoch[0] != '\0' && !claims->is_confirmed)
+        return;
+    claims->is_confirmed = false;
     memcpy(claims->old_epoch, claims->epoch, sizeof claims->old_epoch);
     child_name_epoch(&claims->claimer->name, claims->epoch);
 }

@@ -125,6 +125,7 @@ struct claims {
     enum claims_state state;
     char epoch[EPOCH_SIZE];
     char old_epoch[EPOCH_SIZE]; /* given up, not yet told to Redis; "" none */
+    bool is_confirmed;          /* Redis has said that it knows the epoch */
     uint64_t next_token;
     struct list held;
     size_t *asked;       /* by slot: what the turn under way may claim yet */

@@ -294,6 +294,39 @@ static void a_mark_that_fails_is_refused(void **state)
     }
 }
 
+/* The answer to a turn is lost, and behind it the word that another epoch took
+ * over: what was claimed comes at once, and not when a lease ends. */
+static void what_was_claimed_in_vain_comes_back(void **state)
+{
+    static const struct spoil unheard = {.word = "EVALSHA", .passes = true};
+    static const struct spoil silence = {.word = "EVALSHA"};
+    struct world *world = *state;
+    struct mail mail = {0};
+    struct worker worker;
+    int64_t start;
+
+    worker_start(&worker, world->queue, 0);
+    mail_store(world, &mail);
+    until(world->loop, redis_link_in_flight(world->queue->main) == 0);
+    proxy_set(&unheard);
+    for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+        worker.room[lane] = 4;
+    queue_worker_hungry(world->queue);
+    until(world->loop,
+          strcmp(redis_ask("HGET ph:{0}:d:%s:0 s", mail.id.text), "c") == 0);
+    proxy_set(&silence);
+    redis_link_reset(world->queue->main, "test");
+    proxy.spoiled = 0;
+    until(world->loop, proxy.spoiled > 0);
+    proxy_set(NULL);
+    redis_link_reset(world->queue->main, "test");
+    start = real_ms();
+    until(world->loop, worker.count == 1);
+    if (real_ms() - start > RECOVER_MS)
+        fail_msg("claimed after %lld ms", (long long)(real_ms() - start));
+    worker_report(&worker, 0, OUTCOME_SENT, 0);
+}
+
 /* --- faults that a connection begins with, or that hold on --- */
 
 static void back_in_time(struct world *world, const char *what)
@@ -492,6 +525,7 @@ int main(void)
         FAULT_TEST(a_worker_tells_its_results_once),
         FAULT_TEST(a_mark_that_fails_is_refused),
         FAULT_TEST(it_is_loading_when_we_come),
+        FAULT_TEST(what_was_claimed_in_vain_comes_back),
         FAULT_TEST(silence_is_no_back_off),
         FAULT_TEST(a_replica_is_not_besieged),
         FAULT_TEST(a_script_of_somebody_else_runs_too_long),
