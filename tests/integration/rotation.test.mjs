@@ -229,7 +229,9 @@ test('one check has them replaced', async () => {
     const domain = await checked();
     assert.deepEqual(states(domain),
                      ['revoked', 'revoked', 'revoked', 'signing']);
-    assert.equal(domain.keys[3].signs_at, domain.last_checked_at);
+    // Or a check before that one, which came by itself.
+    assert.notEqual(domain.keys[3].signs_at, null);
+    assert.ok(domain.keys[3].signs_at <= domain.last_checked_at);
     await until('the old halves are gone', async () =>
         String(await privateHalves()) === String(idsOf(domain, 5)));
     await later(MINUTE_MS); // so old may be what a worker knows
