@@ -69,7 +69,6 @@ static void on_registered(void *ctx, const struct reply *reply,
         return;
     }
     claims->state = CLAIMS_WORKING;
-    claims->is_confirmed = true;
     claims->old_epoch[0] = '\0';
     claims_count_events(reply_at(reply, 1));
     claims->heartbeat_is_due = true;
@@ -119,9 +118,8 @@ void claims_register(struct claims *claims)
  * claimed, which would wait for the end of its lease. */
 static void new_epoch(struct claims *claims)
 {
-    if (claims->epoch[0] != '\0' && !claims->is_confirmed)
+    if (claims->old_epoch[0] != '\0')
         return;
-    claims->is_confirmed = false;
     memcpy(claims->old_epoch, claims->epoch, sizeof claims->old_epoch);
     child_name_epoch(&claims->claimer->name, claims->epoch);
 }

@@ -124,8 +124,8 @@ struct claims {
     struct contents contents;
     enum claims_state state;
     char epoch[EPOCH_SIZE];
-    char old_epoch[EPOCH_SIZE]; /* given up, not yet told to Redis; "" none */
-    bool is_confirmed;          /* Redis has said that it knows the epoch */
+    /* Given up, but Redis has not said yet that it knows; "": none. */
+    char old_epoch[EPOCH_SIZE];
     uint64_t next_token;
     struct list held;
     size_t *asked;       /* by slot: what the turn under way may claim yet */
