@@ -64,7 +64,7 @@ struct redis_link {
     struct cluster *cluster; /* has the connections; NULL: this link has one */
     struct master_search *search;
     struct master_watch *watch; /* of one with scripts, with Sentinels */
-    struct list family;         /* a ring: links that lead to one master */
+    struct list family;         /* a ring: links that lead to one server */
     struct redis_node node;     /* where it leads: of the URL, or the master */
     bool is_told;               /* node is what a Sentinel told of */
     bool is_misconfigured;      /* redis.url makes no sense: never connects */
@@ -80,7 +80,7 @@ struct redis_link {
     uint64_t sent;       /* counts requests */
     struct list refused; /* answered at the end of the turn */
     struct task refuse;
-    struct timer timer; /* next attempt, or the limit of this one */
+    struct timer timer; /* next attempt, limit of this one, or end when up */
     int64_t backoff_ms;
     int64_t attempted_ms; /* when the last attempt began */
     int64_t up_since_ms;
@@ -98,6 +98,8 @@ enum { CONNECT_BUDGET_MS = 800 };
 /* hiredis let go of the context: why stands in it. */
 void link_lost_by_hiredis(const struct redisAsyncContext *ac);
 void link_is_up(struct redis_link *link); /* by the greeting */
+/* An answer did not come in time: it is dropped, and its family with it. */
+void link_is_silent(struct redis_link *link, const char *why);
 /* It and its family leave for that master, unless they lead there. */
 void link_follow(struct redis_link *link, const struct redis_node *master);
 

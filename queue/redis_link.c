@@ -19,6 +19,22 @@ enum {
 static void link_connect(struct redis_link *link);
 static void link_gone(struct redis_link *link, const struct error *why);
 
+/* What the head of a family lost to silence, the others lost, too: what they
+ * wait for may be long in coming, as a token of new work is. They are dropped
+ * by their timers, for each may be in the middle of something. */
+void link_is_silent(struct redis_link *link, const char *why)
+{
+    if (link->settings.family == NULL)
+        list_each (at, &link->family) {
+            struct redis_link *other =
+                LIST_MEMBER(at, struct redis_link, family);
+
+            if (other->state == LINK_UP)
+                timer_set(other->loop, &other->timer, 0);
+        }
+    redis_link_reset(link, why);
+}
+
 static void on_timer(void *ctx)
 {
     struct redis_link *link = ctx;
@@ -35,8 +51,10 @@ static void on_timer(void *ctx)
                   "redis: %s: its address is not found in time",
                   link->node.host);
         link_gone(link, &why);
+    } else if (link->state == LINK_UP) {
+        redis_link_reset(link, "the main connection had no answer in time");
     } else {
-        redis_link_reset(link, "no answer to the greeting in time");
+        link_is_silent(link, "no answer to the greeting in time");
     }
 }
 

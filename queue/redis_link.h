@@ -142,7 +142,8 @@ struct redis_link_settings {
     const char *name;     /* for logs: "main" */
     size_t in_flight_max; /* commands; more are refused at once */
     bool loads_scripts;
-    /* With Sentinels: leads where that one does; NULL: goes its own way. */
+    /* Leads where that one does (with Sentinels), and is dropped with it when
+     * that one waits for an answer in vain; NULL: goes its own way. */
     struct redis_link *family;
     /* up: commands are taken from now on. down: not any more; why tells,
      * also after a failed attempt to connect. Not called by close. */

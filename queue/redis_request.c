@@ -105,7 +105,7 @@ static void request_timed_out(void *ctx)
 {
     struct request *request = ctx;
 
-    redis_link_reset(request->owner, "no answer in time");
+    link_is_silent(request->owner, "no answer in time");
 }
 
 static void request_send(struct request *request);

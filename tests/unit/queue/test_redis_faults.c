@@ -380,6 +380,30 @@ static void silence_is_no_back_off(void **state)
     back_in_time(world, "silence");
 }
 
+/* A network that has lost the main connection has lost the others, which may
+ * wait for long before they notice: a worker's waits for tokens of new work. */
+static void what_main_lost_the_others_lost(void **state)
+{
+    static const struct spoil silence = {.word = "EVALSHA"};
+    struct world *world = *state;
+    const struct redis_link *bulk = world->queue->bulk;
+    struct answered answered = {0};
+    unsigned before;
+
+    until(world->loop, redis_link_is_up(bulk));
+    before = proxy.connections;
+    proxy_set(&silence);
+    mail_send(world->queue, &(struct mail){0}, &answered);
+    until(world->loop, answered.count > 0);
+    proxy_set(NULL);
+    until(world->loop, !redis_link_is_up(bulk));
+    assert_string_equal(redis_link_trouble(bulk)->text,
+                        "redis: the main connection had no answer in time");
+    back_in_time(world, "silence");
+    until(world->loop, redis_link_is_up(bulk));
+    assert_int_equal(proxy.connections, before + 2);
+}
+
 /* A connection that comes to nothing must not be made anew at once, for ever:
  * each loads all scripts. */
 static void a_replica_is_not_besieged(void **state)
@@ -527,6 +551,7 @@ int main(void)
         FAULT_TEST(it_is_loading_when_we_come),
         FAULT_TEST(what_was_claimed_in_vain_comes_back),
         FAULT_TEST(silence_is_no_back_off),
+        FAULT_TEST(what_main_lost_the_others_lost),
         FAULT_TEST(a_replica_is_not_besieged),
         FAULT_TEST(a_script_of_somebody_else_runs_too_long),
         FAULT_TEST(forgotten_scripts_are_loaded_once_for_all),
