@@ -37,18 +37,8 @@ static void large_body(void *ctx, size_t number, struct buf *out)
 
 int main(int argc, char **argv)
 {
-    long rate = arg_number(argc, argv, "--rate", 100);
-    long seconds = arg_number(argc, argv, "--seconds", 10);
     size_t bytes = (size_t)arg_number(argc, argv, "--bytes", 25000000);
-    struct load_plan small = {
-        .port = (uint16_t)arg_number(argc, argv, "--port", -1),
-        .path = "/v1/emails",
-        .key = arg_text(argc, argv, "--key", NULL),
-        .connections = 16,
-        .requests = (size_t)(rate * seconds),
-        .rate = (double)rate,
-        .body = load_mail_body,
-    };
+    struct load_plan small = load_plan_of(argc, argv, 100);
     struct sink_plan plan = {
         .port = (uint16_t)arg_number(argc, argv, "--sink-port", -1),
         .capacity = 2 * small.requests,

@@ -44,18 +44,8 @@ static void run_small(struct load_plan plan, const char *prefix, size_t first)
 
 int main(int argc, char **argv)
 {
-    long rate = arg_number(argc, argv, "--rate", 200);
-    long seconds = arg_number(argc, argv, "--seconds", 10);
     size_t bytes = (size_t)arg_number(argc, argv, "--bytes", BIG_BYTES);
-    struct load_plan small = {
-        .port = (uint16_t)arg_number(argc, argv, "--port", -1),
-        .path = "/v1/emails",
-        .key = arg_text(argc, argv, "--key", NULL),
-        .connections = 16,
-        .requests = (size_t)(rate * seconds),
-        .rate = (double)rate,
-        .body = load_mail_body,
-    };
+    struct load_plan small = load_plan_of(argc, argv, 200);
     struct load_plan big = small;
     int pid;
 

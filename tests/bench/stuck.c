@@ -46,18 +46,8 @@ static void get_stuck(const struct sink *sink, struct load_plan plan,
 int main(int argc, char **argv)
 {
     const char *prefix = arg_text(argc, argv, "--prefix", NULL);
-    long rate = arg_number(argc, argv, "--rate", 100);
-    long seconds = arg_number(argc, argv, "--seconds", 10);
     size_t mails = (size_t)arg_number(argc, argv, "--mails", 0);
-    const struct load_plan plan = {
-        .port = (uint16_t)arg_number(argc, argv, "--port", -1),
-        .path = "/v1/emails",
-        .key = arg_text(argc, argv, "--key", NULL),
-        .connections = 16,
-        .requests = (size_t)(rate * seconds),
-        .rate = (double)rate,
-        .body = load_mail_body,
-    };
+    const struct load_plan plan = load_plan_of(argc, argv, 100);
     const struct sink_plan well_plan = {
         .port = (uint16_t)arg_number(argc, argv, "--sink-port", -1),
         .capacity = plan.requests,

@@ -1,5 +1,6 @@
 #include "tests/bench/lib/load.h"
 
+#include "tests/bench/lib/args.h"
 #include "tests/bench/lib/report.h"
 #include "server/base/mem.h"
 #include "server/base/str.h"
@@ -350,6 +351,22 @@ void load_stop(int pid)
 {
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+}
+
+struct load_plan load_plan_of(int argc, char **argv, long rate)
+{
+    long seconds = arg_number(argc, argv, "--seconds", 10);
+
+    rate = arg_number(argc, argv, "--rate", rate);
+    return (struct load_plan){
+        .port = (uint16_t)arg_number(argc, argv, "--port", -1),
+        .path = "/v1/emails",
+        .key = arg_text(argc, argv, "--key", NULL),
+        .connections = 16,
+        .requests = (size_t)(rate * seconds),
+        .rate = (double)rate,
+        .body = load_mail_body,
+    };
 }
 
 void load_mail_body(void *ctx, size_t number, struct buf *out)

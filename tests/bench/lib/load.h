@@ -48,6 +48,11 @@ void load_result_finish(struct load_result *result);
 int load_start(const struct load_plan *plan);
 void load_stop(int pid);
 
+/* Small mails at a fixed rate, as the options of a benchmark say: --port,
+ * --key,
+ * --rate (else rate) a second for --seconds (10). */
+struct load_plan load_plan_of(int argc, char **argv, long rate);
+
 /* A request of about 1 KiB: one mail to nNUMBER@sink.test. ctx unused. */
 void load_mail_body(void *ctx, size_t number, struct buf *out);
 
