@@ -115,10 +115,12 @@ static void on_signal(void *ctx, int number)
     metrics_set_ready(false, "draining");
     queue_leave(life->queue);
     timer_clear(life->loop, &life->first_ready);
-    if (life->work != NULL)
-        life->kind->drain(life);
-    else
+    if (life->work == NULL) {
         loop_stop(life->loop);
+        return;
+    }
+    child_leaves(life->child);
+    life->kind->drain(life);
 }
 
 static bool life_begin(struct life *life, struct error *err)

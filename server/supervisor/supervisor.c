@@ -17,6 +17,7 @@
 #include "server/supervisor/usage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,6 +42,9 @@ enum {
     EXIT_CONFIG = 6,
 };
 
+/* What a child says in a pipe, a byte each. */
+enum { SAYS_STARTED = 's', SAYS_LEAVES = 'l' };
+
 /* What a child tells its parent, and is told, in a page that both see. */
 struct child_shared {
     atomic_bool is_replaced;
@@ -60,8 +64,8 @@ struct process {
     bool started;
     bool draining;
     int64_t born_ms;
-    int started_fd;
-    struct watch *started_watch;
+    int says_fd;
+    struct watch *says_watch;
     struct timer kill_timer;
 };
 
@@ -98,12 +102,21 @@ struct supervisor {
     bool is_stopping;
 };
 
-void child_started(const struct child *child)
+static void child_says(const struct child *child, char what)
 {
-    ssize_t told = write(child->started_fd, "1", 1);
+    ssize_t told = write(child->says_fd, &what, 1);
 
     (void)told; /* a parent that is gone does not want to know */
-    close(child->started_fd);
+}
+
+void child_started(const struct child *child)
+{
+    child_says(child, SAYS_STARTED);
+}
+
+void child_leaves(const struct child *child)
+{
+    child_says(child, SAYS_LEAVES);
 }
 
 bool child_is_replaced(const struct child *child)
@@ -188,7 +201,7 @@ static bool is_relief(const struct supervisor *supervisor,
 }
 
 NORETURN static void child_run(struct supervisor *supervisor,
-                               const struct process *process, int started_fd,
+                               const struct process *process, int says_fd,
                                pid_t parent)
 {
     struct child child = {
@@ -197,7 +210,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
         .count = supervisor->children,
         .instance = supervisor->instance,
         .is_relief = is_relief(supervisor, process),
-        .started_fd = started_fd,
+        .says_fd = says_fd,
         .shared = &supervisor->shared[process->slot],
     };
     int *keep;
@@ -210,7 +223,7 @@ NORETURN static void child_run(struct supervisor *supervisor,
     keep = xcalloc(child.listen_count + 1, sizeof *keep);
     if (child.listen_count > 0)
         memcpy(keep, child.listen_fds, child.listen_count * sizeof *keep);
-    keep[child.listen_count] = started_fd;
+    keep[child.listen_count] = says_fd;
     close_all_but(keep, child.listen_count + 1);
     free(keep);
     /* The log's descriptor is gone with the others. */
@@ -225,27 +238,27 @@ NORETURN static void child_run(struct supervisor *supervisor,
 
 static void generation_check(struct supervisor *supervisor);
 
-/* Reads what it said of its start, if anything: it has said all by now. */
-static void process_hear(struct process *process)
+static bool is_newest(const struct process *process)
 {
-    char byte;
-
-    if (process->started_fd < 0)
-        return;
-    process->started = read(process->started_fd, &byte, 1) == 1;
-    watch_close(&process->started_watch);
-    close(process->started_fd);
-    process->started_fd = -1;
+    return process->generation == process->supervisor->generation;
 }
 
-static void on_started(void *ctx, int events)
+/* Another one takes its place. */
+static void place_refill(const struct process *process, int64_t delay_ms)
 {
-    struct process *process = ctx;
+    struct supervisor *supervisor = process->supervisor;
 
-    (void)events;
-    process_hear(process);
-    if (process->started)
-        generation_check(process->supervisor);
+    timer_set(supervisor->loop, &supervisor->places[process->index].restart,
+              delay_ms);
+}
+
+static void process_close_says(struct process *process)
+{
+    if (process->says_fd < 0)
+        return;
+    watch_close(&process->says_watch);
+    close(process->says_fd);
+    process->says_fd = -1;
 }
 
 static void on_kill_time(void *ctx)
@@ -254,6 +267,58 @@ static void on_kill_time(void *ctx)
 
     log_write(LOG_WARN, LOG_CHILD_KILLED, log_int("child", process->pid));
     kill(process->pid, SIGKILL);
+}
+
+static void process_leaves(struct process *process)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    process->draining = true;
+    timer_set(supervisor->loop, &process->kill_timer,
+              supervisor->role->drain_max_ms(supervisor->config));
+}
+
+static void process_drain(struct process *process)
+{
+    if (process->draining)
+        return;
+    kill(process->pid, SIGTERM);
+    process_leaves(process);
+}
+
+/* Reads all that it has said by now. True: it leaves. */
+static bool process_hear(struct process *process)
+{
+    char said[8];
+    ssize_t len = -1;
+
+    if (process->says_fd >= 0)
+        len = read(process->says_fd, said, sizeof said);
+    if (len == 0)
+        process_close_says(process);
+    if (len <= 0)
+        return false;
+    if (memchr(said, SAYS_STARTED, (size_t)len) != NULL)
+        process->started = true;
+    return memchr(said, SAYS_LEAVES, (size_t)len) != NULL;
+}
+
+/* Who leaves though it was not told to was told by somebody else: what waits in
+ * its socket is its successor's from now on. */
+static void on_says(void *ctx, int events)
+{
+    struct process *process = ctx;
+    struct supervisor *supervisor = process->supervisor;
+    bool had_started = process->started;
+
+    (void)events;
+    if (process_hear(process) && !process->draining) {
+        process_leaves(process);
+        if (is_newest(process))
+            place_refill(process, 0);
+    }
+    if (process->started && !had_started)
+        generation_check(supervisor);
 }
 
 static void process_start(struct supervisor *supervisor, unsigned index)
@@ -270,34 +335,22 @@ static void process_start(struct supervisor *supervisor, unsigned index)
     CHECK(process->slot < supervisor->slots);
     metrics_slot_reset_gauges(supervisor->region, process->slot);
     memset(&supervisor->shared[process->slot], 0, sizeof(struct child_shared));
-    CHECK(pipe(ends) == 0);
+    CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
     fflush(NULL); /* what is buffered must not leave twice */
     process->pid = fork();
     CHECK(process->pid >= 0);
     if (process->pid == 0)
         child_run(supervisor, process, ends[1], parent);
     close(ends[1]);
-    process->started_fd = ends[0];
-    process->started_watch =
-        watch_open(supervisor->loop, ends[0], on_started, process);
-    watch_set(process->started_watch, WATCH_READ);
+    process->says_fd = ends[0];
+    process->says_watch =
+        watch_open(supervisor->loop, ends[0], on_says, process);
+    watch_set(process->says_watch, WATCH_READ);
     timer_init(&process->kill_timer, on_kill_time, process);
     list_add_last(&supervisor->processes, &process->link);
     log_write(LOG_INFO, LOG_CHILD_STARTED, log_int("child", process->pid),
               log_int("index", index),
               log_int("generation", process->generation));
-}
-
-static void process_drain(struct process *process)
-{
-    struct supervisor *supervisor = process->supervisor;
-
-    if (process->draining)
-        return;
-    process->draining = true;
-    kill(process->pid, SIGTERM);
-    timer_set(supervisor->loop, &process->kill_timer,
-              supervisor->role->drain_max_ms(supervisor->config));
 }
 
 /* Once every child of the newest generation works, the older ones drain. */
@@ -308,7 +361,7 @@ static void generation_check(struct supervisor *supervisor)
     list_each (link, &supervisor->processes) {
         struct process *process = LIST_MEMBER(link, struct process, link);
 
-        if (process->generation == supervisor->generation && process->started)
+        if (is_newest(process) && process->started && !process->draining)
             started++;
     }
     if (started < supervisor->children || supervisor->is_stopping)
@@ -316,7 +369,7 @@ static void generation_check(struct supervisor *supervisor)
     list_each (link, &supervisor->processes) {
         struct process *process = LIST_MEMBER(link, struct process, link);
 
-        if (process->generation == supervisor->generation)
+        if (is_newest(process))
             continue;
         atomic_store(&supervisor->shared[process->slot].is_replaced, true);
         process_drain(process);
@@ -326,19 +379,35 @@ static void generation_check(struct supervisor *supervisor)
         supervisor->watchdog = watchdog_open(supervisor->loop);
 }
 
+static unsigned processes_alive(const struct supervisor *supervisor)
+{
+    unsigned alive = 0;
+
+    list_each (link, &supervisor->processes)
+        alive++;
+    return alive;
+}
+
+/* Those who drain for long may have all the slots. */
 static void on_restart(void *ctx)
 {
     struct place *place = ctx;
+    struct supervisor *supervisor = place->supervisor;
 
-    if (!place->supervisor->is_stopping)
-        process_start(place->supervisor, place->index);
+    if (supervisor->is_stopping)
+        return;
+    if (processes_alive(supervisor) < supervisor->slots)
+        process_start(supervisor, place->index);
+    else
+        timer_set(supervisor->loop, &place->restart, RESTART_WORKED_MAX_MS);
 }
 
 /* Who cannot live is started ever more slowly; who ended when somebody asked
  * for it can, and connections wait in its socket. */
-static void place_refill(struct place *place, const struct process *ended,
-                         int64_t lived_ms, int status)
+static int64_t restart_delay_ms(const struct process *ended, int64_t lived_ms,
+                                int status)
 {
+    struct place *place = &ended->supervisor->places[ended->index];
     bool was_asked = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     int64_t max_ms = ended->started ? RESTART_WORKED_MAX_MS : RESTART_MAX_MS;
     int64_t delay_ms = 0;
@@ -353,7 +422,7 @@ static void place_refill(struct place *place, const struct process *ended,
     if (delay_ms > 0)
         log_write(LOG_WARN, LOG_CHILD_DELAYED, log_int("index", place->index),
                   log_int("delay_ms", delay_ms));
-    timer_set(place->supervisor->loop, &place->restart, delay_ms);
+    return delay_ms;
 }
 
 static void process_ended(struct process *process, int status)
@@ -374,11 +443,11 @@ static void process_ended(struct process *process, int status)
     metrics_slot_reset_gauges(supervisor->region, process->slot);
     supervisor->slot_taken[process->slot] = false;
     timer_clear(supervisor->loop, &process->kill_timer);
-    process_hear(process);
+    (void)process_hear(process);
+    process_close_says(process);
     list_remove(&process->link);
-    if (!expected && process->generation == supervisor->generation)
-        place_refill(&supervisor->places[process->index], process, lived_ms,
-                     status);
+    if (!expected && is_newest(process))
+        place_refill(process, restart_delay_ms(process, lived_ms, status));
     task_run_soon(supervisor->loop, &supervisor->reload);
     free(process);
 }
@@ -429,15 +498,6 @@ static void on_stop_signal(void *ctx, int number)
         process_drain(LIST_MEMBER(link, struct process, link));
     if (list_is_empty(&supervisor->processes))
         loop_stop(supervisor->loop);
-}
-
-static unsigned processes_alive(const struct supervisor *supervisor)
-{
-    unsigned alive = 0;
-
-    list_each (link, &supervisor->processes)
-        alive++;
-    return alive;
 }
 
 static struct config *config_read(const struct supervisor *supervisor)

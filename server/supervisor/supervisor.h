@@ -5,6 +5,9 @@
  * connection is lost), maps the counters, forks, and then only watches:
  *
  *   a child dies      what it held is given back, a new one starts (back-off)
+ *   a child is asked to end, by somebody else
+ *                     a new one starts as soon as it says so, and takes what
+ *                     waits in its socket while it drains
  *   SIGHUP            new children with the new configuration; once they have
  *                     started, the old ones are told to drain. While too many
  *                     drain, or a dead child's work is being given back, it
@@ -36,7 +39,7 @@ struct child {
     bool is_relief; /* an older one serves its addresses until it has started */
     const int *listen_fds; /* one per address of role.listen */
     size_t listen_count;
-    int started_fd;              /* private: see child_started */
+    int says_fd; /* private: see child_started and child_leaves */
     struct child_shared *shared; /* private: see child_owns */
 };
 
@@ -66,6 +69,8 @@ int supervisor_run(const struct supervisor_options *options);
 
 /* By a child, once: it takes work now. */
 void child_started(const struct child *child);
+/* By a child, once, when it drains: another one may take its place. */
+void child_leaves(const struct child *child);
 /* SIGTERM came because children of a newer generation serve its addresses. */
 bool child_is_replaced(const struct child *child);
 /* By a child, whenever it changes: the epoch under which it holds claims.

@@ -63,8 +63,9 @@ async function reload(role) {
     }, 20_000);
 }
 
-// Sends as long as change() takes; every request must have been answered well
-// at its first try, and every mail be sent once.
+// Sends as long as change() takes, which may tell the ids of mails of its own;
+// every request must have been answered well at its first try, and every mail
+// be sent once.
 async function underLoad(change) {
     const ids = [];
     let over = false;
@@ -79,7 +80,7 @@ async function underLoad(change) {
     const before = sinks.reduce((sum, { mails }) => sum + mails.length, 0);
     const loads = [load(), load(), load()];
     try {
-        await change();
+        ids.push(...(await change() ?? []));
     } finally {
         over = true;
         await Promise.all(loads);
@@ -88,6 +89,30 @@ async function underLoad(change) {
         await receiver.event(id, 'email.sent', 20_000);
     const after = sinks.reduce((sum, { mails }) => sum + mails.length, 0);
     assert.equal(after - before, ids.length);
+}
+
+// A request whose head has been taken, and whose body is still to come.
+async function openRequest() {
+    const body = JSON.stringify({ from: 'app@sender.test',
+                                  to: 'ada@inbox.test', subject: 'x',
+                                  text: 'y' });
+    const client = net.connect(new URL(service.base).port, '127.0.0.1');
+    let answer = '';
+    client.on('data', (bytes) => (answer += bytes));
+    client.write('POST /v1/emails HTTP/1.1\r\nHost: localhost\r\n' +
+                 `Authorization: Bearer ${service.key}\r\n` +
+                 'Content-Type: application/json\r\n' +
+                 'Expect: 100-continue\r\n' +
+                 `Content-Length: ${body.length}\r\n\r\n`);
+    await until('the request is under way',
+                () => /^HTTP\/1.1 100/.test(answer));
+    return {
+        async finish() {
+            client.write(body);
+            return until('the answer', () =>
+                /HTTP\/1.1 200[^]*"id":"([^"]*)"/.exec(answer)?.[1]);
+        },
+    };
 }
 
 describe('a reload', () => {
@@ -114,6 +139,23 @@ describe('a reload', () => {
             });
             await pause(2 * SLOW_MS);
         }));
+
+    test('a child of api that somebody asks to end: the next one is there ' +
+         'before it is done', () => underLoad(async () => {
+        const client = await openRequest();
+        const old = service.childrenOf('api');
+        for (const pid of old)
+            service.programs.api.kill('SIGTERM', pid);
+        await until('all are replaced', () => {
+            const now = service.childrenOf('api');
+            return now.length === CHILDREN + 1 &&
+                   now.filter((pid) => old.includes(pid)).length === 1;
+        });
+        const id = await client.finish();
+        await until('the last one is gone',
+                    () => service.childrenOf('api').length === CHILDREN);
+        return [id];
+    }));
 
     test('with a route renamed, one left out, an upstream left out', () =>
         underLoad(async () => {
@@ -168,18 +210,7 @@ test('a stop: who comes too late is refused, who came is answered',
      async () => {
     const port = new URL(service.base).port;
     const program = service.programs.api;
-    const body = JSON.stringify({ from: 'app@sender.test',
-                                  to: 'ada@inbox.test', subject: 'x',
-                                  text: 'y' });
-    const client = net.connect(port, '127.0.0.1');
-    let answer = '';
-    client.on('data', (bytes) => (answer += bytes));
-    client.write('POST /v1/emails HTTP/1.1\r\nHost: localhost\r\n' +
-                 `Authorization: Bearer ${service.key}\r\n` +
-                 'Content-Type: application/json\r\n' +
-                 'Expect: 100-continue\r\n' +
-                 `Content-Length: ${body.length}\r\n\r\n`);
-    await until('the request is under way', () => /^HTTP\/1.1 100/.test(answer));
+    const client = await openRequest();
     program.kill('SIGTERM');
     await until('new ones are refused', () => new Promise((resolve) => {
         const late = net.connect(port, '127.0.0.1', () => {
@@ -189,7 +220,6 @@ test('a stop: who comes too late is refused, who came is answered',
         late.on('error', ({ code }) => resolve(code === 'ECONNREFUSED'));
     }));
     assert.ok(program.running);
-    client.write(body);
-    await until('the answer', () => /HTTP\/1.1 200/.test(answer));
+    await client.finish();
     assert.deepEqual(await program.ended, { code: 0, signal: null });
 });

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHILDREN = 2, PATIENCE_MS = 10000 };
+enum { CHILDREN = 2, HELD_MAX = 3 * CHILDREN, PATIENCE_MS = 10000 };
 
 static char folder[] = "/tmp/posthaste-test-XXXXXX";
 static char config_path[64];
@@ -71,6 +71,7 @@ static int run_child(const struct child *child)
     for (;;) {
         poll(fds, 2, -1);
         if (fds[0].revents != 0) {
+            child_leaves(child);
             drain();
             return 0;
         }
@@ -193,6 +194,14 @@ static pid_t ask(char request)
     return talk(request, &answer, sizeof answer) == sizeof answer ? answer : 0;
 }
 
+static bool is_among(pid_t pid, const pid_t *pids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
 /* Also of a test that failed: it must not stand in the way of the next. */
 static int end_running(void **state)
 {
@@ -260,6 +269,34 @@ static void a_child_that_is_asked_to_end_is_replaced_at_once(void **state)
     assert_int_equal(logged("child.delayed"), 0);
 }
 
+/* As many as drain for long have a successor; the next waits for one of them
+ * to end. */
+static void who_is_asked_to_end_drains_beside_its_successor(void **state)
+{
+    pid_t supervisor = start();
+    pid_t old[HELD_MAX + 4];
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(mkfifo(hold_path, 0600), 0);
+    for (size_t i = 0; i < COUNT_OF(old); i++) {
+        if (i == HELD_MAX + 1)
+            fd = open(hold_path, O_RDWR | O_CLOEXEC); /* they may end */
+        old[i] = ask('?');
+        assert_false(is_among(old[i], old, i));
+        assert_int_equal(kill(old[i], SIGTERM), 0);
+        for (int j = 0; i < HELD_MAX && j < 8; j++) /* of either socket */
+            assert_false(is_among(ask('?'), old, i + 1));
+    }
+    for (int j = 0; j < 20; j++)
+        assert_false(is_among(ask('?'), old, COUNT_OF(old)));
+    unlink(hold_path);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+    assert_int_equal(logged("child.died"), 0);
+    close(fd);
+}
+
 /* Connections wait in the socket of a child that is away. */
 static void a_child_that_worked_is_replaced_soon(void **state)
 {
@@ -310,14 +347,6 @@ static void a_killed_supervisor_comes_back_as_the_same(void **state)
     assert_string_not_equal(after, before);
     end_running(state);
     running = supervisor;
-}
-
-static bool is_among(pid_t pid, const pid_t *pids, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (pids[i] == pid)
-            return true;
-    return false;
 }
 
 /* Each connection is answered, by the old generation or by the new. */
@@ -571,6 +600,7 @@ int main(void)
         TEST(a_child_that_worked_is_replaced_soon),
         TEST(a_child_that_cannot_work_is_replaced_ever_later),
         TEST(a_child_that_is_asked_to_end_is_replaced_at_once),
+        TEST(who_is_asked_to_end_drains_beside_its_successor),
         TEST(a_killed_supervisor_comes_back_as_the_same),
         TEST(a_reload_loses_no_connection),
         TEST(a_reload_waits_for_those_who_drain),
