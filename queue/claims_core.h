@@ -85,6 +85,7 @@ enum alone_state {
 struct pace {
     struct loop *loop;
     int64_t urgent_ms; /* when urgent mail was claimed last; 0: never */
+    bool has_made_way; /* since the last turn that brought lower lanes */
     struct timer pause;
 };
 
@@ -206,6 +207,9 @@ bool pace_is_urgent(unsigned lane);
 bool pace_rests(const struct pace *pace);
 /* What one turn may claim of a room. */
 size_t pace_room(const struct pace *pace, unsigned lane, size_t room);
+/* A token of urgent mail is at hand: the turn that fetches it brings nothing
+ * else. */
+void pace_make_way(struct pace *pace);
 void pace_note_urgent(struct pace *pace);
 /* has_low: it brought mail of lower lanes. */
 void pace_turn_done(struct pace *pace, int64_t sent_ms, bool has_low);

@@ -42,6 +42,16 @@ bool pace_is_urgent(unsigned lane)
     return lane < FIRST_LOW_LANE;
 }
 
+/* Once between two turns that bring lower lanes, so that these go on however
+ * many codes come. */
+void pace_make_way(struct pace *pace)
+{
+    if (pace->has_made_way || pace_rests(pace) || !is_beside(pace))
+        return;
+    pace->has_made_way = true;
+    timer_set(pace->loop, &pace->pause, PAUSE_MIN_MS);
+}
+
 void pace_note_urgent(struct pace *pace)
 {
     pace->urgent_ms = clock_now_ms();
@@ -52,6 +62,9 @@ void pace_turn_done(struct pace *pace, int64_t sent_ms, bool has_low)
 {
     int64_t took_ms = clock_now_ms() - sent_ms;
 
-    if (has_low && is_beside(pace))
+    if (!has_low)
+        return;
+    pace->has_made_way = false;
+    if (is_beside(pace))
         timer_set(pace->loop, &pace->pause, PAUSE_MIN_MS + took_ms);
 }

@@ -48,12 +48,18 @@ void claims_wait_for_work(struct claims *claims)
 
 /* --- a turn --- */
 
+static bool results_wait(const struct claims *claims)
+{
+    return pace_rests(&claims->claimer->pace) && !claims->claimer->is_stopping;
+}
+
 static void add_results(struct claims *claims, struct redis_command *command)
 {
     size_t count = 0;
 
-    list_each (at, &claims->results)
-        count++;
+    if (!results_wait(claims))
+        list_each (at, &claims->results)
+            count++;
     if (count > RESULTS_MAX)
         count = RESULTS_MAX;
     command_add_int(command, (int64_t)count);
@@ -75,6 +81,16 @@ static void add_results(struct claims *claims, struct redis_command *command)
         list_remove(&result->link);
         list_add_last(&claims->sent, &result->link);
     }
+}
+
+static bool has_urgent_token(const struct claims *claims)
+{
+    for (size_t route = 0; route < claims->worker->route_count; route++)
+        for (unsigned lane = 0; pace_is_urgent(lane); lane++)
+            if (wake_has_token(claims->wake, claims->wake_place,
+                               wake_name(claims, route, lane)))
+                return true;
+    return false;
 }
 
 /* Tokens for which there is no room any more; the others are used up, or
@@ -376,6 +392,8 @@ static void send_turn(struct claims *claims)
     command_add_int(&command, claims->queue->config->privacy.keep_bodies_ms);
     command_add_int(&command, (int64_t)claims->next_token);
     command_add_int(&command, claims->heartbeat_is_due);
+    if (claims->left_work && has_urgent_token(claims))
+        pace_make_way(&claims->claimer->pace);
     add_results(claims, &command);
     /* A wake from now on counts anew. */
     claims->ask = claims->ask && claims_must_wait(claims);
@@ -392,9 +410,7 @@ static void send_turn(struct claims *claims)
 
 static bool has_results_to_tell(const struct claims *claims)
 {
-    return !list_is_empty(&claims->results) &&
-           (!pace_rests(&claims->claimer->pace) ||
-            claims->claimer->is_stopping);
+    return !list_is_empty(&claims->results) && !results_wait(claims);
 }
 
 void claims_on_turn_task(void *ctx)

@@ -1,6 +1,8 @@
 /* Who is served first. */
 #include "worker_fixture.h"
 
+#include "queue/claims_core.h"
+
 static void store(struct world *world, const char *owner,
                   enum mail_class mail_class, unsigned count)
 {
@@ -102,6 +104,30 @@ static void bulk_makes_way_for_codes(void **state)
     until(world->loop, worker.count == 63);
 }
 
+/* A code that wakes a child is claimed by a turn of its own, whatever bulk
+ * there is room for by then. */
+static void a_code_comes_alone(void **state)
+{
+    struct world *world = *state;
+    struct answered answered = {0};
+    struct worker worker;
+
+    store(world, NULL, CLASS_BULK, 20);
+    store(world, NULL, CLASS_VERIFICATION, 1);
+    worker_init(&worker, world->queue, 500);
+    worker.room[3] = 0;
+    queue_worker_start(world->queue, &worker.side);
+    until(world->loop, worker.count == 1);
+    until(world->loop, wake_is_waiting(world->queue->claimer->wake));
+    worker.room[3] = 500;
+    mail_send(world->queue, &(struct mail){.mail_class = CLASS_VERIFICATION},
+              &answered);
+    assert_int_equal(next_step(world, &worker), 1);
+    assert_int_equal(worker.claims[1]->lane, 0);
+    assert_int_equal(next_step(world, &worker), 8);
+    until(world->loop, worker.count == 22);
+}
+
 /* What has been sent is told as soon as the pause is over. */
 static void results_come_through_beside_codes(void **state)
 {
@@ -161,6 +187,7 @@ int main(void)
         SLOW_TEST(room_of_a_lane_counts_those_behind_it),
         SLOW_TEST(bulk_is_claimed_in_steps),
         SLOW_TEST(bulk_makes_way_for_codes),
+        SLOW_TEST(a_code_comes_alone),
         SLOW_TEST(results_come_through_beside_codes),
         SLOW_TEST(a_flood_holds_nobody_up),
         SLOW_TEST(owners_share_a_lane),
