@@ -207,11 +207,14 @@ static unsigned node_open(struct cluster *cluster,
     settings.family = NULL;
     settings.ctx = node;
     node->link = redis_link_open(cluster->owner->loop, &settings);
+    node->link->whole = cluster->owner;
     cluster->nodes[i] = node;
     return i;
 }
 
-static unsigned node_at(struct cluster *cluster, const struct redis_node *where)
+/* Its place, or NODES_MAX. */
+static unsigned node_find(const struct cluster *cluster,
+                          const struct redis_node *where)
 {
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct node *node = cluster->nodes[i];
@@ -220,7 +223,14 @@ static unsigned node_at(struct cluster *cluster, const struct redis_node *where)
             node->where.port == where->port)
             return i;
     }
-    return node_open(cluster, where);
+    return NODES_MAX;
+}
+
+static unsigned node_at(struct cluster *cluster, const struct redis_node *where)
+{
+    unsigned i = node_find(cluster, where);
+
+    return i < NODES_MAX ? i : node_open(cluster, where);
 }
 
 static void sending_give_up(struct sending *sending, enum error_kind kind,
@@ -581,6 +591,14 @@ void cluster_reset(struct cluster *cluster, const char *why)
 
     while ((link = cluster_node(cluster, &at)) != NULL)
         redis_link_reset(link, why);
+}
+
+void cluster_drop_soon(struct cluster *cluster, const struct redis_node *where)
+{
+    unsigned i = node_find(cluster, where);
+
+    if (i < NODES_MAX)
+        link_drop_soon(cluster->nodes[i]->link);
 }
 
 size_t cluster_in_flight(const struct cluster *cluster)

@@ -62,6 +62,8 @@ struct redis_link {
     struct redis_link_settings settings;
     struct redis_address address;
     struct cluster *cluster; /* has the connections; NULL: this link has one */
+    struct redis_link
+        *whole; /* of a link to one node of a cluster; else NULL */
     struct master_search *search;
     struct master_watch *watch; /* of one with scripts, with Sentinels */
     struct list family;         /* a ring: links that lead to one server */
@@ -100,6 +102,8 @@ void link_lost_by_hiredis(const struct redisAsyncContext *ac);
 void link_is_up(struct redis_link *link); /* by the greeting */
 /* An answer did not come in time: it is dropped, and its family with it. */
 void link_is_silent(struct redis_link *link, const char *why);
+/* One that is up is made anew. */
+void link_drop_soon(struct redis_link *link);
 /* It and its family leave for that master, unless they lead there. */
 void link_follow(struct redis_link *link, const struct redis_node *master);
 
@@ -174,6 +178,7 @@ struct redis_link *cluster_node(const struct cluster *cluster, size_t *at);
 size_t cluster_in_flight(const struct cluster *cluster);
 bool cluster_lacks_replicas(const struct cluster *cluster, struct str key);
 void cluster_reset(struct cluster *cluster, const char *why);
+void cluster_drop_soon(struct cluster *cluster, const struct redis_node *where);
 
 /* redis_glue.c */
 void redis_glue_attach(struct loop *loop, struct redisAsyncContext *ac);

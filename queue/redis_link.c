@@ -19,19 +19,34 @@ enum {
 static void link_connect(struct redis_link *link);
 static void link_gone(struct redis_link *link, const struct error *why);
 
+/* By its timer, for it may be in the middle of something. */
+void link_drop_soon(struct redis_link *link)
+{
+    if (link->state == LINK_UP)
+        timer_set(link->loop, &link->timer, 0);
+}
+
 /* What the head of a family lost to silence, the others lost, too: what they
- * wait for may be long in coming, as a token of new work is. They are dropped
- * by their timers, for each may be in the middle of something. */
+ * wait for may be long in coming, as a token of new work is. Of a cluster that
+ * is one node's. */
+static void family_is_silent(const struct redis_link *head,
+                             const struct redis_node *where)
+{
+    if (head->settings.family != NULL)
+        return;
+    list_each (at, &head->family) {
+        struct redis_link *other = LIST_MEMBER(at, struct redis_link, family);
+
+        if (other->cluster != NULL)
+            cluster_drop_soon(other->cluster, where);
+        else
+            link_drop_soon(other);
+    }
+}
+
 void link_is_silent(struct redis_link *link, const char *why)
 {
-    if (link->settings.family == NULL)
-        list_each (at, &link->family) {
-            struct redis_link *other =
-                LIST_MEMBER(at, struct redis_link, family);
-
-            if (other->state == LINK_UP)
-                timer_set(other->loop, &other->timer, 0);
-        }
+    family_is_silent(link->whole != NULL ? link->whole : link, &link->node);
     redis_link_reset(link, why);
 }
 

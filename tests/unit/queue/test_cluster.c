@@ -357,6 +357,44 @@ static void post_and_wait(struct load *load, unsigned partition, bool is_stored)
         fail_msg("partition %u: %s", partition, load->last_why.text);
 }
 
+static struct redis_link *link_to(struct redis_link *link,
+                                  const struct server *server)
+{
+    size_t at = 0;
+    struct redis_link *node;
+
+    while ((node = redis_link_node(link, &at)) != NULL)
+        if (redis_link_place(node, S(""))->port == server->port)
+            return node;
+    fail_msg("no link to that server");
+    return NULL;
+}
+
+/* A server is silent for less than its neighbours bear. */
+static void what_main_lost_of_a_server_the_others_lost(void **state)
+{
+    struct load *load = *state;
+    const struct server *silent = master_of("ph:{1}:n");
+    const struct redis_link *lost;
+    const struct redis_link *kept;
+
+    post_and_wait(load, 0, true);
+    until(load->loop, redis_link_is_up(load->api->bulk));
+    lost = link_to(load->api->bulk, silent);
+    kept = link_to(load->api->bulk, master_of("ph:{0}:n"));
+    kill(silent->pid, SIGSTOP);
+    post(load, 1);
+    until(load->loop, !redis_link_is_up(lost));
+    kill(silent->pid, SIGCONT);
+    assert_string_equal(redis_link_trouble(lost)->text,
+                        "redis: the main connection had no answer in time");
+    assert_true(redis_link_is_up(kept));
+    until(load->loop, load->under_way == 0 && redis_link_is_up(lost));
+    load_start(load);
+    load_settle(load);
+    until(load->loop, is_healed());
+}
+
 /* Is not ready for its partitions, and only for them, and says so by name. */
 static void expect_refusal(struct load *load, const struct server *server,
                            const char *word)
@@ -463,6 +501,8 @@ int main(void)
         cmocka_unit_test(slots_are_those_of_redis),
         cmocka_unit_test_setup_teardown(partitions_are_on_their_nodes, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            what_main_lost_of_a_server_the_others_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(a_live_reshard_loses_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
