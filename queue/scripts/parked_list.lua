@@ -10,18 +10,30 @@ local LOOKS_MAX = 1000
 local key, owner, max = P .. ARGV[1], ARGV[2], tonumber(ARGV[5])
 
 -- Those of one end stand in the order of their ids, so the place is sure
--- however many come and go before it.
-local function candidates()
-    local from = ARGV[3] == '' and '-inf' or ARGV[3]
-    local flat = call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES',
-        'LIMIT', 0, LOOKS_MAX)
-    local found = {}
-    for i = 1, #flat, 2 do
-        if flat[i + 1] ~= ARGV[3] or flat[i] > ARGV[4] then
-            table.insert(found, { flat[i], flat[i + 1] })
+-- however many come and go before it. A batch that has one deadline is of any
+-- size, so the place is looked for by halves.
+local function place_behind(ends, id)
+    local low = call('ZCOUNT', key, '-inf', '(' .. ends)
+    local high = low + call('ZCOUNT', key, ends, ends)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if call('ZRANGE', key, middle, middle)[1] > id then
+            high = middle
+        else
+            low = middle + 1
         end
     end
-    return found, #flat == 2 * LOOKS_MAX
+    return low
+end
+
+local function candidates()
+    local from = ARGV[3] == '' and 0 or place_behind(ARGV[3], ARGV[4])
+    local flat = call('ZRANGE', key, from, from + LOOKS_MAX - 1, 'WITHSCORES')
+    local found = {}
+    for i = 1, #flat, 2 do
+        table.insert(found, { flat[i], flat[i + 1] })
+    end
+    return found, #found == LOOKS_MAX
 end
 
 local function entry(d, ends)

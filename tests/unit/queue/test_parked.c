@@ -289,6 +289,33 @@ static void a_page_ends_where_one_stopped_looking(void **state)
     assert_false(seen.has_more);
 }
 
+/* More of them may end at once than one look takes in: a batch that has one
+ * deadline. */
+static void many_that_end_at_once_are_gone_through(void **state)
+{
+    struct world *world = *state;
+    struct parked_cursor next = {0};
+    char id[80];
+    unsigned pages = 0;
+    size_t count = 0;
+
+    hold(world, "acme", true, id);
+    redis_do("ZADD ph:{0}:held 1900000000000 %s", id);
+    redis_do("EVAL %s 1 ph:{0}:held",
+             "for i = 1, 2500 do redis.call('ZADD', KEYS[1], 1900000000000, "
+             "'gone:' .. i) end");
+    hold(world, "acme", true, id);
+    redis_do("ZADD ph:{0}:held 1900000000001 %s", id);
+    do {
+        list(world, PARKED_HELD, "", &next, 10);
+        count += seen.count;
+        next = seen.next;
+    } while (seen.has_more && ++pages < 10);
+    assert_false(seen.has_more);
+    assert_int_equal(count, 2);
+    assert_string_equal(seen.id, id);
+}
+
 /* Even what has no end of its own. */
 static void what_is_held_ends(void **state)
 {
@@ -325,6 +352,7 @@ int main(void)
                                         spread_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_page_ends_where_one_stopped_looking,
                                         spread_setup, world_teardown),
+        WORLD_TEST(many_that_end_at_once_are_gone_through),
         WORLD_TEST(what_is_held_ends),
     };
 
