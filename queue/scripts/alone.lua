@@ -50,8 +50,8 @@ local function claim(d)
     local token = epoch .. ':' .. ARGV[5]
     call('LPOP', list)
     call('HSET', d.key, 's', 'c', 't', token, 'al', token)
-    if d.w then
-        call('HDEL', d.key, 'w')
+    if d.w or d.nr then
+        call('HDEL', d.key, 'w', 'nr')
     end
     call('SADD', P .. 'own:' .. epoch, d.id)
     local v = call('HMGET', P .. 'd:' .. d.email .. ':0', 'b', 'bj')

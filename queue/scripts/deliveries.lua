@@ -17,7 +17,7 @@
 --   du   due, for state u
 --   dd   delivery_delayed events of this generation
 --   ad   hash of the address (suppressions.lua)
---   nr   1: no route of the configuration fits it
+--   nr   1: no route of the configuration fits it, says who had it last
 --   oc   1: counted in its owner's open, since it came under a limit
 --   hs hw hu  held: since when; how its outcome was lost (r no reply, w with
 --        its worker), at which upstream

@@ -127,7 +127,6 @@ end
 function apply.m(d, due, follow_up, route)
     d.r = route
     call('HSET', d.key, 'r', route)
-    call('HDEL', d.key, 'nr')
     requeue(d, false)
 end
 
@@ -329,8 +328,8 @@ local function claim(id, lane, owner, route)
     local token = epoch .. ':' .. int(token_number)
     token_number = token_number + 1
     call('HSET', d.key, 's', 'c', 't', token)
-    if d.w then
-        call('HDEL', d.key, 'w')
+    if d.w or d.nr then
+        call('HDEL', d.key, 'w', 'nr')
     end
     held[#held + 1] = id
     claims[#claims + 1] = id .. ' ' .. token .. ' ' .. lane .. ' ' ..

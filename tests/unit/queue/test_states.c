@@ -892,6 +892,26 @@ static void an_expired_mail_tells_where_its_time_went(void **state)
     assert_in_range(strtol(strstr(told, "\"tq\":") + 5, NULL, 10), 0, 2000);
 }
 
+/* No route fitted it, then one did, and its server said later and later. */
+static void a_route_that_is_back_is_no_reason(void **state)
+{
+    struct world *world = *state;
+    struct cell cell = {.state = 'u', .op = OP_END};
+
+    setup_state(world, 'c', 0);
+    result(world, "w", token, clock_wall_ms() + 60000);
+    assert_int_equal(state_now(), 'u');
+    redis_do("HSET ph:meta test_offset_ms 60000");
+    do_claim(world, "e1", "main", 10);
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
+    result(world, "o", token, clock_wall_ms() + 120000);
+    assert_int_equal(state_now(), 'u');
+    make_late(&cell);
+    do_turn(world, &(struct turn){.epoch = "e1"});
+    assert_int_equal(state_now(), 'E');
+    assert_non_null(strstr(last_event(), "\"t\":\"email.expired\""));
+}
+
 static void a_full_redis_still_empties(void **state)
 {
     struct world *world = *state;
@@ -925,6 +945,7 @@ int main(void)
         WORLD_TEST(a_sensitive_mail_is_wiped_at_once),
         WORLD_TEST(an_expired_mail_tells_its_last_reply),
         WORLD_TEST(an_expired_mail_tells_where_its_time_went),
+        WORLD_TEST(a_route_that_is_back_is_no_reason),
         WORLD_TEST(a_full_redis_still_empties),
     };
 
