@@ -11,9 +11,10 @@ static const struct {
     {"hour", 3600000}, {"d", 86400000},   {"day", 86400000},
 };
 
+/* A letter has no plural: "ms" is not minutes. */
 static bool unit_parse(struct str text, int64_t *ms)
 {
-    if (text.len > 1 && (text.ptr[text.len - 1] | 0x20) == 's')
+    if (text.len > 2 && (text.ptr[text.len - 1] | 0x20) == 's')
         text.len--;
     for (size_t i = 0; i < COUNT_OF(UNITS); i++) {
         if (str_eq_nocase(text, str_of(UNITS[i].name))) {

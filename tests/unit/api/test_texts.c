@@ -29,6 +29,8 @@ static const struct {
     {"in 1.5 hours", 0},
     {"in 10", 0},
     {"in 10 parsecs", 0},
+    {"in 500 ms", 0},
+    {"in 500ss", 0},
     {"in 99999999999999999999 days", 0},
     {"in 1000001 days", 0},
     {"10 minutes", 0},
