@@ -106,6 +106,7 @@ static void result_note(struct claims *claims, struct result *result,
 {
     const struct journal_entry entry = {
         .id = str_of(result->id),
+        .partition = claims->partition,
         .token = str_of(result->token),
         .final_route = result->final_route,
         .detail = *detail,

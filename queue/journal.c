@@ -35,6 +35,7 @@ static void write_entry(const struct journal_entry *entry, struct buf *out)
     json_out_init(&json, out);
     json_open_list(&json);
     json_put_str(&json, entry->id);
+    json_put_int(&json, entry->partition);
     json_put_str(&json, entry->token);
     json_put_int(&json, entry->final_route);
     json_open_map(&json);
@@ -86,14 +87,17 @@ static bool is_token(struct str text)
 static bool read_entry(const struct json *list, struct arena *arena,
                        struct journal_entry *entry)
 {
-    int64_t final_route = json_int(json_at(list, 2));
+    int64_t partition = json_int(json_at(list, 1));
+    int64_t final_route = json_int(json_at(list, 3));
 
     entry->id = arena_copy(arena, json_str(json_at(list, 0)));
-    entry->token = arena_copy(arena, json_str(json_at(list, 1)));
+    entry->partition = (unsigned)partition;
+    entry->token = arena_copy(arena, json_str(json_at(list, 2)));
     entry->final_route = final_route == 1;
-    event_detail_read(json_at(list, 3), arena, &entry->detail);
-    return json_count(list) == 4 && is_id(entry->id) &&
-           is_token(entry->token) && (final_route == 0 || final_route == 1) &&
+    event_detail_read(json_at(list, 4), arena, &entry->detail);
+    return json_count(list) == 5 && is_id(entry->id) && partition >= 0 &&
+           partition <= ID_PARTITION_MAX && is_token(entry->token) &&
+           (final_route == 0 || final_route == 1) &&
            entry->detail.code >= 200 && entry->detail.code < 300;
 }
 

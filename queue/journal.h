@@ -11,7 +11,9 @@
  * (flock(2)), which ends with the process: an unlocked file is a dead one's.
  *
  * A line: 8 hex digits, the CRC-32 of what stands behind the blank, and
- * ["email:number","token",final route,{detail}], detail as events.h has it.
+ * ["email:number",partition,"token",final route,{detail}], detail as events.h
+ * has it. The partition is the one that it was claimed in: its owner may have
+ * moved since his mail got its id.
  */
 #ifndef QUEUE_JOURNAL_H
 #define QUEUE_JOURNAL_H
@@ -26,6 +28,7 @@ enum { JOURNAL_LINE_MAX = 8192 };
 
 struct journal_entry {
     struct str id; /* "email:number" */
+    unsigned partition;
     struct str token;
     bool final_route;
     struct event_detail detail;

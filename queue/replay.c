@@ -210,14 +210,6 @@ static void on_batch(void *ctx, const struct reply *reply,
     send_batch(replay);
 }
 
-static unsigned partition_of(const struct journal_entry *entry)
-{
-    struct id email;
-
-    CHECK(id_parse(str_slice(entry->id, 0, ID_LEN), &email));
-    return id_partition(&email);
-}
-
 static void add_entry(const struct journal_entry *entry,
                       struct redis_command *command)
 {
@@ -247,7 +239,7 @@ static void send_batch(struct replay *replay)
         replay_end(replay, true);
         return;
     }
-    partition = partition_of(&replay->entries[replay->done_count]);
+    partition = replay->entries[replay->done_count].partition;
     command_init_partition(&command, replay->call.queue, SCRIPT_REPLAY,
                            partition);
     command_add_int(&command,
@@ -256,7 +248,7 @@ static void send_batch(struct replay *replay)
         const struct journal_entry *entry =
             &replay->entries[replay->done_count];
 
-        if (partition_of(entry) != partition)
+        if (entry->partition != partition)
             break;
         add_entry(entry, &command);
         replay->done_count++;

@@ -111,7 +111,29 @@ describe('the journal', () => {
         await service.start('worker');
         await service.emailWith(id, 'sent');
         assert.equal(sink.mails.length, 1);
-        assert.equal(await flagged(service, id), false);
+        await until('it is told', async () => !await flagged(service, id));
+    });
+
+    test('of a mail whose owner has moved since it was accepted', async () => {
+        const { sink, service } = await start();
+        service.tables.worker.state_dir = path.join(service.dir, 'state');
+        service.write();
+        const id = await service.send({ to: [address(0)],
+                                        scheduled_at: 'in 1 hour' });
+        await service.posthaste(['partition', 'add', '--config',
+                                 service.config]);
+        await service.posthaste(['partition', 'move', 'default', '--to', '1',
+                                 '--config', service.config]);
+        service.env.POSTHASTE_FAULT_POINT = 'worker.reported:1:1';
+        await service.start('worker');
+        const { status, text } = await service.call(
+            'PATCH', `/v1/emails/${id}`,
+            { scheduled_at: '2026-01-01T00:00:00Z' });
+        assert.equal(status, 200, text);
+        await service.emailWith(id, 'sent');
+        await until('its death is told', () => deaths(service) === 1);
+        assert.equal(sink.mails.length, 1);
+        await until('it is told', async () => !await flagged(service, id));
     });
 
     test('in a folder that is not fit: said at the start', async () => {

@@ -63,6 +63,7 @@ static off_t bytes_on_disk(void)
 
 static const struct journal_entry ENTRY = {
     .id = STR(ID),
+    .partition = 2,
     .token = STR(TOKEN),
     .final_route = true,
     .detail = {.code = 250,
@@ -98,6 +99,7 @@ static void a_line_is_read_as_it_was_written(void **state)
     assert_int_equal(journal_read(buf_str(&out), arena, on_entry, &entries), 0);
     assert_int_equal(entries.count, 2);
     assert_true(str_eq(entries.last.id, ENTRY.id));
+    assert_int_equal(entries.last.partition, 2);
     assert_true(str_eq(entries.last.token, ENTRY.token));
     assert_true(entries.last.final_route);
     assert_int_equal(entries.last.detail.code, 250);
@@ -119,18 +121,20 @@ static void what_is_no_line_is_counted(void **state)
         "",
         "[]",
         "{}",
-        "[\"" ID "\",\"" TOKEN "\",0]",
-        "[\"" ID "\",\"" TOKEN "\",2,{\"c\":250}]",
-        "[\"" ID "\",\"" TOKEN "\",0,{\"c\":450}]",
-        "[\"" ID "\",\"" TOKEN "\",0,{}]",
-        "[\"" ID "\",\"" TOKEN "\",0,{\"c\":250},1]",
-        "[\"" ID "x\",\"" TOKEN "\",0,{\"c\":250}]",
-        "[\"nothing:0\",\"" TOKEN "\",0,{\"c\":250}]",
-        "[\"019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11\",\"" TOKEN
+        "[\"" ID "\",0,\"" TOKEN "\",0]",
+        "[\"" ID "\",0,\"" TOKEN "\",2,{\"c\":250}]",
+        "[\"" ID "\",0,\"" TOKEN "\",0,{\"c\":450}]",
+        "[\"" ID "\",0,\"" TOKEN "\",0,{}]",
+        "[\"" ID "\",0,\"" TOKEN "\",0,{\"c\":250},1]",
+        "[\"" ID "\",-1,\"" TOKEN "\",0,{\"c\":250}]",
+        "[\"" ID "\",1024,\"" TOKEN "\",0,{\"c\":250}]",
+        "[\"" ID "x\",0,\"" TOKEN "\",0,{\"c\":250}]",
+        "[\"nothing:0\",0,\"" TOKEN "\",0,{\"c\":250}]",
+        "[\"019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11\",0,\"" TOKEN
         "\",0,{\"c\":250}]",
-        "[\"" ID "\",\"00112233445566FF:1\",0,{\"c\":250}]",
-        "[\"" ID "\",\"00112233445566ff:\",0,{\"c\":250}]",
-        "[\"" ID "\",\"00112233445566ff\",0,{\"c\":250}]",
+        "[\"" ID "\",0,\"00112233445566FF:1\",0,{\"c\":250}]",
+        "[\"" ID "\",0,\"00112233445566ff:\",0,{\"c\":250}]",
+        "[\"" ID "\",0,\"00112233445566ff\",0,{\"c\":250}]",
     };
     struct arena *arena = arena_create();
     struct entries entries = {0};
@@ -227,6 +231,7 @@ static void what_redis_lacks_outlives_its_worker(void **state)
 static char email[64];
 static char id[80];
 static char token[64];
+static unsigned partition; /* that the journal names */
 
 static void on_replayed(void *ctx, bool ok)
 {
@@ -265,6 +270,7 @@ static void die_behind_the_reply(struct world *world,
         struct journal *journal = journal_open(dir, &err);
 
         entry.id = str_of(id);
+        entry.partition = partition;
         entry.token = str_of(token);
         entry.final_route = false;
         journal_append(journal, &entry);
@@ -312,6 +318,23 @@ static void a_late_250_is_believed(void **state)
                             "0");
         folder_remove();
     }
+}
+
+/* Its owner lives elsewhere than its id says. */
+static void a_250_goes_where_its_mail_was_claimed(void **state)
+{
+    struct world *world = *state;
+
+    folder_make();
+    partition = 1;
+    die_behind_the_reply(world, ON_UNKNOWN_RETRY);
+    partition = 0;
+    redis_do("RENAME ph:{0}:d:%s ph:{1}:d:%s", id, id);
+    redis_do("RENAME ph:{0}:c:%s ph:{1}:c:%s", email, email);
+    assert_int_equal(replay(world), 1);
+    assert_non_null(
+        strstr(redis_ask("GET ph:{1}:h:%s", email), "[[0,\"S\",1,1,"));
+    folder_remove();
 }
 
 /* Somebody else has it by now, and his word counts. */
@@ -403,6 +426,7 @@ int main(void)
         cmocka_unit_test(what_redis_lacks_outlives_its_worker),
         WORLD_TEST(a_marked_mail_is_sent),
         WORLD_TEST(a_late_250_is_believed),
+        WORLD_TEST(a_250_goes_where_its_mail_was_claimed),
         WORLD_TEST(another_claim_fences_it),
         WORLD_TEST(other_files_are_left_alone),
         WORLD_TEST(redis_away_leaves_it_there),
