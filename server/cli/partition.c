@@ -84,11 +84,19 @@ static int run_list(const struct cli_args *args)
 
 /* --- changes --- */
 
+static int no_owner(const struct cli_args *args)
+{
+    return cli_fail(args, EXIT_NOT_FOUND, "there is no owner '%s'",
+                    cli_operand(args, 0));
+}
+
 static void on_changed(void *ctx, const struct queue_answer *answer)
 {
     struct tool *tool = ctx;
 
-    if (answer->status == QUEUE_FROZEN || answer->status == QUEUE_MOVED)
+    if (answer->status == QUEUE_NOT_FOUND)
+        tool_done(tool, no_owner(tool->args));
+    else if (answer->status == QUEUE_FROZEN || answer->status == QUEUE_MOVED)
         tool_done(tool,
                   cli_fail(tool->args, EXIT_FAILED, "%s", answer->why.text));
     else if (tool_is_answered(tool, answer->status, &answer->why))
@@ -232,8 +240,7 @@ static int move_failed(const struct cli_args *args,
         return cli_fail(args, moved->stayed ? EXIT_TIMED_OUT : EXIT_FAILED,
                         "%s", moved->why.text);
     if (moved->status == QUEUE_NOT_FOUND)
-        return cli_fail(args, EXIT_NOT_FOUND, "there is no owner '%s'",
-                        cli_operand(args, 0));
+        return no_owner(args);
     return cli_fail(args, EXIT_UNREACHABLE,
                     "%s; run it again, it goes on where it was",
                     moved->why.text);

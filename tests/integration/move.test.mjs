@@ -236,10 +236,14 @@ test('killed at each point, it goes on when it is run again', async (t) => {
 describe('what it says', () => {
     test('of nobody, of no such partition, of where he is', async () => {
         const { service } = await start(await startRedis());
-        const nobody = await service.run(['partition', 'move', 'nobody',
-                                          '--config', service.config]);
-        assert.equal(nobody.code, 3);
-        assert.match(nobody.stderr, /there is no owner 'nobody'/);
+        for (const [verb, ...more] of [['move'], ['freeze'], ['thaw'],
+                                       ['limit', '5']]) {
+            const nobody = await service.run(
+                ['partition', verb, 'nobody', ...more, '--config',
+                 service.config]);
+            assert.equal(nobody.code, 3, verb);
+            assert.match(nobody.stderr, /there is no owner 'nobody'/);
+        }
         const nowhere = await move(service, ['--to', '9']);
         assert.equal(nowhere.code, 1);
         assert.match(nowhere.stderr, /there is no partition 9, but 0 to 2/);
