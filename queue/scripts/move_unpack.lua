@@ -6,6 +6,7 @@
 local owner = ARGV[1]
 local ENTRIES = 100
 local me, bag = P .. 'o:' .. owner, bag_key(owner)
+local flows = P .. 'flows:' .. owner
 now = clock()
 
 -- In one step: what was copied counts from now on.
@@ -17,6 +18,23 @@ local function move_in()
         call('HSET', me, 'frozen', 'leaving')
         call('DEL', P .. 'mo:' .. owner)
     end
+end
+
+-- Of one who stays, and whose packing had just begun: what is in no bag yet
+-- goes back into its ring, and on the counters.
+local function open_flows()
+    for _, tail in ipairs(call('LRANGE', flows, 0, -1)) do
+        local lane, route = string.match(tail, '^(%d):(.*)$')
+        local waiting = call('LLEN', P .. 'q:' .. lane .. ':' .. owner .. ':' ..
+            route)
+        if waiting > 0 then
+            call('RPUSH', P .. 'ring:' .. tail, owner)
+            call('SADD', P .. 'routes', route)
+            call('HINCRBY', P .. 'n', 'accepted', waiting)
+            wake(lane, route)
+        end
+    end
+    call('DEL', flows)
 end
 
 local place = {}
@@ -110,6 +128,7 @@ local function announce_suppressions()
 end
 
 move_in()
+open_flows()
 local entries = call('LRANGE', bag, 0, ENTRIES - 1)
 for _, entry in ipairs(entries) do
     unpack_entry[string.sub(entry, 1, 1)](string.sub(entry, 3))

@@ -479,6 +479,47 @@ static void what_takes_too_long_undoes_it(void **state)
     assert_string_equal(redis_ask("HGET ph:o:" OWNER " partition"), "0");
 }
 
+static void pack_step(struct world *world, const char *cursor)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, world->queue, SCRIPT_MOVE_PACK, 0);
+    command_add_cstr(&command, OWNER);
+    command_add_cstr(&command, cursor);
+    script_send(world, &command);
+}
+
+/* Whoever began it was killed: some flows are packed, some only off their
+ * rings. */
+static void what_has_begun_is_undone(void **state)
+{
+    static char before[65536];
+    static char after[65536];
+    struct world *world = *state;
+    struct owner_moved moved;
+
+    for (unsigned steps = 1; steps < 4; steps++) {
+        redis_do("FLUSHDB");
+        redis_do("HSET ph:meta partitions 3");
+        make_key(world, OWNER, 1);
+        for (unsigned i = 0; i < 3; i++)
+            mail_store(world, &(struct mail){.mail_class = CLASS_BULK});
+        fan_out(world, 0);
+        mail_store(world, &(struct mail){.route = "other"});
+        dump(0, before, sizeof before);
+        redis_do("HSET ph:meta move:" OWNER " %s", "0 2");
+        pack_step(world, "");
+        for (unsigned i = 1; i < steps; i++)
+            pack_step(world, "f");
+        moved = move_asked(world, (struct owner_move){.to = 0});
+        assert_true(moved.status == QUEUE_OK && moved.stayed);
+        assert_same(before, dump(0, after, sizeof after));
+        assert_int_equal(open_in(0), 4);
+        assert_left(2);
+        assert_even(world);
+    }
+}
+
 static enum queue_status freeze(struct world *world, bool frozen)
 {
     struct answered answered = {0};
@@ -605,6 +646,7 @@ int main(void)
         MOVE_TEST(everything_goes_along),
         MOVE_TEST(mail_under_way_ends_first),
         MOVE_TEST(what_takes_too_long_undoes_it),
+        MOVE_TEST(what_has_begun_is_undone),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
         MOVE_TEST(the_old_home_sends_on),
