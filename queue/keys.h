@@ -23,7 +23,7 @@
  *     u:{<upstream>}:alive  said  zset, hash  workers and what each says of
  *                                     it (upstreams.c)
  *     u:{<upstream>}:shares   hash    sessions by worker (upstream_tell.lua)
- *     {N}:o:<owner>           hash    frozen (1, leaving, moved),
+ *     {N}:o:<owner>           hash    frozen (1, leaving, arriving, moved),
  *                                     open (under a limit),
  *                                     max (a limit of his own),
  *                                     ev (is in evring), cut (the last

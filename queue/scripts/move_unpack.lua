@@ -9,14 +9,18 @@ local me, bag = P .. 'o:' .. owner, bag_key(owner)
 local flows = P .. 'flows:' .. owner
 now = clock()
 
--- In one step: what was copied counts from now on.
+-- In one step: what was copied counts from now on. Of his mail that comes back
+-- to a place from here on nothing goes into the bag, which is looked into for
+-- the last time before he is served.
 local function move_in()
     local fields = call('HGETALL', P .. 'mo:' .. owner)
     if #fields > 0 then
         call('DEL', me)
         call('HSET', me, unpack(fields))
-        call('HSET', me, 'frozen', 'leaving')
         call('DEL', P .. 'mo:' .. owner)
+    end
+    if call('HGET', me, 'frozen') == 'leaving' then
+        call('HSET', me, 'frozen', 'arriving')
     end
 end
 

@@ -36,7 +36,7 @@ local function no_look(owner)
 end
 
 -- On his way to another partition: nothing of his is handed out, swept or
--- projected.
+-- projected. Who is arriving is no more than frozen.
 local function is_leaving(owner)
     local frozen = call('HGET', P .. 'o:' .. owner, 'frozen')
     return frozen == 'leaving' or frozen == 'moved'

@@ -520,6 +520,39 @@ static void what_has_begun_is_undone(void **state)
     }
 }
 
+static void unpack_step(struct world *world, enum script script)
+{
+    struct redis_command command;
+
+    command_init_partition(&command, world->queue, script, 0);
+    command_add_cstr(&command, OWNER);
+    script_send(world, &command);
+}
+
+/* Nobody looks into the bag any more, so nothing is put there. */
+static void what_comes_back_when_he_is_unpacked_stays(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.due_ms = clock_wall_ms() + HOUR_MS};
+    char id[80];
+
+    make_key(world, OWNER, 1);
+    mail_store(world, &mail);
+    snprintf(id, sizeof id, "%s:0", mail.id.text);
+    pack_step(world, "");
+    unpack_step(world, SCRIPT_MOVE_UNPACK);
+    assert_string_equal(script_answer.parts[0], "0");
+    redis_do("ZADD ph:{0}:due:0 1 %s", id);
+    do_register(world, "e1", "", NULL, NULL);
+    do_turn(world, &(struct turn){.epoch = "e1"});
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s s mv", id), "q nil");
+    assert_string_equal(redis_ask("EXISTS ph:{0}:bag:" OWNER), "0");
+    assert_string_not_equal(redis_ask("HGET ph:{0}:o:" OWNER " frozen"), "nil");
+    unpack_step(world, SCRIPT_MOVE_THAW);
+    assert_string_equal(redis_ask("HGET ph:{0}:o:" OWNER " frozen"), "nil");
+    assert_int_equal(open_in(0), 1);
+}
+
 static enum queue_status freeze(struct world *world, bool frozen)
 {
     struct answered answered = {0};
@@ -647,6 +680,7 @@ int main(void)
         MOVE_TEST(mail_under_way_ends_first),
         MOVE_TEST(what_takes_too_long_undoes_it),
         MOVE_TEST(what_has_begun_is_undone),
+        MOVE_TEST(what_comes_back_when_he_is_unpacked_stays),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
         MOVE_TEST(the_old_home_sends_on),
