@@ -164,7 +164,23 @@ local function scan(cursor, pattern)
     return found[1], found[2]
 end
 
--- What stands in the flows, so that no search through them is needed.
+-- A flow that is not in its ring is looked at by no claim. Returns how many
+-- entries it has then. That of an owner who is being moved is off on purpose.
+local function mend_ring(flow)
+    local lane, owner, route = string.match(string.sub(flow, #P + 1),
+        '^q:(%d):([^:]*):(.*)$')
+    local ring = P .. 'ring:' .. lane .. ':' .. route
+    if is_leaving(owner) or is_in_list(ring, owner) then
+        return 0
+    end
+    call('RPUSH', ring, owner)
+    call('SADD', P .. 'routes', route)
+    wake(lane, route)
+    return call('LLEN', flow)
+end
+
+-- What stands in the flows, so that no search through them is needed. Returns
+-- where to go on, and how many it put back.
 local function walk_flows(cursor, offset)
     local flow = call('LINDEX', flows, 0)
     if not flow then
@@ -175,23 +191,24 @@ local function walk_flows(cursor, offset)
         end
         call('PEXPIRE', flows, 3600000)
         if cursor == '0' and #found == 0 then
-            return 'd 0 0'
+            return 'd 0 0', 0
         end
-        return 'f ' .. cursor .. ' 0'
+        return 'f ' .. cursor .. ' 0', 0
     end
     local ids = call('LRANGE', flow, offset, offset + SLICE - 1)
     for i = 1, #ids, 500 do
         call('SADD', seen, unpack(ids, i, math.min(i + 499, #ids)))
     end
     call('PEXPIRE', seen, 3600000)
+    local repaired = #ids > 0 and mend_ring(flow) or 0
     if #ids == SLICE then
-        return 'f ' .. cursor .. ' ' .. int(offset + SLICE)
+        return 'f ' .. cursor .. ' ' .. int(offset + SLICE), repaired
     end
     call('LPOP', flows)
     if cursor == '0' and call('EXISTS', flows) == 0 then
-        return 'd 0 0'
+        return 'd 0 0', repaired
     end
-    return 'f ' .. cursor .. ' 0'
+    return 'f ' .. cursor .. ' 0', repaired
 end
 
 local function walk_deliveries(cursor)
@@ -220,7 +237,8 @@ end
 
 local phase, cursor, offset = string.match(ARGV[4], '^(%a) (%d+) (%d+)$')
 if phase == 'f' then
-    return { 'more', walk_flows(cursor, tonumber(offset)), 0 }
+    local next_place, repaired = walk_flows(cursor, tonumber(offset))
+    return { 'more', next_place, repaired }
 end
 local repaired
 cursor, repaired = walk_deliveries(cursor)

@@ -242,6 +242,37 @@ static void what_was_lost_is_claimed(void **state)
     assert_string_equal(redis_ask("HGET ph:{0}:d:%s s", id), "q");
 }
 
+/* A flow without its place in the ring is in no place, with all it holds. */
+static void a_flow_that_no_claim_looks_at_is_put_back(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
+
+    store(world, &mail);
+    store(world, &(struct mail){.mail_class = CLASS_TRANSACTIONAL});
+    redis_do("DEL ph:{0}:ring:2:main ph:{0}:routes");
+    assert_int_equal(mend(world), 2);
+    assert_even(world, "walked");
+    assert_string_equal(redis_ask("HGET ph:{0}:n leftovers"), "nil");
+    assert_string_equal(redis_ask("SMEMBERS ph:{0}:routes"), "main");
+    do_register(world, "e1", "", NULL, NULL);
+    do_claim(world, "e1", "main", 2);
+    assert_string_equal(redis_ask("HGET ph:{0}:d:%s s", id), "c");
+}
+
+/* One of an owner who is being moved is off on purpose. */
+static void a_flow_that_is_packed_stays_off(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
+
+    store(world, &mail);
+    redis_do("DEL ph:{0}:ring:2:main");
+    redis_do("HSET ph:{0}:o:default frozen leaving");
+    assert_int_equal(mend(world), 0);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:ring:2:main"), "0");
+}
+
 static void an_entry_without_a_delivery_is_booked(void **state)
 {
     struct world *world = *state;
@@ -328,6 +359,8 @@ int main(void)
         WORLD_TEST(only_one_counts_at_a_time),
         WORLD_TEST(what_is_nowhere_is_put_back),
         WORLD_TEST(what_was_lost_is_claimed),
+        WORLD_TEST(a_flow_that_no_claim_looks_at_is_put_back),
+        WORLD_TEST(a_flow_that_is_packed_stays_off),
         WORLD_TEST(an_entry_without_a_delivery_is_booked),
         WORLD_TEST(a_long_flow_is_walked),
         WORLD_TEST(a_child_notices),
