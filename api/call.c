@@ -325,7 +325,12 @@ static void on_rate_lease(void *ctx, const struct queue_answer *answer)
 
 static void run(struct call *call)
 {
-    if (idempotency_read(call))
+    if (!may(call))
+        call_fail(call, PROBLEM_RESTRICTED_API_KEY,
+                  call->key.permission == KEY_SENDING_ACCESS
+                      ? "This API key is restricted to only send emails."
+                      : "This API key is restricted to only read.");
+    else if (idempotency_read(call))
         call->row->run(call);
 }
 
@@ -363,16 +368,11 @@ static void rate_check(struct call *call)
 
 /* --- in --- */
 
+/* What it is refused counts against its rate as well. */
 static void call_let_in(struct call *call)
 {
-    if (!may(call)) {
-        call_fail(call, PROBLEM_RESTRICTED_API_KEY,
-                  call->key.permission == KEY_SENDING_ACCESS
-                      ? "This API key is restricted to only send emails."
-                      : "This API key is restricted to only read.");
-        return;
-    }
-    queue_key_used(call->api->queue, &call->key);
+    if (may(call))
+        queue_key_used(call->api->queue, &call->key);
     if (call->was_sent_on)
         run(call);
     else

@@ -101,6 +101,22 @@ static void rates_are_told_and_kept(void **state)
     assert_int_equal(fake.enqueued, 1);
 }
 
+static void what_a_key_may_not_do_counts_too(void **state)
+{
+    struct world *world = *state;
+
+    world->config.limits.rate = 5;
+    world->config.limits.rate_per_ms = 1000;
+    fake.key.permission = KEY_SENDING_ACCESS;
+    fake.rate_left = 1;
+    assert_int_equal(ask(world, "GET /webhooks", NULL), 401);
+    expect(world, "\"name\":\"restricted_api_key\"");
+    expect(world, "ratelimit-limit: 5\r\n");
+    expect(world, "ratelimit-remaining: 0\r\n");
+    assert_int_equal(ask(world, "GET /webhooks", NULL), 429);
+    expect(world, "Retry-After: 1\r\n");
+}
+
 static void keys_are_made_listed_and_deleted(void **state)
 {
     struct world *world = *state;
@@ -283,6 +299,7 @@ int main(void)
         API_TEST(a_key_is_asked_for_every_five_seconds),
         API_TEST(permissions_open_their_doors_only),
         API_TEST(rates_are_told_and_kept),
+        API_TEST(what_a_key_may_not_do_counts_too),
         API_TEST(keys_are_made_listed_and_deleted),
         API_TEST(a_key_may_be_made_for_one_domain),
         API_TEST(a_key_that_was_made_is_told_again),
