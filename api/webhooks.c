@@ -37,8 +37,8 @@ const struct field WEBHOOK_UPDATE_FIELDS[] = {
 
 /* What Resend's SDKs may subscribe to and this server never raises. */
 static const char *const SILENT_EVENTS[] = {
-    "email.complained", "email.opened",    "email.clicked",   "email.received",
-    "contact.created",  "contact.updated", "contact.deleted",
+    "email.opened",    "email.clicked",   "email.received",
+    "contact.created", "contact.updated", "contact.deleted",
 };
 
 static const char *const PATTERNS[] = {

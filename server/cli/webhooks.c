@@ -88,7 +88,8 @@ static int run_delete(const struct cli_args *args)
 }
 
 static const struct cli_option CREATE_OPTIONS[] = {
-    {"events", "LIST", "event types, with commas; * is all of email.*", NULL,
+    {"events", "LIST",
+     "event types, with commas; email.* is all of a family, * everything", NULL,
      "*"},
     REMOTE_OPTION_URL,
     REMOTE_OPTION_KEY_FILE,
