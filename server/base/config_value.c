@@ -280,6 +280,16 @@ static void take_problem(void *ctx, struct toml_place place, const char *text)
     config_refuse(r, "%s", text);
 }
 
+/* A variable has no quotes that one could have forgotten. */
+static bool parse_bare(struct config_reading *r, struct str text,
+                       enum toml_type type, struct toml_value *value)
+{
+    if (toml_parse_value(text, r->arena, value, take_problem, r) &&
+        value->type == type)
+        return true;
+    return config_refuse(r, "must be %s", type_name(type));
+}
+
 /* a, b -> ["a", "b"]; items that are numbers for a list of ports. */
 static bool split_list(struct config_reading *r, struct str text,
                        struct toml_value *value)
@@ -296,7 +306,7 @@ static bool split_list(struct config_reading *r, struct str text,
 
         item = str_trim(item);
         if (r->key->kind == KIND_PORTS) {
-            if (!toml_parse_value(item, r->arena, to, take_problem, r))
+            if (!parse_bare(r, item, TOML_INT, to))
                 return false;
         } else {
             to->type = TOML_TEXT;
@@ -315,8 +325,10 @@ bool config_value_of_text(struct config_reading *r, struct str text,
         return config_refuse(r, "not UTF-8 text");
     if (type == TOML_LIST && !str_starts(str_trim(text), S("[")))
         return split_list(r, text, value);
-    if (type != TOML_TEXT)
+    if (type == TOML_LIST)
         return toml_parse_value(text, r->arena, value, take_problem, r);
+    if (type != TOML_TEXT)
+        return parse_bare(r, text, type, value);
     *value = (struct toml_value){.type = TOML_TEXT, .text = text};
     return true;
 }
