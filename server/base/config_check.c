@@ -298,8 +298,20 @@ static void check_sending(struct config_loading *l)
                        "the return paths");
 }
 
+/* Without one it would run, say that it is ready, and be there for nobody. */
+static void check_api(struct config_loading *l)
+{
+    const struct config_block *block = nth_block(l, "api", 0);
+    ptrdiff_t key = config_key_find(block->section, S("listen"));
+
+    if (block->settings[key].is_set && is_missing(block, "listen"))
+        config_problem(l, origin_of(block, "listen"),
+                       "[api] needs an address to listen on");
+}
+
 void config_check(struct config_loading *l)
 {
+    check_api(l);
     check_sending(l);
     check_upstreams(l);
     check_routes(l);

@@ -186,6 +186,7 @@ static const struct broken_case {
      "2:10: listen: must be an array, not text in quotes"},
     {"[api]\nlisten = [\"127.0.0.1:80\", 8080]\n",
      "2:27: listen: must be text in quotes, not an integer"},
+    {"[api]\nlisten = []\n", "2:1: [api] needs an address to listen on"},
     {"[api]\nlisten = [\"\"]\n",
      "2:11: listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" or "
      "\"unix:/path\""},
@@ -642,6 +643,7 @@ static const struct variable_case {
     {"POSTHASTE_REDIS__ALLOW_VOLATILE", "True", "must be true or false"},
     {"POSTHASTE_WEBHOOK__PORTS", "443,https", "must be an integer"},
     {"POSTHASTE_API__CONNECTIONS_PER_IP", "0", "must be from 1 to 1000000"},
+    {"POSTHASTE_API__LISTEN", "", "[api] needs an address to listen on"},
     {"POSTHASTE_API__LISTEN", "a:1,,b:1",
      "must be \"host:port\", \"[ipv6]:port\", \"*:port\" or \"unix:/path\""},
     {"POSTHASTE_REDIS__USERNAME", "\xff", "not UTF-8 text"},
