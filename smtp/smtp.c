@@ -100,9 +100,10 @@ static bool init_upstreams(struct smtp *smtp,
                            struct error *err)
 {
     const struct config *config = smtp->config;
+    bool is_fit = true;
 
     smtp->upstreams = xcalloc(config->upstream_count, sizeof *smtp->upstreams);
-    for (size_t i = 0; i < config->upstream_count; i++) {
+    for (size_t i = 0; is_fit && i < config->upstream_count; i++) {
         struct smtp_upstream *upstream = &smtp->upstreams[i];
 
         upstream->index = (unsigned)i;
@@ -111,12 +112,11 @@ static bool init_upstreams(struct smtp *smtp,
                            settings->child_count);
         upstream->limit = upstream->share;
         smtp->upstream_count++;
-        if (!upstream_init(upstream, smtp, &config->upstreams[i],
-                           smtp->hello_name, &smtp->helper, err))
-            return false;
-        pool_init(upstream);
+        is_fit = upstream_init(upstream, smtp, &config->upstreams[i],
+                               smtp->hello_name, &smtp->helper, err);
+        pool_init(upstream); /* smtp_close ends both, fit or not */
     }
-    return true;
+    return is_fit;
 }
 
 struct smtp *smtp_open(struct loop *loop, struct dns *dns,

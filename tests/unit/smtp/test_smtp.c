@@ -577,9 +577,26 @@ static void a_peer_that_does_not_read(void **state)
     buf_finish(&message);
 }
 
+static void an_upstream_that_cannot_be_is_told(void **state)
+{
+    const struct smtp_settings settings = {.child_count = 1};
+    struct stage *stage = stage_create(2);
+    struct error err;
+
+    (void)state;
+    stage->upstreams[1].tls = TLS_IMPLICIT;
+    stage->upstreams[1].tls_ca_file = "/nonexistent";
+    assert_null(
+        smtp_open(stage->loop, stage->dns, &stage->config, &settings, &err));
+    assert_int_equal(err.kind, ERR_CONFIG);
+    assert_non_null(strstr(err.text, "upstream two: /nonexistent: "));
+    stage_destroy(stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_upstream_that_cannot_be_is_told),
         cmocka_unit_test(scenes),
         cmocka_unit_test(long_messages_arrive_whole),
         cmocka_unit_test(a_peer_that_does_not_read),
