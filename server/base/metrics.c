@@ -169,6 +169,16 @@ static uint32_t used_of(const struct slot *slot)
     return atomic_load_explicit(&slot->used, memory_order_acquire);
 }
 
+/* A counter that shows up with a 1 never rose, as a scraper sees it: those
+ * that have no labels are there from the first, while there is room. */
+static void begin_counters(void)
+{
+    for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
+        if (METRICS[metric].kind == METRIC_COUNTER &&
+            METRICS[metric].labels[0] == '\0')
+            metrics_series(metric, NULL);
+}
+
 void metrics_use(struct metrics_region *region, unsigned slot)
 {
     CHECK(slot < region->slot_count);
@@ -181,7 +191,7 @@ void metrics_use(struct metrics_region *region, unsigned slot)
 
         map_put(current.by_key, str_make(series->key, series->key_len), series);
     }
-    metrics_series(METRIC_METRICS_DROPPED, NULL); /* while there is room */
+    begin_counters();
 }
 
 static void use_some_slot(void)

@@ -77,6 +77,16 @@ static void children_are_summed_and_outlived(void **state)
     assert_line("posthaste_email_events_total{event=\"email.sent\"} 10\n");
 }
 
+static void counters_without_labels_begin_with_zero(void **state)
+{
+    (void)state;
+    assert_line("\nposthaste_queue_poison_total 0\n");
+    assert_line("\nposthaste_log_dropped_total 0\n");
+    assert_line("\nprocess_cpu_seconds_total 0\n");
+    series_add(metrics_series(METRIC_QUEUE_POISON, NULL), 1);
+    assert_line("\nposthaste_queue_poison_total 1\n");
+}
+
 static void set_gauges(void)
 {
     static const char *const open[] = {"main", "open"};
@@ -177,7 +187,7 @@ static void a_full_slot_drops_and_says_so(void **state)
     }
     series_observe(metrics_series(METRIC_WEBHOOK_ATTEMPT_SECONDS, NULL), 1);
     series_set(metrics_series(METRIC_WEBHOOK_BACKLOG, NULL), 1);
-    assert_line("posthaste_metrics_dropped_total 479\n");
+    assert_line("posthaste_metrics_dropped_total 485\n");
     metrics_count(METRIC_EMAIL_EVENTS, "0");
     assert_line("posthaste_email_events_total{event=\"0\"} 2\n");
 }
@@ -223,6 +233,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(children_are_summed_and_outlived, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(counters_without_labels_begin_with_zero,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(gauges_become_one_by_their_kind, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(histograms_have_buckets_sum_and_count,
