@@ -71,7 +71,11 @@ static bool folder_open(struct dev *dev, const char *dir, struct error *err)
     }
     dev_path(&dev->place, "lock", lock);
     dev->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (dev->lock_fd < 0 || flock(dev->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (dev->lock_fd < 0) {
+        error_set(err, ERR_SYSTEM, "%s: %s", lock, strerror(errno));
+        return false;
+    }
+    if (flock(dev->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         error_set(err, ERR_BUSY, "another posthaste dev runs in %s",
                   dev->place.dir);
         return false;

@@ -199,6 +199,14 @@ describe('config', () => {
     });
 });
 
+test('dev says that its folder is none', async () => {
+    const file = path.join(dir, 'no-folder');
+    fs.writeFileSync(file, '');
+    const { code, stderr } = await posthaste(['dev', '--dir', file]);
+    assert.equal(code, 1);
+    assert.match(stderr, /no-folder\/lock: Not a directory/);
+});
+
 test('deploy/posthaste.toml explains every key of this build', async () => {
     const { code, stdout } = await posthaste(['config', 'docs']);
     assert.equal(code, 0);
