@@ -255,6 +255,28 @@ static int choose_upstream(struct setup *setup)
     return EXIT_OK;
 }
 
+/* Before anything is made: what was asked for may be no host, or no word that
+ * the configuration knows. */
+static int check_choice(struct setup *setup)
+{
+    struct config *config;
+    struct buf problems;
+    struct buf text;
+    bool valid;
+
+    buf_init(&text, TEXT_MAX);
+    buf_init(&problems, TEXT_MAX);
+    config_template(setup->presets, setup->preset_count, &text);
+    config = config_parse(buf_str(&text), in_dir(setup, "posthaste.toml"),
+                          &problems);
+    valid = config != NULL;
+    fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
+    config_destroy(&config);
+    buf_finish(&problems);
+    buf_finish(&text);
+    return valid ? EXIT_OK : EXIT_USAGE;
+}
+
 static int open_dir(struct setup *setup)
 {
     const char *dir = cli_option(setup->args, "dir");
@@ -422,6 +444,8 @@ static int make_all(struct setup *setup)
         code = open_dir(setup);
     if (code == EXIT_OK)
         code = choose_upstream(setup);
+    if (code == EXIT_OK)
+        code = check_choice(setup);
     if (code != EXIT_OK)
         return code;
     if (!make_keyring(setup, &err) || !make_worker_key(setup, &err) ||

@@ -136,6 +136,21 @@ describe('init', () => {
         assert.match(shown, /maxmemory-policy\nnoeviction\n/);
     });
 
+    test('makes nothing of what would be no configuration', async () => {
+        const bad = path.join(dir, 'bad-init');
+        for (const [args, problem] of [
+            [['--host', 'smtp.example.com', '--tls', 'nonsense'],
+             /tls: must be one of/],
+            [['--host', 'smtp example.com'], /host: must be a host name/],
+        ]) {
+            const { code, stderr } = await posthaste(
+                ['init', '--dir', bad, ...args]);
+            assert.equal(code, 2);
+            assert.match(stderr, problem);
+            assert.deepEqual(fs.readdirSync(bad), []);
+        }
+    });
+
     test('wants username and password file together', async () => {
         const { code, stderr } = await posthaste(
             ['init', '--host', 'h', '--username', 'u']);
