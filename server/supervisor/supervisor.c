@@ -500,17 +500,12 @@ static void on_stop_signal(void *ctx, int number)
         loop_stop(supervisor->loop);
 }
 
-static struct config *config_read(const struct supervisor *supervisor)
+/* problems begins here; the caller finishes it. */
+static struct config *config_read(const struct supervisor *supervisor,
+                                  struct buf *problems)
 {
-    struct config *config;
-    struct buf problems;
-
-    buf_init(&problems, 64 << 10);
-    config = config_load(supervisor->config_path, &problems);
-    if (config == NULL)
-        fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
-    buf_finish(&problems);
-    return config;
+    buf_init(problems, 64 << 10);
+    return config_load(supervisor->config_path, problems);
 }
 
 static const struct config_list *role_listen(const struct role *role,
@@ -589,13 +584,15 @@ static void config_replace(struct supervisor *supervisor, struct config *config,
 /* The old configuration stays in force unless all of the new one can be. */
 static bool config_take(struct supervisor *supervisor, struct error *err)
 {
-    struct config *config = config_read(supervisor);
+    struct buf problems;
+    struct config *config = config_read(supervisor, &problems);
     struct admin *admin = NULL;
 
-    if (config == NULL) {
-        error_set(err, ERR_CONFIG, "the new configuration has errors");
+    if (config == NULL)
+        error_set(err, ERR_CONFIG, "%.*s", STR_ARG(buf_str(&problems)));
+    buf_finish(&problems);
+    if (config == NULL)
         return false;
-    }
     if (give_back_is_busy(supervisor->give_back)) {
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
         goto refused;
@@ -791,11 +788,15 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor *supervisor = supervisor_create(options);
+    struct buf problems;
     struct error err;
     int code = 0;
 
     signal(SIGPIPE, SIG_IGN);
-    supervisor->config = config_read(supervisor);
+    supervisor->config = config_read(supervisor, &problems);
+    if (supervisor->config == NULL)
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
+    buf_finish(&problems);
     if (supervisor->config == NULL) {
         supervisor_destroy(supervisor);
         return EXIT_CONFIG;
