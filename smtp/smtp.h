@@ -244,6 +244,10 @@ struct smtp_settings {
     void *ctx;
 };
 
+/* Whether the authorities, the certificate and the key that an upstream names
+ * can be used. err: which file cannot, and why. */
+bool smtp_tls_fits(const struct config_upstream *config, struct error *err);
+
 /* config must outlive it. NULL and err: a CA file that cannot be read. */
 MUST_USE struct smtp *smtp_open(struct loop *loop, struct dns *dns,
                                 const struct config *config,

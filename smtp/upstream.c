@@ -34,10 +34,11 @@ static const char *null_if_empty(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
-static bool init_tls(struct smtp_upstream *upstream, struct error *err)
+static struct tls_client *open_tls(const struct config_upstream *config,
+                                   struct error *err)
 {
-    const struct config_upstream *config = upstream->config;
-    struct tls_client_options options = {
+    struct tls_client *tls;
+    const struct tls_client_options options = {
         .trust = config->tls == TLS_OPPORTUNISTIC ? TLS_TRUST_ANY
                                                   : TLS_TRUST_VERIFIED,
         .ca_file = null_if_empty(config->tls_ca_file),
@@ -47,12 +48,24 @@ static bool init_tls(struct smtp_upstream *upstream, struct error *err)
         .fingerprint_count = config->tls_fingerprints.count,
     };
 
-    if (config->tls == TLS_OFF)
-        return true;
-    upstream->tls = tls_client_create(&options, err);
-    if (upstream->tls == NULL)
+    tls = tls_client_create(&options, err);
+    if (tls == NULL)
         error_prefix(err, "upstream %s", config->name);
-    return upstream->tls != NULL;
+    return tls;
+}
+
+bool smtp_tls_fits(const struct config_upstream *config, struct error *err)
+{
+    struct tls_client *tls;
+    bool ok;
+
+    if (config->tls == TLS_OFF ||
+        (config->tls_ca_file[0] == '\0' && config->tls_cert_file[0] == '\0'))
+        return true;
+    tls = open_tls(config, err);
+    ok = tls != NULL;
+    tls_client_destroy(&tls);
+    return ok;
 }
 
 static void init_series(struct smtp_upstream *upstream)
@@ -145,7 +158,10 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
                   config->name, LOGIN_MAX);
         return false;
     }
-    return init_tls(upstream, err);
+    if (config->tls == TLS_OFF)
+        return true;
+    upstream->tls = open_tls(config, err);
+    return upstream->tls != NULL;
 }
 
 void upstream_finish(struct smtp_upstream *upstream)

@@ -11,6 +11,7 @@
 #include "server/io/dns.h"
 #include "server/io/loop.h"
 #include "server/worker/worker.h"
+#include "smtp/smtp.h"
 
 #include <signal.h>
 
@@ -205,6 +206,19 @@ static int run_api(const struct child *child)
     return live(child, &KIND);
 }
 
+static bool keyring_fits(const struct config *config, struct error *err)
+{
+    struct keyring *keyring;
+    bool ok;
+
+    if (config->secrets.keyring_file[0] == '\0')
+        return true;
+    keyring = keyring_load(config->secrets.keyring_file, err);
+    ok = keyring != NULL;
+    keyring_destroy(&keyring);
+    return ok;
+}
+
 static const struct config_list *listen_api(const struct config *config)
 {
     return &config->api.listen;
@@ -221,8 +235,8 @@ static int64_t drain_max_api(const struct config *config)
            DRAIN_SLACK_MS;
 }
 
-const struct role ROLE_API = {"api",         listen_api, admin_api,
-                              drain_max_api, NULL,       run_api};
+const struct role ROLE_API = {"api", listen_api,   admin_api, drain_max_api,
+                              NULL,  keyring_fits, run_api};
 
 /* --- worker --- */
 
@@ -300,9 +314,33 @@ static const char *state_dir_worker(const struct config *config)
     return config->worker.state_dir;
 }
 
+static bool worker_key_fits(const char *key_file, struct error *err)
+{
+    struct seal_keys *keys;
+    bool ok;
+
+    if (*key_file == '\0')
+        return true;
+    keys = seal_keys_load(key_file, err);
+    ok = keys != NULL;
+    seal_keys_destroy(&keys);
+    return ok;
+}
+
+static bool files_fit_worker(const struct config *config, struct error *err)
+{
+    bool ok = keyring_fits(config, err) &&
+              worker_key_fits(config->secrets.worker_key_file, err);
+
+    for (size_t i = 0; ok && i < config->upstream_count; i++)
+        ok = smtp_tls_fits(&config->upstreams[i], err);
+    return ok;
+}
+
 const struct role ROLE_WORKER = {"worker",         NULL,
                                  admin_worker,     drain_max_worker,
-                                 state_dir_worker, run_worker};
+                                 state_dir_worker, files_fit_worker,
+                                 run_worker};
 
 /* --- hooks --- */
 
@@ -342,8 +380,8 @@ static int64_t drain_max_hooks(const struct config *config)
     return config->webhook.timeout_ms + DRAIN_SLACK_MS;
 }
 
-const struct role ROLE_HOOKS = {"hooks",         NULL, admin_hooks,
-                                drain_max_hooks, NULL, run_hooks};
+const struct role ROLE_HOOKS = {
+    "hooks", NULL, admin_hooks, drain_max_hooks, NULL, keyring_fits, run_hooks};
 
 /* --- the verbs --- */
 

@@ -6,6 +6,7 @@
 #include "server/base/secret.h"
 #include "server/base/toml.h"
 #include "server/cli/verbs.h"
+#include "smtp/smtp.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -67,14 +68,13 @@ static bool check_worker_key(const struct config_secrets *secrets,
 static bool check_files(const struct config *config, struct buf *problems)
 {
     bool ok = check_keyring(config->secrets.keyring_file, problems);
+    struct error err;
 
     ok = check_worker_key(&config->secrets, problems) && ok;
     for (size_t i = 0; i < config->upstream_count; i++) {
-        const char *ca = config->upstreams[i].tls_ca_file;
-
-        if (*ca == '\0' || access(ca, R_OK) == 0)
+        if (smtp_tls_fits(&config->upstreams[i], &err))
             continue;
-        buf_addf(problems, "%s: %s\n", ca, strerror(errno));
+        buf_addf(problems, "%s\n", err.text);
         ok = false;
     }
     return ok;

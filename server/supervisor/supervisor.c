@@ -522,12 +522,18 @@ static const char *state_dir_of(const struct role *role,
     return role->state_dir == NULL ? "" : role->state_dir(config);
 }
 
-static bool state_dir_is_fit(const struct role *role,
-                             const struct config *config, struct error *err)
+/* Children that find out for themselves die of it one after the other, while
+ * the log has told of a reload that nobody can follow. */
+static bool files_are_fit(const struct role *role, const struct config *config,
+                          struct error *err)
 {
     const char *dir = state_dir_of(role, config);
 
-    return dir[0] == '\0' || journal_check_dir(dir, err);
+    if ((dir[0] == '\0' || journal_check_dir(dir, err)) &&
+        (role->files_fit == NULL || role->files_fit(config, err)))
+        return true;
+    err->kind = ERR_CONFIG;
+    return false;
 }
 
 static void on_scrape(void *ctx)
@@ -597,7 +603,7 @@ static bool config_take(struct supervisor *supervisor, struct error *err)
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
         goto refused;
     }
-    if (!state_dir_is_fit(supervisor->role, config, err))
+    if (!files_are_fit(supervisor->role, config, err))
         goto refused;
     admin = admin_of(supervisor, config, err);
     if (admin == NULL ||
@@ -766,7 +772,7 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 {
     const struct role *role = supervisor->role;
 
-    if (!state_dir_is_fit(role, supervisor->config, err) ||
+    if (!files_are_fit(role, supervisor->config, err) ||
         !listeners_set(supervisor->listeners,
                        role_listen(role, supervisor->config), err))
         return false;

@@ -53,6 +53,9 @@ struct role {
     /* Folder of the journal that children leave (queue/journal.h), "" for
      * none; NULL: this role has none. */
     const char *(*state_dir)(const struct config *config);
+    /* Whether children could use the files that the configuration names. err:
+     * which one they could not, and why. NULL: it names none. */
+    bool (*files_fit)(const struct config *config, struct error *err);
     /* The whole life of a child; what it returns is its exit code. It ends
      * after SIGTERM, having drained. */
     int (*run)(const struct child *child);

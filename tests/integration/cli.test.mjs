@@ -181,6 +181,19 @@ describe('config', () => {
         assert.match(stderr, /\/nonexistent: No such file or directory/);
     });
 
+    test('check and worker say which upstream has no authorities', async () => {
+        const ca = path.join(dir, 'no-ca.pem');
+        fs.writeFileSync(ca, 'no certificate\n');
+        fs.writeFileSync(file, '[[upstream]]\nname = "main"\n' +
+            `host = "smtp.test"\ntls_ca_file = "${ca}"\n`);
+        for (const verb of [['config', 'check'], ['worker']]) {
+            const { code, stderr } =
+                await posthaste([...verb, '--config', file]);
+            assert.equal(code, 6, stderr);
+            assert.match(stderr, /upstream main: .*no-ca\.pem: no authorities/);
+        }
+    });
+
     test('check finds a public half that no worker could open', async () => {
         const keys = ['a', 'b'].map((name) => path.join(dir, `check-${name}`));
         const halves = await Promise.all(keys.map(async (key) =>

@@ -197,6 +197,21 @@ describe('a reload', () => {
             service.write();
         }));
 
+    test('with a file that is gone: refused, and all goes on', () =>
+        underLoad(async () => {
+            const good = fs.readFileSync(service.config, 'utf8');
+            const gone = service.tables.secrets.keyring_file;
+            for (const [role, program] of Object.entries(service.programs)) {
+                const children = service.childrenOf(role);
+                fs.writeFileSync(service.config,
+                                 good.replace(gone, `${gone}.gone`));
+                program.kill('SIGHUP');
+                await program.says(/config\.refused",.*\.gone: No such file/);
+                assert.deepEqual(service.childrenOf(role), children);
+            }
+            service.write();
+        }));
+
     test('of all, again and again', () =>
         underLoad(async () => {
             for (let i = 0; i < 10; i++) {

@@ -95,8 +95,9 @@ static int64_t drain_max_ms(const struct config *config)
     return PATIENCE_MS;
 }
 
-static const struct role ROLE = {"test",       listen_of, admin_of,
-                                 drain_max_ms, NULL,      run_child};
+static const struct role ROLE = {
+    "test", listen_of, admin_of, drain_max_ms, NULL, NULL, run_child,
+};
 
 /* The test's side --------------------------------------------------------- */
 
