@@ -763,8 +763,7 @@ static void on_secured(void *ctx)
                  facts.subject);
         transcript_note(&session->transcript, facts.version, facts.cipher);
         if (facts.not_after_ms > 0)
-            series_set(session->upstream->expiry_series,
-                       (facts.not_after_ms - clock_wall_ms()) / 1000);
+            session->upstream->not_after_ms = facts.not_after_ms;
     }
     note_phase(session, SMTP_STAGE_TLS);
     greet_secured(&session->greet, is_bound ? &binding : NULL);

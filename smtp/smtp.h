@@ -217,6 +217,8 @@ struct smtp_upstream_view {
     size_t waiting;          /* deliveries that have no session yet */
     size_t slowed_domains;   /* of recipients, that want fewer at a time */
     uint64_t taken;          /* mails, since the engine was opened */
+    int64_t not_after_ms;    /* Unix time: its certificate, as it was last
+                                shown; 0: none was */
 };
 
 /* --- the engine --- */

@@ -94,8 +94,6 @@ static void init_series(struct smtp_upstream *upstream)
     upstream->spilled_series = metrics_series(METRIC_UPSTREAM_SPILLED, values);
     upstream->slowed_series = metrics_series(METRIC_UPSTREAM_SLOWED, values);
     upstream->up_series = metrics_series(METRIC_UPSTREAM_UP, values);
-    upstream->expiry_series =
-        metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, values);
     series_set(upstream->up_series, 1);
 }
 
@@ -310,6 +308,7 @@ void upstream_look(const struct smtp_upstream *upstream,
         .share = upstream->share,
         .taken = upstream->taken,
         .slowed_domains = upstream->slowed.count,
+        .not_after_ms = upstream->not_after_ms,
     };
     if (out->health != SMTP_HEALTH_UP)
         memcpy(out->why, upstream->why, sizeof out->why);

@@ -67,6 +67,7 @@ struct smtp_upstream {
     bool is_paused;          /* by an operator */
     bool is_traced;          /* somebody watches */
     uint64_t taken;          /* mails */
+    int64_t not_after_ms;    /* of the last certificate; 0: none yet */
     struct slowed_domains slowed;
     struct quota quota;
     struct timer quota_timer;
@@ -83,7 +84,6 @@ struct smtp_upstream {
     struct series *spilled_series;
     struct series *up_series;
     struct series *slowed_series;
-    struct series *expiry_series;
     struct series *phase_series[4]; /* connect, tls, auth, data */
 };
 

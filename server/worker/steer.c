@@ -36,16 +36,24 @@ static int64_t sent_rate(struct steered *steered, uint64_t taken)
     return passed_ms <= 0 ? 0 : count * MILLI * 1000 / passed_ms;
 }
 
+/* A certificate grows older between sessions, too. */
+static void show(const char *upstream, const struct smtp_upstream_view *view)
+{
+    const char *const labels[] = {upstream};
+
+    series_set(metrics_series(METRIC_UPSTREAM_STATE, labels), view->health);
+    if (view->not_after_ms > 0)
+        series_set(metrics_series(METRIC_UPSTREAM_TLS_EXPIRY, labels),
+                   (view->not_after_ms - clock_wall_ms()) / 1000);
+}
+
 static void on_report(void *ctx, size_t index, struct upstream_report *out)
 {
     struct steer *steer = ctx;
     struct smtp_upstream_view *view = &steer->view;
 
     smtp_upstream_look(steer->smtp, index, view);
-    series_set(metrics_series(
-                   METRIC_UPSTREAM_STATE,
-                   (const char *const[]){steer->config->upstreams[index].name}),
-               view->health);
+    show(steer->config->upstreams[index].name, view);
     *out = (struct upstream_report){
         .trouble = view->health,
         .why = str_of(view->why),

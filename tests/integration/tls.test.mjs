@@ -162,6 +162,27 @@ describe('a certificate that does not fit', () => {
         }
     });
 
+    test('the days of its certificate run down between sessions', async () => {
+        const redis = await startRedis();
+        const certs = await makeCerts();
+        const sink = await startSink({ key: fs.readFileSync(certs.key),
+                                       cert: fs.readFileSync(certs.cert) });
+        const service = await startService({
+            redis, roles: ['api', 'worker'],
+            upstreams: [sink.upstream({ tls: 'starttls',
+                                        tls_ca_file: certs.ca })],
+        });
+        const left = async () => Number(
+            /^posthaste_upstream_tls_expiry_seconds\{.*\} (\d+)$/m
+                .exec(await service.metrics('worker'))?.[1]);
+        const id = await service.send({});
+        await service.emailWith(id, 'sent');
+        const first = await until('it is told', left);
+        assert.ok(first <= 2 * 24 * 3600);
+        await until('it is less', async () => await left() < first);
+        assert.equal(sink.connections, 1);
+    });
+
     test('STARTTLS that is not offered gets no mail in the clear',
          async () => {
         const redis = await startRedis();
