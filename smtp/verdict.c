@@ -22,9 +22,16 @@ enum { EITHER, ONLY_REUSED, ONLY_PAIRED };
 #define RATE_WORDS                                                             \
     "too many|rate limit|rate-limit|ratelimit|rate exceed|too fast|"           \
     "throttl|too frequent|quota exceeded for sending|hl:icc|hl:ifc|hl:rep|"    \
-    "mi:dmc|mi:sfq|rp:drc|mi:cel|mi:ccl|slow down|connection limit"
+    "mi:dmc|mi:sfq|rp:drc|mi:cel|mi:ccl|slow down|connection limit|"           \
+    "thread limit|concurrent|submission rate"
 #define FREQUENCY_WORDS                                                        \
     "frequency limited|too frequently sending|reject by behaviour spam"
+#define FLOODED_WORDS                                                          \
+    "at a rate that prevents|receiving mail too quickly|message receive limit"
+#define SPENT_WORDS                                                            \
+    "daily user sending|daily sending quota|daily smtp relay|"                 \
+    "daily limit for message recipients|submission quota exceeded|"            \
+    "submissionquotaexceeded"
 #define FULL_WORDS                                                             \
     "mailbox full|mailbox is full|over quota|overquota|"                       \
     "quota exceeded|exceeded its quota|exceeded storage|"                      \
@@ -101,6 +108,7 @@ enum { GREYLIST = 1 << 8, RATE = 1 << 9, FREQUENCY = 1 << 10 };
 #define X(class) FATE_X, SMTP_BOUNCE_##class
 #define F(class) FATE_F, SMTP_BOUNCE_##class
 #define C        FATE_C, SMTP_BOUNCE_CONNECTION
+#define SPENT    FATE_C, SMTP_BOUNCE_RATE_LIMITED
 #define AGAIN    FATE_C, SMTP_BOUNCE_CONNECTION
 
 /* Each line begins with its row of the catalogue, and goes on with where it
@@ -180,6 +188,12 @@ static const struct rule RULES[] = {
 
     /* Taken. */
     {67, AT(DOT), REPLY(200, 299, NULL, NULL), D, 0},
+
+    /* Too much for the account that a relay knows us by, whatever the mail;
+     * for one mailbox, which says nothing of its neighbours. */
+    {86, ENVELOPE | AT(BODY), REPLY(400, 599, NULL, SPENT_WORDS), SPENT, WRONG},
+    {86, AT(DOT), REPLY(400, 599, NULL, SPENT_WORDS), SPENT, WRONG & ~THEN_NEXT},
+    {86, ANSWERS, REPLY(400, 599, NULL, FLOODED_WORDS), R(RATE_LIMITED), 0},
 
     /* Too much, too often. Of a recipient: his own server's limit, which says
      * nothing of the others; of a code that is 550 and means later: QQ's. */

@@ -268,6 +268,17 @@ row(86, '450 too many', {
     'R 450 4.7.0, D');
 row(86, '550 frequency limited', { rcpt: '550 Domain frequency limited' },
     'R 550 >600s, D');
+const SPENT = '550 5.4.5 Daily user sending limit exceeded';
+row(86, 'the account at a relay is used up, and the next server', {
+    isOwn: true, always: { mail: SPENT },
+}, 'C, D', { then: 'good' });
+row(86, 'the same behind the dot', {
+    isOwn: true, always: { dot: SPENT },
+}, 'C, D', { then: 'good' });
+row(86, '550 of a mailbox that gets too much', {
+    rcpt: '550 5.2.1 The user you are trying to contact is receiving mail ' +
+          'at a rate that prevents additional messages from being delivered',
+}, 'R 550 5.2.1, D');
 row(88, 'lifetime over', { always: { rcpt: '451 4.3.0 later' } },
     'R 451 4.3.0, ..., E', { mail: { expires_in: 2 } });
 row(88, 'a code is not delivered behind its time', {

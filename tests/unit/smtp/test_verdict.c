@@ -97,6 +97,19 @@ static const struct fact {
     {ON(RCPT), "550 5.5.0 Requested action not taken: mailbox unavailable\r\n", IS(HARD, UNKNOWN), KEEP, 0},
     {ON(RCPT), "550 5.7.1 Service unavailable, client host blocked using Spamhaus\r\n", IS(HARD, REPUTATION), KEEP, 0},
     {ON(RCPT), "554 Reject by behaviour spam at Rcpt State\r\n", IS(SOFT, RATE_LIMITED), SLOW(FREQUENCY), 0},
+    /* One mailbox gets too much: it is there, and no other is concerned. */
+    {ON(RCPT), "550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages from being delivered\r\n", IS(SOFT, RATE_LIMITED), KEEP, 0},
+    {ON(RCPT), "450 4.2.1 The user you are trying to contact is receiving mail too quickly\r\n", IS(SOFT, RATE_LIMITED), KEEP, 0},
+    {ON(DOT), "550 5.2.121 Recipient's per hour message receive limit from specific sender exceeded\r\n", IS(SOFT, RATE_LIMITED), KEEP, 0},
+    /* The account at a relay is used up, for whatever recipient. */
+    {ON(MAIL), "550 5.4.5 Daily user sending limit exceeded\r\n", IS(UNSENT, RATE_LIMITED), KEEP, WRONG},
+    {ON(RCPT), "550 5.4.5 Daily SMTP relay limit exceeded for user\r\n", IS(UNSENT, RATE_LIMITED), KEEP, WRONG},
+    {ON(RCPT), "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients\r\n", IS(UNSENT, RATE_LIMITED), KEEP, WRONG},
+    {ON(DOT), "550 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException\r\n", IS(UNSENT, RATE_LIMITED), KEEP, THEN_PAUSE | THEN_ALARM | THEN_CLOSE},
+    {ON(MAIL), "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), THEN_SLOW},
+    {ON(BANNER), "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), SICK | THEN_SLOW},
+    {ON(MAIL), "421 4.4.2 Message submission rate for this client has exceeded the configured limit\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), GONE | THEN_SLOW},
+
 
     {ON(DATA), "451 later\r\n", IS(SOFT, UNKNOWN), KEEP, 0},
     {ON(DATA), "421 bye\r\n", IS(SOFT, CONNECTION), KEEP, GONE},
