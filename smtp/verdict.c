@@ -47,6 +47,9 @@ enum { EITHER, ONLY_REUSED, ONLY_PAIRED };
 #define AUTH_WORDS                                                             \
     "spf|dkim|dmarc|relay|not authenticated|unauthenticated|not permitted|"    \
     "not allowed|not authorized|ptr record|reverse dns"
+#define SENDER_WORDS                                                           \
+    "sender address|sender domain|sender rejected|sender denied|helo |"        \
+    "your account|from addresses"
 #define INACTIVE_WORDS                                                         \
     "disabled|inactive|suspended|deactivated|not active|account closed|"       \
     "account has been"
@@ -232,7 +235,8 @@ static const struct rule RULES[] = {
     {54, ANSWERS, REPLY(552, 552, "7.", NULL), F(CONTENT), 0},
     {54, ANSWERS, REPLY(500, 599, "7.", NULL), F(AUTH_POLICY), 0},
     {54, ANSWERS, REPLY(500, 599, "6.", NULL), F(CONTENT), 0},
-    {50, ANSWERS, REPLY(500, 599, "1.7|1.8", NULL), F(AUTH_POLICY), 0},
+    {50, ANSWERS, REPLY(500, 599, "1.7|1.8|1.20|1.90", NULL), F(AUTH_POLICY), 0},
+    {50, AT(RCPT) | PAYLOAD, REPLY(500, 599, NULL, SENDER_WORDS), F(AUTH_POLICY), 0},
     {50, AT(MAIL), REPLY(500, 504, NULL, NULL), F(PROTOCOL), 0},
 
     /* Never, and the recipient's address is why. */

@@ -109,7 +109,12 @@ static const struct fact {
     {ON(MAIL), "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), THEN_SLOW},
     {ON(BANNER), "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), SICK | THEN_SLOW},
     {ON(MAIL), "421 4.4.2 Message submission rate for this client has exceeded the configured limit\r\n", IS(SOFT, RATE_LIMITED), SLOW(RATE), GONE | THEN_SLOW},
-
+    /* The sender is refused where the recipient was named. */
+    {ON(RCPT), "550 5.1.0 <a@me.example>: Sender address rejected: User unknown in local recipient table\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
+    {ON(RCPT), "550 5.1.20 Multiple From addresses are not allowed without Sender address\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
+    {ON(RCPT), "550 Sender domain does not exist\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
+    {ON(RCPT), "550 Your account has been suspended\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
+    {ON(RCPT), "550 HELO name does not exist\r\n", IS(HARD, AUTH_POLICY), KEEP, 0},
 
     {ON(DATA), "451 later\r\n", IS(SOFT, UNKNOWN), KEEP, 0},
     {ON(DATA), "421 bye\r\n", IS(SOFT, CONNECTION), KEEP, GONE},
