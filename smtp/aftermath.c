@@ -142,8 +142,10 @@ static void slow_domain(struct smtp_delivery *delivery)
 void aftermath_of_domain(struct smtp_delivery *delivery,
                          const struct smtp_finding *finding)
 {
+    enum smtp_pace pace = smtp_judge(finding).pace;
+
     if (finding->stage >= SMTP_STAGE_RCPT &&
-        smtp_judge(finding).pace == SMTP_PACE_RATE)
+        (pace == SMTP_PACE_RATE || pace == SMTP_PACE_FREQUENCY))
         slow_domain(delivery);
     else if (delivery->slowed != NULL && finding->stage == SMTP_STAGE_DOT &&
              finding->code / 100 == 2)

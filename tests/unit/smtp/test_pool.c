@@ -633,6 +633,9 @@ static const char *const TOO_MANY[] = {
     "<RSET",  ">250 r", MAIL,     ">250 a", "<RCPT TO:<b@other.example>",
     ">250 b", "<DATA",  ">354 c", BODY,     "<.",
     ">250 d", NULL};
+static const char *const FREQUENCY[] = {
+    HELLO,   MAIL,     ">250 a", RCPT, ">550 Domain frequency limited",
+    "<RSET", ">250 r", NULL};
 static const char *const FULL[] = {
     HELLO,   MAIL,     ">250 a", RCPT, ">452 4.2.2 mailbox full",
     "<RSET", ">250 r", NULL};
@@ -674,6 +677,19 @@ static void other_domains_go_on(void **state)
     stage_destroy(stage);
 }
 
+/* QQ's 550 that means later is said of the domain, not of the address. */
+static void a_domain_that_says_frequency_limited_gets_fewer(void **state)
+{
+    struct mail mails[4] = {0};
+    struct stage *stage = stage_of_three(mails, FREQUENCY);
+
+    (void)state;
+    assert_int_equal(mails[3].result.verdict, SMTP_SOFT);
+    assert_int_equal(mails[3].result.pace, SMTP_PACE_FREQUENCY);
+    assert_int_equal(view_of(stage, 0).slowed_domains, 1);
+    stage_destroy(stage);
+}
+
 static void a_full_mailbox_slows_no_domain(void **state)
 {
     struct mail mails[4] = {0};
@@ -710,6 +726,7 @@ int main(void)
         cmocka_unit_test(tokens_go_back_at_the_end),
         cmocka_unit_test(a_domain_that_says_too_many_gets_fewer),
         cmocka_unit_test(other_domains_go_on),
+        cmocka_unit_test(a_domain_that_says_frequency_limited_gets_fewer),
         cmocka_unit_test(a_full_mailbox_slows_no_domain),
     };
 
