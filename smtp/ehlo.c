@@ -69,10 +69,14 @@ static void read_auth(struct smtp_offers *offers, struct str args)
                 offers->auth |= MECHANISMS[i].bit;
 }
 
+/* RFC 2852 section 3: extensions may stand behind a comma. */
 static void read_deliverby(struct smtp_offers *offers, struct str args)
 {
+    struct str least = S("");
+
     offers->deliverby = true;
-    if (!str_to_u64(str_trim(args), &offers->by_min_s))
+    (void)str_cut(&args, ',', &least);
+    if (!str_to_u64(str_trim(least), &offers->by_min_s))
         offers->by_min_s = 0;
 }
 
