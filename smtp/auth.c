@@ -320,6 +320,19 @@ static enum scram_bound bound_of(const struct auth_mechanism *mechanism,
     return SCRAM_UNOFFERED;
 }
 
+static void say(struct auth_exchange *exchange, const struct buf *words,
+                struct buf *out)
+{
+    size_t from = out->len;
+
+    CHECK(!words->full);
+    codec_base64_add(out, buf_str(words));
+    if (out->len < from + AUTH_HEAD || exchange->head_count == AUTH_LINES_MAX)
+        return;
+    memcpy(exchange->heads[exchange->head_count++], out->data + from,
+           AUTH_HEAD);
+}
+
 void auth_begin(struct auth_exchange *exchange,
                 const struct auth_mechanism *mechanism,
                 const struct auth_terms *terms, const struct auth_login *login,
@@ -352,7 +365,7 @@ void auth_begin(struct auth_exchange *exchange,
         COMMAND_MAX;
     if (first.len > 0 && !exchange->owes_first) {
         buf_add_char(out, ' ');
-        codec_base64_add(out, buf_str(&first));
+        say(exchange, &first, out);
     }
     buf_add_cstr(out, "\r\n");
     wipe(&first);
@@ -360,6 +373,7 @@ void auth_begin(struct auth_exchange *exchange,
 
 void auth_finish(struct auth_exchange *exchange)
 {
+    secret_wipe(exchange->heads, sizeof exchange->heads);
     scram_finish(&exchange->scram);
 }
 
@@ -379,10 +393,10 @@ static enum auth_turn answer(struct auth_exchange *exchange,
     return turn;
 }
 
-static void add_line(const struct buf *said, struct buf *out)
+static void add_line(struct auth_exchange *exchange, const struct buf *said,
+                     struct buf *out)
 {
-    CHECK(!said->full);
-    codec_base64_add(out, buf_str(said));
+    say(exchange, said, out);
     buf_add_cstr(out, "\r\n");
 }
 
@@ -399,7 +413,7 @@ enum auth_turn auth_answer(struct auth_exchange *exchange, struct str challenge,
                ? answer(exchange, buf_str(&heard), &said)
                : answer_none(exchange, challenge, out);
     if (turn == AUTH_ANSWERED)
-        add_line(&said, out);
+        add_line(exchange, &said, out);
     buf_finish(&heard);
     wipe(&said);
     return turn;
@@ -412,7 +426,7 @@ void auth_take_keys(struct auth_exchange *exchange,
 
     buf_init(&said, SAID_MAX);
     scram_add_proof(&exchange->scram, keys, &said);
-    add_line(&said, out);
+    add_line(exchange, &said, out);
     buf_finish(&said);
 }
 
@@ -431,30 +445,14 @@ bool auth_may_end(const struct auth_exchange *exchange)
     return exchange->is_proved;
 }
 
-static bool holds_encoded(struct str words, struct str secret)
+bool auth_is_quoted(const struct auth_exchange *exchange, struct str words)
 {
-    struct buf encoded;
-    bool holds;
+    const struct auth_login *login = exchange->login;
 
-    buf_init(&encoded, 2 * SAID_MAX);
-    codec_base64_add(&encoded, secret);
-    holds = str_contains(words, buf_str(&encoded));
-    wipe(&encoded);
-    return holds;
-}
-
-bool auth_is_quoted(const struct auth_login *login, struct str words)
-{
-    struct buf pair;
-    bool is_quoted;
-
-    if (login->password.len == 0)
+    if (login == NULL || login->password.len == 0)
         return false;
-    buf_init(&pair, SAID_MAX);
-    add_pair(login, &pair);
-    is_quoted = str_contains(words, login->password) ||
-                holds_encoded(words, login->password) ||
-                holds_encoded(words, buf_str(&pair));
-    wipe(&pair);
-    return is_quoted;
+    for (unsigned i = 0; i < exchange->head_count; i++)
+        if (str_contains(words, str_make(exchange->heads[i], AUTH_HEAD)))
+            return true;
+    return str_contains(words, login->password);
 }

@@ -48,7 +48,11 @@ const struct auth_mechanism *auth_choose(const struct auth_terms *terms,
  * it leaves as they are: those of printable ASCII (RFC 4013 section 2). */
 bool auth_fits_scram(const struct auth_login *login);
 
-enum { AUTH_STATUS_SIZE = 64 };
+enum {
+    AUTH_STATUS_SIZE = 64,
+    AUTH_LINES_MAX = 2, /* that say anything: LOGIN, SCRAM */
+    AUTH_HEAD = 4,      /* base64 comes by fours */
+};
 
 struct auth_exchange {
     const struct auth_mechanism *mechanism;
@@ -60,6 +64,8 @@ struct auth_exchange {
     /* Of the JSON with which a server says no to a token, clean; "": it said
      * none. */
     char status[AUTH_STATUS_SIZE];
+    char heads[AUTH_LINES_MAX][AUTH_HEAD]; /* of what was said, in base64 */
+    unsigned head_count;
     struct scram scram;
 };
 
@@ -97,8 +103,8 @@ unsigned auth_offer(const struct auth_mechanism *mechanism);
  * that it knows the password, it did. */
 bool auth_may_end(const struct auth_exchange *exchange);
 
-/* Whether a server's words hold the password, as it is or in base64 as PLAIN
- * and LOGIN send it. */
-bool auth_is_quoted(const struct auth_login *login, struct str words);
+/* Whether a server's words hold the password, or the head of anything that was
+ * said in its place: a quote may be cut short. Of a token: never. */
+bool auth_is_quoted(const struct auth_exchange *exchange, struct str words);
 
 #endif

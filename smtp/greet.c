@@ -347,9 +347,9 @@ bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
 void greet_hide_login(const struct greet *greet, struct smtp_reply *reply,
                       struct buf *masked)
 {
-    if (reply->code < 400)
+    if (reply->code < 400 && reply->code != 235)
         return;
-    if (auth_is_quoted(&greet->login, reply->lines))
+    if (auth_is_quoted(&greet->auth, reply->lines))
         reply->lines = S("the reply quotes the login, and is not shown");
     if (greet->login.token.len == 0)
         return;

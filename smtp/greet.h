@@ -76,7 +76,8 @@ void greet_write(struct greet *greet, struct buf *out);
 MUST_USE bool greet_reply(struct greet *greet, const struct smtp_reply *reply,
                           struct buf *out);
 
-/* Takes out of a refusal what it quotes of the login, before anybody sees it;
+/* Takes out of the end of a login, or of a refusal, what it quotes of the
+ * login, before anybody sees it;
  * of a token, which may be quoted in part, all that could be one. masked: room
  * for that, empty, which must live as long as the reply. */
 enum { GREET_MASKED_MAX = 2 * REPLY_SIZE_MAX }; /* dots for 20 bytes or more */

@@ -60,6 +60,15 @@ function hides(played) {
                             Buffer.from(token).toString('base64')])
             assert.ok(!logs.includes(form), 'a token in the log');
 }
+// What PLAIN says of joe and his password.
+const PLAIN = Buffer.from('\0joe\0correct-horse').toString('base64');
+async function hidesPlain({ stage, upstream, ids }) {
+    const attempts = await stage.service.call(
+        'GET', `/v1/emails/${ids.at(-1)}/attempts`);
+    assert.equal(attempts.status, 200);
+    for (const seen of [stage.service.logs(), attempts.text])
+        assert.ok(!seen.includes(PLAIN.slice(0, 16)), upstream);
+}
 const alarm = (played) => played.stage.alarms(played.upstream)[0].text;
 
 for (const [how, upstream] of [
@@ -144,6 +153,14 @@ for (const [mechanism, status, ack, script] of [
         },
     });
 }
+// Whole, and cut off by the server.
+for (const code of ['235 2.7.0', '535 5.7.8'])
+    for (const quote of [PLAIN, PLAIN.slice(0, 16)])
+        row(45, `AUTH ${code.slice(0, 3)} that quotes ${quote.length} letters`, {
+            ...password, offers: ['AUTH PLAIN'], always: {
+                auth: `${code} heard AUTH PLAIN ${quote}`, rcpt: '550 no',
+            },
+        }, code.startsWith('2') ? 'F 550' : 'C', { check: hidesPlain });
 row(45, 'a 535 that quotes the token', {
     ...google, always: { auth: `535 5.7.8 ${OLD} is not known` },
 }, 'C', { upstream: byFile(text(OLD)), check: hides });
