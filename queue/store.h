@@ -154,7 +154,7 @@ struct suppression {
     int64_t until_ms; /* 0: for ever */
     unsigned bounces;
     struct str source; /* id of the email that bounced; empty: none */
-    struct str reason; /* "550/5.1.1"; empty: none */
+    struct str reason; /* "550/5.1.1", or one of them; empty: none */
 };
 
 struct queue_suppressions {

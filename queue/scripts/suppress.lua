@@ -10,13 +10,24 @@ local code, enhanced = string.match(outcome, '^(%d+),"([^"]*)"')
 now = at
 local before = suppression_before(owner, hash)
 
+-- 550/5.1.1, or one of the two; -: neither was said, or it is no bounce.
+local function reason()
+    local codes = {}
+    if origin ~= 'c' and code and code ~= '0' then
+        codes[1] = code
+    end
+    if origin ~= 'c' and enhanced and enhanced ~= '' then
+        codes[#codes + 1] = enhanced
+    end
+    return codes[1] and table.concat(codes, '/') or '-'
+end
+
 return function()
     if not before then
         return false
     end
     local s = { id = id, address = address, origin = origin or 'b',
-        source = email, reason = origin == 'c' and '-' or
-            (code or '0') .. '/' .. (enhanced or '') }
+        source = email, reason = reason() }
     local _, is_new = suppression_add(owner, hash, before, s)
     if is_new then
         suppression_tell(owner, 'added', s)

@@ -4,7 +4,7 @@
 --        "<id> <origin> <created> <until> <count> <source> <reason> <address>"
 --        origin: b bounce, c complaint, m manual; until: ms, 0: for ever;
 --        count: how often it bounced or complained; source: the email that
---        did, or -; reason: code/enhanced code, or -
+--        did, or -; reason: code/enhanced code, one of them, or -
 --   {N}:slb:<owner> slc: slm:  zset, all scores 0: <id><hash> of those of that
 --        origin that are in force
 --   {N}:sx:<owner>  zset  hashes by the time when the sweep must look again:

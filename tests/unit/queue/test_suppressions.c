@@ -56,7 +56,8 @@ static void drop(struct world *world, const char *address)
 static struct {
     bool done;
     enum queue_status status;
-    char text[512]; /* "address origin bounces;" each, + if there are more */
+    char text[512];  /* "address origin bounces;" each, + if there are more */
+    char reason[32]; /* of the last one */
     int64_t life_ms;
 } list;
 
@@ -70,6 +71,7 @@ static void on_list(void *ctx, const struct queue_suppressions *found)
         size_t len = strlen(list.text);
 
         list.life_ms = one->until_ms == 0 ? 0 : one->until_ms - one->created_ms;
+        snprintf(list.reason, sizeof list.reason, "%.*s", STR_ARG(one->reason));
         snprintf(list.text + len, sizeof list.text - len, "%.*s %s %u;",
                  STR_ARG(one->address), suppression_origin_name(one->origin),
                  one->bounces);
@@ -154,7 +156,7 @@ static const char *told(void)
 }
 
 /* A mail to one@example.net bounces, and that is the address's fault. */
-static void bounce(struct world *world)
+static void bounce_by(struct world *world, const char *outcome)
 {
     char id[80];
     char token[64];
@@ -171,8 +173,13 @@ static void bounce(struct world *world)
                                   .id = id,
                                   .token = token,
                                   .kind = "p",
-                                  .outcome = "550,\"5.1.1\",\"gone\"",
+                                  .outcome = outcome,
                                   .suppressed = what});
+}
+
+static void bounce(struct world *world)
+{
+    bounce_by(world, "550,\"5.1.1\",\"gone\"");
 }
 
 /* As if it had been so long ago. */
@@ -318,6 +325,25 @@ static void the_weightiest_reason_stays(void **state)
     add(world, "one@example.net", SUPPRESSION_BOUNCE);
     assert_string_equal(page(world, 9, SUPPRESSION_ORIGIN_COUNT),
                         "one@example.net manual 2;");
+}
+
+/* A server may say one of its two codes alone; a late bounce, too. */
+static void a_reason_is_what_codes_there_were(void **state)
+{
+    static const char *const reasons[][2] = {
+        {"550,\"5.1.1\",\"gone\"", "550/5.1.1"},
+        {"550,\"\",\"No such user\"", "550"},
+        {"0,\"5.1.1\",\"\"", "5.1.1"},
+        {"0,\"\",\"\"", ""},
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+        bounce_by(world, reasons[i][0]);
+        assert_string_not_equal(get(world, "one@example.net"), "none");
+        assert_string_equal(list.reason, reasons[i][1]);
+        drop(world, "one@example.net");
+    }
 }
 
 static void pages_and_origins(void **state)
@@ -474,6 +500,7 @@ int main(void)
         WITH_WORLD(nothing_is_looked_up_where_nobody_is_on_a_list),
         WITH_WORLD(a_bounce_is_kept_off_longer_each_time),
         WITH_WORLD(the_weightiest_reason_stays),
+        WITH_WORLD(a_reason_is_what_codes_there_were),
         WITH_WORLD(pages_and_origins),
         WITH_WORLD(one_twice_in_a_batch_is_one),
         WITH_WORLD(each_change_of_the_list_is_told_once),
