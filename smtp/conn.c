@@ -161,6 +161,8 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     struct smtp_finding finding;
 
     timer_clear(session->loop, &session->timer);
+    if (session_stage(session) == SMTP_STAGE_CONNECT)
+        upstream_note_unreached(session->upstream, session->tries_count);
     session->says_quit = is_resting(session) && trouble == TROUBLE_TIMEOUT;
     transcript_note(mail == NULL ? &session->transcript : &mail->transcript,
                     "failed:", words);

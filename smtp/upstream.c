@@ -278,6 +278,16 @@ void upstream_note_address(struct smtp_upstream *upstream,
     race_note(&upstream->race, address, losers, loser_count, clock_now_ms());
 }
 
+/* Where there are more, the next session begins further on: by half of them,
+ * since two families take turns. */
+void upstream_note_unreached(struct smtp_upstream *upstream, size_t try_count)
+{
+    if (upstream->address_count > try_count)
+        upstream->address_first =
+            (upstream->address_first + (try_count + 1) / 2) %
+            upstream->address_count;
+}
+
 size_t upstream_session_count(const struct smtp_upstream *upstream)
 {
     return upstream->counts[SESSION_OPENING] + upstream->counts[SESSION_BUSY] +

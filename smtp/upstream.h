@@ -117,6 +117,8 @@ size_t upstream_tries(const struct smtp_upstream *upstream,
 void upstream_note_address(struct smtp_upstream *upstream,
                            const struct address *address,
                            const struct address *losers, size_t loser_count);
+/* None of those that a session tried came through. */
+void upstream_note_unreached(struct smtp_upstream *upstream, size_t try_count);
 
 /* Sessions that it may have in all just now, the open ones included. */
 size_t upstream_capacity(const struct smtp_upstream *upstream);

@@ -137,6 +137,52 @@ static void who_lost_goes_last(void **state)
     assert_true(address_eq(&tries[1], &answer.addresses[1]));
 }
 
+/* A session tries four: of a host with more, those to come try the others. */
+static void no_address_is_left_out(void **state)
+{
+    enum { SIX = 5, FOUR = 4, ALL = SIX + FOUR, AT_ONCE = 4 };
+    struct smtp_upstream upstream = {0};
+    struct dns_answer answer = {.status = DNS_FOUND, .count = ALL};
+    struct address tries[AT_ONCE];
+    bool was_tried[ALL] = {false};
+    enum smtp_trouble trouble;
+
+    (void)state;
+    for (size_t i = 0; i < ALL; i++) {
+        char text[32];
+
+        snprintf(text, sizeof text, i < SIX ? "2001:db8::%zu" : "192.0.2.%zu",
+                 i + 1);
+        answer.addresses[i] = address_of(text);
+    }
+    assert_true(take(&upstream, &answer, &trouble));
+    for (size_t n = 0; n < ALL; n++) {
+        size_t count = upstream_tries(&upstream, tries, AT_ONCE);
+
+        assert_int_equal(count, AT_ONCE);
+        for (size_t i = 0; i < ALL; i++)
+            for (size_t k = 0; k < count; k++)
+                was_tried[i] |= address_eq(&tries[k], &answer.addresses[i]);
+        upstream_note_unreached(&upstream, count);
+    }
+    for (size_t i = 0; i < ALL; i++)
+        assert_true(was_tried[i]);
+}
+
+static void few_addresses_keep_their_order(void **state)
+{
+    struct smtp_upstream upstream = {0};
+    struct dns_answer answer = found("192.0.2.1", "192.0.2.2", 30);
+    struct address tries[4];
+    enum smtp_trouble trouble;
+
+    (void)state;
+    assert_true(take(&upstream, &answer, &trouble));
+    upstream_note_unreached(&upstream, 2);
+    assert_int_equal(upstream_tries(&upstream, tries, 4), 2);
+    assert_true(address_eq(&tries[1], &answer.addresses[0]));
+}
+
 static const struct fact {
     const char *name;
     size_t limit;
@@ -234,6 +280,8 @@ int main(void)
         cmocka_unit_test(the_address_that_worked_goes_first),
         cmocka_unit_test(a_source_reaches_its_own_family),
         cmocka_unit_test(who_lost_goes_last),
+        cmocka_unit_test(no_address_is_left_out),
+        cmocka_unit_test(few_addresses_keep_their_order),
         cmocka_unit_test(room),
         cmocka_unit_test(anybody_may_probe),
         cmocka_unit_test(the_limit_recovers),
