@@ -22,7 +22,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { UPSTREAMS_MAX = 64 }; /* bits of smtp_delivery.tried */
+enum { UPSTREAMS_MAX = CONFIG_UPSTREAMS_MAX };
+_Static_assert(UPSTREAMS_MAX <= 64, "smtp_delivery.tried has a bit for each");
 
 struct smtp_route {
     struct smtp *smtp;

@@ -125,11 +125,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
 {
     struct smtp *smtp;
 
-    if (config->upstream_count > UPSTREAMS_MAX) {
-        error_set(err, ERR_CONFIG, "%zu upstreams, and %d is the most",
-                  config->upstream_count, UPSTREAMS_MAX);
-        return NULL;
-    }
+    CHECK(config->upstream_count <= UPSTREAMS_MAX); /* config_check.c */
     smtp = xcalloc(1, sizeof *smtp);
     smtp->loop = loop;
     smtp->dns = dns;

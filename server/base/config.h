@@ -30,6 +30,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { CONFIG_UPSTREAMS_MAX = 64 };
+
 /* Members are named as their keys; a unit is appended: _ms for durations,
  * _bytes for sizes. Strings end in NUL, "" when not set. */
 struct config_list {

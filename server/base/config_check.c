@@ -189,6 +189,10 @@ static void check_upstreams(struct config_loading *l)
     for (size_t i = 0; i < l->config->upstream_count; i++) {
         const struct config_block *block = nth_block(l, "upstream", i);
 
+        if (i == CONFIG_UPSTREAMS_MAX)
+            config_problem(l, origin_of(block, "name"),
+                           "there are more than %d [[upstream]]",
+                           CONFIG_UPSTREAMS_MAX);
         if (is_missing(block, "name"))
             config_problem(l, origin_of(block, "name"),
                            "[[upstream]] needs a name");

@@ -499,6 +499,28 @@ static void broken_files_are_told_where_and_why(void **state)
     }
 }
 
+/* As many as the engine knows, and one more. */
+static void upstreams_have_an_end(void **state)
+{
+    struct config *full;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, OUT_MAX);
+    for (unsigned i = 0; i < CONFIG_UPSTREAMS_MAX; i++)
+        buf_addf(&text, "[[upstream]]\nname = \"u%u\"\nhost = \"h\"\n", i);
+    buf_clear(&out);
+    full = config_parse(buf_str(&text), "posthaste.toml", &out);
+    assert_non_null(full);
+    config_destroy(&full);
+    buf_add_cstr(&text, "[[upstream]]\nname = \"more\"\nhost = \"h\"\n");
+    buf_clear(&out);
+    assert_null(config_parse(buf_str(&text), "posthaste.toml", &out));
+    assert_string_equal(places_and_texts(),
+                        "194:1: there are more than 64 [[upstream]]");
+    buf_finish(&text);
+}
+
 static void a_problem_shows_its_line_and_a_caret(void **state)
 {
     (void)state;
@@ -788,6 +810,7 @@ int main(void)
         TEST(an_upstream_has_defaults_and_a_route),
         TEST(every_kind_of_value_is_read),
         TEST(broken_files_are_told_where_and_why),
+        TEST(upstreams_have_an_end),
         TEST(a_problem_shows_its_line_and_a_caret),
         TEST(a_password_in_a_url_is_not_shown),
         TEST(many_problems_are_cut_and_counted),
