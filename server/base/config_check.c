@@ -313,8 +313,19 @@ static void check_api(struct config_loading *l)
                        "[api] needs an address to listen on");
 }
 
+static void check_webhook(struct config_loading *l)
+{
+    const struct config_duration_list *retry = &l->config->webhook.retry;
+
+    if (retry->count > 0 && retry->items_ms[0] != 0)
+        config_problem(l, origin_of(nth_block(l, "webhook", 0), "retry"),
+                       "the first attempt is made at once: retry begins with "
+                       "\"0s\"");
+}
+
 void config_check(struct config_loading *l)
 {
+    check_webhook(l);
     check_api(l);
     check_sending(l);
     check_upstreams(l);

@@ -187,6 +187,8 @@ static const struct broken_case {
     {"[api]\nlisten = [\"127.0.0.1:80\", 8080]\n",
      "2:27: listen: must be text in quotes, not an integer"},
     {"[api]\nlisten = []\n", "2:1: [api] needs an address to listen on"},
+    {"[webhook]\nretry = [\"5s\", \"5m\"]\n",
+     "2:1: the first attempt is made at once: retry begins with \"0s\""},
     {"[api]\nlisten = [\"\"]\n",
      "2:11: listen: must be \"host:port\", \"[ipv6]:port\", \"*:port\" or "
      "\"unix:/path\""},
