@@ -12,6 +12,13 @@
 
 enum { ASK_EVERY_MS = 1000 };
 
+/* Who has just begun has not been answered yet, which is no trouble. */
+static enum log_level level_of(const struct health *health,
+                               const struct error *why)
+{
+    return !health->known && why->kind == ERR_BUSY ? LOG_INFO : LOG_WARN;
+}
+
 /* A new reason counts as a change: a server that is back, but may lose mail,
  * must not look as if it were still away. */
 void health_look(struct queue *queue)
@@ -33,7 +40,7 @@ void health_look(struct queue *queue)
     else if (ready)
         log_write(LOG_WARN, LOG_QUEUE_PARTLY_READY, log_error(&why));
     else
-        log_write(LOG_WARN, LOG_QUEUE_NOT_READY, log_error(&why));
+        log_write(level_of(health, &why), LOG_QUEUE_NOT_READY, log_error(&why));
     if (queue->changed != NULL)
         queue->changed(queue->changed_ctx);
 }

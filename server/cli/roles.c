@@ -39,6 +39,7 @@ struct life {
     struct signal_watch *signals[2];
     struct timer first_ready;
     void *work; /* api, worker or hooks; NULL before it began */
+    bool was_ready;
     bool draining;
     int code;
 };
@@ -84,6 +85,7 @@ static void on_ready_changed(void *ctx)
     struct life *life = ctx;
     struct error why;
     bool ready;
+    bool begins; /* nothing has answered yet */
 
     error_clear(&why);
     ready = queue_is_ready(life->queue, &why);
@@ -92,7 +94,9 @@ static void on_ready_changed(void *ctx)
     if (ready && life->kind->is_ready != NULL && life->work != NULL)
         ready = life->kind->is_ready(life->work, &why);
     metrics_set_ready(ready, why.text);
-    log_write(ready ? LOG_INFO : LOG_WARN,
+    begins = !life->was_ready && why.kind == ERR_BUSY;
+    life->was_ready = life->was_ready || ready;
+    log_write(ready || begins ? LOG_INFO : LOG_WARN,
               ready ? LOG_CHILD_READY : LOG_CHILD_NOT_READY, log_error(&why));
     if (life->kind->owns_claims)
         child_owns(life->child, queue_worker_epoch(life->queue));
