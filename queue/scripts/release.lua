@@ -18,8 +18,8 @@ local let_free = {}
 now = clock()
 note_master(ARGV[3])
 
--- False: it is dead.
-local function suspects_it(d)
+-- False: it is dead. What is unsure may have had a mark at the old master.
+local function suspects_it(d, unsure)
     local crashes = tonumber(d.sc) or 0
     if d.al == d.t then
         crashes = crashes + 1
@@ -31,7 +31,7 @@ local function suspects_it(d)
         return true
     end
     dead[#dead + 1] = d.id
-    if d.s == 'x' then
+    if d.s == 'x' or unsure then
         d.dup = '1'
         call('HSET', d.key, 'dup', 1)
     end
@@ -52,7 +52,7 @@ local function release(epoch)
         local d = load(id)
         if not d or holder(d) ~= epoch or (d.s ~= 'c' and d.s ~= 'x') then
             call('SREM', P .. 'own:' .. epoch, id)
-        elseif is_suspect(d) and not suspects_it(d) then
+        elseif is_suspect(d) and not suspects_it(d, unsure) then
             back = back + 1
         elseif d.s == 'c' and not unsure then
             requeue(d, true)

@@ -257,6 +257,19 @@ static void a_failover_lets_no_claim_go_at_once(void **state)
     assert_string_equal(state_now(), "c");
 }
 
+/* Nor is one that has killed its child five times sent again without a word. */
+static void a_failover_flags_what_is_dead(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, 'c');
+    redis_do("HSET ph:{0}:d:%s sc 4 al %s", id, token);
+    fail_over(world);
+    do_release_suspect(world, "e1", id);
+    assert_string_equal(state_now(), "k");
+    assert_string_equal(redis_ask("HGET ph:{0}:d:%s dup", id), "1");
+}
+
 static void the_same_master_lets_claims_go(void **state)
 {
     struct world *world = *state;
@@ -325,6 +338,7 @@ int main(void)
         WORLD_TEST(a_turn_of_nobody_is_refused),
         MASTER_TEST(a_failover_makes_claims_of_the_dead_unknown),
         MASTER_TEST(a_failover_lets_no_claim_go_at_once),
+        MASTER_TEST(a_failover_flags_what_is_dead),
         MASTER_TEST(the_same_master_lets_claims_go),
         MASTER_TEST(who_lives_tells_what_became_of_it),
         WORLD_TEST(a_full_redis_runs_what_finishes_work),
