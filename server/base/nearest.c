@@ -39,6 +39,13 @@ static size_t distance(struct str a, struct str b)
     return ago[b.len];
 }
 
+/* "password" of "password_file", "key" of "key-file". */
+static bool lacks_words(struct str wrong, struct str name)
+{
+    return name.len > wrong.len && str_starts(name, wrong) &&
+           (name.ptr[wrong.len] == '_' || name.ptr[wrong.len] == '-');
+}
+
 const char *nearest_name(struct str wrong, const char *const *names,
                          size_t count)
 {
@@ -54,7 +61,7 @@ const char *nearest_name(struct str wrong, const char *const *names,
 
         if (name.len == 0 || name.len > NAME_MAX_BYTES)
             continue;
-        errors = distance(wrong, name);
+        errors = lacks_words(wrong, name) ? 1 : distance(wrong, name);
         if (errors <= allowed && errors < least) {
             least = errors;
             nearest = names[i];

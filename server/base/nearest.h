@@ -8,7 +8,8 @@
 
 /* The name that needs the fewest typing errors (insert, delete, replace,
  * swap of neighbours) to become wrong; NULL when even that one needs more
- * than a third of its length, at least one. Of equals the first. */
+ * than a third of its length, at least one. Words that are missing at its end
+ * are one. Of equals the first. */
 const char *nearest_name(struct str wrong, const char *const *names,
                          size_t count);
 

@@ -179,6 +179,9 @@ static const struct broken_case {
     {UPSTREAM "max_session = 8\n",
      "4:1: unknown key \"max_session\" in [[upstream]]; did you mean "
      "\"max_sessions\"?"},
+    {"[redis]\npassword = \"hush\"\n",
+     "2:1: unknown key \"password\" in [redis]; did you mean "
+     "\"password_file\"?"},
     {"[api]\nMax_Body = \"1MiB\"\n",
      "2:1: unknown key \"Max_Body\" in [api]; did you mean \"max_body\"?"},
 

@@ -19,6 +19,8 @@ static void the_nearest_name_is_found(void **state)
         {"username", NULL},
         {"", NULL},
         {"x", NULL},
+        {"messages", "messages_per_session"},
+        {"message", NULL},
         {"message_per_sesion", "messages_per_session"},
     };
 
