@@ -58,6 +58,15 @@ static void note_trouble(struct smtp_upstream *upstream,
     buf_finish(&why);
 }
 
+/* In the middle of a mail, which may be why. */
+static bool is_broken_off(const struct smtp_finding *finding,
+                          const struct smtp_ruling *ruling)
+{
+    unsigned both = THEN_NEXT | THEN_CLOSE;
+
+    return finding->stage >= SMTP_STAGE_MAIL && (ruling->then & both) == both;
+}
+
 void aftermath_of_upstream(struct smtp_upstream *upstream,
                            const struct smtp_finding *finding)
 {
@@ -70,12 +79,15 @@ void aftermath_of_upstream(struct smtp_upstream *upstream,
         upstream_slow_down(upstream);
     if ((ruling.then & THEN_APART) != 0)
         keep_apart(upstream, finding);
-    if ((ruling.then & (THEN_PAUSE | THEN_BACK_OFF)) != 0)
+    if ((ruling.then & (THEN_PAUSE | THEN_BACK_OFF)) != 0 ||
+        is_broken_off(finding, &ruling))
         note_trouble(upstream, finding);
     if ((ruling.then & THEN_PAUSE) != 0)
         health_paused(&upstream->health, now_ms);
     else if ((ruling.then & THEN_BACK_OFF) != 0)
         health_failed(&upstream->health, now_ms);
+    else if (is_broken_off(finding, &ruling))
+        health_broke_off(&upstream->health, now_ms);
     else if (finding->code != 0 && finding->stage >= SMTP_STAGE_MAIL &&
              (ruling.then & THEN_CLOSE) == 0) {
         health_well(&upstream->health);

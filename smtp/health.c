@@ -1,6 +1,11 @@
 #include "smtp/health.h"
 
-enum { BACK_OFF_MS = 1000, BACK_OFF_MAX_MS = 60 * 1000 };
+enum { BACK_OFF_MS = 1000, BACK_OFF_MAX_MS = 60 * 1000, BROKEN_MAX = 5 };
+
+static bool breaks_off(const struct health *health)
+{
+    return health->broken >= BROKEN_MAX;
+}
 
 static void rest(struct health *health, int64_t until_ms)
 {
@@ -24,6 +29,17 @@ void health_failed(struct health *health, int64_t now_ms)
     rest(health, now_ms + delay_ms);
 }
 
+void health_broke_off(struct health *health, int64_t now_ms)
+{
+    if (health_is_resting(health, now_ms))
+        return;
+    health->broken++;
+    if (breaks_off(health)) {
+        health->failures = health->broken - BROKEN_MAX;
+        health_failed(health, now_ms);
+    }
+}
+
 void health_paused(struct health *health, int64_t now_ms)
 {
     static const int64_t PAUSES_MS[] = {60 * 1000, 5 * 60 * 1000,
@@ -39,7 +55,7 @@ void health_paused(struct health *health, int64_t now_ms)
 void health_reached(struct health *health)
 {
     health->failures = 0;
-    if (!health->is_paused)
+    if (!health->is_paused && !breaks_off(health))
         health->rest_until_ms = 0;
 }
 
@@ -55,6 +71,6 @@ bool health_is_resting(const struct health *health, int64_t now_ms)
 
 bool health_is_probed(const struct health *health, int64_t now_ms)
 {
-    return (health->failures > 0 || health->pauses > 0) &&
+    return (health->failures > 0 || health->pauses > 0 || breaks_off(health)) &&
            !health_is_resting(health, now_ms);
 }

@@ -29,6 +29,34 @@ static void failures_double_up_to_a_minute(void **state)
     assert_false(health_is_resting(&health, now_ms + 1000));
 }
 
+/* A session that opens is no news then; a recipient that is taken is. */
+static void transactions_that_break_off_are_failures_at_last(void **state)
+{
+    struct health health = {0};
+    int64_t now_ms = 5000;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        health_broke_off(&health, now_ms);
+        health_reached(&health);
+        assert_false(health_is_resting(&health, now_ms));
+        assert_false(health_is_probed(&health, now_ms));
+    }
+    for (int64_t rest_ms = 1000; rest_ms <= 4000; rest_ms *= 2) {
+        health_broke_off(&health, now_ms);
+        health_broke_off(&health, now_ms); /* together they count one */
+        health_reached(&health);
+        assert_true(health_is_resting(&health, now_ms + rest_ms - 1));
+        now_ms += rest_ms;
+        health_reached(&health);
+        assert_true(health_is_probed(&health, now_ms));
+    }
+    health_well(&health);
+    assert_false(health_is_probed(&health, now_ms));
+    health_broke_off(&health, now_ms);
+    assert_false(health_is_resting(&health, now_ms));
+}
+
 static void pauses_last_minutes(void **state)
 {
     static const int64_t RESTS_MS[] = {MINUTE, 5 * MINUTE, 15 * MINUTE,
@@ -56,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures_double_up_to_a_minute),
+        cmocka_unit_test(transactions_that_break_off_are_failures_at_last),
         cmocka_unit_test(pauses_last_minutes),
     };
 

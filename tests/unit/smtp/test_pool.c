@@ -308,6 +308,37 @@ static void refused_connects(void **state)
     stage_destroy(stage);
 }
 
+/* It greets well, and breaks off at each mail: one may be the mail's fault,
+ * five in a row are not. */
+static void broken_off_again_and_again(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_route *route;
+    struct mail mails[6] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, "!close"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage_open(stage);
+    route = smtp_route_named(stage->smtp, S("all"));
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(smtp_room(stage->smtp, route, 0) > 1);
+        send_one(stage, &mails[i]);
+        assert_int_equal(mails[i].result.verdict, SMTP_SOFT);
+    }
+    play_move_clock(999);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 0);
+    play_move_clock(1);
+    assert_int_equal(smtp_room(stage->smtp, route, 0), 1);
+    send_one(stage, &mails[5]);
+    assert_int_equal(mails[5].result.verdict, SMTP_SENT);
+    assert_true(smtp_room(stage->smtp, route, 0) > 1);
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 static void login_trouble_pauses(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -715,6 +746,7 @@ int main(void)
         cmocka_unit_test(too_many_connections),
         cmocka_unit_test(urgent_mail_goes_first),
         cmocka_unit_test(refused_connects),
+        cmocka_unit_test(broken_off_again_and_again),
         cmocka_unit_test(login_trouble_pauses),
         cmocka_unit_test(a_paused_upstream_begins_nothing),
         cmocka_unit_test(a_pause_sends_mail_to_the_next_upstream),
