@@ -375,6 +375,7 @@ static void what_main_lost_of_a_server_the_others_lost(void **state)
 {
     struct load *load = *state;
     const struct server *silent = master_of("ph:{1}:n");
+    struct tracked *unheard;
     const struct redis_link *lost;
     const struct redis_link *kept;
 
@@ -390,6 +391,13 @@ static void what_main_lost_of_a_server_the_others_lost(void **state)
                         "redis: the main connection had no answer in time");
     assert_true(redis_link_is_up(kept));
     until(load->loop, load->under_way == 0 && redis_link_is_up(lost));
+    /* Nobody was told of it, but it was read when the server woke. */
+    unheard = &load->mails[load->mail_count - 1];
+    assert_false(unheard->is_stored);
+    until(load->loop,
+          strcmp(server_ask(silent, "EXISTS ph:{1}:d:%s:0", unheard->id.text),
+                 "1") == 0);
+    unheard->is_stored = true;
     load_start(load);
     load_settle(load);
     until(load->loop, is_healed());
