@@ -18,6 +18,7 @@ enum { OPTIONS_MAX = 24, VERBS_MAX = 128 };
 struct cli_args {
     const struct verb *verb;
     const char *values[OPTIONS_MAX]; /* "" for a flag that was given */
+    bool is_sure;                    /* --yes */
     char **operands;
     size_t operand_count;
 };
@@ -126,6 +127,9 @@ int cli_fail_error(const struct cli_args *args, const struct error *err)
 
 /* --- help --- */
 
+static const struct cli_option YES = {"yes", NULL, "without asking", NULL,
+                                      NULL};
+
 static void print_usage(FILE *out, const struct verb *verb)
 {
     fprintf(out, "usage: posthaste %s%s%s%s\n", verb->name,
@@ -161,6 +165,8 @@ static void print_verb_help(const struct verb *verb)
         puts("\noptions:");
     for (size_t i = 0; i < verb->option_count; i++)
         print_option(stdout, &verb->options[i]);
+    if (verb->warning != NULL)
+        print_option(stdout, &YES);
 }
 
 static void print_help(FILE *out)
@@ -201,8 +207,9 @@ static int refuse_option(const struct cli_args *args, const char *given)
 /* EXIT_OK: run the verb; -1: help was asked for. */
 static int parse(struct cli_args *args, int argc, char **argv)
 {
-    struct option longs[OPTIONS_MAX + 2] = {0};
+    struct option longs[OPTIONS_MAX + 3] = {0};
     const struct verb *verb = args->verb;
+    const size_t help = verb->option_count;
     int at;
     int found;
 
@@ -212,11 +219,13 @@ static int parse(struct cli_args *args, int argc, char **argv)
         longs[i].has_arg =
             verb->options[i].value != NULL ? required_argument : no_argument;
     }
-    longs[verb->option_count].name = "help";
+    longs[help].name = "help";
+    if (verb->warning != NULL)
+        longs[help + 1].name = YES.name;
     opterr = 0;
     optind = 1;
     while ((found = getopt_long(argc, argv, ":h", longs, &at)) != -1) {
-        if (found == 'h' || (found == 0 && (size_t)at == verb->option_count))
+        if (found == 'h' || (found == 0 && (size_t)at == help))
             return -1;
         if (found == ':')
             return cli_fail(args, EXIT_USAGE, "%s wants a value",
@@ -225,7 +234,10 @@ static int parse(struct cli_args *args, int argc, char **argv)
             return refuse_option(args, optopt == 0
                                            ? argv[optind - 1]
                                            : (char[]){'-', (char)optopt, 0});
-        args->values[at] = optarg != NULL ? optarg : "";
+        if ((size_t)at > help)
+            args->is_sure = true;
+        else
+            args->values[at] = optarg != NULL ? optarg : "";
     }
     args->operands = argv + optind;
     args->operand_count = (size_t)(argc - optind);
@@ -233,6 +245,25 @@ static int parse(struct cli_args *args, int argc, char **argv)
         return cli_fail(args, EXIT_USAGE, "takes no operand, but was given %s",
                         args->operands[0]);
     return EXIT_OK;
+}
+
+/* --- what cannot be undone --- */
+
+static int ask(const struct cli_args *args)
+{
+    const struct verb *verb = args->verb;
+    char answer[8];
+
+    if (verb->warning == NULL || args->is_sure)
+        return EXIT_OK;
+    if (!isatty(STDIN_FILENO))
+        return cli_fail(args, EXIT_USAGE, "%s; say --yes", verb->warning);
+    fprintf(stderr, "posthaste %s: %s. Go on? [y/N] ", verb->name,
+            verb->warning);
+    if (fgets(answer, sizeof answer, stdin) != NULL &&
+        ascii_lower(answer[0]) == 'y')
+        return EXIT_OK;
+    return cli_fail(args, EXIT_FAILED, "nothing was done");
 }
 
 static int run_verb(const struct verb *verb, int argc, char **argv)
@@ -244,6 +275,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
         print_verb_help(verb);
         return EXIT_OK;
     }
+    if (code == EXIT_OK)
+        code = ask(&args);
     return code == EXIT_OK ? verb->run(&args) : code;
 }
 

@@ -45,6 +45,9 @@ struct verb {
     const char *examples[2];
     const struct cli_option *options;
     size_t option_count;
+    /* What cannot be undone, as a sentence without its full stop: then it is
+     * asked for on a terminal, and wants --yes elsewhere. NULL: nothing. */
+    const char *warning;
     /* An exit code; what went wrong has been said. */
     int (*run)(const struct cli_args *args);
 };

@@ -298,6 +298,7 @@ static const struct verb VERBS[] = {
                      "posthaste domains remove example.com --json"},
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),
+        .warning = "a domain's keys are gone for good",
         .run = run_remove,
     },
 };

@@ -453,6 +453,7 @@ static const struct verb VERBS[] = {
              "posthaste keys revoke ID --owner acme"},
         .options = OTHERS,
         .option_count = COUNT_OF(OTHERS),
+        .warning = "a key that was revoked never comes back",
         .run = run_revoke,
     },
 };

@@ -511,6 +511,7 @@ static const struct verb VERBS[] = {
                      "posthaste queue held drop --all"},
         .options = MOVE,
         .option_count = COUNT_OF(MOVE),
+        .warning = "this mail is canceled for good",
         .run = run_held_drop,
     },
     {
@@ -542,6 +543,7 @@ static const struct verb VERBS[] = {
                      "posthaste queue dead drop --all"},
         .options = MOVE,
         .option_count = COUNT_OF(MOVE),
+        .warning = "this mail is canceled for good",
         .run = run_dead_drop,
     },
 };

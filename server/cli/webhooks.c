@@ -129,6 +129,7 @@ static const struct verb VERBS[] = {
                      "posthaste webhooks delete ID --json"},
         .options = OPTIONS,
         .option_count = COUNT_OF(OPTIONS),
+        .warning = "an endpoint, and what waits for it, is gone for good",
         .run = run_delete,
     },
 };

@@ -452,7 +452,8 @@ describe('verbs that ask a server', () => {
             endpoint: 'https://example.com/hook',
             events: ['email.sent', 'email.bounced'],
         });
-        const gone = await posthaste(['webhooks', 'delete', ID], { env });
+        const gone = await posthaste(['webhooks', 'delete', ID, '--yes'],
+                                     { env });
         assert.equal(gone.code, 0);
         assert.equal(server.asked[1].method, 'DELETE');
         assert.equal(server.asked[1].url, `/v1/webhooks/${ID}`);
@@ -491,13 +492,33 @@ describe('verbs that ask a server', () => {
     });
 
     // As on a terminal: `script` (bsdutils) lends one.
+    const onTerminal = (args, input) => run(
+        'script', ['-qec', [BIN, ...args].join(' '), '/dev/null'],
+        { cwd: dir, env: { ...clean, ...env }, input });
     const shown = async (args) => {
-        const { code, stdout } = await run(
-            'script', ['-qec', [BIN, ...args].join(' '), '/dev/null'],
-            { cwd: dir, env: { ...clean, ...env } });
+        const { code, stdout } = await onTerminal(args);
         assert.equal(code, 0, stdout);
         return stdout.replaceAll('\r\n', '\n');
     };
+
+    test('what cannot be undone is asked for, or wants --yes', async () => {
+        server.next({ object: 'webhook', id: ID, deleted: true });
+        const refused = await posthaste(['webhooks', 'delete', ID], { env });
+        assert.equal(refused.code, 2);
+        assert.equal(refused.stderr,
+                     'posthaste webhooks delete: an endpoint, and what waits ' +
+                     'for it, is gone for good; say --yes\n');
+        const no = await onTerminal(['webhooks', 'delete', ID], 'n\n');
+        assert.equal(no.code, 1);
+        assert.match(no.stdout, /gone for good\. Go on\? \[y\/N\]/);
+        assert.match(no.stdout, /nothing was done/);
+        assert.equal(server.asked.length, 0);
+        const yes = await onTerminal(['webhooks', 'delete', ID], 'y\n');
+        assert.equal(yes.code, 0, yes.stdout);
+        assert.equal(server.asked[0].method, 'DELETE');
+        const { stdout } = await posthaste(['webhooks', 'delete', '--help']);
+        assert.match(stdout, /--yes +without asking/);
+    });
 
     test('events shows what each is of', async () => {
         const at = '2026-11-24T12:00:00.000Z';
@@ -598,7 +619,7 @@ describe('verbs that ask a server', () => {
     test('what is no id is not asked for', async () => {
         server.next({});
         for (const args of [['emails', 'show', '../keys'], ['emails', 'show'],
-                            ['webhooks', 'delete', 'x'],
+                            ['webhooks', 'delete', '--yes', 'x'],
                             ['inbox', 'show', 'x/y'], ['send', 'x']])
             assert.equal((await posthaste(args, { env })).code, 2);
         assert.equal(server.asked.length, 0);

@@ -333,7 +333,7 @@ test('the verbs print a zone', async () => {
     assert.deepEqual(JSON.parse(turned.stdout).keys.map(({ state }) => state),
                      ['signing', 'revoked', 'next']);
     assert.match(turned.stderr, /publish the records of the next keys now/);
-    await verb('remove', 'verb.test');
+    await verb('remove', '--yes', 'verb.test');
     const { code } = await service.run(['domains', 'show', 'verb.test'],
                                        { env });
     assert.notEqual(code, 0);

@@ -195,12 +195,16 @@ test('the verbs say what is wrong', async () => {
     const bad = await held('requeue', 'x');
     assert.equal(bad.code, 2);
     assert.match(bad.stderr, /"x" is no id: EMAIL:NUMBER/);
-    assert.equal((await held('drop')).code, 2);
-    assert.equal((await held('drop', '--all', 'x')).code, 2);
-    const gone = await held('drop', '0189c000-0000-7000-8000-000000000001:0');
+    assert.equal((await held('drop', '--yes')).code, 2);
+    assert.equal((await held('drop', '--yes', '--all', 'x')).code, 2);
+    const unsure = await held('drop', '--all');
+    assert.equal(unsure.code, 2);
+    assert.match(unsure.stderr, /canceled for good; say --yes/);
+    const gone = await held('drop', '--yes',
+                            '0189c000-0000-7000-8000-000000000001:0');
     assert.equal(gone.code, 3);
     assert.match(gone.stderr, /none of these is held/);
-    const all = await held('drop', '--all', '--json');
+    const all = await held('drop', '--yes', '--all', '--json');
     assert.deepEqual(JSON.parse(all.stdout), { dropped: 0 });
 });
 
@@ -210,7 +214,7 @@ test('what is dropped ends as canceled', async () => {
     await service.emailWith(id, 'held', 20_000);
     assert.equal((await list(service, 'held', '--owner', 'other')).data.length,
                  0);
-    await service.posthaste(['queue', 'held', 'drop', '--all', '--config',
+    await service.posthaste(['queue', 'held', 'drop', '--yes', '--all', '--config',
                              service.config]);
     await service.emailWith(id, 'canceled');
 });
