@@ -62,8 +62,7 @@ const KEYS = {
     redis: { username: text, allow_volatile: () => pick(['true', 'false']) },
     secrets: { keyring_file: text },
     worker: { retry: () => list(duration) },
-    webhook: { ports: () => list(() => String(1 + below(65535))),
-               retry: () => list(duration) },
+    webhook: { ports: () => list(() => String(1 + below(65535))) },
     limits: { rate: () => pick(['"5/s"', '\'7/m\'', '""']) },
 };
 
