@@ -38,11 +38,11 @@ static size_t digits(struct str s, size_t from)
     return count;
 }
 
-size_t reply_enhanced_len(struct str line)
+/* Of the code that text begins with, whatever is behind it. */
+static size_t code_len(struct str line)
 {
     size_t subject;
     size_t detail;
-    size_t len;
 
     if (line.len < 5 || strchr("245", line.ptr[0]) == NULL ||
         line.ptr[0] == '\0' || line.ptr[1] != '.')
@@ -54,24 +54,48 @@ size_t reply_enhanced_len(struct str line)
     detail = digits(line, 3 + subject);
     if (detail < 1 || detail > 3)
         return 0;
-    len = 3 + subject + detail;
+    return 3 + subject + detail;
+}
+
+size_t reply_enhanced_len(struct str line)
+{
+    size_t len = code_len(line);
+
     return len == line.len || line.ptr[len] == ' ' ? len : 0;
+}
+
+/* As qmail and IronPort write it: "no such mailbox. (#5.1.1)", "#5.1.0
+ * Address rejected". */
+static struct str marked_code(struct str text)
+{
+    ptrdiff_t mark = str_index(text, '#', 0);
+    size_t len;
+
+    for (; mark >= 0; mark = str_index(text, '#', (size_t)mark + 1)) {
+        struct str code = str_from(text, (size_t)mark + 1);
+
+        len = code_len(code);
+        if (len > 0 &&
+            (len == code.len || strchr(") \n", code.ptr[len]) != NULL))
+            return str_slice(code, 0, len);
+    }
+    return S("");
 }
 
 static void find_enhanced(struct smtp_reply *reply)
 {
     struct str rest = reply->lines;
+    struct str code = S("");
     struct str line;
-    size_t len = 0;
 
-    reply->enhanced[0] = '\0';
-    while (len == 0 && str_cut(&rest, '\n', &line))
-        len = reply_enhanced_len(line);
-    if (len == 0)
-        return;
-    CHECK(len < sizeof reply->enhanced);
-    memcpy(reply->enhanced, line.ptr, len);
-    reply->enhanced[len] = '\0';
+    while (code.len == 0 && str_cut(&rest, '\n', &line))
+        code = str_slice(line, 0, reply_enhanced_len(line));
+    if (code.len == 0)
+        code = marked_code(reply->lines);
+    CHECK(code.len < sizeof reply->enhanced);
+    if (code.len > 0)
+        memcpy(reply->enhanced, code.ptr, code.len);
+    reply->enhanced[code.len] = '\0';
 }
 
 /* 200 to 599; 0: the line does not begin with a code. */
