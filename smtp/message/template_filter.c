@@ -5,7 +5,6 @@
 #include "smtp/message/address.h"
 #include "smtp/message/locale.h"
 
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -234,6 +233,18 @@ static bool run_color(struct str value, struct str argument,
     return true;
 }
 
+/* x^2.4 of 0 to 1, as x^2 times the fifth root of x^2, by Newton's steps: libm
+ * would be a third of a MiB of each process. */
+static double power_2_4(double x)
+{
+    double square = x * x;
+    double root = 1;
+
+    for (unsigned i = 0; i < 32; i++)
+        root = (4 * root + square / (root * root * root * root)) / 5;
+    return square * root;
+}
+
 /* White or black, whichever is easier to read on that color: at least 4.5 to
  * 1. WCAG 2.2, relative luminance. */
 static bool run_contrast(struct str value, struct str argument,
@@ -252,8 +263,8 @@ static bool run_contrast(struct str value, struct str argument,
         double part = rgb[i] / 255.0;
 
         luminance +=
-            weights[i] *
-            (part <= 0.04045 ? part / 12.92 : pow((part + 0.055) / 1.055, 2.4));
+            weights[i] * (part <= 0.04045 ? part / 12.92
+                                          : power_2_4((part + 0.055) / 1.055));
     }
     buf_add_cstr(out, luminance > even ? "#000000" : "#ffffff");
     return true;
