@@ -8,9 +8,7 @@
 #ifndef SUPERVISOR_INSTANCE_H
 #define SUPERVISOR_INSTANCE_H
 
-#include "server/base/secret.h"
-
-enum { INSTANCE_SIZE = SHA256_HEX_SIZE };
+enum { INSTANCE_SIZE = 32 + 1 }; /* 128 bits in hex */
 
 /* Fills in the name of the lowest free instance. Answers the descriptor that
  * holds it; -1: none is to be had, and the name is this process's alone. */
