@@ -13,10 +13,9 @@
 enum { ASK_EVERY_MS = 1000 };
 
 /* Who has just begun has not been answered yet, which is no trouble. */
-static enum log_level level_of(const struct health *health,
-                               const struct error *why)
+static enum log_level level_of(const struct error *why)
 {
-    return !health->known && why->kind == ERR_BUSY ? LOG_INFO : LOG_WARN;
+    return strcmp(why->text, REDIS_NOT_YET) == 0 ? LOG_INFO : LOG_WARN;
 }
 
 /* A new reason counts as a change: a server that is back, but may lose mail,
@@ -40,7 +39,7 @@ void health_look(struct queue *queue)
     else if (ready)
         log_write(LOG_WARN, LOG_QUEUE_PARTLY_READY, log_error(&why));
     else
-        log_write(level_of(health, &why), LOG_QUEUE_NOT_READY, log_error(&why));
+        log_write(level_of(&why), LOG_QUEUE_NOT_READY, log_error(&why));
     if (queue->changed != NULL)
         queue->changed(queue->changed_ctx);
 }
@@ -193,7 +192,7 @@ static void read_meta(struct queue *queue)
 void health_open(struct queue *queue)
 {
     timer_init(&queue->health.timer, ask, queue);
-    error_set(&queue->health.why, ERR_BUSY, "redis is not connected yet");
+    error_set(&queue->health.why, ERR_BUSY, REDIS_NOT_YET);
 }
 
 void health_close(struct queue *queue)

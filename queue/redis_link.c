@@ -334,7 +334,7 @@ struct redis_link *redis_link_open(struct loop *loop,
     requests_open(link);
     wait_open(link);
     timer_init(&link->timer, on_timer, link);
-    error_set(&link->lost, ERR_BUSY, "redis is not connected yet");
+    error_set(&link->lost, ERR_BUSY, REDIS_NOT_YET);
     if (settings->address != NULL)
         link->address = *settings->address;
     else

@@ -169,7 +169,8 @@ struct redis_link *redis_link_open(struct loop *loop,
 /* Commands under way get no callback. */
 void redis_link_close(struct redis_link **link);
 bool redis_link_is_up(const struct redis_link *link);
-/* Why the last connection ended, or never came to be. */
+/* Why the last connection ended, or has not come to be: REDIS_NOT_YET. */
+#define REDIS_NOT_YET "redis is not connected yet"
 const struct error *redis_link_trouble(const struct redis_link *link);
 /* "host:port" of the master that the Sentinels named, REDIS_NODE_TEXT_SIZE
  * bytes into out; empty without Sentinels. Another one than before: what the
