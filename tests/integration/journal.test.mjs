@@ -100,7 +100,7 @@ describe('the journal', () => {
         const id = await service.send({ to: [address(0)] });
         const program = service.launch('worker');
         // The supervisor stops when its child does: it replays nothing.
-        await until('a child', () => service.childrenOf('worker').length > 0);
+        await program.says(/child\.started/);
         process.kill(program.pid, 'SIGSTOP');
         await until('the mail came and its worker is dead', () =>
             sink.mails.length === 1 && zombies(program.pid) === 1);
