@@ -61,9 +61,8 @@ struct redis_link {
     struct loop *loop;
     struct redis_link_settings settings;
     struct redis_address address;
-    struct cluster *cluster; /* has the connections; NULL: this link has one */
-    struct redis_link
-        *whole; /* of a link to one node of a cluster; else NULL */
+    struct cluster *cluster;  /* has the connections; NULL: this link has one */
+    struct redis_link *whole; /* of a cluster, whose node this one leads to */
     struct master_search *search;
     struct master_watch *watch; /* of one with scripts, with Sentinels */
     struct list family;         /* a ring: links that lead to one server */
