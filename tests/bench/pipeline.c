@@ -3,13 +3,17 @@
  *   bench_pipeline --port P --sink-port S [--key K] [--path /v1/emails]
  *                  [--prefix NAME] [--mails N] [--connections 64]
  *                  [--seconds 10] [--pids API,WORKER,…]
+ *   bench_pipeline --smtp-port P --sink-port S [--prefix NAME] [--mails N]
  *
  * First at 50, 200 and 500 mails a second (open loop), where the latency of
  * each mail counts from the moment when its POST was due until the sink
- * answered 250; then as fast as it goes (closed loop). Fails when a mail was
- * doubled or lost: accepted, and not at the sink within a minute and a half.
+ * answered 250; then as fast as it goes (closed loop). What takes mails by
+ * SMTP is only asked how fast it goes. Fails when a mail was doubled or lost:
+ * accepted, and not at the sink within a minute and a half.
  */
 #include "tests/bench/lib/args.h"
+#include "tests/bench/lib/blast.h"
+#include "tests/bench/lib/engine.h"
 #include "tests/bench/lib/load.h"
 #include "tests/bench/lib/report.h"
 #include "tests/bench/lib/sink.h"
@@ -22,6 +26,8 @@
 
 /* Longer than the first retry of a mail whose session was lost. */
 enum { PATIENCE_S = 90, STEP_MS = 5 };
+
+enum { SMTP_SESSIONS = 20, SMTP_BYTES = 1024 };
 
 static const double RATES[] = {50, 200, 500};
 
@@ -74,22 +80,44 @@ static uint64_t last_arrival(const struct sink *sink, size_t first,
     return last;
 }
 
+static void report_rate(const struct bench *bench, size_t first, size_t mails,
+                        uint64_t begin)
+{
+    uint64_t took = last_arrival(bench->sink, first, mails) - begin;
+
+    report(bench->prefix, "closed_rate", (double)mails * 1e9 / (double)took,
+           "mail/s");
+}
+
+static void smtp_loop(struct bench *bench, uint16_t port, size_t mails)
+{
+    uint64_t begin = now_ns();
+    struct load_result accepted = {.answered = mails};
+    struct effort effort;
+    struct buf message;
+
+    engine_message(&message, SMTP_BYTES);
+    effort = blast(port, mails, SMTP_SESSIONS, buf_str(&message));
+    wait_for_all(bench, 0, mails, &accepted);
+    report_rate(bench, 0, mails, begin);
+    report(bench->prefix, "closed_accept_rate", (double)mails / effort.wall_s,
+           "mail/s");
+    buf_finish(&message);
+}
+
 static void closed_loop(struct bench *bench, size_t mails)
 {
     struct load_plan plan = bench->plan;
     double cpu = tree_cpu_s(bench->pids);
     uint64_t begin = now_ns();
     struct load_result result;
-    double seconds;
 
     plan.requests = mails;
     plan.first = bench->next;
     bench->next += mails;
     result = load_run(&plan);
     wait_for_all(bench, plan.first, mails, &result);
-    seconds =
-        (double)(last_arrival(bench->sink, plan.first, mails) - begin) / 1e9;
-    report(bench->prefix, "closed_rate", (double)mails / seconds, "mail/s");
+    report_rate(bench, plan.first, mails, begin);
     report(bench->prefix, "closed_accept_rate",
            (double)result.answered / result.seconds, "mail/s");
     report(bench->prefix, "closed_cpu",
@@ -129,10 +157,12 @@ static void open_loop(struct bench *bench, double rate, long seconds)
 int main(int argc, char **argv)
 {
     const char *key = arg_text(argc, argv, "--key", "");
+    long smtp_port = arg_number(argc, argv, "--smtp-port", 0);
     size_t mails = (size_t)arg_number(argc, argv, "--mails", 30000);
     long seconds = arg_number(argc, argv, "--seconds", 10);
     struct bench bench = {
-        .plan = {.port = (uint16_t)arg_number(argc, argv, "--port", -1),
+        .plan = {.port = (uint16_t)arg_number(argc, argv, "--port",
+                                              smtp_port == 0 ? -1 : 0),
                  .path = arg_text(argc, argv, "--path", "/v1/emails"),
                  .key = key[0] == '\0' ? NULL : key,
                  .connections =
@@ -149,9 +179,12 @@ int main(int argc, char **argv)
     uint64_t doubles;
 
     bench.sink = sink_start(&sink);
-    for (size_t i = 0; i < COUNT_OF(RATES); i++)
+    for (size_t i = 0; i < COUNT_OF(RATES) && smtp_port == 0; i++)
         open_loop(&bench, RATES[i], seconds);
-    closed_loop(&bench, mails);
+    if (smtp_port != 0)
+        smtp_loop(&bench, (uint16_t)smtp_port, mails);
+    else
+        closed_loop(&bench, mails);
     doubles = sink_doubles(bench.sink);
     report(bench.prefix, "connections", (double)sink_connections(bench.sink),
            "sessions");

@@ -163,6 +163,36 @@ start_peer() {
 }
 declare -A peer
 
+# Postfix with its defaults in $postfix_port, sending to $sink_port. Needs root.
+start_postfix() {
+    local dir=$work/postfix
+    postfix_port=$(free_port)
+    mkdir -p "$dir/etc" "$dir/queue" "$dir/data"
+    chmod 755 "$work" "$dir" "$dir"/*
+    chown postfix "$dir/data"
+    cat >"$dir/etc/main.cf" <<CF
+compatibility_level = 3.6
+queue_directory = $dir/queue
+data_directory = $dir/data
+maillog_file_prefixes = $dir
+maillog_file = $dir/maillog
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mail.bench.example
+alias_maps =
+alias_database =
+relayhost = [127.0.0.1]:$sink_port
+CF
+    # Not in a chroot, which has no resolver.
+    awk -v port="127.0.0.1:$postfix_port" '
+        /^[a-z]/ { if ($1 == "smtp" && $2 == "inet") $1 = port; $5 = "n"; print }
+        ' /usr/share/postfix/master.cf.dist >"$dir/etc/master.cf"
+    postfix -c "$dir/etc" start >"$work/postfix.log" 2>&1
+    read -r postfix_pid <"$dir/queue/pid/master.pid"
+    pids+=("$postfix_pid")
+    await postfix answers "$postfix_port"
+}
+
 # The sink on $sink_port; it ends when descriptor 8 is closed.
 start_sink() {
     mkfifo "$work/input"
@@ -251,6 +281,12 @@ run_pipeline() {
     bench pipeline --port "$peer_port" --path /emails --prefix pipeline_peer \
         --sink-port "$sink_port" --mails 5000 --seconds $seconds \
         --pids "${peer[worker]}"
+    stop "${peer[api]}"
+    stop "${peer[worker]}"
+    stop "$redis_pid"
+    start_postfix
+    bench pipeline --smtp-port "$postfix_port" --prefix pipeline_postfix \
+        --sink-port "$sink_port" --mails 4000
 }
 
 # A verification mail alone, then with that many bulk mails before it (or
@@ -496,10 +532,30 @@ run_template() {
         $mail.mustache $mail.json $rounds
 }
 
+# Beside Postfix's smtp-sink and smtp-source, which knows no TLS.
 run_smtp_engine() {
-    local mails=100000
+    local mails=100000 postfix_sink
     ! $tiny || mails=1000
-    bench smtp_engine --mails $mails
+    postfix_sink=$(free_port)
+    start smtp-sink smtp-sink -u nobody "127.0.0.1:$postfix_sink" 64
+    await smtp-sink answers "$postfix_sink"
+    bench smtp_engine --mails $mails --postfix-sink "$postfix_sink"
+    smtp_source smtp_source_postfix_sink "$postfix_sink" $mails
+    start_sink
+    smtp_source smtp_source_plain "$sink_port" $mails
+}
+
+# smtp_source NAME PORT MAILS - as many of as many bytes on as many sessions.
+smtp_source() {
+    local TIMEFORMAT='%R %U %S'
+    { time smtp-source -d -s 16 -l 2048 -m "$3" -f a@bench.example \
+        -t n0@sink.example "127.0.0.1:$2"; } 2>"$work/time"
+    awk -v name="$1" -v mails="$3" '{
+        cpu = $2 + $3
+        printf "%s_rate %.3f mails/s\n", name, mails / $1
+        printf "%s_per_core %.3f mails/s\n", name, mails / cpu
+        printf "%s_cpu %.3f us each\n", name, cpu / mails * 1e6 }' \
+        "$work/time"
 }
 
 # An upstream 20 ms away.
