@@ -540,9 +540,9 @@ run_smtp_engine() {
     start smtp-sink smtp-sink -u nobody "127.0.0.1:$postfix_sink" 64
     await smtp-sink answers "$postfix_sink"
     bench smtp_engine --mails $mails --postfix-sink "$postfix_sink"
-    smtp_source smtp_source_postfix_sink "$postfix_sink" $mails
+    smtp_source engine.source_postfix_sink "$postfix_sink" $mails
     start_sink
-    smtp_source smtp_source_plain "$sink_port" $mails
+    smtp_source engine.source "$sink_port" $mails
 }
 
 # smtp_source NAME PORT MAILS - as many of as many bytes on as many sessions.
@@ -552,9 +552,9 @@ smtp_source() {
         -t n0@sink.example "127.0.0.1:$2"; } 2>"$work/time"
     awk -v name="$1" -v mails="$3" '{
         cpu = $2 + $3
-        printf "%s_rate %.3f mails/s\n", name, mails / $1
-        printf "%s_per_core %.3f mails/s\n", name, mails / cpu
-        printf "%s_cpu %.3f us each\n", name, cpu / mails * 1e6 }' \
+        printf "%s.rate %.3f mails/s\n", name, mails / $1
+        printf "%s.per_core %.3f mails/s\n", name, mails / cpu
+        printf "%s.cpu %.3f us each\n", name, cpu / mails * 1e6 }' \
         "$work/time"
 }
 

@@ -49,15 +49,15 @@ int main(int argc, char **argv)
     plan.port = sink_port(sink);
     plan.message = buf_str(&message);
     effort = blast(plan.port, plan.mails, plan.sessions, plan.message);
-    report_effort("smtp_bare_plain", &effort, plan.mails, "mails");
-    measure(&plan, "smtp_engine_plain");
+    report_effort("engine.bare.", &effort, plan.mails, "mails");
+    measure(&plan, "engine.plain.");
     plan.tls = TLS_OPPORTUNISTIC;
-    measure(&plan, "smtp_engine_starttls");
+    measure(&plan, "engine.starttls.");
     CHECK(sink_mails(sink) == 3 * plan.mails);
     if (postfix != 0) {
         plan.tls = TLS_OFF;
         plan.port = postfix;
-        measure(&plan, "smtp_engine_postfix_sink");
+        measure(&plan, "engine.postfix_sink.");
     }
     sink_stop(&sink);
     certs_remove(&certs, CERTS, COUNT_OF(CERTS));

@@ -1,15 +1,19 @@
 #include "tests/bench/lib/report.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
 void report(const char *prefix, const char *name, double value,
             const char *unit)
 {
-    printf("%s%s%s %.3f %s\n", prefix, prefix[0] == '\0' ? "" : "_", name,
-           value, unit);
+    size_t len = strlen(prefix);
+    bool is_joined = len == 0 || prefix[len - 1] == '.';
+
+    printf("%s%s%s %.3f %s\n", prefix, is_joined ? "" : "_", name, value, unit);
     fflush(stdout);
 }
 

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The name is made of prefix and name, joined by "_"; prefix may be "". */
+/* The name is made of prefix and name, joined by "_", but for a prefix that is
+ * "" or ends in ".". */
 void report(const char *prefix, const char *name, double value,
             const char *unit);
 
