@@ -1,29 +1,17 @@
-#include "smtp/conn.h"
+#include "smtp/conn_core.h"
 
 #include "server/base/clock.h"
-#include "server/base/codec.h"
 #include "server/base/fault.h"
 #include "server/base/hand.h"
 #include "server/base/mem.h"
-#include "server/base/random.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    OUT_PIECE = 64 * 1024,          /* of a long message at a time */
-    OUT_MAX = OUT_PIECE + 8 * 1024, /* and the commands beside it */
-    /* An address that does not answer for so long gets company by the next
-     * one (RFC 8305 section 5). */
-    NEXT_ADDRESS_MS = 250,
-};
+/* An address that does not answer for so long gets company by the next one
+ * (RFC 8305 section 5). */
+enum { NEXT_ADDRESS_MS = 250 };
 
-static const struct stream_events STREAM_EVENTS;
-
-static const char UNASKED[] = "a reply came that nobody asked for";
-
-static void connect_next(struct smtp_session *session);
 static void give_up(struct session_mail *mail);
 static void pump(struct smtp_session *session);
 
@@ -80,7 +68,7 @@ static int64_t mail_until_ms(const struct smtp_session *session)
 
 /* The time of the session as a whole ends every wait but the last one: once
  * the dot is out, an answer is worth its own time. */
-static void arm(struct smtp_session *session)
+void session_arm(struct smtp_session *session)
 {
     int64_t at_ms = clock_now_ms() + wait_ms(session);
 
@@ -93,8 +81,7 @@ static void arm(struct smtp_session *session)
     timer_set_at(session->loop, &session->timer, at_ms);
 }
 
-/* Books the time since the last call. */
-static void note_phase(struct smtp_session *session, enum smtp_stage stage)
+void session_note_phase(struct smtp_session *session, enum smtp_stage stage)
 {
     enum smtp_phase phase = SMTP_PHASE_CONNECT;
     int64_t now_ms = clock_now_ms();
@@ -125,14 +112,6 @@ static void note_mail_phase(struct session_mail *mail, enum smtp_stage stage)
     mail->reply_ms = now_ms;
 }
 
-/* What was written behind from. */
-static void note_greeting(struct smtp_session *session, size_t from)
-{
-    transcript_greeting(
-        &session->transcript,
-        str_from(buf_str(stream_output(session->stream)), from));
-}
-
 /* --- the end --- */
 
 /* Tells what became of a mail, once. */
@@ -153,9 +132,8 @@ static void go_away(struct smtp_session *session)
     session->events->gone(session);
 }
 
-/* Every way to lose a session leads here. */
-static void lose(struct smtp_session *session, enum smtp_trouble trouble,
-                 const char *words)
+void session_lose(struct smtp_session *session, enum smtp_trouble trouble,
+                  const char *words)
 {
     struct session_mail *mail = session->mail;
     struct smtp_finding finding;
@@ -180,6 +158,12 @@ static void lose(struct smtp_session *session, enum smtp_trouble trouble,
     go_away(session);
 }
 
+void session_lose_unasked(struct smtp_session *session)
+{
+    session_lose(session, TROUBLE_PROTOCOL,
+                 "a reply came that nobody asked for");
+}
+
 /* The dot was decided on and has not left: its mail is surely unsent. */
 static void lose_late_dot(struct smtp_session *session)
 {
@@ -191,29 +175,31 @@ static void lose_late_dot(struct smtp_session *session)
     go_away(session);
 }
 
-static void lose_connection(struct smtp_session *session, enum stream_end end,
-                            const char *reason)
+void session_lose_connection(struct smtp_session *session, enum stream_end end,
+                             const char *reason)
 {
     bool in_handshake = session_stage(session) == SMTP_STAGE_TLS;
 
     switch (end) {
     case STREAM_REFUSED:
     case STREAM_UNREACHABLE:
-        lose(session, TROUBLE_REFUSED, reason);
+        session_lose(session, TROUBLE_REFUSED, reason);
         break;
     case STREAM_TLS_UNTRUSTED:
-        lose(session, TROUBLE_TLS_UNTRUSTED, reason);
+        session_lose(session, TROUBLE_TLS_UNTRUSTED, reason);
         break;
     case STREAM_TLS_UNSHARED:
-        lose(session, in_handshake ? TROUBLE_TLS_UNSHARED : TROUBLE_LOST,
-             reason);
+        session_lose(session,
+                     in_handshake ? TROUBLE_TLS_UNSHARED : TROUBLE_LOST,
+                     reason);
         break;
     case STREAM_TLS_FAILED:
-        lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST, reason);
+        session_lose(session, in_handshake ? TROUBLE_TLS_FAILED : TROUBLE_LOST,
+                     reason);
         break;
     case STREAM_STALE:
         if (session->mail->txn.is_decided) /* the recipient was refused */
-            lose(session, TROUBLE_LOST, reason);
+            session_lose(session, TROUBLE_LOST, reason);
         else
             lose_late_dot(session);
         break;
@@ -221,7 +207,7 @@ static void lose_connection(struct smtp_session *session, enum stream_end end,
     case STREAM_RESET:
     case STREAM_TLS_CUT:
     case STREAM_BROKEN:
-        lose(session, TROUBLE_LOST, reason);
+        session_lose(session, TROUBLE_LOST, reason);
         break;
     }
 }
@@ -254,7 +240,7 @@ static void end_overdue(struct smtp_session *session)
         give_up(session->mail);
         pump(session);
     } else {
-        arm(session);
+        session_arm(session);
     }
 }
 
@@ -266,13 +252,13 @@ static void on_timer(void *ctx)
     if (clock_now_ms() >= mail_until_ms(session)) {
         end_overdue(session);
     } else if (stage == SMTP_STAGE_CONNECT && session->tries_left > 0) {
-        connect_next(session);
+        opening_try_next(session);
     } else if (is_slow_reader(session)) {
-        arm(session);
+        session_arm(session);
     } else if (stage == SMTP_STAGE_DNS) {
-        lose(session, TROUBLE_NO_DNS, patience_words(stage));
+        session_lose(session, TROUBLE_NO_DNS, patience_words(stage));
     } else {
-        lose(session, TROUBLE_TIMEOUT, patience_words(stage));
+        session_lose(session, TROUBLE_TIMEOUT, patience_words(stage));
     }
 }
 
@@ -287,9 +273,7 @@ static void tell_settled(struct session_mail *mail)
     tell(mail, &mail->txn.finding);
 }
 
-/* Bytes that came behind the reply that ends a step nobody has asked for: what
- * they answer, and what the next ones will, is anybody's guess (row 77). */
-static bool has_surplus(const struct smtp_session *session)
+bool session_has_surplus(const struct smtp_session *session)
 {
     return stream_input(session->stream)->len > 0;
 }
@@ -300,7 +284,7 @@ static bool is_usable(const struct smtp_session *session)
     const struct session_mail *mail = session->mail;
 
     return !mail->txn.must_close && (mail->then & THEN_CLOSE) == 0 &&
-           (session->next != NULL || !has_surplus(session));
+           (session->next != NULL || !session_has_surplus(session));
 }
 
 /* The next replies are those to the mail that was written behind the dot. */
@@ -315,7 +299,7 @@ static void take_turn(struct smtp_session *session)
 static void take_rest(struct smtp_session *session)
 {
     session->mail = NULL;
-    arm(session); /* the idle time */
+    session_arm(session); /* the idle time */
     session->says_quit = true;
     session->events->free(session);
 }
@@ -326,7 +310,7 @@ static void tell_over(struct smtp_session *session)
     const struct session_mail *mail = session->mail;
 
     if (!txn_is_over(&mail->txn)) {
-        arm(session);
+        session_arm(session);
         return;
     }
     timer_clear(session->loop, &session->timer);
@@ -353,7 +337,7 @@ static void write_commands(struct session_mail *mail, struct buf *out)
     if (!was_due && !txn->is_decided &&
         events->may_command(mail) == SESSION_STOP)
         give_up(mail);
-    txn_write(txn, out, OUT_PIECE);
+    txn_write(txn, out, SESSION_PIECE);
     if (!was_due && txn->mark_is_due)
         events->mark_due(mail);
 }
@@ -362,7 +346,7 @@ static void write_commands(struct session_mail *mail, struct buf *out)
  * asked for, whose time is short. */
 static bool is_behind_long_message(const struct session_mail *mail)
 {
-    return octets_len(&mail->txn.envelope.message) > OUT_PIECE / 2 &&
+    return octets_len(&mail->txn.envelope.message) > SESSION_PIECE / 2 &&
            stream_queued_bytes(mail->session->stream) > 0;
 }
 
@@ -371,7 +355,7 @@ static void let_dot_go(struct session_mail *mail, struct buf *out)
     struct smtp_session *session = mail->session;
 
     txn_allow_dot(&mail->txn);
-    txn_write(&mail->txn, out, OUT_PIECE);
+    txn_write(&mail->txn, out, SESSION_PIECE);
     stream_write_by(session->stream, mail->dot_by_ms);
     if (txn_may_be_followed(&mail->txn))
         session->events->dotted(session);
@@ -407,147 +391,12 @@ static void pump(struct smtp_session *session)
 
 /* --- replies --- */
 
-static void start_tls(struct smtp_session *session)
+bool session_is_ahead(const struct smtp_session *session)
 {
-    if (!stream_start_tls_client(session->stream, session->upstream->tls,
-                                 session->upstream->config->host, NULL))
-        lose(session, TROUBLE_TLS_INJECTED,
-             "bytes in the clear came behind the reply to STARTTLS");
-}
-
-static void follow_greet(struct smtp_session *session);
-
-static void on_keys(void *ctx, const struct scram_keys *keys)
-{
-    struct smtp_session *session = ctx;
-    struct buf *out = stream_output(session->stream);
-    size_t from = out->len;
-
-    session->keys_job = NULL;
-    greet_take_keys(&session->greet, keys, out);
-    note_greeting(session, from);
-    arm(session);
-    follow_greet(session);
-}
-
-static void find_keys(struct smtp_session *session)
-{
-    const struct scram_recipe *recipe = greet_recipe(&session->greet);
-    struct keys *keys = &session->upstream->keys;
-    const struct scram_keys *found = keys_find(keys, recipe);
-
-    if (found != NULL) {
-        on_keys(session, found);
-        return;
-    }
-    session->keys_job = keys_derive(keys, recipe, on_keys, session);
-    if (session->keys_job == NULL)
-        lose(session, TROUBLE_TIMEOUT, "too many sessions log in at once");
-}
-
-static void on_token(void *ctx, struct str token, const char *why)
-{
-    struct smtp_session *session = ctx;
-    struct buf *out = stream_output(session->stream);
-    size_t from = out->len;
-
-    session->token_wait = NULL;
-    if (token.len > 0)
-        greet_take_token(&session->greet, token, out);
-    else
-        greet_lack_token(&session->greet, why);
-    note_greeting(session, from);
-    arm(session);
-    follow_greet(session);
-}
-
-static void find_token(struct smtp_session *session)
-{
-    struct tokens *tokens = &session->upstream->tokens;
-    struct str refused = greet_refused_token(&session->greet);
-    struct str token;
-
-    if (refused.len > 0)
-        tokens_refuse(tokens, refused);
-    token = tokens_find(tokens);
-    if (token.len > 0)
-        on_token(session, token, NULL);
-    else
-        session->token_wait = tokens_fetch(tokens, on_token, session);
-}
-
-/* The server is on its way to prove nothing: it gets no last word. */
-static bool may_say_quit(const struct smtp_finding *finding)
-{
-    return finding->trouble != TROUBLE_PROTOCOL &&
-           finding->trouble != TROUBLE_AUTH_FORGED;
-}
-
-/* What the greeting has come to. */
-static void follow_greet(struct smtp_session *session)
-{
-    switch (session->greet.state) {
-    case GREET_GOING:
-        break;
-    case GREET_KEYS:
-        find_keys(session);
-        break;
-    case GREET_TOKEN:
-        find_token(session);
-        break;
-    case GREET_HANDSHAKE:
-        start_tls(session);
-        break;
-    case GREET_READY:
-        if (has_surplus(session)) {
-            lose(session, TROUBLE_PROTOCOL, UNASKED);
-            break;
-        }
-        session->is_greeted = true;
-        session->says_quit = true;
-        upstream_note_login(session->upstream, &session->greet);
-        FAULT_POINT("smtp.greeted");
-        session->events->opened(session);
-        break;
-    case GREET_FAILED:
-        timer_clear(session->loop, &session->timer);
-        session->says_quit = may_say_quit(&session->greet.finding);
-        session->events->failed(session, &session->greet.finding);
-        break;
-    }
-}
-
-/* Bytes that came before what they would answer was sent: from here on each
- * reply would be taken for that to another command (row 77). */
-static bool is_ahead(const struct smtp_session *session)
-{
-    if (!has_surplus(session))
+    if (!session_has_surplus(session))
         return false;
     return session->mail != NULL ? txn_awaits_command(&session->mail->txn)
                                  : session->greet.state == GREET_GOING;
-}
-
-static void take_greet_reply(struct smtp_session *session,
-                             struct smtp_reply *reply)
-{
-    struct buf *out = stream_output(session->stream);
-    size_t from = out->len;
-    struct buf masked;
-    bool is_asked;
-
-    buf_init(&masked, GREET_MASKED_MAX);
-    note_phase(session, greet_stage(&session->greet));
-    greet_hide_login(&session->greet, reply, &masked);
-    transcript_greeting_reply(&session->transcript, reply->code, reply->lines);
-    is_asked = greet_reply(&session->greet, reply, out);
-    buf_finish(&masked);
-    if (!is_asked || is_ahead(session)) {
-        lose(session, TROUBLE_PROTOCOL, UNASKED);
-        return;
-    }
-    note_greeting(session, from);
-    arm(session);
-    follow_greet(session);
 }
 
 static void take_mail_reply(struct smtp_session *session,
@@ -556,8 +405,8 @@ static void take_mail_reply(struct smtp_session *session,
     struct session_mail *mail = session->mail;
     bool was_accepted = mail->txn.rcpt_accepted;
 
-    if (!txn_reply(&mail->txn, reply) || is_ahead(session)) {
-        lose(session, TROUBLE_PROTOCOL, UNASKED);
+    if (!txn_reply(&mail->txn, reply) || session_is_ahead(session)) {
+        session_lose_unasked(session);
         return;
     }
     if (!was_accepted && mail->txn.rcpt_accepted && !mail->is_told)
@@ -580,9 +429,9 @@ static void take_reply(struct smtp_session *session, struct smtp_reply *reply)
 {
     note_mail_reply(session, reply);
     if (!session->is_greeted)
-        take_greet_reply(session, reply);
+        opening_reply(session, reply);
     else if (session->mail == NULL)
-        lose(session, TROUBLE_PROTOCOL, UNASKED);
+        session_lose_unasked(session);
     else
         take_mail_reply(session, reply);
 }
@@ -605,14 +454,14 @@ static void read_replies(struct smtp_session *session, struct buf *input)
         struct str rest = buf_str(input);
 
         if (is_resting(session)) { /* nothing was asked (row 77) */
-            lose(session, TROUBLE_PROTOCOL, UNASKED);
+            session_lose_unasked(session);
             return;
         }
         take_in_hand(session);
         status = reply_parse(&session->parser, &rest, &reply);
         buf_consume(input, input->len - rest.len);
         if (status == REPLY_BAD)
-            lose(session, TROUBLE_PROTOCOL, "that is no SMTP reply");
+            session_lose(session, TROUBLE_PROTOCOL, "that is no SMTP reply");
         else if (status == REPLY_WHOLE)
             take_reply(session, &reply);
     }
@@ -631,15 +480,8 @@ static void pass_sent(const struct txn *txn)
         FAULT_POINT("smtp.envelope_sent");
 }
 
-static struct smtp_session *session_of(void *ctx)
+void session_read(struct smtp_session *session, struct buf *input)
 {
-    return ((struct session_try *)ctx)->session;
-}
-
-static void on_readable(void *ctx, struct buf *input)
-{
-    struct smtp_session *session = session_of(ctx);
-
     /* Whether the bytes lie in the kernel or here, nobody has looked yet. */
     if (session_is_dotted(session))
         FAULT_POINT("smtp.dot_reply_unread");
@@ -647,9 +489,8 @@ static void on_readable(void *ctx, struct buf *input)
     hand_drop();
 }
 
-static void on_drained(void *ctx)
+void session_drained(struct smtp_session *session)
 {
-    struct smtp_session *session = session_of(ctx);
     const struct txn *txn;
 
     if (session->mail == NULL)
@@ -659,173 +500,10 @@ static void on_drained(void *ctx)
     if (txn_has_more(txn) || txn_awaits_dot(txn))
         pump(session);
     else
-        arm(session); /* the wait begins when the last byte has left */
+        session_arm(session); /* the wait begins when the last byte has left */
 }
 
-/* --- opening --- */
-
-static bool is_connecting(const struct smtp_session *session)
-{
-    for (size_t i = 0; i < SESSION_TRIES_MAX; i++)
-        if (session->tries[i].stream != NULL)
-            return true;
-    return false;
-}
-
-static void close_tries(struct smtp_session *session)
-{
-    for (size_t i = 0; i < SESSION_TRIES_MAX; i++)
-        if (session->tries[i].stream != NULL)
-            stream_close(&session->tries[i].stream);
-}
-
-/* A connect that failed is not the end while another one may come through. */
-static void on_ended(void *ctx, enum stream_end end, const char *reason)
-{
-    struct session_try *it = ctx;
-    struct smtp_session *session = it->session;
-
-    if (it->stream != NULL)
-        stream_close(&it->stream);
-    if (session->stream == NULL && session->tries_left > 0)
-        connect_next(session);
-    else if (session->stream != NULL || !is_connecting(session))
-        lose_connection(session, end, reason);
-}
-
-/* The losers are those that were begun before, whatever became of them. */
-static void note_race(const struct session_try *winner)
-{
-    struct smtp_session *session = winner->session;
-    struct address losers[SESSION_TRIES_MAX];
-    size_t count = 0;
-
-    for (const struct session_try *it = winner + 1;
-         it < session->tries + session->tries_count; it++)
-        losers[count++] = it->address;
-    upstream_note_address(session->upstream, &winner->address, losers, count);
-}
-
-static void make_nonce(char nonce[SCRAM_NONCE_SIZE])
-{
-    unsigned char bytes[(SCRAM_NONCE_SIZE - 1) / 4 * 3];
-    struct buf text;
-
-    random_bytes(bytes, sizeof bytes);
-    buf_init(&text, SCRAM_NONCE_SIZE);
-    codec_base64_add(&text, str_make(bytes, sizeof bytes));
-    memcpy(nonce, text.data, text.len + 1);
-    buf_finish(&text);
-}
-
-static void write_greeting(struct smtp_session *session)
-{
-    struct buf *out = stream_output(session->stream);
-    size_t from = out->len;
-
-    greet_write(&session->greet, out);
-    note_greeting(session, from);
-}
-
-static void on_opened(void *ctx)
-{
-    struct session_try *it = ctx;
-    struct smtp_session *session = it->session;
-    struct smtp_upstream *upstream = session->upstream;
-    char nonce[SCRAM_NONCE_SIZE];
-
-    note_race(it);
-    session->address = it->address;
-    session->stream = it->stream;
-    it->stream = NULL;
-    session->tries_left = 0;
-    close_tries(session);
-    FAULT_POINT("smtp.connected");
-    make_nonce(nonce);
-    greet_init(&session->greet, &upstream->policy, nonce);
-    write_greeting(session);
-    arm(session);
-    follow_greet(session);
-}
-
-static void on_secured(void *ctx)
-{
-    struct smtp_session *session = session_of(ctx);
-    struct tls_facts facts;
-    struct tls_binding binding;
-    bool is_bound = session->upstream->policy.login.username.len > 0 &&
-                    stream_tls_binding(session->stream, &binding);
-
-    if (stream_tls_facts(session->stream, &facts)) {
-        session->tls_version = facts.version;
-        session->tls_cipher = facts.cipher;
-        session->tls_verified = facts.verified;
-        session->tls_not_after_ms = facts.not_after_ms;
-        snprintf(session->tls_subject, sizeof session->tls_subject, "%s",
-                 facts.subject);
-        transcript_note(&session->transcript, facts.version, facts.cipher);
-        if (facts.not_after_ms > 0)
-            session->upstream->not_after_ms = facts.not_after_ms;
-    }
-    note_phase(session, SMTP_STAGE_TLS);
-    greet_secured(&session->greet, is_bound ? &binding : NULL);
-    write_greeting(session);
-    arm(session);
-}
-
-static const struct stream_events STREAM_EVENTS = {
-    .opened = on_opened,
-    .secured = on_secured,
-    .readable = on_readable,
-    .drained = on_drained,
-    .ended = on_ended,
-};
-
-/* The next of the addresses that the upstream had when it began. */
-static void connect_next(struct smtp_session *session)
-{
-    struct session_try *it = &session->tries[--session->tries_left];
-    const struct address *source = &session->upstream->source;
-    const struct stream_options options = {
-        .events = &STREAM_EVENTS,
-        .ctx = it,
-        .input_max = REPLY_SIZE_MAX,
-        .output_max = OUT_MAX,
-    };
-
-    session->address = it->address; /* of the last one, if none wins */
-    it->stream = stream_connect(session->loop, &options, &it->address,
-                                source->len == 0 ? NULL : source);
-    arm(session);
-}
-
-static void connect_first(struct smtp_session *session)
-{
-    struct address addresses[SESSION_TRIES_MAX];
-
-    session->tries_count = session->tries_left =
-        upstream_tries(session->upstream, addresses, SESSION_TRIES_MAX);
-    for (size_t i = 0; i < session->tries_left; i++)
-        session->tries[i] = (struct session_try){session, addresses[i], NULL};
-    connect_next(session);
-}
-
-static void on_answer(void *ctx, const struct dns_answer *answer)
-{
-    struct smtp_session *session = ctx;
-    enum smtp_trouble trouble;
-    const char *words;
-    struct smtp_finding finding;
-
-    session->lookup = NULL;
-    if (upstream_take_answer(session->upstream, answer, &trouble, &words)) {
-        connect_first(session);
-        return;
-    }
-    timer_clear(session->loop, &session->timer);
-    finding_of_trouble(&finding, SMTP_STAGE_DNS, trouble, words);
-    session->events->failed(session, &finding);
-}
+/* --- its life --- */
 
 struct smtp_session *session_open(struct loop *loop, struct dns *dns,
                                   struct smtp_upstream *upstream,
@@ -843,20 +521,14 @@ struct smtp_session *session_open(struct loop *loop, struct dns *dns,
     session->upstream = upstream;
     session->events = events;
     session->loop = loop;
+    session->dns = dns;
     session->tls_version = "";
     session->tls_cipher = "";
     session->began_ms = clock_now_ms();
     session->phase_since_ms = session->began_ms;
     reply_parser_init(&session->parser);
     timer_init(&session->timer, on_timer, session);
-    if (upstream_addresses_fresh(upstream)) {
-        connect_first(session);
-    } else {
-        session->lookup =
-            dns_lookup(dns, upstream->config->host,
-                       (uint16_t)upstream->config->port, on_answer, session);
-        arm(session);
-    }
+    opening_begin(session);
     return session;
 }
 
@@ -891,13 +563,9 @@ void session_close(struct smtp_session **ptr)
     if (session->says_quit)
         say_quit(session);
     timer_clear(session->loop, &session->timer);
-    if (session->lookup != NULL)
-        dns_cancel(&session->lookup);
-    keys_cancel(&session->keys_job);
-    tokens_cancel(&session->token_wait);
+    opening_stop(session);
     if (session->stream != NULL)
         stream_close(&session->stream);
-    close_tries(session);
     loop_free_later(session->loop, session_free, session);
 }
 

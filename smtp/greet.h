@@ -1,9 +1,9 @@
 /* greet.h - from the banner to the first MAIL FROM, as pure protocol.
  *
  * Banner, EHLO (or HELO), STARTTLS, AUTH. It knows no socket and no clock:
- * conn.c moves the bytes, and makes the handshake, has keys derived or a token
- * fetched when greet asks for it. A token that is refused may have been too
- * old: it asks for another one, once. With AUTH_AUTO, a mechanism that the
+ * opening.c moves the bytes, and makes the handshake, has keys derived or a
+ * token fetched when greet asks for it. A token that is refused may have been
+ * too old: it asks for another one, once. With AUTH_AUTO, a mechanism that the
  * server offers and cannot do for this user is passed by for the next best
  * one, where TLS has shown who the server is.
  *
