@@ -217,7 +217,7 @@ do_plans() {
 do_bench() {
     local name rc=0
     for name in accept accept_template pipeline signing lanes memory queue partitions retention \
-        bigbody beside stuck compose template smtp_engine smtp_rtt smtp_reuse smtp_stuck smtp_hedge big smtpsink; do
+        soak bigbody beside stuck compose template smtp_engine smtp_rtt smtp_reuse smtp_stuck smtp_hedge big smtpsink; do
         echo "== $name"
         if bash tests/bench/run.sh "$name" --tiny; then
             echo "ok $name"

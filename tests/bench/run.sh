@@ -2,7 +2,7 @@
 # run.sh NAME [--tiny] - starts what a benchmark needs and runs it.
 #
 # NAME is accept, accept_template, pipeline, signing, lanes, memory, queue, partitions,
-# retention, bigbody, beside, stuck, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
+# retention, soak, bigbody, beside, stuck, compose, template, smtp_engine, smtp_rtt, smtp_reuse, smtp_stuck, smtp_hedge, big or
 # smtpsink; engine, rtt, reuse and hedge are those with smtp_ before it, and resume
 # is a figure of reuse.
 # Prints lines "name value unit"; the peer's figures come from the same run.
@@ -95,6 +95,7 @@ configure() {
     port=$(free_port)
     admin[api]=$(free_port)
     admin[worker]=$(free_port)
+    admin[hooks]=$(free_port)
     cat >"$work/posthaste.toml" <<TOML
 [api]
 listen = ["127.0.0.1:$port"]
@@ -107,6 +108,11 @@ keyring_file = "$work/keyring"
 ${worker_secrets:-}
 [worker]
 admin_listen = "127.0.0.1:${admin[worker]}"
+[hooks]
+admin_listen = "127.0.0.1:${admin[hooks]}"
+[webhook]
+allow_private = true
+ports = []
 [limits]
 rate = ""
 [log]
@@ -431,6 +437,26 @@ run_retention() {
     ! $tiny || { mails=2000 parts=4; }
     start_redis everysec
     bench retention --redis "$redis" --mails "$mails" --parts $parts
+}
+
+# A million mails through api, worker and hooks, with one endpoint.
+run_soak() {
+    local mails=${MAILS:-1000000} parts=10
+    ! $tiny || { mails=1000 parts=2; }
+    start_redis everysec
+    configure
+    start_role api
+    start_role worker
+    start_role hooks
+    make_key
+    hook_port=$(free_port)
+    start receiver env PORT="$hook_port" "$node" tests/bench/peers/receiver.mjs
+    await receiver grep -q ready "$work/receiver.log"
+    post webhooks "{\"endpoint\": \"http://127.0.0.1:$hook_port/\",
+        \"events\": [\"email.sent\"]}" >/dev/null
+    bench soak --port "$port" --key "$key" --sink-port "$sink_port" \
+        --mails "$mails" --parts $parts \
+        --roles "api=${role[api]},worker=${role[worker]},hooks=${role[hooks]}"
 }
 
 run_bigbody() {
