@@ -1,10 +1,11 @@
 /* lanes - how soon a verification mail is delivered, alone and beside bulk.
  *
- *   bench_lanes fill --redis R --first F --mails N
+ *   bench_lanes fill --redis R --first F --mails N [--class bulk]
  *   bench_lanes mail --port P --key K --sink-port S [--prefix NAME]
  *                    [--rate 200] [--seconds 20] [--bulk N]
  *
- * fill stores bulk mails, numbered from F on, while no worker runs. mail sends
+ * fill stores mails of that class, numbered from F on, while no worker runs.
+ * mail sends
  * verification mails at a steady rate (open loop): the latency of each counts
  * from the moment when its POST was due until the sink answered 250. Fails
  * when one was lost or doubled, or when there was no bulk mail left at the
@@ -30,18 +31,19 @@ static void fill(int argc, char **argv)
     struct config config;
     struct queue *queue =
         store_open(loop, arg_number(argc, argv, "--redis", -1), &config);
-    const struct store_plan plan = {
+    struct store_plan plan = {
         .loop = loop,
         .queue = queue,
         .owner = "default",
         .route = "sink",
-        .mail_class = CLASS_BULK,
         .first = (size_t)arg_number(argc, argv, "--first", -1),
         .mails = (size_t)arg_number(argc, argv, "--mails", -1),
         .flight = 256,
     };
     uint64_t start = now_ns();
 
+    CHECK(mail_class_parse(str_of(arg_text(argc, argv, "--class", "bulk")),
+                           &plan.mail_class));
     store_mails(&plan);
     report("lanes", "fill_rate",
            (double)plan.mails * 1e9 / (double)(now_ns() - start), "mail/s");

@@ -296,9 +296,9 @@ run_pipeline() {
 }
 
 # A verification mail alone, then with that many bulk mails before it (or
-# LANES_BULK). Says how much later it is.
+# LANES_BULK, of LANES_CLASS), LANES_RATE a second. Says how much later it is.
 run_lanes() {
-    local bulk=${LANES_BULK:-1000000} seconds=20
+    local bulk=${LANES_BULK:-1000000} seconds=20 rate=${LANES_RATE:-200}
     ! $tiny || { bulk=10000 seconds=1; }
     start_redis everysec
     configure
@@ -306,15 +306,16 @@ run_lanes() {
     start_role worker
     make_key
     bench lanes mail --port "$port" --key "$key" --sink-port "$sink_port" \
-        --prefix lanes_idle --seconds $seconds | tee "$work/idle"
+        --prefix lanes_idle --rate "$rate" --seconds $seconds |
+        tee "$work/idle"
     stop "${role[worker]}"
-    bench lanes fill --redis "$redis" --first $((seconds * 200)) \
-        --mails "$bulk"
+    bench lanes fill --redis "$redis" --first $((seconds * rate)) \
+        --mails "$bulk" --class "${LANES_CLASS:-bulk}"
     # Gigabytes on their way to the disk would hold up every write of Redis.
     sync "$work/redis-$redis"/appendonlydir/*
     start_role worker
     bench lanes mail --port "$port" --key "$key" --sink-port "$sink_port" \
-        --prefix lanes_busy --seconds $seconds --bulk "$bulk" |
+        --prefix lanes_busy --rate "$rate" --seconds $seconds --bulk "$bulk" |
         tee "$work/busy"
     awk 'NR == FNR { idle[$1] = $2; next }
          sub("^lanes_busy_p", "", $1) {
