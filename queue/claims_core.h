@@ -211,8 +211,8 @@ size_t pace_room(const struct pace *pace, unsigned lane, size_t room);
  * else. */
 void pace_make_way(struct pace *pace);
 void pace_note_urgent(struct pace *pace);
-/* has_low: it brought mail of lower lanes. */
-void pace_turn_done(struct pace *pace, int64_t sent_ms, bool has_low);
+/* It brought nothing of lanes behind last_lane. */
+void pace_turn_done(struct pace *pace, int64_t sent_ms, unsigned last_lane);
 
 /* turn.c */
 void claims_on_turn_task(void *claims);

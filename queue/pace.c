@@ -4,12 +4,14 @@
 
 /* A code waits for what Redis and this child do before it: for the turn under
  * way, and for the mails that this brings along. So lower lanes are claimed in
- * steps, and while there is urgent mail in small ones with pauses between them.
+ * steps, and while there is urgent mail in small ones, bulk with pauses between
+ * them.
  * [200 codes a second beside bulk, p50 alone 1.2 ms: 20 ms with turns of 256,
  * 5 ms with turns of 8, 2.4 ms with pauses behind them; decision 16] */
 
 enum {
     FIRST_LOW_LANE = 2,
+    BULK_LANE = 3,
     STEP = 32,        /* mails of lower lanes a turn */
     STEP_BESIDE = 8,  /* the same beside urgent mail */
     BESIDE_MS = 5000, /* how long an urgent mail counts */
@@ -58,13 +60,12 @@ void pace_note_urgent(struct pace *pace)
 }
 
 /* As long as the turn took, which is longer the more others ask for. */
-void pace_turn_done(struct pace *pace, int64_t sent_ms, bool has_low)
+void pace_turn_done(struct pace *pace, int64_t sent_ms, unsigned last_lane)
 {
     int64_t took_ms = clock_now_ms() - sent_ms;
 
-    if (!has_low)
-        return;
-    pace->has_made_way = false;
-    if (is_beside(pace))
+    if (last_lane >= FIRST_LOW_LANE)
+        pace->has_made_way = false;
+    if (last_lane == BULK_LANE && is_beside(pace))
         timer_set(pace->loop, &pace->pause, PAUSE_MIN_MS + took_ms);
 }

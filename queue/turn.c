@@ -296,21 +296,22 @@ static bool may_have_left_work(const struct claims *claims)
 static void take_claims(struct claims *claims, const struct reply *entries,
                         const struct reply *contents)
 {
-    bool has_low = false;
+    unsigned last_lane = 0;
 
     for (unsigned pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < reply_count(entries); i++) {
             const struct reply *entry = reply_at(entries, i);
+            unsigned lane = claim_lane(entry);
 
-            if (pace_is_urgent(claim_lane(entry)) != (pass == 0))
+            if (pace_is_urgent(lane) != (pass == 0))
                 continue;
             if (pass == 0)
                 pace_note_urgent(&claims->claimer->pace);
-            has_low = pass == 1;
+            last_lane = lane > last_lane ? lane : last_lane;
             claim_take(claims, entry, contents);
         }
     }
-    pace_turn_done(&claims->claimer->pace, claims->turn_sent_ms, has_low);
+    pace_turn_done(&claims->claimer->pace, claims->turn_sent_ms, last_lane);
 }
 
 /* why: too few replicas have it. Its claims are good all the same, since

@@ -98,10 +98,27 @@ static void bulk_makes_way_for_codes(void **state)
     assert_int_equal(worker.claims[1]->lane, 0);
     codes = count_claims(&worker, NULL, 0);
     assert_int_equal(next_step(world, &worker), 8);
+    assert_true(pace_rests(&world->queue->claimer->pace));
     assert_int_equal(next_step(world, &worker), 8);
     store(world, NULL, CLASS_VERIFICATION, 1);
     until(world->loop, count_claims(&worker, NULL, 0) == codes + 1);
     until(world->loop, worker.count == 63);
+}
+
+/* Its steps are small, too, but it is not slowed. */
+static void transactional_mail_goes_on_beside_codes(void **state)
+{
+    struct world *world = *state;
+    struct worker worker;
+
+    store(world, NULL, CLASS_TRANSACTIONAL, 40);
+    store(world, NULL, CLASS_VERIFICATION, 1);
+    worker_start(&worker, world->queue, 500);
+    next_step(world, &worker);
+    assert_int_equal(worker.claims[0]->lane, 0);
+    assert_int_equal(next_step(world, &worker), 8);
+    assert_false(pace_rests(&world->queue->claimer->pace));
+    until(world->loop, worker.count == 41);
 }
 
 /* A code that wakes a child is claimed by a turn of its own, whatever bulk
@@ -187,6 +204,7 @@ int main(void)
         SLOW_TEST(room_of_a_lane_counts_those_behind_it),
         SLOW_TEST(bulk_is_claimed_in_steps),
         SLOW_TEST(bulk_makes_way_for_codes),
+        SLOW_TEST(transactional_mail_goes_on_beside_codes),
         SLOW_TEST(a_code_comes_alone),
         SLOW_TEST(results_come_through_beside_codes),
         SLOW_TEST(a_flood_holds_nobody_up),
