@@ -139,8 +139,9 @@ void http_set_deadline(struct http_request *request, int64_t delay_ms,
 
 /* For a handler that answers before its work has ended: what is known of the
  * request lives on, beyond its answer and its connection, until http_let_go
- * (but for http_client). Before http_reply; http_let_go behind it, and before
- * httpd_close. */
+ * (but for http_client). What http_arena gave before is left to him, and to a
+ * thread that may be at work in it; the answer has an arena of its own from
+ * then on. Before http_reply; http_let_go behind it, and before httpd_close. */
 void http_hold(struct http_request *request);
 void http_let_go(struct http_request *request);
 

@@ -90,7 +90,8 @@ struct query_member {
 struct http_request {
     struct conn *conn;
     struct httpd *httpd;
-    struct arena *arena;
+    struct arena *born_in; /* that of who holds it, once it is held */
+    struct arena *arena;   /* that of the answer; the same until then */
     struct str method;
     struct str target; /* as it came: any bytes */
     struct path path;

@@ -99,7 +99,7 @@ struct http_request *request_create(struct conn *conn, const char *target,
 
     request->conn = conn;
     request->httpd = conn->httpd;
-    request->arena = arena;
+    request->born_in = request->arena = arena;
     request->method = arena_copy(arena, str_of(method));
     request->target = arena_copy(arena, str_of(target));
     request->path.text = S(""); /* until it was vetted */
@@ -120,9 +120,11 @@ static void body_release(struct http_request *request)
 static void request_free(void *ctx)
 {
     struct http_request *request = ctx;
-    struct arena *arena = request->arena;
+    struct arena *born_in = request->born_in;
 
-    arena_destroy(&arena); /* with the request in it */
+    if (request->arena != born_in)
+        arena_destroy(&request->arena);
+    arena_destroy(&born_in); /* with the request in it */
 }
 
 void request_destroy(struct http_request **request_at)
@@ -149,6 +151,7 @@ void http_hold(struct http_request *request)
 {
     CHECK(!request->answered && !request->is_held);
     request->is_held = true;
+    request->arena = arena_create();
 }
 
 void http_let_go(struct http_request *request)

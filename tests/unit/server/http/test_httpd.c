@@ -69,6 +69,34 @@ static void a_client_that_leaves_meanwhile_does_no_harm(void **state)
     assert_int_equal(httpd_in_flight(world->httpd), 0);
 }
 
+/* A thread may be at work in it while the answer is made. */
+static void the_arena_of_who_holds_a_request_is_left_to_him(void **state)
+{
+    struct world *world = *state;
+    struct client *client = enter(world);
+    struct http_request *request;
+    struct arena *arena;
+    struct str text;
+
+    say(client, GET("/hold"));
+    turn_until_asked(world, 1);
+    request = world->held[0];
+    arena = http_arena(request);
+    http_hold(request);
+    assert_ptr_not_equal(http_arena(request), arena);
+    http_add_field(request, "X-Late", S("yes"));
+    reply_text(request, 503, S("late"));
+    turn_until_heard(client, "late", 1);
+    assert_true(has(client, "X-Late: yes\r\n"));
+    client_close(client);
+    for (int i = 0; i < RAW_TURNS_MAX && httpd_connections(world->httpd) > 0;
+         i++)
+        loop_turn(world->loop, 1);
+    text = arena_printf(arena, "still %s", "there");
+    assert_true(str_eq(text, S("still there")));
+    http_let_go(request);
+}
+
 static void the_handlers_deadline_fires_once(void **state)
 {
     struct world *world = *state;
@@ -327,6 +355,7 @@ int main(void)
         HTTP_TEST(pipelined_requests_are_answered_in_order),
         HTTP_TEST(an_answer_may_come_in_the_same_turn_or_later),
         HTTP_TEST(a_client_that_leaves_meanwhile_does_no_harm),
+        HTTP_TEST(the_arena_of_who_holds_a_request_is_left_to_him),
         HTTP_TEST(the_handlers_deadline_fires_once),
         HTTP_TEST(connections_in_lockstep_do_not_hang),
         HTTP_TEST(an_address_has_its_limit_of_connections),
