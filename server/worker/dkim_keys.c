@@ -50,6 +50,10 @@ struct dkim_keys_own {
     struct dkim_signer signers[DKIM_ALGORITHMS];
     struct dkim_key *private_keys[DKIM_ALGORITHMS]; /* owned */
     struct work_job job;
+    struct opened {
+        enum dkim_keys_state state;
+        struct error why;
+    } opened; /* by the thread; keys has it when the loop heard of it */
 };
 
 /* --- life of one --- */
@@ -167,10 +171,10 @@ bool keyholder_is_ready(const struct keyholder *holder, struct error *why)
 /* --- opening --- */
 
 static void fail(struct dkim_keys_own *own, enum dkim_keys_state state,
-                 enum error_kind kind, const char *what)
+                 const char *what)
 {
     own->keys.state = state;
-    error_set(&own->keys.why, kind, "the DKIM keys of the mail %s", what);
+    error_set(&own->keys.why, ERR_REMOTE, "the DKIM keys of the mail %s", what);
 }
 
 static struct str id_of_seal(struct str sealed)
@@ -181,11 +185,13 @@ static struct str id_of_seal(struct str sealed)
     return id;
 }
 
-/* One of the two, to stand behind those that are there. False: told. */
+/* One of the two, to stand behind those that are there. False: why not stands
+ * in opened. */
 static bool open_one(struct dkim_keys_own *own, enum dkim_algorithm algorithm,
                      const char *label, struct str sealed)
 {
     struct compose_signing *signing = &own->keys.signing;
+    struct opened *opened = &own->opened;
     enum keyring_result result;
     struct buf der;
 
@@ -198,15 +204,17 @@ static bool open_one(struct dkim_keys_own *own, enum dkim_algorithm algorithm,
         secret_wipe(der.data, der.cap);
     buf_finish(&der);
     if (result == KEYRING_UNKNOWN_ID) {
-        own->keys.state = DKIM_KEYS_LOCKED;
-        error_set(&own->keys.why, ERR_CONFIG,
+        opened->state = DKIM_KEYS_LOCKED;
+        error_set(&opened->why, ERR_CONFIG,
                   "DKIM keys are sealed to the workers' key %.*s, which "
                   "secrets.worker_key_file does not hold",
                   STR_ARG(id_of_seal(sealed)));
         return false;
     }
     if (own->private_keys[algorithm] == NULL) {
-        fail(own, DKIM_KEYS_LOST, ERR_REMOTE, "cannot be read");
+        opened->state = DKIM_KEYS_LOST;
+        error_set(&opened->why, ERR_REMOTE,
+                  "the DKIM keys of the mail cannot be read");
         return false;
     }
     own->signers[signing->count].key = own->private_keys[algorithm];
@@ -215,20 +223,23 @@ static bool open_one(struct dkim_keys_own *own, enum dkim_algorithm algorithm,
     return true;
 }
 
-/* On the helper thread. RSA on top: it is what is read first. */
+/* On the helper thread: who asks meanwhile finds them loading, and looks at
+ * nothing else. RSA on top: it is what is read first. */
 static void run(void *ctx)
 {
     struct dkim_keys_own *own = ctx;
 
     if (open_one(own, DKIM_RSA, SENDER_SEAL_RSA, own->sealed.rsa) &&
         open_one(own, DKIM_ED25519, SENDER_SEAL_ED25519, own->sealed.ed25519))
-        own->keys.state = DKIM_KEYS_READY;
+        own->opened.state = DKIM_KEYS_READY;
 }
 
 static void on_opened(void *ctx)
 {
     struct dkim_keys_own *own = ctx;
 
+    own->keys.state = own->opened.state;
+    own->keys.why = own->opened.why;
     if (own->keys.state == DKIM_KEYS_LOCKED)
         tell_locked(own);
     tell(own);
@@ -272,7 +283,7 @@ static void on_fetched(void *ctx, const struct queue_domain_key *key)
     const struct id *signs;
 
     if (key->status != QUEUE_OK && key->status != QUEUE_NOT_FOUND) {
-        fail(own, DKIM_KEYS_AWAY, ERR_REMOTE, "could not be fetched");
+        fail(own, DKIM_KEYS_AWAY, "could not be fetched");
         tell(own);
         return;
     }
@@ -282,7 +293,7 @@ static void on_fetched(void *ctx, const struct queue_domain_key *key)
         own->signs = *signs;
         own_fetch(own);
     } else if (key->status == QUEUE_NOT_FOUND) {
-        fail(own, DKIM_KEYS_LOST, ERR_REMOTE, "are gone");
+        fail(own, DKIM_KEYS_LOST, "are gone");
         tell(own);
     } else {
         take(own, key);

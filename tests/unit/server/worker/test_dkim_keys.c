@@ -6,6 +6,9 @@
 #include "dkim_fixture.h"
 #include "server/base/secret.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 enum {
     KEPT_MAX = 256,
     LOCKED_MS = 5000,
@@ -303,6 +306,67 @@ static void the_longest_unused_go(void **state)
     assert_int_equal(fetches(), 2);
     assert_signs(user.user.keys, &stored[0]); /* in use all the time */
     dkim_keys_leave(&user.user);
+}
+
+/* By which the thread tells the loop; -1: it has not been needed yet. */
+static int thread_event(void)
+{
+    char path[32];
+    char what[32];
+
+    for (int fd = 0; fd < 256; fd++) {
+        ssize_t len;
+
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        len = readlink(path, what, sizeof what);
+        if (len > 0 &&
+            str_eq(str_make(what, (size_t)len), S("anon_inode:[eventfd]")))
+            return fd;
+    }
+    return -1;
+}
+
+/* The thread is done, and the loop has not heard of it. */
+static void until_opened_unheard(struct world *world)
+{
+    struct pollfd event = {.events = POLLIN};
+
+    while ((event.fd = thread_event()) < 0)
+        loop_turn(world->loop, 10);
+    assert_int_equal(poll(&event, 1, -1), 1);
+}
+
+static void what_the_thread_opens_is_there_when_the_loop_has_it(void **state)
+{
+    struct world *world = *state;
+    struct stored stored = store_good(world, 1);
+    struct needing mails[2];
+
+    assert_false(join(&mails[0], 'a', &stored));
+    until_opened_unheard(world);
+    assert_int_equal(mails[0].user.keys->state, DKIM_KEYS_LOADING);
+    assert_false(join(&mails[1], 'b', &stored));
+    until(world->loop, has_told("ab"));
+    assert_signs(mails[1].user.keys, &stored);
+    dkim_keys_leave(&mails[0].user);
+    dkim_keys_leave(&mails[1].user);
+}
+
+/* Under ASan: they are dropped when the loop has them, not before. */
+static void keys_that_break_meanwhile_are_dropped_once(void **state)
+{
+    struct world *world = *state;
+    struct stored stored;
+    struct needing mail;
+
+    store(world, 1, S("no key"), buf_str(&all.der[DKIM_ED25519]), &stored);
+    assert_false(join(&mail, 'a', &stored));
+    until_opened_unheard(world);
+    dkim_keys_leave(&mail.user);
+    assert_false(join(&mail, 'b', &stored)); /* still the same */
+    until(world->loop, has_told("b"));
+    assert_int_equal(mail.user.keys->state, DKIM_KEYS_LOST);
+    dkim_keys_leave(&mail.user);
 }
 
 /* As many as mails of that many domains need at once; then as few as before. */
@@ -638,6 +702,8 @@ int main(void)
         TEST(each_generation_is_one_of_its_own),
         TEST(a_mail_may_leave_before_it_is_told),
         TEST(keys_come_for_nobody),
+        TEST(what_the_thread_opens_is_there_when_the_loop_has_it),
+        TEST(keys_that_break_meanwhile_are_dropped_once),
         TEST(the_longest_unused_go),
         TEST(more_than_are_kept_may_be_in_use),
         TEST(keys_that_are_gone_are_told_and_forgotten),
