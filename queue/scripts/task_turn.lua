@@ -136,9 +136,9 @@ end
 local function claim_endpoint(endpoint, room)
     local key, list = endpoint_key(endpoint), P .. 'w:' .. endpoint
     local about = call('HMGET', key, 'owner', 'url', 'secret', 'flying',
-        'paused')
-    local flying = about[5] and FLYING_MAX or tonumber(about[4]) or 0
-    local quantum = math.min(QUANTUM, room, FLYING_MAX - flying)
+        'paused', 'failing')
+    local quantum = math.min(QUANTUM, room,
+        may_fly(about[4], about[5], about[6]))
     local ids = quantum > 0 and call('LRANGE', list, 0, quantum - 1) or {}
     local claimed = 0
     for _, id in ipairs(ids) do

@@ -22,6 +22,7 @@
 --     {N}:wown:<epoch>       set    tasks that a child holds
 --     {N}:n backlog          tasks that have not ended
 local FLYING_MAX = 8
+local FAILING_FLYING_MAX = 1 -- most likely it is one that hangs
 local WAITING_MAX = 10000
 local ENDED_TTL_MS = 86400000
 local OPEN_TTL_MS = 14 * 86400000 -- more than any schedule
@@ -41,13 +42,22 @@ local function backlog_add(count)
     end
 end
 
+-- How many more of its tasks may go now, given its fields of those names.
+local function may_fly(flying, paused, failing)
+    if paused then
+        return 0
+    end
+    return (failing and FAILING_FLYING_MAX or FLYING_MAX) -
+        (tonumber(flying) or 0)
+end
+
 -- Puts an endpoint on the ring if one of its tasks may go now. It is there
 -- at most once.
 local function offer(endpoint)
     local state = call('HMGET', endpoint_key(endpoint), 'enabled', 'ring',
-        'flying', 'paused')
-    if state[1] == '1' and not state[2] and not state[4] and
-        (tonumber(state[3]) or 0) < FLYING_MAX and
+        'flying', 'paused', 'failing')
+    if state[1] == '1' and not state[2] and
+        may_fly(state[3], state[4], state[5]) > 0 and
         call('LLEN', P .. 'w:' .. endpoint) > 0 then
         call('HSET', endpoint_key(endpoint), 'ring', 1)
         call('RPUSH', P .. 'wring', endpoint)

@@ -16,7 +16,7 @@
 enum {
     /* As many as requests at once, else a busy child reconnects all the time.
      */
-    IDLE_CONNECTIONS_MAX = 128,
+    IDLE_CONNECTIONS_MAX = 512,
     IDLE_CONNECTION_S = 60,
     TYPE_SIZE = 101, /* of a Content-Type that is kept */
 };

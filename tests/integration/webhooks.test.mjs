@@ -231,6 +231,31 @@ describe('an endpoint', () => {
         await service.call('DELETE', `/v1/webhooks/${endpoint}`);
     });
 
+    test('is not delayed by many that hang at once', async () => {
+        let open;
+        const gate = new Promise((resolve) => (open = resolve));
+        const slow = [];
+        const endpoints = [];
+        for (let i = 0; i < 30; i++) {
+            slow.push(await startReceiver({ respond: () => gate }));
+            endpoints.push(await service.subscribe(slow[i], ['email.sent']));
+        }
+        const ids = [];
+        for (let i = 0; i < 12; i++)
+            ids.push(await service.send({}));
+        for (const id of ids)
+            await receiver.event(id, 'email.sent', 5_000);
+        await until('their shares hang', () =>
+            slow.every(({ events }) => events.length === 8), 5_000);
+        const id = await service.send({});
+        await receiver.event(id, 'email.sent', 5_000);
+        open(200);
+        for (const one of slow)
+            await one.event(id, 'email.sent');
+        for (const endpoint of endpoints)
+            await service.call('DELETE', `/v1/webhooks/${endpoint}`);
+    });
+
     test('that is gone is disabled', async () => {
         const gone = await startReceiver({ respond: () => 410 });
         const endpoint = await service.subscribe(gone, ['email.sent']);
