@@ -2,7 +2,7 @@
 -- needs: prelude tasks
 -- endpoint_change OWNER ID FIELD VALUE...
 -- Answers {"ok"} or {"missing"}. Disabling drops what waits,
--- enabling forgets why it was disabled.
+-- enabling forgets why it was disabled, another url how the old one did.
 local owner, id = ARGV[1], ARGV[2]
 local key = endpoint_key(id)
 
@@ -13,8 +13,15 @@ end
 if call('SISMEMBER', P .. 'r:webhook:' .. owner, id) == 0 then
     return {'missing'}
 end
+local old = call('HGET', key, 'url')
 if #ARGV > 2 then
     call('HSET', key, unpack(ARGV, 3))
+end
+if call('HGET', key, 'url') ~= old then
+    call('HDEL', key, 'failing', 'paused')
+    call('ZREM', P .. 'wdue', id .. ' -')
+    offer(id)
+    wake_for_tasks()
 end
 if call('HGET', key, 'enabled') == '1' then
     call('HDEL', key, 'reason')

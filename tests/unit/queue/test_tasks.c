@@ -657,6 +657,35 @@ static void a_deleted_endpoint_does_not_come_back(void **state)
     assert_int_equal(one.claims, 8);
 }
 
+/* What the old address asked for, and how it failed, is not the new one's. */
+static void a_new_address_is_asked_at_once(void **state)
+{
+    struct id id = endpoint("email.sent");
+    const struct str same = S("https://hook.example/");
+    const struct str url = S("https://new.example/");
+    bool changed = false;
+
+    (void)state;
+    raise_events(EVENT_SENT, 3);
+    until(one.loop, one.held == 3);
+    report(&one, TASK_BUSY, clock_wall_ms() + 3600000);
+    report(&one, TASK_UNSENT, 0);
+    until(one.loop, number(redis_ask("LLEN ph:{0}:w:%s", id.text)) == 1);
+    queue_endpoint_update(one.queue, owner_of("a"), &id,
+                          &(struct endpoint_change){.url = &same}, on_answer,
+                          &changed);
+    until(one.loop, changed);
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s paused", id.text), "1");
+    queue_endpoint_update(one.queue, owner_of("a"), &id,
+                          &(struct endpoint_change){.url = &url}, on_answer,
+                          &changed);
+    until(one.loop, one.claims == 4);
+    assert_true(str_eq(one.hand[1]->endpoint->url, url));
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s paused", id.text), "nil");
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s failing", id.text), "nil");
+    assert_int_equal(number(redis_ask("ZCARD ph:{0}:wdue")), 1); /* the task */
+}
+
 static void without_the_key_it_is_given_back(void **state)
 {
     struct id id = endpoint("email.sent");
@@ -817,6 +846,7 @@ int main(void)
         TEST(five_days_of_failure_disable),
         TEST(a_full_endpoint_is_refilled_and_loses_nothing),
         TEST(a_deleted_endpoint_does_not_come_back),
+        TEST(a_new_address_is_asked_at_once),
         TEST(without_the_key_it_is_given_back),
         TEST(a_task_whose_email_is_gone_fails),
         TEST(a_task_whose_event_is_trimmed_ends),
