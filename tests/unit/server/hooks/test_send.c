@@ -229,6 +229,27 @@ static void a_connection_is_used_again(void **state)
     assert_int_equal(receiver.requests, 2);
 }
 
+/* Instead of an answer. */
+static void hang_up_on_the_second(struct receiver *at)
+{
+    at->closes = at->requests == 2;
+    at->answer = at->closes ? NULL : OK;
+}
+
+/* Whoever closes what was idle may do so just when a request is on its way. */
+static void a_connection_that_ends_meanwhile_costs_nothing(void **state)
+{
+    (void)state;
+    receiver.on_request = hang_up_on_the_second;
+    post("hook.example.com");
+    post("hook.example.com");
+    assert_int_equal(got.result.status, 200);
+    assert_string_equal(got.error, "");
+    assert_int_equal(receiver.connections, 2);
+    assert_int_equal(receiver.requests, 3);
+    assert_true(str_contains(buf_str(&receiver.last), S(BODY)));
+}
+
 static void a_redirect_is_not_followed(void **state)
 {
     (void)state;
@@ -559,6 +580,7 @@ int main(void)
         TEST(a_request_is_these_bytes),
         TEST(a_name_is_resolved_and_pinned),
         TEST(a_connection_is_used_again),
+        TEST(a_connection_that_ends_meanwhile_costs_nothing),
         TEST(a_redirect_is_not_followed),
         TEST(a_page_is_fetched_whole),
         TEST(retry_after_is_read),
