@@ -68,24 +68,43 @@ static size_t string_end(struct str text, size_t at)
     return text.len;
 }
 
-/* The library descends by recursion, 2,048 deep; here the depth is known
- * before it begins. Brackets need not match: it will see to that. */
-static bool is_shallow(struct str text, struct error *err)
+/* What is refused before the library has it: it descends by recursion, 2,048
+ * deep, and makes up to 230 bytes of two. Brackets need not match: it will see
+ * to that. */
+struct extent {
+    unsigned depth;
+    size_t values; /* the root, and one for each comma and each that opens */
+};
+
+/* NULL: c may come here. */
+static const char *excess(struct extent *extent, char c)
 {
-    unsigned depth = 0;
+    bool opens = c == '[' || c == '{';
+
+    if (opens && ++extent->depth > JSON_DEPTH_MAX)
+        return "nested too deep";
+    if ((c == ']' || c == '}') && extent->depth > 0)
+        extent->depth--;
+    if ((opens || c == ',') && ++extent->values > JSON_VALUES_MAX)
+        return "more than 262144 values";
+    return NULL;
+}
+
+static bool is_bounded(struct str text, struct error *err)
+{
+    struct extent extent = {.values = 1};
 
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
+        const char *why;
 
-        if (c == '"') {
+        if (text.ptr[i] == '"') {
             i = string_end(text, i + 1);
-        } else if (c == '[' || c == '{') {
-            if (++depth > JSON_DEPTH_MAX) {
-                refuse(err, text, i, "nested too deep");
-                return false;
-            }
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+            continue;
+        }
+        why = excess(&extent, text.ptr[i]);
+        if (why != NULL) {
+            refuse(err, text, i, why);
+            return false;
         }
     }
     return true;
@@ -121,7 +140,7 @@ struct json *json_parse(struct str text, struct error *err)
         refuse(err, text, 0, "empty");
         return NULL;
     }
-    if (!is_shallow(text, err))
+    if (!is_bounded(text, err))
         return NULL;
     quick = json_quick(text);
     if (quick != NULL)

@@ -3,7 +3,7 @@
  * Reading makes a tree that belongs to its document; writing goes straight
  * into a buffer, without a tree. Parsing refuses duplicate members, NUL
  * escapes, invalid UTF-8, lone surrogates and whatever stands behind the
- * value; depth is limited.
+ * value; depth and number of values are limited.
  *
  * Names keep clear of the library's exported ones (json_real, json_string,
  * json_type): two of a name in one program would be one.
@@ -34,7 +34,10 @@ enum json_type {
 
 struct json; /* one value; lives as long as its document */
 
-enum { JSON_DEPTH_MAX = 32 };
+enum {
+    JSON_DEPTH_MAX = 32,
+    JSON_VALUES_MAX = 256 * 1024, /* 60 MiB of tree at most */
+};
 
 /* The root; err (ERR_INPUT) tells line and column. Pure: fit for a helper
  * thread. The caller destroys the root, and only the root. */

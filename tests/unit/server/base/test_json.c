@@ -82,6 +82,44 @@ static void depth_is_limited(void **state)
     buf_finish(&buf);
 }
 
+/* "[0,0,0]": count values, the list among them. */
+static struct str many(struct buf *buf, size_t count)
+{
+    buf_clear(buf);
+    buf_add_cstr(buf, "[0");
+    for (size_t i = 2; i < count; i++)
+        buf_add_cstr(buf, ",0");
+    buf_add_cstr(buf, "]");
+    return buf_str(buf);
+}
+
+/* Each takes up to 230 bytes, whatever it took in the text. */
+static void their_number_is_limited(void **state)
+{
+    struct error err = {0};
+    struct json *root;
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 1 << 20);
+    root = json_parse(many(&buf, JSON_VALUES_MAX), &err);
+    assert_int_equal(json_count(root), JSON_VALUES_MAX - 1);
+    json_destroy(&root);
+    assert_null(json_parse(many(&buf, JSON_VALUES_MAX + 1), &err));
+    assert_string_equal(err.text,
+                        "line 1, column 524287: more than 262144 values");
+    /* What stands in a string is none. */
+    buf_clear(&buf);
+    buf_add_char(&buf, '"');
+    for (size_t i = 0; i < JSON_VALUES_MAX; i++)
+        buf_add_cstr(&buf, "[,");
+    buf_add_char(&buf, '"');
+    root = json_parse(buf_str(&buf), &err);
+    assert_int_equal(json_str(root).len, 2 * JSON_VALUES_MAX);
+    json_destroy(&root);
+    buf_finish(&buf);
+}
+
 static void values_are_found_and_typed(void **state)
 {
     struct json *root = json_parse(
@@ -327,6 +365,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_texts_are_refused),
         cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(their_number_is_limited),
         cmocka_unit_test(values_are_found_and_typed),
         cmocka_unit_test(what_is_missing_is_empty),
         cmocka_unit_test(a_root_may_be_any_value),
