@@ -63,7 +63,8 @@ struct httpd_options {
     void *ctx;         /* of problem, head and every handler */
 
     size_t body_max;           /* of one request */
-    size_t bodies_max;         /* of all requests at once; beyond: 503 */
+    size_t bodies_max;         /* of all requests at once; beyond: 503. Those
+                                * of at most 64 KiB have body_max more */
     int64_t header_timeout_ms; /* absolute */
     int64_t body_timeout_ms;   /* absolute, + 1 s for each 256 KiB received */
     unsigned connections_max;

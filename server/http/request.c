@@ -289,6 +289,19 @@ void request_head(struct http_request *request)
 
 /* --- the body --- */
 
+/* Large bodies that come slowly may fill all the room there is, and a body is
+ * taken before it is known whose it is. The small ones of others go on. */
+static size_t bodies_room(const struct http_request *request)
+{
+    const struct httpd_options *options = &request->httpd->options;
+    size_t room = options->bodies_max;
+
+    if (request->is_small)
+        room += options->body_max;
+    return room > request->httpd->body_bytes ? room - request->httpd->body_bytes
+                                             : 0;
+}
+
 void request_body(struct http_request *request, struct str bytes)
 {
     struct httpd *httpd = request->httpd;
@@ -306,7 +319,7 @@ void request_body(struct http_request *request, struct str bytes)
                        "The body is larger than this server takes.");
         return;
     }
-    if (bytes.len > httpd->options.bodies_max - httpd->body_bytes) {
+    if (bytes.len > bodies_room(request)) {
         request_refuse(request, 503, "Too many large requests at once.");
         return;
     }

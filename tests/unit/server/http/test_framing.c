@@ -246,6 +246,41 @@ static void bodies_together_have_a_limit(void **state)
     world_close(world);
 }
 
+/* Large ones that come slowly, as anybody may send them, fill their room. */
+static void small_bodies_have_room_of_their_own(void **state)
+{
+    struct httpd_options options = options_for(*state);
+    struct world *world;
+    struct client *large, *small, *chunked;
+    char bytes[90000];
+
+    options.bodies_max = 100000;
+    world = world_open(&options, "127.0.0.1:0");
+    memset(bytes, 'x', sizeof bytes);
+    large = enter(world);
+    small = enter(world);
+    chunked = enter(world);
+    say(large, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
+                 "Content-Length: 95000\r\n\r\n"));
+    say(large, str_make(bytes, sizeof bytes));
+    for (int i = 0; i < 20; i++)
+        loop_turn(world->loop, 1);
+    say(small, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
+                 "Content-Length: 50000\r\n\r\n"));
+    say(small, str_make(bytes, 50000));
+    turn_until_heard(small, "50000 bytes", 1);
+    say(chunked, S("POST /bytes HTTP/1.1\r\nHost: h\r\n" JSON
+                   "Transfer-Encoding: chunked\r\n\r\n4e20\r\n"));
+    say(chunked, str_make(bytes, 20000));
+    turn_until_heard(chunked, "HTTP/1.1 503 ", 1);
+    say(large, str_make(bytes, 5000));
+    turn_until_heard(large, "95000 bytes", 1);
+    client_close(large);
+    client_close(small);
+    client_close(chunked);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +289,7 @@ int main(void)
         HTTP_TEST(a_chunked_body_over_the_limit_is_cut_off),
         HTTP_TEST(a_body_at_the_limit_passes_in_drops),
         HTTP_TEST(bodies_together_have_a_limit),
+        HTTP_TEST(small_bodies_have_room_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
