@@ -161,20 +161,32 @@ local function names_of(events, defaults)
     return names
 end
 
-local function wants(names, record)
-    local kind = string.match(record, '^{"t":"([%w_.]+)"') or ''
-    local family = string.match(kind, '^[^.]*')
-    return names[kind] or names[family .. '.*'] or names['*']
+-- Remembers what was found out, since 100 endpoints may be asked of 200 events.
+local function wants(names, kind)
+    if names[kind] == nil then
+        names[kind] = names[string.match(kind, '^[^.]*') .. '.*'] or
+            names['*'] or false
+    end
+    return names[kind]
+end
+
+-- The kind of each event of a stream.
+local function kinds_of(entries)
+    local kinds = {}
+    for i, entry in ipairs(entries) do
+        kinds[i] = string.match(entry[2][2], '^{"t":"([%w_.]+)"') or ''
+    end
+    return kinds
 end
 
 -- Appends events of a stream that an endpoint wants to its list, up to the
 -- limit. The id behind which the rest lies; nil: all were taken.
-local function tasks_push(endpoint, names, entries, before)
+local function tasks_push(endpoint, names, entries, kinds, before)
     local waiting = call('LLEN', P .. 'w:' .. endpoint)
     local ids = {}
     local rest
-    for _, entry in ipairs(entries) do
-        if wants(names, entry[2][2]) then
+    for i, entry in ipairs(entries) do
+        if wants(names, kinds[i]) then
             if waiting + #ids >= WAITING_MAX then
                 rest = before
                 break

@@ -259,6 +259,23 @@ static void owners_take_turns(void **state)
     assert_string_equal(redis_ask("HGET ph:{0}:n backlog"), "1000");
 }
 
+/* A call takes no more than it can push in its time; the rest comes next. */
+static void many_endpoints_get_each_event_once(void **state)
+{
+    struct id ids[100];
+
+    (void)state;
+    one.room = 0;
+    for (size_t i = 0; i < COUNT_OF(ids); i++)
+        ids[i] = endpoint("email.sent");
+    raise_events(EVENT_SENT, 120);
+    until(one.loop, number(redis_ask("LLEN ph:{0}:evring")) == 0);
+    for (size_t i = 0; i < COUNT_OF(ids); i++)
+        assert_int_equal(number(redis_ask("LLEN ph:{0}:w:%s", ids[i].text)),
+                         120);
+    assert_string_equal(redis_ask("HGET ph:{0}:n backlog"), "12000");
+}
+
 static void endpoints_get_what_they_name(void **state)
 {
     struct id plain = endpoint("");
@@ -828,6 +845,7 @@ int main(void)
         TEST(an_ended_task_is_kept_for_a_day),
         TEST(the_timeline_is_built_and_the_ring_emptied),
         TEST(owners_take_turns),
+        TEST(many_endpoints_get_each_event_once),
         TEST(endpoints_get_what_they_name),
         TEST(a_race_hands_out_each_event_once),
         TEST(what_a_dead_child_held_is_given_back),
