@@ -5,6 +5,11 @@ set -euo pipefail
 binary=$1
 unit=$(cd "$(dirname "$0")/../.." && pwd)/deploy/systemd/posthaste@.service
 exposure_max=1.2
+# It would hold the keyring, passwords and mails.
+grep -qx LimitCORE=0 "$unit" || {
+    echo "a process that crashes may leave a core"
+    exit 1
+}
 command -v systemd-analyze >/dev/null || exit 77
 
 work=$(mktemp -d)
