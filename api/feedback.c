@@ -28,18 +28,18 @@ static const enum event_type EVENTS[] = {
     [SMTP_FEEDBACK_COMPLAINED] = EVENT_COMPLAINED,
 };
 
-/* That of the delivery; the report's own may be one that it stands for. */
+/* That of the delivery: the report's own may be any, since whoever got the
+ * mail can write one. */
 static bool give_address(void *ctx, struct str mailbox, struct arena *arena,
                          struct suppression_entry *entry)
 {
-    const struct api_feedback *feedback = ctx;
-    struct str text = mailbox.len > 0 ? mailbox : feedback->said.address;
     struct mailbox box;
 
-    if (mailbox_parse(arena, text, &box) != FLAW_NONE)
+    (void)ctx;
+    if (mailbox_parse(arena, mailbox, &box) != FLAW_NONE)
         return false;
     *entry = (struct suppression_entry){
-        .address = arena_copy(arena, mailbox_address(text)),
+        .address = arena_copy(arena, mailbox_address(mailbox)),
         .key = box.key,
     };
     return true;

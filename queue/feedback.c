@@ -94,7 +94,7 @@ static struct str suppressed_text(struct telling *telling, struct str mailbox)
                         STR_ARG(entry.address));
 }
 
-/* mailbox: of the delivery; empty: nothing is known of it. */
+/* mailbox: of the delivery. */
 static void take(struct telling *telling, struct str mailbox)
 {
     struct redis_command command;
@@ -104,10 +104,7 @@ static void take(struct telling *telling, struct str mailbox)
                            telling->home);
     command_add(&command, telling->owner);
     command_add(&command, id_str(&telling->email));
-    if (mailbox.len > 0)
-        command_add_int(&command, telling->number);
-    else
-        command_add_cstr(&command, "");
+    command_add_int(&command, telling->number);
     command_add(&command, str_make(&telling->what, 1));
     command_add(&command, telling->fields);
     command_add(&command, telling->suppressed);
@@ -125,9 +122,7 @@ static void look_further(struct telling *telling)
 {
     unsigned count = telling->call.queue->partitions.count;
 
-    if (telling->owner.len > 0) {
-        take(telling, S(""));
-    } else if (++telling->asked < count) {
+    if (telling->owner.len == 0 && ++telling->asked < count) {
         telling->home = (telling->home + 1) % count;
         ask(telling);
     } else {
@@ -141,11 +136,8 @@ static void take_known(struct telling *telling, const struct record *record)
     struct str mailbox = S("");
     const char *kind;
 
-    if (telling->owner.len > 0 && !str_eq(telling->owner, summary->owner)) {
-        take(telling, S("")); /* as what nobody knows */
-        return;
-    }
-    if (!summary_recipient(summary, telling->number, &mailbox, &kind)) {
+    if ((telling->owner.len > 0 && !str_eq(telling->owner, summary->owner)) ||
+        !summary_recipient(summary, telling->number, &mailbox, &kind)) {
         tell_fate(telling, FEEDBACK_GONE);
         return;
     }

@@ -15,9 +15,9 @@
 
 struct queue;
 
-/* Whose address goes on the list of suppressions. mailbox: that of the
- * delivery; empty: nothing is known of it any more. Texts of entry live in
- * arena. False: nobody's. Called at most once, before the answer. */
+/* What goes on the list of suppressions. mailbox: that of the delivery. Texts
+ * of entry live in arena. False: nothing. Called at most once, before the
+ * answer. */
 typedef bool (*queue_feedback_address_fn)(void *ctx, struct str mailbox,
                                           struct arena *arena,
                                           struct suppression_entry *entry);
@@ -26,9 +26,8 @@ struct queue_feedback {
     struct id email;
     unsigned number;      /* of the recipient */
     enum event_type type; /* EVENT_BOUNCED, EVENT_DELIVERED, EVENT_COMPLAINED */
-    struct event_detail detail; /* copied */
-    queue_feedback_address_fn
-        address; /* NULL: nobody's; gets the ctx of done */
+    struct event_detail detail;        /* copied */
+    queue_feedback_address_fn address; /* NULL: nothing; gets the ctx of done */
 };
 
 enum feedback_fate {
@@ -49,8 +48,8 @@ struct queue_feedback_answer {
 typedef void (*queue_feedback_fn)(void *ctx,
                                   const struct queue_feedback_answer *answer);
 
-/* owner NULL: whoever's it is. An owner's list of suppressions gets the address
- * of what is FEEDBACK_GONE, too; without one nobody knows whose list. */
+/* owner NULL: whoever's it is. Nobody's address is kept off by what is
+ * FEEDBACK_GONE. */
 void queue_feedback(struct queue *queue, const struct queue_owner *owner,
                     const struct queue_feedback *feedback,
                     queue_feedback_fn done, void *ctx);

@@ -107,7 +107,6 @@ static void read_delivery(struct smtp_feedback *feedback,
 
     if (fact == NULL)
         return;
-    feedback->address = fact->address;
     if (fact->action == REPORT_FAILED) {
         read_bounce(feedback, fact, arena);
     } else if (fact->action == REPORT_DELIVERED) {
@@ -139,7 +138,6 @@ static void read_complaint(struct smtp_feedback *feedback,
     feedback->kind = SMTP_FEEDBACK_COMPLAINED;
     feedback->suppress = true;
     feedback->text = report->feedback_type;
-    feedback->address = report->complainer;
 }
 
 void smtp_feedback_read(struct smtp_feedback *feedback,

@@ -39,7 +39,6 @@ struct smtp_feedback {
     struct str text;                        /* what the server said */
     const struct smtp_bounce_words *bounce; /* its class; NULL: is none */
     bool suppress;                          /* the address gets no more mail */
-    struct str address; /* that it is about, as the report has it */
 };
 
 /* recipient: the address that the message came to, as the envelope had it;

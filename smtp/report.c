@@ -141,15 +141,11 @@ static void read_recipient(const struct reader *reader, struct str block,
                            struct str action)
 {
     struct report *report = reader->report;
-    struct str original =
-        untyped(field_text(reader, block, S("Original-Recipient")));
-    struct str final = untyped(field_text(reader, block, S("Final-Recipient")));
 
     report->recipients[report->recipient_count++] = (struct report_recipient){
         .action = action_of(action),
         .status = status_of(field_text(reader, block, S("Status"))),
         .diagnostic = untyped(field_text(reader, block, S("Diagnostic-Code"))),
-        .address = bare_address(original.len > 0 ? original : final),
     };
 }
 
@@ -175,8 +171,6 @@ static void read_feedback(const struct reader *reader, struct str body)
     struct report *report = reader->report;
 
     report->feedback_type = field_text(reader, body, S("Feedback-Type"));
-    report->complainer =
-        bare_address(untyped(field_text(reader, body, S("Original-Rcpt-To"))));
     add_address(reader, field_text(reader, body, S("Original-Mail-From")));
 }
 

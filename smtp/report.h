@@ -42,7 +42,6 @@ struct report_recipient {
     enum report_action action;
     struct str status;     /* "5.1.1" */
     struct str diagnostic; /* without its type: "550 5.1.1 no such user" */
-    struct str address;    /* the original one, else the final one */
 };
 
 struct report {
@@ -50,7 +49,6 @@ struct report {
     struct report_recipient recipients[REPORT_RECIPIENTS_MAX];
     size_t recipient_count;
     struct str feedback_type; /* "abuse" */
-    struct str complainer;    /* address; empty: not told */
     /* Addresses that may be the return path of the mail, as they stand there,
      * the likeliest first. */
     struct str addresses[REPORT_ADDRESSES_MAX];

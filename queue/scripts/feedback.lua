@@ -3,9 +3,9 @@
 -- function suppress: suppression_change suppression_tell suppress
 -- Takes down what came back of a delivery that has ended: once each, as an
 -- event behind its end; its state stays as it is. ARGV: 1 owner, 2 email,
--- 3 number ('' when nothing is known of it), 4 what: b bounced, d delivered,
--- c complained, 5 fields of the event, 6 what goes on the list of suppressions
--- ('' nothing; suppress.lua), 7 why: code,"enhanced","reply".
+-- 3 number, 4 what: b bounced, d delivered, c complained, 5 fields of the
+-- event, 6 what goes on the list of suppressions ('' nothing; suppress.lua),
+-- 7 why: code,"enhanced","reply".
 -- The caller has seen whose email it is.
 -- Answers {word, 1 if an address came on the list, event counts}. The words:
 -- taken, known (it was taken before), open (it has not ended, ask again later),
@@ -88,10 +88,10 @@ local frozen = no_change(owner)
 if frozen then
     return frozen
 end
-local d = number ~= '' and find() or nil
+local d = find()
 local refusal = refusal_of(d)
 local add
-if suppressed ~= '' and (not refusal or refusal == 'gone') then
+if suppressed ~= '' and not refusal then
     add = suppress(owner, email, now, suppressed, outcome,
         what == 'c' and 'c' or 'b')
 end

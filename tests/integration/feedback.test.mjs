@@ -172,6 +172,7 @@ test('by the API: a complaint in base64, once, of the own mail', async () => {
     const other = await service.createKey({ owner: 'other' });
     const foreign = await post({ message }, { key: other });
     assert.equal(foreign.json.reason, 'not_known');
+    assert.equal(foreign.json.suppressed, false);
     const first = await post({ message });
     assert.equal(first.status, 200, first.text);
     assert.deepEqual(first.json, { object: 'feedback', outcome: 'recorded',

@@ -103,50 +103,50 @@ static const char *describe(const struct smtp_feedback *feedback)
 {
     static char text[2048];
 
-    snprintf(text, sizeof text, "%s %s%s %u %.*s %.*s \"%.60s\"",
+    snprintf(text, sizeof text, "%s %s%s %u %.*s \"%.60s\"",
              kind_name(feedback->kind),
              feedback->bounce == NULL ? "-" : feedback->bounce->name,
              feedback->suppress ? "!" : "", feedback->code,
-             STR_ARG(feedback->enhanced), STR_ARG(feedback->address),
+             STR_ARG(feedback->enhanced),
              feedback->text.len == 0 ? "" : feedback->text.ptr);
     return text;
 }
 
 /* kind, class of the bounce ("!": the address is kept off), code, enhanced
- * code, address, the first 60 bytes of the text. */
+ * code, the first 60 bytes of the text. */
 static const struct {
     const char *name;
     const char *said;
 } REPORTS[] = {
     /* clang-format off */
-    {"postfix", "bounced invalid_recipient! 550 5.1.1 ada@example.net \"<ada@example.net>: Recipient address rejected: User unknown\""},
-    {"postfix_local", "bounced invalid_recipient! 0 5.1.1 ada@example.net \"unknown user: \"ada\"\""},
-    {"postfix_delayed", "news - 0  ada@example.net \"\""},
-    {"postfix_expired", "bounced connection 0 4.4.1 ada@example.net \"connect to mx.example.net[198.51.100.4]:25: Connection timed\""},
-    {"postfix_delivered", "delivered - 0 2.0.0 ada@example.net \"250 2.0.0 Ok: queued as 4F1\""},
-    {"postfix_relayed", "news - 0  ada@example.net \"\""},
-    {"exim", "bounced invalid_recipient! 550 5.0.0 ada@example.net \"No such user here\""},
-    {"gmail", "bounced invalid_recipient! 550 5.1.1 ada@gmail.com \"The email account that you tried to reach does not exist. Pl\""},
-    {"gmail_inactive", "bounced inactive! 550 5.2.1 ada@gmail.com \"The email account that you tried to reach is inactive. For 5\""},
-    {"microsoft", "bounced invalid_recipient! 550 5.1.10 ada@contoso.example \"RESOLVER.ADR.RecipientNotFound; Recipient ada@contoso.exampl\""},
-    {"microsoft_policy", "bounced auth_policy 550 5.7.1 ada@contoso.example \"TRANSPORT.RULES.RejectMessage; the message was rejected by o\""},
-    {"qq", "bounced invalid_recipient! 550 5.0.0 10001@qq.com \"No such user. https://open.work.weixin.qq.com\""},
-    {"qq_frequency", "bounced rate_limited 550 5.0.0 10001@qq.com \"Domain frequency limited.\""},
-    {"netease_qp", "bounced content 554 5.0.0 ada@163.com \"DT:SPM 163 smtp1,D9GowAB,spam=yes, see http://mail.163.com\""},
-    {"full", "bounced mailbox_full 552 5.2.2 ada@example.net \"mailbox full\""},
-    {"smtputf8", "bounced invalid_recipient! 550 5.1.1 \xe7\x94\xa8\xe6\x88\xb7@example.net \"\xe6\xb2\xa1\xe6\x9c\x89\xe8\xbf\x99\xe4\xb8\xaa\xe7\x94\xa8\xe6\x88\xb7\""},
-    {"alias_partly", "news - 0   \"\""},
-    {"only_returned_path", "bounced inactive! 0 5.2.1 ada@example.net \"\""},
-    {"cut_short", "bounced invalid_recipient! 0 5.1.1 ada@example.net \"\""},
-    {"not_ours", "unsigned - 0   \"\""},
-    {"yahoo", "complained -! 0  ada@yahoo.example \"abuse\""},
-    {"jmrp", "complained -! 0  redacted \"abuse\""},
-    {"not_spam", "news - 0   \"\""},
-    {"auth_failure", "news - 0   \"\""},
-    {"autoreply", "no report - 0   \"\""},
-    {"vacation_multipart", "no report - 0   \"\""},
-    {"disposition", "no report - 0   \"\""},
-    {"no_boundary", "no report - 0   \"\""},
+    {"postfix", "bounced invalid_recipient! 550 5.1.1 \"<ada@example.net>: Recipient address rejected: User unknown\""},
+    {"postfix_local", "bounced invalid_recipient! 0 5.1.1 \"unknown user: \"ada\"\""},
+    {"postfix_delayed", "news - 0  \"\""},
+    {"postfix_expired", "bounced connection 0 4.4.1 \"connect to mx.example.net[198.51.100.4]:25: Connection timed\""},
+    {"postfix_delivered", "delivered - 0 2.0.0 \"250 2.0.0 Ok: queued as 4F1\""},
+    {"postfix_relayed", "news - 0  \"\""},
+    {"exim", "bounced invalid_recipient! 550 5.0.0 \"No such user here\""},
+    {"gmail", "bounced invalid_recipient! 550 5.1.1 \"The email account that you tried to reach does not exist. Pl\""},
+    {"gmail_inactive", "bounced inactive! 550 5.2.1 \"The email account that you tried to reach is inactive. For 5\""},
+    {"microsoft", "bounced invalid_recipient! 550 5.1.10 \"RESOLVER.ADR.RecipientNotFound; Recipient ada@contoso.exampl\""},
+    {"microsoft_policy", "bounced auth_policy 550 5.7.1 \"TRANSPORT.RULES.RejectMessage; the message was rejected by o\""},
+    {"qq", "bounced invalid_recipient! 550 5.0.0 \"No such user. https://open.work.weixin.qq.com\""},
+    {"qq_frequency", "bounced rate_limited 550 5.0.0 \"Domain frequency limited.\""},
+    {"netease_qp", "bounced content 554 5.0.0 \"DT:SPM 163 smtp1,D9GowAB,spam=yes, see http://mail.163.com\""},
+    {"full", "bounced mailbox_full 552 5.2.2 \"mailbox full\""},
+    {"smtputf8", "bounced invalid_recipient! 550 5.1.1 \"\xe6\xb2\xa1\xe6\x9c\x89\xe8\xbf\x99\xe4\xb8\xaa\xe7\x94\xa8\xe6\x88\xb7\""},
+    {"alias_partly", "news - 0  \"\""},
+    {"only_returned_path", "bounced inactive! 0 5.2.1 \"\""},
+    {"cut_short", "bounced invalid_recipient! 0 5.1.1 \"\""},
+    {"not_ours", "unsigned - 0  \"\""},
+    {"yahoo", "complained -! 0  \"abuse\""},
+    {"jmrp", "complained -! 0  \"abuse\""},
+    {"not_spam", "news - 0  \"\""},
+    {"auth_failure", "news - 0  \"\""},
+    {"autoreply", "no report - 0  \"\""},
+    {"vacation_multipart", "no report - 0  \"\""},
+    {"disposition", "no report - 0  \"\""},
+    {"no_boundary", "no report - 0  \"\""},
     /* clang-format on */
 };
 
