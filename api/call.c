@@ -7,8 +7,6 @@
 enum {
     IDEMPOTENCY_KEY_MAX = 256,
     RATE_ASKS_MAX = 3,
-    PAGE_DEFAULT = 20,
-    PAGE_MAX = 100,
     ANSWER_MS = 800,       /* to any call, whatever Redis does */
     LARGE_BYTES = 1 << 20, /* of body; no more time below that */
     UPLOAD_BYTES_MS = 5 * 1024,
@@ -323,6 +321,13 @@ static void on_rate_lease(void *ctx, const struct queue_answer *answer)
         rate_check(call);
 }
 
+/* An endpoint whose query has members reads them, and judges them all. */
+static bool query_will_do(struct call *call)
+{
+    query_check_names(call);
+    return call->row->query != NULL || query_is_good(call);
+}
+
 static void run(struct call *call)
 {
     if (!may(call))
@@ -330,7 +335,7 @@ static void run(struct call *call)
                   call->key.permission == KEY_SENDING_ACCESS
                       ? "This API key is restricted to only send emails."
                       : "This API key is restricted to only read.");
-    else if (idempotency_read(call))
+    else if (query_will_do(call) && idempotency_read(call))
         call->row->run(call);
 }
 
@@ -445,7 +450,7 @@ void call_begin(void *ctx, struct http_request *request)
         queue_key_find(api->queue, token_hash(call), on_key, call);
 }
 
-/* --- parameters and bodies --- */
+/* --- ids and bodies --- */
 
 bool call_id(struct call *call, struct id *id)
 {
@@ -454,47 +459,6 @@ bool call_id(struct call *call, struct id *id)
     call_fail(call, PROBLEM_INVALID_PARAMETER,
               "The id in the path is not a UUID.");
     return false;
-}
-
-static bool page_cursor(struct call *call, const char *name, struct str *cursor)
-{
-    struct id id;
-
-    *cursor = S("");
-    return !http_query(call->request, name, cursor) || id_parse(*cursor, &id);
-}
-
-bool call_limit(struct call *call, unsigned *limit)
-{
-    struct str text;
-    uint64_t count = PAGE_DEFAULT;
-
-    if (http_query(call->request, "limit", &text) &&
-        (!str_to_u64(text, &count) || count < 1 || count > PAGE_MAX)) {
-        call_fail(call, PROBLEM_INVALID_PARAMETER,
-                  "limit must be a number from 1 to 100.");
-        return false;
-    }
-    *limit = (unsigned)count;
-    return true;
-}
-
-bool call_page(struct call *call, struct queue_page *page)
-{
-    if (!call_limit(call, &page->limit))
-        return false;
-    if (!page_cursor(call, "after", &page->after) ||
-        !page_cursor(call, "before", &page->before)) {
-        call_fail(call, PROBLEM_INVALID_PARAMETER,
-                  "after and before must be ids.");
-        return false;
-    }
-    if (page->after.len > 0 && page->before.len > 0) {
-        call_fail(call, PROBLEM_INVALID_PARAMETER,
-                  "after and before exclude each other.");
-        return false;
-    }
-    return true;
 }
 
 struct json *call_json(struct call *call, const struct field *table,

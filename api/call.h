@@ -33,6 +33,8 @@ struct endpoint_row {
     bool takes_body;
     bool takes_large_body; /* over CALL_SMALL_BODY: read by a helper thread */
     void (*run)(struct call *call);
+    /* Members that its query may have, NULL at the end; NULL: none. */
+    const char *const *query;
 };
 
 /* A JSON body up to here is parsed on the loop: 64 KiB cost about a
@@ -58,7 +60,8 @@ struct call {
     struct http_request *request;
     struct arena *arena; /* of the request */
     const struct endpoint_row *row;
-    struct api_key key; /* a copy in arena */
+    struct api_key key;          /* a copy in arena */
+    struct faults *query_faults; /* NULL: none yet */
     unsigned rate_asks;
     bool was_sent_on;               /* its owner had moved: it began anew */
     bool is_late;                   /* was answered, for want of time */
@@ -115,13 +118,25 @@ void call_fingerprint(struct call *call);
 
 /* The {id} of the path. False: replied, since it is no UUID. */
 MUST_USE bool call_id(struct call *call, struct id *id);
+/* The body against a table; the caller destroys it. NULL: replied. */
+MUST_USE struct json *call_json(struct call *call, const struct field *table,
+                                struct faults *faults);
+
+/* query.c: what stands behind the question mark. All that is wrong with it is
+ * told at once, so an endpoint reads every member before it asks whether the
+ * query is good; lists end with call_limit or call_page, which do ask. */
+
+/* Members that the endpoint does not know, and those given twice. */
+void query_check_names(struct call *call);
+/* text completes a sentence that begins with the member, without full stop. */
+void query_fault(struct call *call, const char *member, const char *code,
+                 const char *text);
+/* False: replied. */
+MUST_USE bool query_is_good(struct call *call);
 /* limit of the query: 1..100, 20 without. False: replied. */
 MUST_USE bool call_limit(struct call *call, unsigned *limit);
 /* limit, after, before of the query. False: replied. */
 MUST_USE bool call_page(struct call *call, struct queue_page *page);
-/* The body against a table; the caller destroys it. NULL: replied. */
-MUST_USE struct json *call_json(struct call *call, const struct field *table,
-                                struct faults *faults);
 
 /* key_cache.c: what was looked up lately. */
 struct key_cache *key_cache_create(void);

@@ -9,20 +9,12 @@ enum { PAGE_SPARE = 64 * 1024, ONE_EMAIL_MAX = 512 * 1024 };
 struct listing {
     struct call *call;
     struct queue_list_query query;
-    struct faults faults;
     struct str status; /* empty: any */
     enum mail_class mail_class;
     bool has_class;
 };
 
 /* --- what is asked for --- */
-
-static void refuse(struct listing *listing, const char *pointer,
-                   const char *code, const char *why)
-{
-    faults_add(&listing->faults, PROBLEM_INVALID_PARAMETER, str_of(pointer),
-               code, "%s", why);
-}
 
 /* An empty one asks for nothing. */
 static bool filter(struct listing *listing, const char *name, struct str *value)
@@ -35,8 +27,9 @@ static void read_status(struct listing *listing)
 {
     if (filter(listing, "status", &listing->status) &&
         !email_status_is_one(listing->status))
-        refuse(listing, "/status", "unknown_status",
-               "must be a status as emails show it, like sent or deferred");
+        query_fault(
+            listing->call, "status", "unknown_status",
+            "must be a status as emails show it, like sent or deferred");
 }
 
 static void read_class(struct listing *listing)
@@ -45,8 +38,9 @@ static void read_class(struct listing *listing)
 
     listing->has_class = filter(listing, "class", &name);
     if (listing->has_class && !mail_class_parse(name, &listing->mail_class))
-        refuse(listing, "/class", "unknown_class",
-               "must be verification, reset, alert, transactional or bulk");
+        query_fault(
+            listing->call, "class", "unknown_class",
+            "must be verification, reset, alert, transactional or bulk");
 }
 
 static void read_recipient(struct listing *listing)
@@ -59,7 +53,8 @@ static void read_recipient(struct listing *listing)
     if (mailbox_parse(listing->call->arena, text, &box) == FLAW_NONE)
         listing->query.recipient = box.address;
     else
-        refuse(listing, "/to", "invalid_address", "must be an email address");
+        query_fault(listing->call, "to", "invalid_address",
+                    "must be an email address");
 }
 
 /* "name" or "name:value": neither part of a tag holds a colon. */
@@ -76,18 +71,18 @@ static void read_tag(struct listing *listing)
     if (colon >= 0)
         query->tag_value = str_from(text, (size_t)colon + 1);
     if (query->tag_name.len == 0)
-        refuse(listing, "/tag", "invalid_tag", "must be name or name:value");
+        query_fault(listing->call, "tag", "invalid_tag",
+                    "must be name or name:value");
 }
 
-static void read_time(struct listing *listing, const char *name,
-                      const char *pointer, int64_t *at_ms)
+static void read_time(struct listing *listing, const char *name, int64_t *at_ms)
 {
     struct str text;
 
     if (filter(listing, name, &text) &&
         (!clock_parse(text, at_ms) || *at_ms < 1))
-        refuse(listing, pointer, "invalid_time",
-               "must be a time like 2026-11-24T12:00:00Z");
+        query_fault(listing->call, name, "invalid_time",
+                    "must be a time like 2026-11-24T12:00:00Z");
 }
 
 static bool wants(void *ctx, const struct queue_email *email)
@@ -123,19 +118,14 @@ void emails_list(struct call *call)
     struct listing *listing = ARENA_NEW(call->arena, struct listing);
 
     listing->call = call;
-    faults_init(&listing->faults, call->arena);
-    if (!call_page(call, &listing->query.page))
-        return;
     read_status(listing);
     read_class(listing);
     read_recipient(listing);
     read_tag(listing);
-    read_time(listing, "since", "/since", &listing->query.since_ms);
-    read_time(listing, "until", "/until", &listing->query.until_ms);
-    if (listing->faults.count > 0) {
-        call_fail_faults(call, &listing->faults);
+    read_time(listing, "since", &listing->query.since_ms);
+    read_time(listing, "until", &listing->query.until_ms);
+    if (!call_page(call, &listing->query.page))
         return;
-    }
     if (listing->has_class || listing->status.len > 0)
         listing->query.wants = wants;
     queue_email_list(call->api->queue, call_owner(call), &listing->query,

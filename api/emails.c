@@ -470,22 +470,19 @@ static void on_opened(void *ctx)
     }
 }
 
-/* False: replied. A word that is neither is no reason to send. */
-static bool read_dry(struct sending *sending)
+/* A word that is neither is no reason to send. */
+static void read_dry(struct sending *sending)
 {
     struct call *call = sending->call;
     struct str value;
 
     if (!http_query(call->request, "dry_run", &value))
-        return true;
+        return;
     sending->is_dry = str_eq(value, S("true"));
     if (sending->is_dry)
         call->idempotency = (struct idempotency){.key_hash = S("")};
-    if (sending->is_dry || str_eq(value, S("false")))
-        return true;
-    call_fail(call, PROBLEM_INVALID_PARAMETER,
-              "dry_run must be true or false.");
-    return false;
+    else if (!str_eq(value, S("false")))
+        query_fault(call, "dry_run", "unknown_value", "must be true or false");
 }
 
 void emails_send(struct call *call)
@@ -493,7 +490,8 @@ void emails_send(struct call *call)
     struct sending *sending = ARENA_NEW(call->arena, struct sending);
 
     sending->call = call;
-    if (!read_dry(sending))
+    read_dry(sending);
+    if (!query_is_good(call))
         return;
     sending->now_ms = clock_shared_ms();
     buf_init(&sending->answer, ANSWER_MAX);

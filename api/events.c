@@ -4,16 +4,6 @@
 
 enum { PAGE_SPARE = 64 * 1024, ONE_EVENT_MAX = 1024 * 1024 };
 
-static void refuse_cursor(struct call *call, const char *code, const char *why)
-{
-    struct faults faults;
-
-    faults_init(&faults, call->arena);
-    faults_add(&faults, PROBLEM_INVALID_PARAMETER, S("/after"), code, "%s",
-               why);
-    call_fail_faults(call, &faults);
-}
-
 static void refuse_old(struct call *call, struct str oldest)
 {
     struct str why = arena_printf(
@@ -22,7 +12,8 @@ static void refuse_old(struct call *call, struct str oldest)
         "after=%.*s",
         STR_ARG(oldest));
 
-    refuse_cursor(call, "cursor_too_old", why.ptr);
+    query_fault(call, "after", "cursor_too_old", why.ptr);
+    CHECK(!query_is_good(call)); /* replied */
 }
 
 static void on_pulled(void *ctx, const struct queue_pull *pull)
@@ -49,14 +40,12 @@ void events_list(struct call *call)
     struct str after = S("");
     unsigned limit;
 
+    if (http_query(call->request, "after", &after) &&
+        !queue_cursor_is_good(call->key.owner, after))
+        query_fault(call, "after", "invalid_cursor",
+                    "must be the `next` of an earlier page");
     if (!call_limit(call, &limit))
         return;
-    if (http_query(call->request, "after", &after) &&
-        !queue_cursor_is_good(call->key.owner, after)) {
-        refuse_cursor(call, "invalid_cursor",
-                      "must be the `next` of an earlier page");
-        return;
-    }
     queue_events_pull(call->api->queue, call_owner(call), after, limit,
                       on_pulled, call);
 }

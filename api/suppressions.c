@@ -298,28 +298,27 @@ static void on_listed(void *ctx, const struct queue_suppressions *list)
     buf_finish(&body);
 }
 
-/* Of the query; all without. False: replied. */
-static bool read_origin(struct call *call, enum suppression_origin *origin)
+/* Of the query; all without. */
+static enum suppression_origin read_origin(struct call *call)
 {
+    enum suppression_origin origin;
     struct str text;
 
-    *origin = SUPPRESSION_ORIGIN_COUNT;
     if (!http_query(call->request, "origin", &text))
-        return true;
-    *origin = origin_named(text);
-    if (str_eq(text, str_of(suppression_origin_name(*origin))))
-        return true;
-    call_fail(call, PROBLEM_INVALID_PARAMETER,
-              "origin must be bounce, complaint or manual.");
-    return false;
+        return SUPPRESSION_ORIGIN_COUNT;
+    origin = origin_named(text);
+    if (!str_eq(text, str_of(suppression_origin_name(origin))))
+        query_fault(call, "origin", "unknown_value",
+                    "must be bounce, complaint or manual");
+    return origin;
 }
 
 void suppressions_list(struct call *call)
 {
-    enum suppression_origin origin;
+    enum suppression_origin origin = read_origin(call);
     struct queue_page page;
 
-    if (call_page(call, &page) && read_origin(call, &origin))
+    if (call_page(call, &page))
         queue_suppression_list(call->api->queue, call_owner(call), &page,
                                origin, on_listed, call);
 }

@@ -112,6 +112,10 @@ struct str http_param(const struct http_request *request, size_t n);
 /* A member of the query, decoded. False: not there. */
 bool http_query(struct http_request *request, const char *name,
                 struct str *value);
+/* The names of its members, as often as they were given and in that order; at
+ * begins as NULL. False: no more. */
+bool http_query_next(const struct http_request *request, const void **at,
+                     struct str *name);
 struct str http_body(const struct http_request *request);
 /* X-Request-Id, the client's if sane, else ours: [A-Za-z0-9._-]{1,128}. */
 struct str http_request_id(struct http_request *request);

@@ -97,7 +97,7 @@ struct http_request {
     struct path path;
     struct route_match match;
     struct head head;
-    struct query_member *query;
+    struct query_member *query; /* in the order of the target */
     struct str id;
     struct str client;
     bool is_http_1_0;

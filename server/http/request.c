@@ -189,6 +189,7 @@ static enum MHD_Result take_field(void *ctx, enum MHD_ValueKind kind,
 
 struct query_reader {
     struct http_request *request;
+    struct query_member **end;
     size_t count;
     bool ok;
 };
@@ -209,14 +210,15 @@ static enum MHD_Result take_query(void *ctx, enum MHD_ValueKind kind,
         path_decode(request->arena,
                     str_make(value, value == NULL ? 0 : value_len),
                     &member->value);
-    member->next = request->query;
-    request->query = member;
+    *reader->end = member;
+    reader->end = &member->next;
     return reader->ok ? MHD_YES : MHD_NO;
 }
 
 static bool query_read(struct http_request *request)
 {
-    struct query_reader reader = {.request = request, .ok = true};
+    struct query_reader reader = {
+        .request = request, .end = &request->query, .ok = true};
 
     MHD_get_connection_values_n(request->conn->mhd, MHD_GET_ARGUMENT_KIND,
                                 take_query, &reader);
@@ -493,6 +495,20 @@ bool http_query(struct http_request *request, const char *name,
         }
     }
     return false;
+}
+
+bool http_query_next(const struct http_request *request, const void **at,
+                     struct str *name)
+{
+    const struct query_member *last = *at;
+    const struct query_member *member =
+        last == NULL ? request->query : last->next;
+
+    if (member == NULL)
+        return false;
+    *at = member;
+    *name = member->name;
+    return true;
 }
 
 struct str http_body(const struct http_request *request)

@@ -82,6 +82,26 @@ describe('the document', () => {
             `${method.toUpperCase()} ${place}`).sort(), known);
     });
 
+    test('knows the members of each query, and no others', () => {
+        const code = source('api/api.c');
+        const tables = Object.fromEntries([...code.matchAll(
+            /^static const char \*const (\w+)\[\] = \{([^}]*),\s+NULL\};/gm)].map(
+            ([, name, members]) => [name, JSON.parse(`[${members}]`).sort()]));
+        const rows = code.matchAll(
+            /\{"([A-Z]+)", "(\/[^"]*)", NEED_[^}]*,\s+(\w+)\}/g);
+        const known = Object.fromEntries([...rows].map(
+            ([, method, place, table]) =>
+                [`${method} /v1${place}`,
+                 table === 'NULL' ? [] : tables[table]]));
+        const said = operations().map(({ method, place, parameters = [] }) =>
+            [`${method.toUpperCase()} ${place}`,
+             [...parameters, ...contract.paths[place].parameters ?? []]
+                 .map(resolved).filter((one) => one.in === 'query')
+                 .map(({ name }) => name).sort()]);
+        assert.ok(Object.values(known).flat().length > 20);
+        assert.deepEqual(Object.fromEntries(said), known);
+    });
+
     test('knows the names of problems', () => {
         const names = source('api/problem.def')
             .matchAll(/^PROBLEM\(\w+, \d+,\s+"(\w+)"/gm);
@@ -399,6 +419,17 @@ describe('the service', () => {
         await call('pauseUpstream', 404, { id: 'none' });
         await call('resumeUpstream', 404, { id: 'none' });
         await call('testUpstream', 404, { id: 'none' });
+    });
+
+    test('refuses members of a query that it does not describe', async () => {
+        for (const { operationId } of operations()) {
+            const { errors } = await call(operationId, 422, {
+                id: UNKNOWN_ID, query: '?utm_source=a&pretty',
+            });
+            assert.deepEqual(errors.map(({ pointer, code }) =>
+                [pointer, code]), [['/utm_source', 'unknown_field'],
+                                   ['/pretty', 'unknown_field']]);
+        }
     });
 
     test('tells of events as described', async () => {

@@ -202,6 +202,118 @@ static void pages_are_vetted(void **state)
     }
 }
 
+/* Bodies that are taken; what is not here takes none, or any. */
+static const char *body_of(const struct endpoint_row *row)
+{
+    static const struct {
+        const char *method;
+        const char *path;
+        const char *body;
+    } BODIES[] = {
+        {"POST", "/emails", MAIL},
+        {"PATCH", "/emails/{id}", "{\"scheduled_at\":\"in 1 hour\"}"},
+        {"POST", "/webhooks",
+         "{\"endpoint\":\"https://hooks.example.com/x\","
+         "\"events\":\"email.sent\"}"},
+        {"PATCH", "/webhooks/{id}", "{\"status\":\"disabled\"}"},
+        {"POST", "/suppressions", "{\"email\":\"ada@example.net\"}"},
+        {"POST", "/suppressions/batch/add",
+         "{\"emails\":[\"ada@example.net\"]}"},
+        {"POST", "/suppressions/batch/remove",
+         "{\"emails\":[\"ada@example.net\"]}"},
+        {"POST", "/templates", "{\"name\":\"a\",\"html\":\"b\"}"},
+        {"PATCH", "/templates/{id}", "{\"name\":\"a\"}"},
+        {"POST", "/domains", "{\"name\":\"sender.test\"}"},
+        {"PATCH", "/domains/{id}", "{\"custom_return_path\":\"b\"}"},
+        {"POST", "/api-keys", "{\"name\":\"web\"}"},
+        {"PATCH", "/api-keys/{id}", "{\"name\":\"web\"}"},
+    };
+
+    if (strcmp(row->path, "/feedback") == 0)
+        return fake_bounce();
+    for (size_t i = 0; i < COUNT_OF(BODIES); i++)
+        if (strcmp(row->method, BODIES[i].method) == 0 &&
+            strcmp(row->path, BODIES[i].path) == 0)
+            return BODIES[i].body;
+    return row->takes_body ? "" : NULL;
+}
+
+static void say_row(struct world *world, const struct endpoint_row *row,
+                    const char *query)
+{
+    const char *param = strchr(row->path, '{');
+    char line[200];
+
+    if (param != NULL)
+        snprintf(line, sizeof line, "%s %.*s%s%s%s", row->method,
+                 (int)(param - row->path), row->path,
+                 param[1] == 'i' ? ID : "main", strchr(param, '}') + 1, query);
+    else
+        snprintf(line, sizeof line, "%s %s%s", row->method, row->path, query);
+    say_call(world, line, key_field(), body_of(row));
+}
+
+/* No endpoint leaves out a member that it does not know. */
+static void queries_of_every_endpoint_are_vetted(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < api_endpoint_count(); i++) {
+        say_row(world, api_endpoint(i), "?pretty");
+        turn_until_heard(world->client, "request_id", 1);
+        expect(world, "HTTP/1.1 422 ");
+        expect(world, "\"name\":\"invalid_parameter\"");
+        expect(world, "{\"pointer\":\"/pretty\",\"code\":\"unknown_field\","
+                      "\"message\":\"`pretty` is not a known parameter of the "
+                      "query: ");
+        assert_int_equal(fake.enqueued, 0);
+    }
+}
+
+static void all_that_is_wrong_with_a_query_is_told(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *told[4];
+    } CASES[] = {
+        {"GET /emails?stauts=sent",
+         {"`stauts` is not a known parameter of the query; did you mean "
+          "`status`?\"}]"}},
+        {"GET /events?before=x",
+         {"`before` is not a known parameter of the query: there is limit, "
+          "after.\"}]"}},
+        {"GET /queue?limit=5",
+         {"`limit` is not a known parameter of the query: this request takes "
+          "none.\"}]"}},
+        {"GET /emails?limit=0&Status=sent&after=x&class=bulky&limit=7",
+         {"(And 4 more: see errors.)", "\"pointer\":\"/Status\"",
+          "{\"pointer\":\"/limit\",\"code\":\"repeated\",\"message\":"
+          "\"`limit` is given more than once in the query; once is enough.\"}",
+          "{\"pointer\":\"/after\",\"code\":\"invalid_id\""}},
+        {"GET /webhooks?after=" ID "&before=" ID,
+         {"`before` cannot stand beside `after`: one of them."}},
+        {"GET /suppressions?origin=spite&limit=1e3",
+         {"`origin` must be bounce, complaint or manual.",
+          "`limit` must be a number from 1 to 100."}},
+        {"POST /emails?dry_run=yes&dry-run=1",
+         {"`dry_run` must be true or false.", "did you mean `dry_run`?"}},
+        {"GET /webhooks?limit=5&=1", {"\"pointer\":\"/\""}},
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        bool has_body = CASES[i].line[0] == 'P';
+
+        assert_int_equal(ask(world, CASES[i].line, has_body ? MAIL : NULL),
+                         422);
+        for (size_t k = 0; k < 4 && CASES[i].told[k] != NULL; k++)
+            expect(world, CASES[i].told[k]);
+    }
+    assert_int_equal(fake.enqueued, 0);
+    assert_int_equal(ask(world, "GET /webhooks?limit=5&", NULL), 200);
+    assert_int_equal(ask(world, "GET /queue?", NULL), 200);
+}
+
 static void only_mails_may_be_large(void **state)
 {
     struct world *world = *state;
@@ -282,55 +394,11 @@ static void feedback_says_what_it_made_of_it(void **state)
 
 enum { ANSWER_MS = 800, KEY_FRESH_MS = 5000 };
 
-/* Bodies that are taken; what is not here takes none, or any. */
-static const char *body_of(const struct endpoint_row *row)
+static const char *query_of(const struct endpoint_row *row)
 {
-    static const struct {
-        const char *method;
-        const char *path;
-        const char *body;
-    } BODIES[] = {
-        {"POST", "/emails", MAIL},
-        {"PATCH", "/emails/{id}", "{\"scheduled_at\":\"in 1 hour\"}"},
-        {"POST", "/webhooks",
-         "{\"endpoint\":\"https://hooks.example.com/x\","
-         "\"events\":\"email.sent\"}"},
-        {"PATCH", "/webhooks/{id}", "{\"status\":\"disabled\"}"},
-        {"POST", "/suppressions", "{\"email\":\"ada@example.net\"}"},
-        {"POST", "/suppressions/batch/add",
-         "{\"emails\":[\"ada@example.net\"]}"},
-        {"POST", "/suppressions/batch/remove",
-         "{\"emails\":[\"ada@example.net\"]}"},
-        {"POST", "/templates", "{\"name\":\"a\",\"html\":\"b\"}"},
-        {"PATCH", "/templates/{id}", "{\"name\":\"a\"}"},
-        {"POST", "/domains", "{\"name\":\"sender.test\"}"},
-        {"PATCH", "/domains/{id}", "{\"custom_return_path\":\"b\"}"},
-        {"POST", "/api-keys", "{\"name\":\"web\"}"},
-        {"PATCH", "/api-keys/{id}", "{\"name\":\"web\"}"},
-    };
-
-    if (strcmp(row->path, "/feedback") == 0)
-        return fake_bounce();
-    for (size_t i = 0; i < COUNT_OF(BODIES); i++)
-        if (strcmp(row->method, BODIES[i].method) == 0 &&
-            strcmp(row->path, BODIES[i].path) == 0)
-            return BODIES[i].body;
-    return row->takes_body ? "" : NULL;
-}
-
-static void say_row(struct world *world, const struct endpoint_row *row)
-{
-    const char *param = strchr(row->path, '{');
-    char line[200];
-
-    if (param != NULL)
-        snprintf(line, sizeof line, "%s %.*s%s%s", row->method,
-                 (int)(param - row->path), row->path,
-                 param[1] == 'i' ? ID : "main", strchr(param, '}') + 1);
-    else
-        snprintf(line, sizeof line, "%s %s%s", row->method, row->path,
-                 strcmp(row->method, "GET") == 0 ? "?limit=7" : "");
-    say_call(world, line, key_field(), body_of(row));
+    return row->query != NULL && strcmp(row->query[0], "limit") == 0
+               ? "?limit=7"
+               : "";
 }
 
 static void turn_until_asked(struct world *world)
@@ -379,7 +447,7 @@ static void every_endpoint_answers_in_time(void **state)
     for (size_t i = 0; i < api_endpoint_count(); i++) {
         assert_int_equal(ask(world, "GET /v1/queue", NULL), 200);
         fake.silent = true;
-        say_row(world, api_endpoint(i));
+        say_row(world, api_endpoint(i), query_of(api_endpoint(i)));
         turn_until_asked(world);
         expect_late(world, patience_ms(api_endpoint(i)));
         expect_well(world);
@@ -398,7 +466,7 @@ static void all_questions_of_a_call_share_its_time(void **state)
         fake.silent = true;
         fake.rate_needs_lease = true;
         fake.enqueued = 0;
-        say_row(world, api_endpoint(i));
+        say_row(world, api_endpoint(i), query_of(api_endpoint(i)));
         turn_until_asked(world);
         expect_late(world, ANSWER_MS);
         expect_well(world);
@@ -406,7 +474,7 @@ static void all_questions_of_a_call_share_its_time(void **state)
         pass_ms(world, KEY_FRESH_MS);
         fake.silent = true;
         fake.rate_needs_lease = true;
-        say_row(world, api_endpoint(i));
+        say_row(world, api_endpoint(i), query_of(api_endpoint(i)));
         turn_until_asked(world);
         pass_ms(world, ANSWER_MS / 2); /* the key comes, the rate does not */
         fake_speak();
@@ -428,7 +496,7 @@ static void what_is_late_at_the_close_is_let_go(void **state)
     struct world *world = *state;
 
     fake.silent = true;
-    say_row(world, api_endpoint(0));
+    say_row(world, api_endpoint(0), "");
     turn_until_asked(world);
     expect_late(world, ANSWER_MS);
     api_close(&world->api);
@@ -448,6 +516,8 @@ int main(void)
         API_TEST(an_upstream_is_tested),
         API_TEST(upstreams_are_the_operators),
         API_TEST(pages_are_vetted),
+        API_TEST(queries_of_every_endpoint_are_vetted),
+        API_TEST(all_that_is_wrong_with_a_query_is_told),
         API_TEST(only_mails_may_be_large),
         API_TEST(a_drain_waits_for_the_answers),
         API_TEST(what_is_under_way_at_the_close_is_answered),

@@ -37,7 +37,7 @@ static void what_is_wrong_is_refused_as_ever(void **state)
     assert_int_equal(ask(world, "POST /v1/emails?dry_run=false", MAIL), 200);
     assert_int_equal(fake.enqueued, 1);
     assert_int_equal(ask(world, "POST /v1/emails?dry_run=1", MAIL), 422);
-    expect(world, "dry_run must be true or false.");
+    expect(world, "`dry_run` must be true or false.");
     assert_int_equal(ask(world, "POST /v1/emails?dry_run", MAIL), 422);
     assert_int_equal(fake.enqueued, 1);
 }
