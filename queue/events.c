@@ -447,8 +447,7 @@ static void put_expired(struct json_out *out, const struct event_detail *detail)
 }
 
 /* What Resend's shape has beside the base, by type. */
-static void put_extra(struct json_out *out, const struct event *event,
-                      const struct summary *summary)
+static void put_extra(struct json_out *out, const struct event *event)
 {
     const struct event_detail *detail = &event->detail;
 
@@ -466,8 +465,7 @@ static void put_extra(struct json_out *out, const struct event *event,
         put_expired(out, detail);
         break;
     case EVENT_SCHEDULED:
-        if (summary != NULL)
-            json_add_time(out, "scheduled_at", summary->scheduled_ms);
+        json_add_time(out, "scheduled_at", event->next_attempt_ms);
         break;
     case EVENT_DELIVERY_DELAYED:
         json_add_time(out, "next_attempt_at", event->next_attempt_ms);
@@ -547,7 +545,7 @@ static void put_email(struct json_out *out, const struct event *event,
     json_add_str(out, "email_id", id_str(&event->email));
     if (summary != NULL)
         put_envelope(out, event, summary);
-    put_extra(out, event, summary);
+    put_extra(out, event);
     json_add_time(out, "timestamp", event->at_ms);
     json_add_int(out, "sequence", event->sequence);
     if (summary != NULL)

@@ -114,7 +114,7 @@ struct event {
     int64_t at_ms;
     unsigned attempt;
     bool possible_duplicate;
-    int64_t next_attempt_ms; /* delivery_delayed */
+    int64_t next_attempt_ms; /* delivery_delayed; scheduled: when it was due */
     struct event_detail detail;
 };
 

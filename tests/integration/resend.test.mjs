@@ -160,6 +160,13 @@ describe('a mail', () => {
         const got = await resend.emails.get(sent.data.id);
         assert.equal(got.data.last_event, 'scheduled');
         assert.equal(got.data.scheduled_at, later);
+        const [event] = await until('the event is listed', async () => {
+            const { json } = await service.call(
+                'GET', `/v1/emails/${sent.data.id}/events`);
+            return json.data.length > 0 && json.data;
+        });
+        assert.equal(event.type, 'email.scheduled');
+        assert.equal(Date.parse(event.data.scheduled_at), soon);
         const now = new Date(Date.now() + 200).toISOString();
         await resend.emails.update({ id: sent.data.id, scheduledAt: now });
         const mail = await sink.mailTo('moved@inbox.test');
