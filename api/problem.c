@@ -86,10 +86,10 @@ static void add_faults(struct json_out *out, const struct faults *faults)
     json_close_list(out);
 }
 
-/* The documented form of the path, whichever was asked for. */
+/* The documented form of a path that there is, whichever was asked for. */
 static struct str instance_of(struct http_request *request)
 {
-    if (http_route_of(request) == NULL)
+    if (!http_path_is_versioned(request))
         return http_path(request);
     return arena_printf(http_arena(request), "/v1%.*s",
                         STR_ARG(http_path(request)));

@@ -107,6 +107,9 @@ struct str http_method(const struct http_request *request);
 /* Decoded, duplicate slashes collapsed, without /v1 and without the query.
  * What fingerprints a request, too. */
 struct str http_path(const struct http_request *request);
+/* It was asked for with /v1, or there are routes at it, which have both forms:
+ * /v1 may be put before it. */
+bool http_path_is_versioned(const struct http_request *request);
 /* The n-th {part} of the route's path, decoded; free of controls. */
 struct str http_param(const struct http_request *request, size_t n);
 /* A member of the query, decoded. False: not there. */

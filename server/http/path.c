@@ -41,7 +41,7 @@ bool path_parse(struct arena *arena, struct str target, struct path *path)
     struct str rest = without_authority(target);
     struct str raw, segment;
     struct buf text;
-    bool may_be_version = true;
+    bool is_first = true;
     bool ok = true;
 
     *path = (struct path){.count = 0};
@@ -52,11 +52,12 @@ bool path_parse(struct arena *arena, struct str target, struct path *path)
         if (raw.len == 0)
             continue;
         ok = path_decode(arena, raw, &segment);
-        if (!ok || (may_be_version && str_eq(segment, S("v1")))) {
-            may_be_version = false;
+        path->is_versioned |= ok && is_first && str_eq(segment, S("v1"));
+        if (!ok || (is_first && path->is_versioned)) {
+            is_first = false;
             continue;
         }
-        may_be_version = false;
+        is_first = false;
         buf_add_char(&text, '/');
         buf_add(&text, segment);
         if (path->count < PATH_SEGMENTS_MAX)

@@ -22,7 +22,8 @@ enum { PATH_SEGMENTS_MAX = 8, QUERY_MEMBERS_MAX = 64 };
 struct path {
     struct str text; /* "/emails/x": decoded, canonical */
     struct str segments[PATH_SEGMENTS_MAX];
-    size_t count; /* PATH_SEGMENTS_MAX + 1: more than any route has */
+    size_t count;      /* PATH_SEGMENTS_MAX + 1: more than any route has */
+    bool is_versioned; /* it began with v1 */
 };
 
 /* target: what stands in the request line, up to the question mark. */

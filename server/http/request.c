@@ -272,7 +272,7 @@ void request_head(struct http_request *request)
         return;
     }
     if (!path_parse(request->arena, request->target, &request->path)) {
-        request->path.text = S("");
+        request->path = (struct path){.text = S("")};
         request_refuse(request, 400,
                        "The path is malformed: it must be percent-encoded "
                        "UTF-8 without control characters.");
@@ -476,6 +476,12 @@ struct str http_method(const struct http_request *request)
 struct str http_path(const struct http_request *request)
 {
     return request->path.text;
+}
+
+bool http_path_is_versioned(const struct http_request *request)
+{
+    return request->path.is_versioned || request->match.route != NULL ||
+           request->match.allow.len > 0;
 }
 
 struct str http_param(const struct http_request *request, size_t n)

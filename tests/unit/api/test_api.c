@@ -60,6 +60,38 @@ static void any_path_may_be_wrong(void **state)
     expect(world, "\"instance\":\"/\xc3\xa9\\\"\\\\\"");
 }
 
+/* Paths that there are have their documented form, others the one that was
+ * asked for. */
+static void problems_name_the_path(void **state)
+{
+    static const struct {
+        const char *line;
+        unsigned status;
+        const char *instance;
+    } CASES[] = {
+        {"GET /v1/nothing", 404, "/v1/nothing"},
+        {"GET //v1//nothing/", 404, "/v1/nothing"},
+        {"GET /nothing", 404, "/nothing"},
+        {"GET /nothing/v1", 404, "/nothing/v1"},
+        {"GET /v1/v1", 404, "/v1/v1"},
+        {"GET /v1", 404, "/v1/"},
+        {"GET /", 404, "/"},
+        {"PUT /v1/emails", 405, "/v1/emails"},
+        {"PUT /emails", 405, "/v1/emails"},
+        {"GET /emails/17", 422, "/v1/emails/17"},
+        {"GET /v1/emails?x=%ff", 400, "/v1/emails"},
+        {"GET /v1/%ff", 400, ""},
+    };
+    struct world *world = *state;
+    char text[100];
+
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        assert_int_equal(ask(world, CASES[i].line, NULL), CASES[i].status);
+        snprintf(text, sizeof text, "\"instance\":\"%s\"", CASES[i].instance);
+        expect(world, text);
+    }
+}
+
 /* What the queue says, and what the caller hears. */
 static const struct {
     enum queue_status status;
@@ -509,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         API_TEST(problems_have_their_shape),
         API_TEST(any_path_may_be_wrong),
+        API_TEST(problems_name_the_path),
         API_TEST(the_queues_answers_become_statuses),
         API_TEST(idempotency_keys_are_vetted),
         API_TEST(what_waits_is_shown_by_lane),
