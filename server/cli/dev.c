@@ -8,6 +8,7 @@
 #include "server/cli/dev_redis.h"
 #include "server/cli/roles.h"
 #include "server/cli/verbs.h"
+#include "server/cli/version.h"
 #include "server/io/listen.h"
 #include "server/io/loop.h"
 #include "server/io/tls.h"
@@ -254,8 +255,8 @@ static void roles_start(struct dev *dev)
                                                         &ROLE_HOOKS};
 
     for (size_t i = 0; i < DEV_ROLES; i++) {
-        const struct supervisor_options options = {ROLES[i],
-                                                   dev->place.config_path, 1};
+        const struct supervisor_options options = {
+            ROLES[i], dev->place.config_path, 1, version_commit()};
 
         dev->roles[i] = fork_part(dev);
         if (dev->roles[i] == 0) {

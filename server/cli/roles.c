@@ -7,6 +7,7 @@
 #include "server/base/metrics.h"
 #include "server/base/seal.h"
 #include "server/cli/verbs.h"
+#include "server/cli/version.h"
 #include "server/hooks/hooks.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
@@ -391,7 +392,8 @@ const struct role ROLE_HOOKS = {
 
 static int run_role(const struct cli_args *args, const struct role *role)
 {
-    struct supervisor_options options = {.role = role};
+    struct supervisor_options options = {.role = role,
+                                         .commit = version_commit()};
     int64_t children = 0;
 
     if (!cli_number(args, "children", 1, 256, &children))

@@ -1,3 +1,6 @@
+#include "server/cli/version.h"
+
+#include "commit.inc"
 #include "server/base/buf.h"
 #include "server/base/fault.h"
 #include "server/base/json.h"
@@ -18,6 +21,11 @@ static int print_fault_points(void)
 }
 #endif
 
+const char *version_commit(void)
+{
+    return POSTHASTE_COMMIT;
+}
+
 static int run_version(const struct cli_args *args)
 {
     struct json_out out;
@@ -35,6 +43,7 @@ static int run_version(const struct cli_args *args)
     json_out_init(&out, &text);
     json_open_map(&out);
     json_add_cstr(&out, "version", POSTHASTE_VERSION);
+    json_add_cstr(&out, "commit", version_commit());
     json_close_map(&out);
     printf("%.*s\n", STR_ARG(buf_str(&text)));
     buf_finish(&text);

@@ -80,6 +80,7 @@ struct place {
 struct supervisor {
     const struct role *role;
     const char *config_path;
+    const char *commit;
     char instance[INSTANCE_SIZE];
     int instance_fd;
     struct config *config;
@@ -730,6 +731,7 @@ supervisor_create(const struct supervisor_options *options)
 
     supervisor->role = options->role;
     supervisor->config_path = options->config_path;
+    supervisor->commit = options->commit;
     supervisor->instance_fd = instance_take(
         options->role->name, options->config_path, supervisor->instance);
     supervisor->children = options->children > 0
@@ -811,7 +813,8 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
     if (supervisor->admin == NULL)
         return false;
     series_set(metrics_series(METRIC_BUILD_INFO,
-                              (const char *const[]){POSTHASTE_VERSION}),
+                              (const char *const[]){POSTHASTE_VERSION,
+                                                    supervisor->commit}),
                1);
     on_scrape(supervisor);
     watch_signals(supervisor);

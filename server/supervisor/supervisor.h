@@ -65,6 +65,7 @@ struct supervisor_options {
     const struct role *role;
     const char *config_path; /* NULL: environment and defaults only */
     unsigned children;       /* 0: one per core */
+    const char *commit;      /* that the binary was built of */
 };
 
 /* Until all is over; the exit code of the process. */

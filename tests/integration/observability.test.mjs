@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, test } from 'node:test';
+import { ROOT } from './harness/npm.mjs';
 import { startReceiver } from './harness/receiver.mjs';
 import { startRedis } from './harness/redis.mjs';
-import { until } from './harness/scope.mjs';
+import { must, until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { reply, startSink } from './harness/sink.mjs';
 
@@ -52,8 +53,9 @@ function samples(text) {
             }
             continue;
         }
-        const sample = /^([a-z_]+)(?:\{(.*)\})? (-?[\d.e+]+|\+Inf|NaN)$/
-            .exec(line);
+        const sample =
+            /^([a-z_]+)(?:\{(.*)\})? (-?[\d.]+(?:e[+-]\d+)?|\+Inf|NaN)$/
+                .exec(line);
         assert.ok(sample, `not a sample: ${line}`);
         const [, name, labels = '', value] = sample;
         const family = name.replace(/_(bucket|sum|count)$/, '');
@@ -129,7 +131,14 @@ test('/metrics of each role, summed over its children', async () => {
     const of = {};
     for (const role of ['api', 'worker', 'hooks'])
         of[role] = samples(await service.metrics(role));
-    assert.equal(sum(of.api, 'posthaste_build_info'), 1);
+    const [, labels] = of.api.find(([name]) => name === 'posthaste_build_info');
+    const { code, stdout } = await service.run(['version', '--json']);
+    assert.equal(code, 0);
+    const { version, commit } = JSON.parse(stdout);
+    assert.equal(labels, `version="${version}",commit="${commit}"`);
+    if (commit !== 'unknown')
+        assert.equal(await must('git', ['cat-file', '-t', commit],
+                                { cwd: ROOT }), 'commit\n');
     assert.ok(sum(of.api, 'posthaste_http_requests_total') >= 4);
     assert.equal(sum(of.api, 'posthaste_emails_accepted_total'), 2);
     assert.ok(sum(of.api, 'posthaste_http_request_duration_seconds_count')

@@ -114,7 +114,8 @@ static void find_door(void)
 
 static pid_t start(void)
 {
-    const struct supervisor_options options = {&ROLE, config_path, CHILDREN};
+    const struct supervisor_options options = {&ROLE, config_path, CHILDREN,
+                                               "unknown"};
     char where[ADDRESS_TEXT_SIZE];
     FILE *file = fopen(config_path, "w");
     pid_t pid;
