@@ -26,16 +26,22 @@ int64_t claims_budget_ms(const struct claims *claims)
     return third > 3000 ? 3000 : third;
 }
 
-/* {kind, how many, ...} as the scripts count them. */
+/* {kind, how many, ...} as the scripts count them: events, and as
+ * "suppression.bounce" addresses that came on the list. */
 void claims_count_events(const struct reply *counts)
 {
+    static const char LISTED[] = "suppression.";
     char kind[64];
 
     for (size_t i = 0; i + 1 < reply_count(counts); i += 2) {
+        struct str name = reply_str(reply_at(counts, i));
+        bool is_event = !str_starts(name, str_of(LISTED));
+
         snprintf(kind, sizeof kind, "%.*s",
-                 STR_ARG(reply_str(reply_at(counts, i))));
+                 STR_ARG(is_event ? name : str_from(name, strlen(LISTED))));
         series_add(
-            metrics_series(METRIC_EMAIL_EVENTS, (const char *const[]){kind}),
+            metrics_series(is_event ? METRIC_EMAIL_EVENTS : METRIC_SUPPRESSIONS,
+                           (const char *const[]){kind}),
             (uint64_t)reply_int(reply_at(counts, i + 1)));
     }
 }

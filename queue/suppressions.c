@@ -2,6 +2,7 @@
 #include "queue/index.h"
 
 #include "server/base/arena.h"
+#include "server/base/metrics.h"
 
 enum { NAME_MAX_SIZE = 64 };
 
@@ -28,7 +29,8 @@ struct call {
     void *ctx;
     bool is_one;
     unsigned limit;
-    bool is_backward; /* the page before an id */
+    bool is_backward;               /* the page before an id */
+    enum suppression_origin origin; /* of what is added */
 };
 
 static struct call *call_new(struct queue *queue, void *ctx)
@@ -98,6 +100,19 @@ static void on_changed(void *ctx, const struct reply *reply,
     queue_call_end(&call->base);
 }
 
+static void on_added(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    const struct call *call = ctx;
+
+    if (str_eq(reply_str(reply_at(reply, 0)), S("ok")))
+        series_add(metrics_series(METRIC_SUPPRESSIONS,
+                                  (const char *const[]){
+                                      suppression_origin_name(call->origin)}),
+                   (uint64_t)reply_int(reply_at(reply, 3)));
+    on_changed(ctx, reply, why);
+}
+
 void queue_suppression_add(struct queue *queue, struct queue_owner owner,
                            const struct suppression_entry *entries,
                            size_t count, enum suppression_origin origin,
@@ -108,6 +123,7 @@ void queue_suppression_add(struct queue *queue, struct queue_owner owner,
     struct redis_command command;
 
     call->answered = done;
+    call->origin = origin;
     command_init_partition(&command, queue, SCRIPT_SUPPRESSION_ADD, owner.home);
     command_add(&command, owner.name);
     idempotency_add(&command, idempotency);
@@ -120,7 +136,7 @@ void queue_suppression_add(struct queue *queue, struct queue_owner owner,
         add_hash(&command, "", entries[i].key);
         command_add(&command, entries[i].address);
     }
-    send(call, &command, on_changed);
+    send(call, &command, on_added);
 }
 
 void queue_suppression_remove(struct queue *queue, struct queue_owner owner,

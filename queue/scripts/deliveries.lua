@@ -39,6 +39,7 @@
 local now, keep_bodies
 local touched = {} -- owners with new events
 local raised = {}  -- kind of event -> how many
+local listed = {}  -- origin -> addresses that came on the list of suppressions
 local gone = {}    -- epoch -> ids that it holds no longer
 local final = 0
 local uncounted = {} -- owner -> how many of his that were counted have ended
@@ -534,6 +535,10 @@ local function settle()
     local counts = {}
     for kind, count in pairs(raised) do
         table.insert(counts, 'email.' .. kind)
+        table.insert(counts, count)
+    end
+    for origin, count in pairs(listed) do
+        table.insert(counts, 'suppression.' .. origin)
         table.insert(counts, count)
     end
     return counts

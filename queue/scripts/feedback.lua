@@ -104,5 +104,6 @@ end
 local is_listed = add and add() or false
 if is_listed then
     touched[owner] = true
+    listed[what == 'c' and 'complaint' or 'bounce'] = 1
 end
 return { refusal or 'taken', is_listed and 1 or 0, settle() }

@@ -4,8 +4,8 @@
 -- 2 hash of the idempotency key ('' none), 3 fingerprint, 4 '1': the answer is
 -- a list, 5 origin, then for each: id if it is new, hash of the address,
 -- address.
--- Answers {'ok', 201, answer}, {'full'} (none was added), or as
--- idempotency_look.
+-- Answers {'ok', 201, answer, how many came on it}, {'full'} (none was added),
+-- or as idempotency_look.
 local owner, key_hash, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local is_batch, origin = ARGV[4] == '1', ARGV[5]
 local FIRST = 6
@@ -55,4 +55,4 @@ if news > 0 then
     book()
 end
 idempotency_keep(owner, key_hash, fingerprint, '201', answer)
-return { 'ok', 201, answer }
+return { 'ok', 201, answer, news }

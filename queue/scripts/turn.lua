@@ -184,8 +184,8 @@ for _ = 1, tonumber(arg()) do
                 suppress(d.o, d.email, now, suppressed, outcome)
             keep_attempts(d.email, attempts)
             apply[kind](d, due, follow_up, outcome, fields)
-            if add then
-                add()
+            if add and add() then
+                listed.bounce = (listed.bounce or 0) + 1
             end
         else
             refused = refused + 1

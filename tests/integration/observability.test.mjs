@@ -37,6 +37,13 @@ before(async () => {
     await receiver.event(id, 'email.sent');
     bounced = await receiver.event(other, 'email.bounced');
     await service.call('GET', '/v1/emails/none');
+    // Of these three are news; a complaint about what is kept off is none.
+    await service.call('POST', '/v1/suppressions/batch/add', {
+        emails: ['a@off.test', 'b@off.test'],
+    });
+    for (const email of ['a@off.test', 'c@off.test', 'c@off.test'])
+        await service.call('POST', '/v1/suppressions',
+                           { email, origin: 'complaint' });
 });
 
 // The samples as [name, labels, value], after checking each line.
@@ -152,6 +159,12 @@ test('/metrics of each role, summed over its children', async () => {
     assert.equal(sum(of.worker, 'posthaste_time_to_delivery_seconds_count'),
                  1);
     assert.ok(sum(of.hooks, 'posthaste_webhook_attempts_total') >= 2);
+    const listed = (role) => of[role]
+        .filter(([name]) => name === 'posthaste_suppressions_total')
+        .map(([, labels, value]) => [labels, value]).sort();
+    assert.deepEqual(listed('worker'), [['reason="bounce"', 1]]);
+    assert.deepEqual(listed('api'), [['reason="complaint"', 1],
+                                     ['reason="manual"', 2]]);
 });
 
 test('a code that the server quotes is told to nobody', () => {
