@@ -19,7 +19,7 @@ test=(
     sasl2-bin libsasl2-modules gsasl
     curl openssl procps python3 faketime
     spamassassin rspamd unbound
-    python3-dkim python3-nacl opendkim
+    python3-dkim python3-nacl opendkim python3-prometheus-client
     libdb5.3 libgnutls-dane0 libidn12 libnsl2 libnss-wrapper # of exim4: tests/tools/exim.sh
 )
 

@@ -18,6 +18,7 @@ enum {
     BUCKETS = 18, /* the last is +Inf */
     SUM_CELL = BUCKETS,
     HISTOGRAM_CELLS = BUCKETS + 1,
+    BOUND_SIZE = 32,
 };
 
 /* A gauge that nobody has set, or whose setter is dead. */
@@ -492,17 +493,26 @@ static void put_labels(struct buf *out, const struct series *series,
         buf_add_char(out, '}');
 }
 
-static void put_histogram(struct buf *out, const struct total *total)
+/* OpenMetrics wants numbers of one spelling: 5 as a bound is 5.0. */
+static void write_bound(char text[BOUND_SIZE], double bound,
+                        enum metrics_form form)
+{
+    snprintf(text, BOUND_SIZE,
+             form == METRICS_OPENMETRICS && bound >= 1 ? "%.1f" : "%g", bound);
+}
+
+static void put_histogram(struct buf *out, const struct total *total,
+                          enum metrics_form form)
 {
     const struct series *series = total->series;
     const char *name = METRICS[series->metric].name;
     uint64_t count = 0;
 
     for (size_t i = 0; i < BUCKETS; i++) {
-        char bound[32] = "+Inf";
+        char bound[BOUND_SIZE] = "+Inf";
 
         if (i < BUCKETS - 1)
-            snprintf(bound, sizeof bound, "%g", bounds(series->metric)[i]);
+            write_bound(bound, bounds(series->metric)[i], form);
         count += total->cells[i];
         buf_addf(out, "%s_bucket", name);
         put_labels(out, series, bound);
@@ -515,12 +525,13 @@ static void put_histogram(struct buf *out, const struct total *total)
     buf_addf(out, " %" PRIu64 "\n", count);
 }
 
-static void put_total(struct buf *out, const struct total *total)
+static void put_total(struct buf *out, const struct total *total,
+                      enum metrics_form form)
 {
     enum metric metric = total->series->metric;
 
     if (is_histogram(metric)) {
-        put_histogram(out, total);
+        put_histogram(out, total, form);
         return;
     }
     if (is_gauge(metric) && total->gauge == UNSET)
@@ -533,7 +544,35 @@ static void put_total(struct buf *out, const struct total *total)
         buf_addf(out, " %" PRIu64 "\n", total->cells[0]);
 }
 
-void metrics_render(const struct metrics_region *region, struct buf *out)
+/* The family that samples are of: in OpenMetrics a counter's is its name
+ * without _total. */
+static struct str family_of(const struct metric_info *info,
+                            enum metrics_form form)
+{
+    struct str name = str_of(info->name);
+
+    if (form == METRICS_OPENMETRICS && info->kind == METRIC_COUNTER) {
+        CHECK(str_ends(name, S("_total")));
+        name.len -= strlen("_total");
+    }
+    return name;
+}
+
+static void put_family(struct buf *out, enum metric metric,
+                       enum metrics_form form)
+{
+    const struct metric_info *info = &METRICS[metric];
+    struct str family = family_of(info, form);
+
+    buf_addf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", STR_ARG(family),
+             info->help, STR_ARG(family),
+             is_histogram(metric) ? "histogram"
+             : is_gauge(metric)   ? "gauge"
+                                  : "counter");
+}
+
+void metrics_render(const struct metrics_region *region, enum metrics_form form,
+                    struct buf *out)
 {
     struct arena *arena = arena_create();
 
@@ -542,18 +581,15 @@ void metrics_render(const struct metrics_region *region, struct buf *out)
         region = current.region;
     }
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-        const struct metric_info *info = &METRICS[metric];
         struct total *total = sum_metric(region, metric, arena);
 
         if (total == NULL)
             continue;
-        buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", info->name, info->help,
-                 info->name,
-                 is_histogram(metric) ? "histogram"
-                 : is_gauge(metric)   ? "gauge"
-                                      : "counter");
+        put_family(out, metric, form);
         for (; total != NULL; total = total->next)
-            put_total(out, total);
+            put_total(out, total, form);
     }
+    if (form == METRICS_OPENMETRICS)
+        buf_add_cstr(out, "# EOF\n");
     arena_destroy(&arena);
 }

@@ -10,7 +10,7 @@
  * private one. Label values must be bounded: never an address or an id. A
  * slot has room for about a thousand series.
  *
- * Source: Prometheus text format 0.0.4.
+ * Source: Prometheus text format 0.0.4; OpenMetrics 1.0.0.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -83,7 +83,10 @@ void metrics_each_gauge(const struct metrics_region *region, enum metric metric,
                         void (*fn)(void *ctx, const char *label, int64_t value),
                         void *ctx);
 
-/* All slots together, in Prometheus text. NULL: this process' own region. */
-void metrics_render(const struct metrics_region *region, struct buf *out);
+enum metrics_form { METRICS_PROMETHEUS, METRICS_OPENMETRICS };
+
+/* All slots together, in that form. NULL: this process' own region. */
+void metrics_render(const struct metrics_region *region, enum metrics_form form,
+                    struct buf *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include "server/base/json.h"
 #include "server/base/mem.h"
 #include "server/io/listen.h"
+#include "server/supervisor/accept.h"
 #include "server/supervisor/plain_http.h"
 
 #include <stdlib.h>
@@ -15,11 +16,12 @@ struct admin {
     struct admin_options options;
 };
 
-static void on_livez(void *ctx, struct plain_answer *answer)
+static void on_livez(void *ctx, struct str accept, struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
     struct json_out out;
 
+    (void)accept;
     json_out_init(&out, &answer->body);
     json_open_map(&out);
     json_add_cstr(&out, "status", "ok");
@@ -80,12 +82,13 @@ static void add_surroundings(const struct admin *admin, struct json_out *out,
     json_close_list(out);
 }
 
-static void on_readyz(void *ctx, struct plain_answer *answer)
+static void on_readyz(void *ctx, struct str accept, struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
     struct json_out out;
     bool ready;
 
+    (void)accept;
     json_out_init(&out, &answer->body);
     json_open_map(&out);
     json_add_cstr(&out, "role", admin->options.role);
@@ -99,13 +102,18 @@ static void on_readyz(void *ctx, struct plain_answer *answer)
     answer->status = ready ? 200 : 503;
 }
 
-static void on_metrics(void *ctx, struct plain_answer *answer)
+static void on_metrics(void *ctx, struct str accept,
+                       struct plain_answer *answer)
 {
     const struct admin *admin = ctx;
+    enum metrics_form form = accept_metrics_form(accept);
 
     admin->options.sample(admin->options.ctx);
-    metrics_render(admin->options.region, &answer->body);
-    answer->type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_render(admin->options.region, form, &answer->body);
+    answer->type =
+        form == METRICS_OPENMETRICS
+            ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            : "text/plain; version=0.0.4; charset=utf-8";
 }
 
 static void on_refused(void *ctx, struct plain_answer *answer,

@@ -44,6 +44,15 @@ static unsigned first_line_read(struct str line, struct plain_head *head)
     return str_starts(version, S("HTTP/1.")) ? 200 : 505;
 }
 
+static void field_read(struct str line, struct plain_head *head)
+{
+    struct str name = {NULL, 0};
+
+    if (head->accept.len == 0 && str_cut(&line, ':', &name) &&
+        str_eq_nocase(name, S("Accept")))
+        head->accept = str_trim(line);
+}
+
 unsigned plain_head_read(struct str bytes, struct plain_head *head)
 {
     struct str rest = bytes;
@@ -54,9 +63,11 @@ unsigned plain_head_read(struct str bytes, struct plain_head *head)
     while (first.len == 0)
         if (!take_line(&rest, &first))
             return bytes.len < PLAIN_HEAD_MAX ? 0 : 431;
+    head->accept = S("");
     do {
         if (!take_line(&rest, &line))
             return bytes.len < PLAIN_HEAD_MAX ? 0 : 431;
+        field_read(line, head);
     } while (line.len > 0);
     return first_line_read(first, head);
 }

@@ -1,10 +1,10 @@
 /* plain_head.h - the head of a request, as far as a probe's goes.
  *
- * Pure. Only the first line is understood; the fields behind it are waited
- * for and not looked at, since no answer here depends on them. A line may end
- * in LF alone (RFC 9112 section 2.2).
+ * Pure. Only the first line and the field Accept are understood; the others
+ * are waited for and not looked at, since no answer here depends on them. A
+ * line may end in LF alone (RFC 9112 section 2.2).
  *
- * Source: RFC 9112 sections 2 and 3.
+ * Source: RFC 9112 sections 2, 3 and 5.
  */
 #ifndef SUPERVISOR_PLAIN_HEAD_H
 #define SUPERVISOR_PLAIN_HEAD_H
@@ -17,7 +17,8 @@ enum { PLAIN_HEAD_MAX = 8 * 1024 };
 
 struct plain_head {
     struct str method;
-    struct str path; /* not decoded, without the query */
+    struct str path;   /* not decoded, without the query */
+    struct str accept; /* the first field of that name; empty: none */
 };
 
 /* 0: it is not there as a whole. 200: head holds it, within bytes. Otherwise

@@ -130,7 +130,7 @@ static void answer_write(struct plain_http *http, struct plain_answer *answer,
              !str_eq(head->method, S("HEAD")))
         refuse(http, answer, 405);
     else
-        page->write(http->options.ctx, answer);
+        page->write(http->options.ctx, head->accept, answer);
     if (answer->body.full)
         refuse(http, answer, 500);
 }
@@ -153,7 +153,7 @@ static void client_answer(struct client *client, unsigned status,
 static void on_readable(void *ctx, struct buf *input)
 {
     struct client *client = ctx;
-    struct plain_head head = {{NULL, 0}, {NULL, 0}};
+    struct plain_head head = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     unsigned status;
 
     if (!client->is_answered) {

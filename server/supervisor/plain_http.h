@@ -27,9 +27,13 @@ struct plain_answer {
     struct buf body;  /* at most PLAIN_HTTP_BODY_MAX; what is more is a 500 */
 };
 
+/* accept: what the request says of media types; empty: nothing. */
+typedef void (*plain_page_fn)(void *ctx, struct str accept,
+                              struct plain_answer *answer);
+
 struct plain_page {
     const char *path;
-    void (*write)(void *ctx, struct plain_answer *answer);
+    plain_page_fn write;
 };
 
 struct plain_http_options {

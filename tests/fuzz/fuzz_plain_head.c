@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status != 200)
         return 0;
     CHECK(lies_within(head.method, bytes) && head.path.ptr[0] == '/');
+    CHECK(head.accept.len == 0 || lies_within(head.accept, bytes));
     for (size_t len = 0; len < size && before == 0; len++)
         before = plain_head_read(str_slice(bytes, 0, len), &first);
     if (before == 200)

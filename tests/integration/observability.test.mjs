@@ -3,6 +3,7 @@
 // no secret.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import path from 'node:path';
 import { before, test } from 'node:test';
 import { ROOT } from './harness/npm.mjs';
 import { startReceiver } from './harness/receiver.mjs';
@@ -10,6 +11,8 @@ import { startRedis } from './harness/redis.mjs';
 import { must, until } from './harness/scope.mjs';
 import { startService } from './harness/service.mjs';
 import { reply, startSink } from './harness/sink.mjs';
+
+const READ_METRICS = path.join(import.meta.dirname, 'harness/read_metrics.py');
 
 let service;
 let receiver;
@@ -165,6 +168,33 @@ test('/metrics of each role, summed over its children', async () => {
     assert.deepEqual(listed('worker'), [['reason="bounce"', 1]]);
     assert.deepEqual(listed('api'), [['reason="complaint"', 1],
                                      ['reason="manual"', 2]]);
+});
+
+// What Prometheus' own client makes of an answer, which must have that type.
+async function parsed(role, accept, form, type) {
+    const answer = await fetch(`http://${service.admin[role]}/metrics`,
+                               { headers: { accept } });
+    assert.equal(answer.headers.get('content-type'), type);
+    const input = await answer.text();
+    assert.equal(input.endsWith('\n# EOF\n'), form === 'openmetrics');
+    return JSON.parse(await must('/usr/bin/python3', [READ_METRICS, form],
+                                 { input }));
+}
+
+test('/metrics says the same in both forms, as Accept wants', async () => {
+    const shape = (families) => families.map(([name, type, help, found]) =>
+        [name, type, help, found.map(([sample, { le, ...labels }]) =>
+            [sample, labels, le && Number(le.replace('+Inf', 'Infinity'))])]);
+    for (const role of ['api', 'worker', 'hooks']) {
+        const text = await parsed(role, '*/*', 'prometheus',
+                                  'text/plain; version=0.0.4; charset=utf-8');
+        const open = await parsed(
+            role, 'application/openmetrics-text;version=1.0.0,*/*;q=0.1',
+            'openmetrics',
+            'application/openmetrics-text; version=1.0.0; charset=utf-8');
+        assert.ok(open.length > 5, role);
+        assert.deepEqual(shape(open), shape(text), role);
+    }
 });
 
 test('a code that the server quotes is told to nobody', () => {

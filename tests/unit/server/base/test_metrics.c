@@ -31,7 +31,7 @@ static int teardown(void **state)
 static const char *rendered(void)
 {
     buf_clear(&text);
-    metrics_render(region, &text);
+    metrics_render(region, METRICS_PROMETHEUS, &text);
     return text.data;
 }
 
@@ -155,6 +155,26 @@ static void histograms_have_buckets_sum_and_count(void **state)
     assert_line("posthaste_webhook_attempt_duration_seconds_count 1\n");
 }
 
+static void openmetrics_has_spellings_of_its_own(void **state)
+{
+    static const char *const upstream[] = {"main"};
+
+    (void)state;
+    metrics_count(METRIC_EMAIL_EVENTS, "email.sent");
+    series_observe(metrics_series(METRIC_SMTP_SESSION_MESSAGES, upstream), 100);
+    series_observe(metrics_series(METRIC_WEBHOOK_ATTEMPT_SECONDS, NULL), 1);
+    buf_clear(&text);
+    metrics_render(region, METRICS_OPENMETRICS, &text);
+    assert_non_null(strstr(text.data,
+                           "\n# TYPE posthaste_email_events counter\n"
+                           "posthaste_email_events_total{event=\"email.sent\"} "
+                           "1\n"));
+    assert_non_null(strstr(text.data, "{upstream=\"main\",le=\"100.0\"} 1\n"));
+    assert_non_null(strstr(text.data, "_seconds_bucket{le=\"2.5\"} 1\n"));
+    assert_non_null(strstr(text.data, "_seconds_bucket{le=\"0.0005\"} 0\n"));
+    assert_true(str_ends(buf_str(&text), S("\n# EOF\n")));
+}
+
 static void label_values_are_escaped(void **state)
 {
     (void)state;
@@ -238,6 +258,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(gauges_become_one_by_their_kind, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(histograms_have_buckets_sum_and_count,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(openmetrics_has_spellings_of_its_own,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(label_values_are_escaped, setup,
                                         teardown),

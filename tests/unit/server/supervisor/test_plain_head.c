@@ -57,6 +57,28 @@ static void heads_are_read_or_refused(void **state)
     }
 }
 
+static void the_first_accept_is_read(void **state)
+{
+    static const struct {
+        struct str bytes;
+        const char *accept;
+    } FIELDS[] = {
+        {STR("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), ""},
+        {STR("GET / HTTP/1.1\r\nHost: h\r\nACCEPT:\t a/b;q=1 \r\n\r\n"),
+         "a/b;q=1"},
+        {STR("GET / HTTP/1.1\nAccept-Encoding: gzip\nAccept: a\nAccept: b\n\n"),
+         "a"},
+        {STR("GET / HTTP/1.1\r\nAccept\r\n\r\nAccept: a"), ""},
+    };
+    struct plain_head head;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(FIELDS); i++) {
+        assert_int_equal(plain_head_read(FIELDS[i].bytes, &head), 200);
+        assert_true(str_eq(head.accept, str_of(FIELDS[i].accept)));
+    }
+}
+
 static void no_head_is_longer_than_its_limit(void **state)
 {
     static char bytes[PLAIN_HEAD_MAX];
@@ -79,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_are_read_or_refused),
+        cmocka_unit_test(the_first_accept_is_read),
         cmocka_unit_test(no_head_is_longer_than_its_limit),
     };
 

@@ -20,16 +20,18 @@ struct world {
     int64_t now_ms;
 };
 
-static void hello(void *ctx, struct plain_answer *answer)
+static void hello(void *ctx, struct str accept, struct plain_answer *answer)
 {
     (void)ctx;
+    (void)accept;
     buf_add_cstr(&answer->body, "hello");
     answer->type = "text/plain";
 }
 
-static void busy(void *ctx, struct plain_answer *answer)
+static void busy(void *ctx, struct str accept, struct plain_answer *answer)
 {
     (void)ctx;
+    (void)accept;
     buf_add_cstr(&answer->body, "{}");
     answer->status = 503;
 }
@@ -43,15 +45,17 @@ static void write_bytes(struct plain_answer *answer, size_t count)
     buf_grown(&answer->body, count);
 }
 
-static void large(void *ctx, struct plain_answer *answer)
+static void large(void *ctx, struct str accept, struct plain_answer *answer)
 {
     (void)ctx;
+    (void)accept;
     write_bytes(answer, LARGE);
 }
 
-static void too_large(void *ctx, struct plain_answer *answer)
+static void too_large(void *ctx, struct str accept, struct plain_answer *answer)
 {
     (void)ctx;
+    (void)accept;
     write_bytes(answer, PLAIN_HTTP_BODY_MAX);
     buf_add_char(&answer->body, 'x');
 }
