@@ -197,6 +197,35 @@ test('/metrics says the same in both forms, as Accept wants', async () => {
     }
 });
 
+test('what documents say of metrics is what there is', () => {
+    const source = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
+    const rows = [...source('server/base/metrics.def').matchAll(
+        /^METRIC\(\w+, (\w+), "(\w+)", "([\w,]*)", "(.*)"\)$/gm)];
+    const told = rows.map(([, kind, name, labels, help]) => {
+        const list = labels.split(',').filter((label) => label !== '')
+            .map((label) => `\`${label}\``).join(', ');
+        const type = kind.split('_')[0].toLowerCase();
+        return `| \`${name}\` | ${type} | ${list} | ${help} |`;
+    });
+    assert.ok(told.length > 30);
+    assert.deepEqual(source('docs/metrics.md').split('\n')
+        .filter((line) => /^\| `(posthaste|process)_/.test(line)), told);
+
+    const names = new Set(rows.map(([, , name]) => name));
+    for (const folder of ['docs', 'deploy'])
+        for (const file of fs.readdirSync(path.join(ROOT, folder),
+                                          { recursive: true })) {
+            const place = path.join(folder, file);
+            if (!fs.statSync(path.join(ROOT, place)).isFile())
+                continue;
+            for (const [name] of source(place).matchAll(
+                /\b(?:posthaste|process)_[a-z_]+_[a-z]+\b/g))
+                assert.ok(names.has(name) ||
+                          names.has(name.replace(/_(bucket|sum|count)$/, '')),
+                          `${place}: ${name}`);
+        }
+});
+
 test('a code that the server quotes is told to nobody', () => {
     const text = JSON.stringify(bounced);
     assert.match(text, /nobody wants a code like ••••••/);
