@@ -9,6 +9,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+static int64_t fd_limit(pid_t pid)
+{
+    struct rlimit limit;
+
+    if (prlimit(pid, RLIMIT_NOFILE, NULL, &limit) != 0)
+        return 0;
+    return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+}
+
 static int64_t count_fds(pid_t pid)
 {
     char path[64];
@@ -55,6 +64,7 @@ void usage_add(struct usage *usage, pid_t pid)
     usage->cpu_ticks += (int64_t)(user + system);
     usage->resident_bytes += pages * sysconf(_SC_PAGESIZE);
     usage->open_fds += count_fds(pid);
+    usage->max_fds += fd_limit(pid);
 }
 
 static int64_t seconds_of_dead(void)
@@ -77,6 +87,7 @@ void usage_tell(const struct usage *usage)
     series_set(metrics_series(METRIC_PROCESS_MEMORY, NULL),
                usage->resident_bytes);
     series_set(metrics_series(METRIC_PROCESS_FDS, NULL), usage->open_fds);
+    series_set(metrics_series(METRIC_PROCESS_MAX_FDS, NULL), usage->max_fds);
     series_set(metrics_series(METRIC_PROCESS_START, NULL), start_s);
     if (cpu_s > told_s) {
         series_add(metrics_series(METRIC_PROCESS_CPU, NULL),

@@ -8,6 +8,7 @@
 struct usage {
     int64_t resident_bytes;
     int64_t open_fds;
+    int64_t max_fds;   /* limits of all, together */
     int64_t cpu_ticks; /* of the living; the dead are added by usage_tell */
 };
 

@@ -162,6 +162,8 @@ test('/metrics of each role, summed over its children', async () => {
     assert.equal(sum(of.worker, 'posthaste_time_to_delivery_seconds_count'),
                  1);
     assert.ok(sum(of.hooks, 'posthaste_webhook_attempts_total') >= 2);
+    assert.ok(sum(of.api, 'process_open_fds') > 0);
+    assert.ok(sum(of.api, 'process_max_fds') > sum(of.api, 'process_open_fds'));
     const listed = (role) => of[role]
         .filter(([name]) => name === 'posthaste_suppressions_total')
         .map(([, labels, value]) => [labels, value]).sort();
