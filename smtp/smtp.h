@@ -246,9 +246,11 @@ struct smtp_settings {
     void *ctx;
 };
 
-/* Whether the authorities, the certificate and the key that an upstream names
- * can be used. err: which file cannot, and why. */
-bool smtp_tls_fits(const struct config_upstream *config, struct error *err);
+/* The config key of the authorities, the certificate or the key that an
+ * upstream names and that cannot be used; err: which file, and why. NULL: all
+ * can. */
+const char *smtp_tls_misfit(const struct config_upstream *config,
+                            struct error *err);
 
 /* config must outlive it. NULL and err: a CA file that cannot be read. */
 MUST_USE struct smtp *smtp_open(struct loop *loop, struct dns *dns,

@@ -34,11 +34,10 @@ static const char *null_if_empty(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
-static struct tls_client *open_tls(const struct config_upstream *config,
-                                   struct error *err)
+static struct tls_client_options
+tls_options(const struct config_upstream *config)
 {
-    struct tls_client *tls;
-    const struct tls_client_options options = {
+    return (struct tls_client_options){
         .trust = config->tls == TLS_OPPORTUNISTIC ? TLS_TRUST_ANY
                                                   : TLS_TRUST_VERIFIED,
         .ca_file = null_if_empty(config->tls_ca_file),
@@ -47,25 +46,35 @@ static struct tls_client *open_tls(const struct config_upstream *config,
         .fingerprints = config->tls_fingerprints.items,
         .fingerprint_count = config->tls_fingerprints.count,
     };
+}
 
-    tls = tls_client_create(&options, err);
+static struct tls_client *open_tls(const struct config_upstream *config,
+                                   struct error *err)
+{
+    const struct tls_client_options options = tls_options(config);
+    struct tls_client *tls = tls_client_create(&options, err);
+
     if (tls == NULL)
         error_prefix(err, "upstream %s", config->name);
     return tls;
 }
 
-bool smtp_tls_fits(const struct config_upstream *config, struct error *err)
+const char *smtp_tls_misfit(const struct config_upstream *config,
+                            struct error *err)
 {
-    struct tls_client *tls;
-    bool ok;
+    const struct tls_client_options options = tls_options(config);
+    const char *file;
 
     if (config->tls == TLS_OFF ||
-        (config->tls_ca_file[0] == '\0' && config->tls_cert_file[0] == '\0'))
-        return true;
-    tls = open_tls(config, err);
-    ok = tls != NULL;
-    tls_client_destroy(&tls);
-    return ok;
+        (options.ca_file == NULL && options.cert_file == NULL))
+        return NULL;
+    file = tls_client_misfit(&options, err);
+    if (file == NULL)
+        return NULL;
+    error_prefix(err, "upstream %s", config->name);
+    if (file == options.ca_file)
+        return "tls_ca_file";
+    return file == options.key_file ? "tls_key_file" : "tls_cert_file";
 }
 
 static void init_series(struct smtp_upstream *upstream)

@@ -240,6 +240,21 @@ struct config *config_parse(struct str text, const char *name,
                             struct buf *problems);
 void config_destroy(struct config **config);
 
+/* A value, for what is found wrong with it later. */
+struct config_value_name {
+    const char *table; /* "secrets", "upstream" */
+    size_t index;      /* of a repeated table */
+    const char *key;
+};
+
+/* Adds text, and a newline, as config_load would have told it of that value. */
+void config_add_problem(const struct config *config,
+                        struct config_value_name value, const char *text,
+                        struct buf *problems);
+/* Puts "file:line:column: ", or what else set the value, before the error. */
+void config_prefix_place(const struct config *config,
+                         struct config_value_name value, struct error *err);
+
 /* The file to use: the flag's, POSTHASTE_CONFIG, ./posthaste.toml,
  * /etc/posthaste/posthaste.toml; NULL when there is none. */
 const char *config_find(const char *flag);

@@ -9,11 +9,11 @@
  * smtp/token.h. */
 enum { NAME_WITH_TOKEN_MAX = 255 };
 
-/* The nth repeated table. */
-static const struct config_block *nth_block(const struct config_loading *l,
+/* The nth table of that name. */
+static const struct config_block *nth_block(const struct config *config,
                                             const char *name, size_t n)
 {
-    const struct config_block *b = l->config->blocks;
+    const struct config_block *b = config->blocks;
 
     for (;; b = b->next) {
         CHECK(b != NULL);
@@ -31,6 +31,12 @@ static struct config_origin origin_of(const struct config_block *block,
     CHECK(key >= 0);
     return block->settings[key].is_set ? block->settings[key].origin
                                        : block->origin;
+}
+
+struct config_origin config_origin_of(const struct config *config,
+                                      struct config_value_name value)
+{
+    return origin_of(nth_block(config, value.table, value.index), value.key);
 }
 
 /* What was set, but wrongly, has had its problem told. */
@@ -187,7 +193,7 @@ static void check_upstreams(struct config_loading *l)
     const struct config_upstream *all = l->config->upstreams;
 
     for (size_t i = 0; i < l->config->upstream_count; i++) {
-        const struct config_block *block = nth_block(l, "upstream", i);
+        const struct config_block *block = nth_block(l->config, "upstream", i);
 
         if (i == CONFIG_UPSTREAMS_MAX)
             config_problem(l, origin_of(block, "name"),
@@ -264,7 +270,7 @@ static void check_routes(struct config_loading *l)
     const struct config_route *all = l->config->routes;
 
     for (size_t i = 0; i < l->config->route_count; i++) {
-        const struct config_block *block = nth_block(l, "route", i);
+        const struct config_block *block = nth_block(l->config, "route", i);
 
         check_route(l, &all[i], block);
         if (i > 0 && is_default(&all[i - 1]))
@@ -283,7 +289,7 @@ static void check_one_domain(struct config_loading *l, const char *name,
                              const char *domain)
 {
     if (str_starts(str_of(domain), S("*.")))
-        config_problem(l, origin_of(nth_block(l, "sending", 0), name),
+        config_problem(l, origin_of(nth_block(l->config, "sending", 0), name),
                        "%s must be one domain", name);
 }
 
@@ -291,7 +297,7 @@ static void check_sending(struct config_loading *l)
 {
     const char *domain = l->config->sending.bounce_domain;
     struct config_origin origin =
-        origin_of(nth_block(l, "sending", 0), "bounce_domain");
+        origin_of(nth_block(l->config, "sending", 0), "bounce_domain");
 
     check_one_domain(l, "bounce_domain", domain);
     check_one_domain(l, "spf_include", l->config->sending.spf_include);
@@ -305,7 +311,7 @@ static void check_sending(struct config_loading *l)
 /* Without one it would run, say that it is ready, and be there for nobody. */
 static void check_api(struct config_loading *l)
 {
-    const struct config_block *block = nth_block(l, "api", 0);
+    const struct config_block *block = nth_block(l->config, "api", 0);
     ptrdiff_t key = config_key_find(block->section, S("listen"));
 
     if (block->settings[key].is_set && is_missing(block, "listen"))
@@ -318,7 +324,8 @@ static void check_webhook(struct config_loading *l)
     const struct config_duration_list *retry = &l->config->webhook.retry;
 
     if (retry->count > 0 && retry->items_ms[0] != 0)
-        config_problem(l, origin_of(nth_block(l, "webhook", 0), "retry"),
+        config_problem(l,
+                       origin_of(nth_block(l->config, "webhook", 0), "retry"),
                        "the first attempt is made at once: retry begins with "
                        "\"0s\"");
 }

@@ -44,6 +44,10 @@ void config_problem(struct config_loading *l, struct config_origin origin,
                     const char *format, ...);
 /* The same for what toml.h finds; ctx is the loading. */
 void config_toml_problem(void *ctx, struct toml_place place, const char *text);
+/* Where a key of the nth table of that name was set, or else where the table
+ * begins. */
+struct config_origin config_origin_of(const struct config *config,
+                                      struct config_value_name value);
 /* All of them in the order of the files, as config_load says. */
 void config_print_problems(struct config_loading *l, struct buf *out);
 

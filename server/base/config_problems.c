@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LINE_SHOWN_MAX = 200 };
+enum { LINE_SHOWN_MAX = 200, PLACE_MAX = 8192 };
 
 void config_problem(struct config_loading *l, struct config_origin origin,
                     const char *format, ...)
@@ -89,22 +89,49 @@ static void print_line(struct arena *arena, struct str line, unsigned column,
     buf_addf(out, "\n%*s^\n", (int)column - 1, "");
 }
 
-static void print_problem(const struct config_loading *l,
-                          const struct config_problem *p, struct buf *out)
+static void add_place(const struct config *config,
+                      const struct config_origin *origin, struct buf *out)
 {
-    const struct config_source *source = p->origin.source;
-    struct toml_place place = p->origin.place;
+    if (origin->variable != NULL)
+        buf_add_cstr(out, origin->variable);
+    else if (origin->source == NULL)
+        buf_add_cstr(out, config->file);
+    else
+        buf_addf(out, "%s:%u:%u", origin->source->name, origin->place.line,
+                 origin->place.column);
+}
 
-    if (p->origin.variable != NULL) {
-        buf_addf(out, "%s: %s\n", p->origin.variable, p->text);
-    } else if (source == NULL) {
-        buf_addf(out, "%s: %s\n", l->config->file, p->text);
-    } else {
-        buf_addf(out, "%s:%u:%u: %s\n", source->name, place.line, place.column,
-                 p->text);
-        print_line(l->arena, line_of(source->text, place.line), place.column,
-                   out);
-    }
+static void print_problem(const struct config *config,
+                          const struct config_origin *origin, const char *text,
+                          struct buf *out)
+{
+    add_place(config, origin, out);
+    buf_addf(out, ": %s\n", text);
+    if (origin->variable == NULL && origin->source != NULL)
+        print_line(config->arena,
+                   line_of(origin->source->text, origin->place.line),
+                   origin->place.column, out);
+}
+
+void config_add_problem(const struct config *config,
+                        struct config_value_name value, const char *text,
+                        struct buf *problems)
+{
+    struct config_origin origin = config_origin_of(config, value);
+
+    print_problem(config, &origin, text, problems);
+}
+
+void config_prefix_place(const struct config *config,
+                         struct config_value_name value, struct error *err)
+{
+    struct config_origin origin = config_origin_of(config, value);
+    struct buf place;
+
+    buf_init(&place, PLACE_MAX);
+    add_place(config, &origin, &place);
+    error_prefix(err, "%.*s", STR_ARG(buf_str(&place)));
+    buf_finish(&place);
 }
 
 void config_print_problems(struct config_loading *l, struct buf *out)
@@ -114,7 +141,8 @@ void config_print_problems(struct config_loading *l, struct buf *out)
 
     qsort(l->problems, count, sizeof l->problems[0], compare_problems);
     for (size_t i = 0; i < count; i++)
-        print_problem(l, &l->problems[i], out);
+        print_problem(l->config, &l->problems[i].origin, l->problems[i].text,
+                      out);
     if (count < l->problem_count)
         buf_addf(out, "%s: %zu more problems\n", l->config->file,
                  l->problem_count - count);

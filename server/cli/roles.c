@@ -213,6 +213,8 @@ static int run_api(const struct child *child)
 
 static bool keyring_fits(const struct config *config, struct error *err)
 {
+    static const struct config_value_name NAME = {.table = "secrets",
+                                                  .key = "keyring_file"};
     struct keyring *keyring;
     bool ok;
 
@@ -220,6 +222,8 @@ static bool keyring_fits(const struct config *config, struct error *err)
         return true;
     keyring = keyring_load(config->secrets.keyring_file, err);
     ok = keyring != NULL;
+    if (!ok)
+        config_prefix_place(config, NAME, err);
     keyring_destroy(&keyring);
     return ok;
 }
@@ -319,27 +323,37 @@ static const char *state_dir_worker(const struct config *config)
     return config->worker.state_dir;
 }
 
-static bool worker_key_fits(const char *key_file, struct error *err)
+static bool worker_key_fits(const struct config *config, struct error *err)
 {
+    static const struct config_value_name NAME = {.table = "secrets",
+                                                  .key = "worker_key_file"};
     struct seal_keys *keys;
     bool ok;
 
-    if (*key_file == '\0')
+    if (config->secrets.worker_key_file[0] == '\0')
         return true;
-    keys = seal_keys_load(key_file, err);
+    keys = seal_keys_load(config->secrets.worker_key_file, err);
     ok = keys != NULL;
+    if (!ok)
+        config_prefix_place(config, NAME, err);
     seal_keys_destroy(&keys);
     return ok;
 }
 
 static bool files_fit_worker(const struct config *config, struct error *err)
 {
-    bool ok = keyring_fits(config, err) &&
-              worker_key_fits(config->secrets.worker_key_file, err);
+    if (!keyring_fits(config, err) || !worker_key_fits(config, err))
+        return false;
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        const char *key = smtp_tls_misfit(&config->upstreams[i], err);
 
-    for (size_t i = 0; ok && i < config->upstream_count; i++)
-        ok = smtp_tls_fits(&config->upstreams[i], err);
-    return ok;
+        if (key == NULL)
+            continue;
+        config_prefix_place(
+            config, (struct config_value_name){"upstream", i, key}, err);
+        return false;
+    }
+    return true;
 }
 
 const struct role ROLE_WORKER = {"worker",         NULL,

@@ -20,64 +20,79 @@ enum { TEXT_MAX = 1 << 20, PRESETS_MAX = 12 };
 
 /* --- config check, config show --- */
 
-static bool check_keyring(const char *path, struct buf *problems)
+struct check {
+    const struct config *config;
+    struct buf *problems;
+    bool has_failed;
+};
+
+static void tell(struct check *check, struct config_value_name value,
+                 const char *text)
 {
+    config_add_problem(check->config, value, text, check->problems);
+    check->has_failed = true;
+}
+
+static void check_keyring(struct check *check)
+{
+    const char *path = check->config->secrets.keyring_file;
     struct keyring *keyring;
     struct error err;
-    bool ok;
 
     if (*path == '\0')
-        return true;
+        return;
     keyring = keyring_load(path, &err);
-    ok = keyring != NULL;
-    if (!ok)
-        buf_addf(problems, "%s\n", err.text);
+    if (keyring == NULL)
+        tell(check,
+             (struct config_value_name){.table = "secrets",
+                                        .key = "keyring_file"},
+             err.text);
     keyring_destroy(&keyring);
-    return ok;
 }
 
 /* Where both halves are named, they must belong together. */
-static bool check_worker_key(const struct config_secrets *secrets,
-                             struct buf *problems)
+static void check_worker_key(struct check *check)
 {
+    const struct config_secrets *secrets = &check->config->secrets;
+    const struct config_value_name value = {.table = "secrets",
+                                            .key = "worker_key_file"};
     struct seal_public public;
     struct seal_keys *keys;
     struct error err;
-    bool ok = true;
 
     if (*secrets->worker_key_file == '\0')
-        return true;
+        return;
     keys = seal_keys_load(secrets->worker_key_file, &err);
-    if (keys == NULL) {
-        buf_addf(problems, "%s\n", err.text);
-        return false;
-    }
-    if (seal_public_read(str_of(secrets->worker_public_key), &public) &&
-        !seal_keys_have(keys, &public)) {
-        buf_addf(problems,
-                 "%s: holds no private half of secrets.worker_public_key, so "
-                 "no worker could open what is sealed to it\n",
-                 secrets->worker_key_file);
-        ok = false;
-    }
+    if (keys != NULL &&
+        seal_public_read(str_of(secrets->worker_public_key), &public) &&
+        !seal_keys_have(keys, &public))
+        error_set(&err, ERR_CONFIG,
+                  "%s: holds no private half of secrets.worker_public_key, so "
+                  "no worker could open what is sealed to it",
+                  secrets->worker_key_file);
+    else if (keys != NULL)
+        error_clear(&err);
+    if (err.text[0] != '\0')
+        tell(check, value, err.text);
     seal_keys_destroy(&keys);
-    return ok;
 }
 
 /* What the file names must be there, too: the roles would not start. */
 static bool check_files(const struct config *config, struct buf *problems)
 {
-    bool ok = check_keyring(config->secrets.keyring_file, problems);
+    struct check check = {.config = config, .problems = problems};
     struct error err;
 
-    ok = check_worker_key(&config->secrets, problems) && ok;
+    check_keyring(&check);
+    check_worker_key(&check);
     for (size_t i = 0; i < config->upstream_count; i++) {
-        if (smtp_tls_fits(&config->upstreams[i], &err))
-            continue;
-        buf_addf(problems, "%s\n", err.text);
-        ok = false;
+        const char *key = smtp_tls_misfit(&config->upstreams[i], &err);
+
+        if (key != NULL)
+            tell(&check, (struct config_value_name){"upstream", i, key},
+                 err.text);
     }
-    return ok;
+    return !check.has_failed;
 }
 
 static void print_check(const char *path, bool valid,

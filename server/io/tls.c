@@ -73,8 +73,9 @@ static SSL_CTX *ctx_new(const SSL_METHOD *method)
     return ctx;
 }
 
-static bool use_certificate(SSL_CTX *ctx, const char *cert_file,
-                            const char *key_file, struct error *err)
+/* The file that will not do; NULL: both are in use. */
+static const char *use_certificate(SSL_CTX *ctx, const char *cert_file,
+                                   const char *key_file, struct error *err)
 {
     if (key_file == NULL)
         key_file = cert_file;
@@ -82,14 +83,14 @@ static bool use_certificate(SSL_CTX *ctx, const char *cert_file,
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1) {
         error_set(err, ERR_CONFIG, "%s: no certificate: %s", cert_file,
                   tls_openssl_reason());
-        return false;
+        return cert_file;
     }
     if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1) {
         error_set(err, ERR_CONFIG, "%s: no private key for %s: %s", key_file,
                   cert_file, tls_openssl_reason());
-        return false;
+        return key_file;
     }
-    return true;
+    return NULL;
 }
 
 static bool use_authorities(SSL_CTX *ctx, const char *ca_file,
@@ -144,15 +145,35 @@ bool tls_client_pins(const struct tls_client *client, X509 *cert,
     return false;
 }
 
+/* The same of all that a client's options name. */
+static const char *use_files(SSL_CTX *ctx,
+                             const struct tls_client_options *options,
+                             struct error *err)
+{
+    if (!use_authorities(ctx, options->ca_file, err))
+        return options->ca_file;
+    if (options->cert_file == NULL)
+        return NULL;
+    return use_certificate(ctx, options->cert_file, options->key_file, err);
+}
+
+const char *tls_client_misfit(const struct tls_client_options *options,
+                              struct error *err)
+{
+    SSL_CTX *ctx = ctx_new(TLS_client_method());
+    const char *file = use_files(ctx, options, err);
+
+    SSL_CTX_free(ctx);
+    return file;
+}
+
 struct tls_client *tls_client_create(const struct tls_client_options *options,
                                      struct error *err)
 {
     SSL_CTX *ctx = ctx_new(TLS_client_method());
     struct tls_client *client;
 
-    if (!use_authorities(ctx, options->ca_file, err) ||
-        (options->cert_file != NULL &&
-         !use_certificate(ctx, options->cert_file, options->key_file, err))) {
+    if (use_files(ctx, options, err) != NULL) {
         SSL_CTX_free(ctx);
         return NULL;
     }
@@ -269,7 +290,7 @@ struct tls_server *tls_server_create(const char *cert_file,
 {
     SSL_CTX *ctx = ctx_new(TLS_server_method());
 
-    if (!use_certificate(ctx, cert_file, key_file, err)) {
+    if (use_certificate(ctx, cert_file, key_file, err) != NULL) {
         SSL_CTX_free(ctx);
         return NULL;
     }

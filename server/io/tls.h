@@ -37,6 +37,10 @@ struct tls_client_options {
 struct tls_client;
 MUST_USE struct tls_client *
 tls_client_create(const struct tls_client_options *options, struct error *err);
+/* The file that keeps a client from being made, as options name it, and err
+ * says why; NULL: there is none. */
+const char *tls_client_misfit(const struct tls_client_options *options,
+                              struct error *err);
 void tls_client_destroy(struct tls_client **client);
 /* Tickets at hand, for all hosts together. */
 size_t tls_client_tickets(const struct tls_client *client);

@@ -178,7 +178,8 @@ describe('config', () => {
         const { code, stderr } =
             await posthaste(['config', 'check', '--config', file]);
         assert.equal(code, 6);
-        assert.match(stderr, /\/nonexistent: No such file or directory/);
+        assert.equal(stderr, `${file}:2:1: /nonexistent: No such file or ` +
+            'directory\nkeyring_file = "/nonexistent"\n^\n');
     });
 
     test('check and worker say which upstream has no authorities', async () => {
@@ -191,8 +192,43 @@ describe('config', () => {
                 await posthaste([...verb, '--config', file]);
             assert.equal(code, 6, stderr);
             assert.match(stderr, /upstream main: .*no-ca\.pem: no authorities/);
+            assert.ok(stderr.includes(`${file}:4:1: upstream main: ${ca}`));
         }
     });
+
+    test('check and worker say where a file was named that will not do',
+         async () => {
+             const pem = path.join(dir, 'half.pem');
+             await must('openssl', ['req', '-x509', '-newkey', 'ed25519',
+                                    '-nodes', '-subj', '/CN=client',
+                                    '-keyout', `${pem}.key`, '-out', pem]);
+             const upstream = (name, ...lines) => ['[[upstream]]',
+                 `name = "${name}"`, 'host = "smtp.test"', ...lines].join('\n');
+             const cases = [
+                 [[upstream('a'), upstream('b', 'tls_cert_file = "/none"')],
+                  ':7:1: upstream b: /none: no certificate'],
+                 [[upstream('a', `tls_cert_file = "${pem}"`)],
+                  `:4:1: upstream a: ${pem}: no private key for`],
+                 [[upstream('a', `tls_cert_file = "${pem}"`,
+                            `tls_key_file = "${file}"`)],
+                  `:5:1: upstream a: ${file}: no private key for`],
+                 [['[secrets]\nworker_key_file = "/none"'],
+                  ':2:1: /none: No such file or directory'],
+             ];
+             for (const [tables, told] of cases)
+                 for (const verb of [['config', 'check'], ['worker']]) {
+                     fs.writeFileSync(file, tables.join('\n'));
+                     const { code, stderr } =
+                         await posthaste([...verb, '--config', file]);
+                     assert.equal(code, 6, stderr);
+                     assert.ok(stderr.includes(`${file}${told}`), stderr);
+                 }
+             const { stderr } = await posthaste(
+                 ['config', 'check', '--config', file],
+                 { env: { POSTHASTE_SECRETS__WORKER_KEY_FILE: '/nil' } });
+             assert.equal(stderr, 'POSTHASTE_SECRETS__WORKER_KEY_FILE: /nil: ' +
+                 'No such file or directory\n');
+         });
 
     test('check finds a public half that no worker could open', async () => {
         const keys = ['a', 'b'].map((name) => path.join(dir, `check-${name}`));
