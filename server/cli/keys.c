@@ -3,6 +3,7 @@
 #include "server/base/clock.h"
 #include "server/base/codec.h"
 #include "server/base/json.h"
+#include "server/cli/show.h"
 #include "server/cli/verbs.h"
 #include "smtp/message/message.h"
 
@@ -309,9 +310,9 @@ static int list(struct tool *tool, void *ctx)
     (void)ctx;
     buf_init(&listing.text, OUTPUT_MAX);
     json_out_init(&listing.out, &listing.text);
-    json_open_list(&listing.out);
+    show_list_open(&listing.out);
     code = list_pages(&listing);
-    json_close_list(&listing.out);
+    show_list_close(&listing.out);
     if (code == EXIT_OK && listing.as_json)
         puts(listing.text.data);
     buf_finish(&listing.text);

@@ -196,9 +196,7 @@ static int list_all(struct listing *listing)
 {
     int code;
 
-    json_open_map(&listing->out);
-    json_name(&listing->out, "data");
-    json_open_list(&listing->out);
+    show_list_open(&listing->out);
     code = list_pages(listing);
     if (code == EXIT_OK && cli_option(listing->tool->args, "owner")[0] != '\0')
         code = count_owners(listing, &listing->total);

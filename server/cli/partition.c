@@ -1,6 +1,7 @@
 #include "server/base/fault.h"
 #include "server/base/id.h"
 #include "server/base/json.h"
+#include "server/cli/show.h"
 #include "server/cli/tool.h"
 #include "server/cli/verbs.h"
 
@@ -49,10 +50,10 @@ static void print_json(const struct queue_partitions *partitions)
 
     buf_init(&text, OUTPUT_MAX);
     json_out_init(&out, &text);
-    json_open_list(&out);
+    show_list_open(&out);
     for (size_t i = 0; i < partitions->count; i++)
         put_partition(&out, &partitions->partitions[i]);
-    json_close_list(&out);
+    show_list_close(&out);
     printf("%.*s\n", STR_ARG(buf_str(&text)));
     buf_finish(&text);
 }

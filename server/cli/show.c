@@ -7,6 +7,20 @@
 
 enum { CELL_MAX = 200, MEMBER_MAX = 1024, COLUMNS_MAX = 12, DEPTH_STEP = 2 };
 
+void show_list_open(struct json_out *out)
+{
+    json_open_map(out);
+    json_add_cstr(out, "object", "list");
+    json_name(out, "data");
+    json_open_list(out);
+}
+
+void show_list_close(struct json_out *out)
+{
+    json_close_list(out);
+    json_close_map(out);
+}
+
 /* A scalar, or a list of scalars with commas, on one line. */
 static void put_cell(const struct json *value, struct buf *out)
 {

@@ -14,6 +14,12 @@ struct show_column {
     const char *pointer;
 };
 
+/* Begins a list as every verb prints it, in the shape of the API:
+ * {"object":"list","data":[...]}. The items follow; who closes both may put
+ * members of the whole list in between. */
+void show_list_open(struct json_out *out);
+void show_list_close(struct json_out *out);
+
 /* Members and values as "name: value", what is nested below it, deeper;
  * without the empty ones. */
 void show_value(const struct json *value, struct buf *out);

@@ -42,11 +42,11 @@ static void print_json(const struct config *config,
 
     buf_init(&text, OUTPUT_MAX);
     json_out_init(&out, &text);
-    json_open_list(&out);
+    show_list_open(&out);
     for (size_t i = 0; i < upstreams->count; i++)
         api_upstream_write(&out, &config->upstreams[i],
                            &upstreams->upstreams[i]);
-    json_close_list(&out);
+    show_list_close(&out);
     printf("%.*s\n", STR_ARG(buf_str(&text)));
     buf_finish(&text);
 }

@@ -190,7 +190,7 @@ describe('posthaste keys', () => {
             await refused(sender.emails.send(mail('a@any.test')),
                           ONLY('shell\\.test'));
         }
-        const list = JSON.parse((await keys(['list'])).stdout);
+        const { data: list } = JSON.parse((await keys(['list'])).stdout);
         assert.equal(list[0].domain_id, domain.id);
         assert.equal(list[0].domain, 'shell.test');
         assert.equal(list.at(-1).domain_id, null);

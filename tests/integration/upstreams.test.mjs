@@ -112,13 +112,35 @@ test('the command line lists them, too', async () => {
     const { code, stdout } = await cli('list', '--json');
     assert.equal(code, 0);
     const list = JSON.parse(stdout);
-    assert.deepEqual(list.map(({ name }) => name),
+    const { json } = await service.call('GET', '/v1/upstreams');
+    assert.deepEqual(Object.keys(list), Object.keys(json));
+    assert.deepEqual(list.data.map(({ name }) => name),
                      ['first', 'second', 'alone']);
-    assert.equal(list[0].host, '127.0.0.1');
+    assert.equal(list.data[0].host, '127.0.0.1');
     const missing = await cli('pause', 'nowhere');
     assert.equal(missing.code, 3);
     assert.match(missing.stderr, /no upstream is called "nowhere"/);
     assert.equal((await cli('resume')).code, 2);
+});
+
+test('every list of the command line has one shape', async () => {
+    const { stdout } = await service.run(['--help']);
+    const verbs = [...stdout.matchAll(/^ {2}([a-z ]*\blist)\b/gm)]
+        .map(([, verb]) => verb);
+    for (const verb of ['keys list', 'partition list', 'queue held list',
+                        'upstreams list', 'webhooks list'])
+        assert.ok(verbs.includes(verb), verb);
+    const ways = [['--config', service.config], ['--url', service.base]];
+    const env = { ...service.env, POSTHASTE_API_KEY: service.key };
+    for (const verb of verbs.filter((name) => name !== 'inbox list')) {
+        const answers = await Promise.all(ways.map((way) =>
+            service.run([...verb.split(' '), ...way, '--json'], { env })));
+        const good = answers.find(({ code }) => code === 0);
+        assert.ok(good, `${verb}: ${answers.map((one) => one.stderr)}`);
+        const list = JSON.parse(good.stdout);
+        assert.equal(list.object, 'list', verb);
+        assert.ok(Array.isArray(list.data), verb);
+    }
 });
 
 test('a refused connection is told, and why', async () => {
