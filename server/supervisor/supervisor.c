@@ -36,6 +36,7 @@ enum {
     RESTART_FIRST_MS = 100,
     RESTART_MAX_MS = 5000,
     RESTART_WORKED_MAX_MS = 200,
+    RESTART_UNFORKED_MS = 1000,
     LIVED_LONG_MS = 10000,
     /* Slots for the children of this many generations at once. */
     GENERATIONS_MAX = 4,
@@ -322,11 +323,49 @@ static void on_says(void *ctx, int events)
         generation_check(supervisor);
 }
 
+static void close_keeping_errno(int fd)
+{
+    int kept = errno;
+
+    close(fd);
+    errno = kept;
+}
+
+/* False and errno: the system has no process for it, or no pipe. */
+static bool process_fork(struct process *process)
+{
+    pid_t parent = getpid();
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return false;
+    fflush(NULL); /* what is buffered must not leave twice */
+    process->pid = fork();
+    if (process->pid == 0)
+        child_run(process->supervisor, process, ends[1], parent);
+    process->says_fd = ends[0];
+    close_keeping_errno(ends[1]);
+    if (process->pid < 0)
+        close_keeping_errno(ends[0]);
+    return process->pid > 0;
+}
+
+/* Its place stays empty for a while; those that live go on. */
+static void process_give_up(struct process *process)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    log_write(LOG_ERROR, LOG_CHILD_NOT_STARTED,
+              log_int("index", process->index),
+              log_str("error", str_of(strerror(errno))));
+    supervisor->slot_taken[process->slot] = false;
+    place_refill(process, RESTART_UNFORKED_MS);
+    free(process);
+}
+
 static void process_start(struct supervisor *supervisor, unsigned index)
 {
     struct process *process = xcalloc(1, sizeof *process);
-    pid_t parent = getpid();
-    int ends[2];
 
     process->supervisor = supervisor;
     process->index = index;
@@ -336,16 +375,12 @@ static void process_start(struct supervisor *supervisor, unsigned index)
     CHECK(process->slot < supervisor->slots);
     metrics_slot_reset_gauges(supervisor->region, process->slot);
     memset(&supervisor->shared[process->slot], 0, sizeof(struct child_shared));
-    CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-    fflush(NULL); /* what is buffered must not leave twice */
-    process->pid = fork();
-    CHECK(process->pid >= 0);
-    if (process->pid == 0)
-        child_run(supervisor, process, ends[1], parent);
-    close(ends[1]);
-    process->says_fd = ends[0];
+    if (!process_fork(process)) {
+        process_give_up(process);
+        return;
+    }
     process->says_watch =
-        watch_open(supervisor->loop, ends[0], on_says, process);
+        watch_open(supervisor->loop, process->says_fd, on_says, process);
     watch_set(process->says_watch, WATCH_READ);
     timer_init(&process->kill_timer, on_kill_time, process);
     list_add_last(&supervisor->processes, &process->link);
@@ -523,29 +558,56 @@ static const char *state_dir_of(const struct role *role,
     return role->state_dir == NULL ? "" : role->state_dir(config);
 }
 
+static _Noreturn void files_look(const struct role *role,
+                                 const struct config *config, int says_fd)
+{
+    struct error told;
+
+    if (role->files_fit(config, &told))
+        _exit(0);
+    told.kind = ERR_CONFIG;
+    _exit(write(says_fd, &told, sizeof told) == sizeof told ? 1 : 2);
+}
+
+/* The process that looks, and where it tells what will not do; -1 and errno:
+ * the system has none. */
+static pid_t look_begin(const struct role *role, const struct config *config,
+                        int *told_fd)
+{
+    int ends[2];
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    fflush(NULL); /* what is buffered must not leave twice */
+    pid = fork();
+    if (pid == 0)
+        files_look(role, config, ends[1]);
+    if (pid < 0)
+        close_keeping_errno(ends[0]);
+    close_keeping_errno(ends[1]);
+    *told_fd = ends[0];
+    return pid;
+}
+
 /* In a process of its own: neither the megabytes of libcrypto, which reads keys
  * and certificates, nor any secret are to stay with a supervisor. */
 static bool role_files_fit(const struct role *role, const struct config *config,
                            struct error *err)
 {
     struct error told;
-    int ends[2];
+    int told_fd;
     int status;
     ssize_t len;
-    pid_t pid;
+    pid_t pid = look_begin(role, config, &told_fd);
 
-    CHECK(pipe2(ends, O_CLOEXEC) == 0);
-    fflush(NULL); /* what is buffered must not leave twice */
-    pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        if (role->files_fit(config, &told))
-            _exit(0);
-        _exit(write(ends[1], &told, sizeof told) == sizeof told ? 1 : 2);
+    if (pid < 0) {
+        error_set(err, ERR_SYSTEM, "its files could not be looked at: %s",
+                  strerror(errno));
+        return false;
     }
-    close(ends[1]);
-    len = read(ends[0], &told, sizeof told);
-    close(ends[0]);
+    len = read(told_fd, &told, sizeof told);
+    close(told_fd);
     CHECK(waitpid(pid, &status, 0) == pid);
     if (len == sizeof told)
         *err = told;
@@ -561,11 +623,11 @@ static bool files_are_fit(const struct role *role, const struct config *config,
 {
     const char *dir = state_dir_of(role, config);
 
-    if ((dir[0] == '\0' || journal_check_dir(dir, err)) &&
-        (role->files_fit == NULL || role_files_fit(role, config, err)))
-        return true;
-    err->kind = ERR_CONFIG;
-    return false;
+    if (dir[0] != '\0' && !journal_check_dir(dir, err)) {
+        err->kind = ERR_CONFIG;
+        return false;
+    }
+    return role->files_fit == NULL || role_files_fit(role, config, err);
 }
 
 static void on_scrape(void *ctx)

@@ -8,6 +8,7 @@
 
 #include "check_cmocka.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CHILDREN = 2, HELD_MAX = 3 * CHILDREN, PATIENCE_MS = 10000 };
@@ -30,6 +32,7 @@ static char hold_path[64];
 static char log_path[64];
 static char admin_path[64];
 static char sick_path[64]; /* while it is there, children die at once */
+static char full_path[64]; /* while it is there, nobody can fork */
 static struct address door;
 static pid_t running; /* a supervisor that has not ended */
 
@@ -95,9 +98,25 @@ static int64_t drain_max_ms(const struct config *config)
     return PATIENCE_MS;
 }
 
+static bool files_fit(const struct config *config, struct error *err)
+{
+    (void)config;
+    (void)err;
+    return true;
+}
+
 static const struct role ROLE = {
-    "test", listen_of, admin_of, drain_max_ms, NULL, NULL, run_child,
+    "test", listen_of, admin_of, drain_max_ms, NULL, files_fit, run_child,
 };
+
+/* In the place of the C library's: limits do not bind root. */
+pid_t fork(void)
+{
+    if (access(full_path, F_OK) != 0)
+        return _Fork();
+    errno = EAGAIN;
+    return -1;
+}
 
 /* The test's side --------------------------------------------------------- */
 
@@ -127,7 +146,7 @@ static pid_t start(void)
             where, admin_path);
     fclose(file);
     fflush(NULL);
-    pid = fork();
+    pid = _Fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         assert_non_null(freopen(log_path, "w", stderr));
@@ -213,6 +232,7 @@ static int end_running(void **state)
         waitpid(running, NULL, 0);
         running = 0;
     }
+    unlink(full_path);
     return 0;
 }
 
@@ -407,6 +427,77 @@ static void see_next_generation(pid_t *seen, size_t *count)
     }
 }
 
+static void make_file(const char *path)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fclose(file);
+}
+
+/* Until its log names the event. */
+static void await_logged(const char *event)
+{
+    struct timespec begin, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    while (logged(event) == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        assert_true(now.tv_sec - begin.tv_sec <= PATIENCE_MS / 1000);
+        sched_yield();
+    }
+}
+
+static void a_reload_without_a_process_to_look_is_refused(void **state)
+{
+    pid_t supervisor = start();
+
+    (void)state;
+    assert_int_not_equal(ask('?'), 0);
+    make_file(full_path);
+    kill(supervisor, SIGHUP);
+    await_logged("config.refused");
+    assert_int_not_equal(ask('?'), 0);
+    assert_int_equal(logged("Resource temporarily unavailable"), 1);
+    unlink(full_path);
+    kill(supervisor, SIGHUP);
+    await_logged("config.reloaded");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+static void a_start_without_a_process_to_look_is_refused(void **state)
+{
+    (void)state;
+    make_file(full_path);
+    assert_int_equal(wait_for_end(start()), 1);
+    assert_int_equal(logged("Resource temporarily unavailable"), 1);
+}
+
+/* The other child goes on, and the dead one comes back once it can. */
+static void a_child_that_cannot_be_started_is_tried_again(void **state)
+{
+    pid_t supervisor = start();
+    pid_t seen[HELD_MAX];
+    size_t count = 0;
+
+    (void)state;
+    see_next_generation(seen, &count);
+    assert_int_equal(count, CHILDREN);
+    make_file(full_path);
+    kill(seen[0], SIGKILL);
+    await_logged("child.not_started");
+    unlink(full_path);
+    while (count == CHILDREN) {
+        pid_t answer = ask('?');
+
+        if (!is_among(answer, seen, count))
+            seen[count++] = answer;
+    }
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
 /* Four generations are alive, and nobody wants a fifth to be forgotten. */
 static void a_reload_waits_for_those_who_drain(void **state)
 {
@@ -580,6 +671,7 @@ static int make_folder(void **state)
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     snprintf(admin_path, sizeof admin_path, "%s/admin.sock", folder);
     snprintf(sick_path, sizeof sick_path, "%s/sick", folder);
+    snprintf(full_path, sizeof full_path, "%s/full", folder);
     return 0;
 }
 
@@ -590,6 +682,7 @@ static int remove_folder(void **state)
     unlink(config_path);
     unlink(log_path);
     unlink(sick_path);
+    unlink(full_path);
     return rmdir(folder);
 }
 
@@ -607,6 +700,9 @@ int main(void)
         TEST(a_reload_loses_no_connection),
         TEST(a_reload_waits_for_those_who_drain),
         TEST(a_wrong_configuration_changes_nothing),
+        TEST(a_reload_without_a_process_to_look_is_refused),
+        TEST(a_start_without_a_process_to_look_is_refused),
+        TEST(a_child_that_cannot_be_started_is_tried_again),
         TEST(the_admin_listener_moves_with_a_reload),
         TEST(the_manager_hears_of_each_turn_of_life),
         TEST(a_watchdog_is_told_that_the_loop_turns),
