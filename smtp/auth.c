@@ -52,7 +52,7 @@ static enum auth_turn answer_none(struct auth_exchange *exchange,
                      "the AUTH challenge of the server cannot be answered");
 }
 
-static void add_pair(const struct auth_login *login, struct buf *out)
+void auth_add_pair(const struct auth_login *login, struct buf *out)
 {
     buf_add_char(out, '\0');
     buf_add(out, login->username);
@@ -62,7 +62,7 @@ static void add_pair(const struct auth_login *login, struct buf *out)
 
 static void add_plain(struct auth_exchange *exchange, struct buf *out)
 {
-    add_pair(exchange->login, out);
+    auth_add_pair(exchange->login, out);
 }
 
 static enum auth_turn answer_login(struct auth_exchange *exchange,

@@ -26,6 +26,9 @@ struct auth_login {
     unsigned port;
 };
 
+/* Adds name and password as PLAIN says them, before base64. */
+void auth_add_pair(const struct auth_login *login, struct buf *out);
+
 /* A row of the table. */
 struct auth_mechanism;
 const char *auth_name(const struct auth_mechanism *mechanism);

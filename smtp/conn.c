@@ -425,15 +425,40 @@ static void note_mail_reply(struct smtp_session *session,
     transcript_server(&mail->transcript, reply->code, reply->lines);
 }
 
-static void take_reply(struct smtp_session *session, struct smtp_reply *reply)
+/* Before anybody sees it. masked: as of greet_hide_login. */
+static void hide_login(const struct smtp_session *session,
+                       struct smtp_reply *reply, struct buf *masked)
 {
+    const struct quotes *quotes = &session->upstream->quotes;
+
+    if (session->greet.mechanism == NULL ||
+        !quotes_are_in(quotes, reply->lines))
+        return;
+    quotes_hide(quotes, reply->lines, masked);
+    reply->lines = buf_str(masked);
+}
+
+static void take_later_reply(struct smtp_session *session,
+                             struct smtp_reply *reply)
+{
+    struct buf masked;
+
+    buf_init(&masked, GREET_MASKED_MAX);
+    hide_login(session, reply, &masked);
     note_mail_reply(session, reply);
-    if (!session->is_greeted)
-        opening_reply(session, reply);
-    else if (session->mail == NULL)
+    if (session->mail == NULL)
         session_lose_unasked(session);
     else
         take_mail_reply(session, reply);
+    buf_finish(&masked);
+}
+
+static void take_reply(struct smtp_session *session, struct smtp_reply *reply)
+{
+    if (session->is_greeted)
+        take_later_reply(session, reply);
+    else
+        opening_reply(session, reply);
 }
 
 /* Whoever finds the process dead asks whose reply it read. */

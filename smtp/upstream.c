@@ -153,6 +153,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
     if (config->source_address[0] != '\0')
         CHECK(address_parse(str_of(config->source_address), 0,
                             &upstream->source)); /* config_text.c saw to it */
+    quotes_init(&upstream->quotes, &upstream->policy.login);
     keys_init(&upstream->keys, helper, upstream->policy.login.password);
     tokens_init(&upstream->tokens, helper->loop, helper, config);
     init_series(upstream);
@@ -174,6 +175,7 @@ bool upstream_init(struct smtp_upstream *upstream, struct smtp *smtp,
 void upstream_finish(struct smtp_upstream *upstream)
 {
     CHECK(upstream_session_count(upstream) == 0);
+    quotes_finish(&upstream->quotes);
     keys_finish(&upstream->keys);
     tokens_finish(&upstream->tokens);
     tls_client_destroy(&upstream->tls);

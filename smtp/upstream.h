@@ -18,6 +18,7 @@
 #include "smtp/keys.h"
 #include "smtp/lag.h"
 #include "smtp/quota.h"
+#include "smtp/quotes.h"
 #include "smtp/race.h"
 #include "smtp/slowed.h"
 #include "smtp/smtp.h"
@@ -35,6 +36,7 @@ struct smtp_upstream {
     unsigned index;
     struct tls_client *tls; /* owned; NULL when TLS is off */
     struct greet_policy policy;
+    struct quotes quotes;                        /* of its login */
     struct keys keys;                            /* of its password */
     struct tokens tokens;                        /* of OAuth, if any */
     char notify[sizeof "SUCCESS,FAILURE,DELAY"]; /* of DSN; "": not asked */

@@ -72,7 +72,7 @@ static bool next_part(struct str *subject, struct str *part)
     return false;
 }
 
-static void add_dots(struct buf *out)
+void mask_add_dots(struct buf *out)
 {
     buf_add_cstr(out, "\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2"
                       "\xe2\x80\xa2\xe2\x80\xa2\xe2\x80\xa2");
@@ -84,7 +84,7 @@ void mask_subject(struct str subject, struct buf *out)
 
     while (subject.len > 0) {
         if (next_part(&subject, &part))
-            add_dots(out);
+            mask_add_dots(out);
         else
             buf_add(out, part);
     }
@@ -125,7 +125,7 @@ void mask_quotes(struct str text, struct str subject, struct buf *out)
         size_t len = code_len(text, subject);
 
         if (len > 0)
-            add_dots(out);
+            mask_add_dots(out);
         else
             buf_add_char(out, text.ptr[0]);
         text = str_from(text, len > 0 ? len : 1);
@@ -146,7 +146,7 @@ void mask_tokens(struct str text, struct buf *out)
         while (len < text.len && is_of_token(text.ptr[len]))
             has_digit |= ascii_is_digit(text.ptr[len++]);
         if (len >= TOKEN_MIN && has_digit)
-            add_dots(out);
+            mask_add_dots(out);
         else
             buf_add(out, str_slice(text, 0, len > 0 ? len : 1));
         text = str_from(text, len > 0 ? len : 1);

@@ -12,6 +12,8 @@
 #include "server/base/str.h"
 
 void mask_subject(struct str subject, struct buf *out);
+/* What stands in the place of what is hidden. */
+void mask_add_dots(struct buf *out);
 
 /* A server's words: what mask_subject hides of the subject is hidden wherever
  * it stands in text, blanks between its digits left out or not. */

@@ -161,6 +161,27 @@ for (const code of ['235 2.7.0', '535 5.7.8'])
                 auth: `${code} heard AUTH PLAIN ${quote}`, rcpt: '550 no',
             },
         }, code.startsWith('2') ? 'F 550' : 'C', { check: hidesPlain });
+// Whoever is told of a mail that was refused sees nothing of the login.
+for (const [step, code, fate] of [['mail', '550 5.7.1', 'F 550 5.7.1'],
+                                  ['rcpt', '550 5.7.1', 'F 550 5.7.1'],
+                                  ['dot', '250 2.0.0', 'D']])
+    for (const quote of [PLAIN, PLAIN.slice(0, 16), 'correct-horse',
+                         Buffer.from('correct-horse').toString('base64')])
+        row(45, `a ${code} to ${step} that quotes ${quote.length} letters`, {
+            ...password, offers: [...BASE, 'AUTH PLAIN'],
+            [step]: `${code} you came as ${quote}, yes?`,
+        }, fate, {
+            check: async (played) => {
+                await hidesPlain(played);
+                const { stage, ids } = played;
+                const { text } = await stage.service.call(
+                    'GET', `/v1/emails/${ids.at(-1)}/events`);
+                for (const seen of [stage.service.logs(), text])
+                    assert.ok(!seen.includes(quote.slice(0, 13)), step);
+                if (step !== 'dot')
+                    assert.ok(text.includes('you came as ••••••, yes?'), text);
+            },
+        });
 row(45, 'a 535 that quotes the token', {
     ...google, always: { auth: `535 5.7.8 ${OLD} is not known` },
 }, 'C', { upstream: byFile(text(OLD)), check: hides });
