@@ -275,6 +275,33 @@ void queue_key_create(struct queue *queue, const struct api_key *key,
     queue_home_make(queue, key->owner, on_home, making);
 }
 
+/* --- whose keys are not here --- */
+
+/* Nothing is: he may live elsewhere by now. */
+static void ask_for_mark(struct queue *queue, struct queue_owner owner,
+                         redis_fn fn, void *ctx)
+{
+    struct redis_command command;
+    char name[KEY_MAX];
+
+    command_init(&command, "HGET");
+    command_add(&command, queue_key(queue, owner.home, name, KEY_OWNER "%.*s",
+                                    STR_ARG(owner.name)));
+    command_add_cstr(&command, "frozen");
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, fn, ctx);
+}
+
+/* OK: he lives here. */
+static enum queue_status mark_status(const struct reply *reply,
+                                     const struct error *why, struct error *err)
+{
+    if (str_eq(reply_str(reply), S("moved"))) {
+        error_set(err, ERR_BUSY, "the owner has moved");
+        return QUEUE_MOVED;
+    }
+    return reply_status(reply, why, err);
+}
+
 /* --- listing --- */
 
 struct listing {
@@ -364,27 +391,8 @@ static void on_mark(void *ctx, const struct reply *reply,
 {
     struct listing *listing = ctx;
 
-    listing->result.status = reply_status(reply, why, &listing->result.why);
-    if (str_eq(reply_str(reply), S("moved"))) {
-        listing->result.status = QUEUE_MOVED;
-        error_set(&listing->result.why, ERR_BUSY, "the owner has moved");
-    }
+    listing->result.status = mark_status(reply, why, &listing->result.why);
     listing_tell(listing);
-}
-
-/* No keys: he may live elsewhere by now. */
-static void ask_for_mark(struct listing *listing)
-{
-    struct queue *queue = listing->call.queue;
-    struct redis_command command;
-    char name[KEY_MAX];
-
-    command_init(&command, "HGET");
-    command_add(&command,
-                queue_key(queue, listing->owner.home, name, KEY_OWNER "%.*s",
-                          STR_ARG(listing->owner.name)));
-    command_add_cstr(&command, "frozen");
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_mark, listing);
 }
 
 /* Members are id and hash; one more than the limit was asked for. */
@@ -401,7 +409,7 @@ static void on_members(void *ctx, const struct reply *reply,
     listing->asked = count > listing->limit ? listing->limit : count;
     if (listing->asked == 0) {
         if (listing->result.status == QUEUE_OK)
-            ask_for_mark(listing);
+            ask_for_mark(listing->call.queue, listing->owner, on_mark, listing);
         else
             listing_tell(listing);
         return;
@@ -550,6 +558,15 @@ static void delete_record(struct changing *changing)
                on_record_gone, changing);
 }
 
+static void on_no_member(void *ctx, const struct reply *reply,
+                         const struct error *why)
+{
+    struct error err = {0};
+    enum queue_status status = mark_status(reply, why, &err);
+
+    changing_tell(ctx, status == QUEUE_OK ? QUEUE_NOT_FOUND : status, &err);
+}
+
 static void on_member(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
@@ -559,10 +576,13 @@ static void on_member(void *ctx, const struct reply *reply,
     struct error err = {0};
     enum queue_status status = reply_status(reply, why, &err);
 
-    if (status == QUEUE_OK && reply_count(reply) == 0)
-        status = QUEUE_NOT_FOUND;
     if (status != QUEUE_OK) {
         changing_tell(changing, status, &err);
+        return;
+    }
+    if (reply_count(reply) == 0) {
+        ask_for_mark(changing->call.queue, changing->owner, on_no_member,
+                     changing);
         return;
     }
     changing->member = arena_copy(arena, reply_str(reply_at(reply, 0)));

@@ -136,7 +136,8 @@ static void on_key(void *ctx, const struct queue_answer *answer)
     *(int *)ctx = answer->status == QUEUE_OK ? 1 : -1;
 }
 
-static void make_key(struct world *world, const char *owner, unsigned number)
+static struct id make_key(struct world *world, const char *owner,
+                          unsigned number)
 {
     struct api_key key = {
         .id = id_new(0),
@@ -154,6 +155,7 @@ static void make_key(struct world *world, const char *owner, unsigned number)
     until(world->loop, made == 1);
     redis_do("HSET ph:{%s}:used:%s %s 5",
              redis_ask("HGET ph:o:%s partition", owner), owner, key.id.text);
+    return key.id;
 }
 
 static void on_email(void *ctx, const struct queue_email *email)
@@ -605,6 +607,48 @@ static void on_keys(void *ctx, const struct queue_keys *keys)
     *(enum queue_status *)ctx = keys->status;
 }
 
+static void on_key_changed(void *ctx, const struct queue_answer *answer)
+{
+    *(enum queue_status *)ctx = answer->status;
+}
+
+static enum queue_status
+rename_key(struct world *world, struct queue_owner owner, const struct id *id)
+{
+    enum queue_status status = QUEUE_REPLAY;
+
+    queue_key_rename(world->queue, owner, id, S("new"), on_key_changed,
+                     &status);
+    until(world->loop, status != QUEUE_REPLAY);
+    return status;
+}
+
+static enum queue_status
+delete_key(struct world *world, struct queue_owner owner, const struct id *id)
+{
+    enum queue_status status = QUEUE_REPLAY;
+
+    queue_key_delete(world->queue, owner, id, on_key_changed, &status);
+    until(world->loop, status != QUEUE_REPLAY);
+    return status;
+}
+
+static void keys_are_changed_where_their_owner_lives(void **state)
+{
+    const struct queue_owner there = {.name = S(OWNER), .home = 1};
+    struct world *world = *state;
+    struct id unknown = id_new(0);
+    struct id id = make_key(world, OWNER, 1);
+
+    move_to(world, 1);
+    assert_int_equal(rename_key(world, owner_of(OWNER), &id), QUEUE_MOVED);
+    assert_int_equal(delete_key(world, owner_of(OWNER), &id), QUEUE_MOVED);
+    assert_int_equal(rename_key(world, there, &unknown), QUEUE_NOT_FOUND);
+    assert_int_equal(rename_key(world, there, &id), QUEUE_OK);
+    assert_int_equal(delete_key(world, there, &id), QUEUE_OK);
+    assert_int_equal(delete_key(world, there, &id), QUEUE_NOT_FOUND);
+}
+
 /* Whoever has an old view is told so, and does not find nothing. */
 static void the_old_home_sends_on(void **state)
 {
@@ -683,6 +727,7 @@ int main(void)
         MOVE_TEST(what_comes_back_when_he_is_unpacked_stays),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
+        MOVE_TEST(keys_are_changed_where_their_owner_lives),
         MOVE_TEST(the_old_home_sends_on),
         MOVE_TEST(what_arrived_is_swept_by_its_time),
     };
