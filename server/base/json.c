@@ -119,6 +119,8 @@ static void explain(struct error *err, const json_error_t *theirs_err)
 
     if (json_error_code(theirs_err) == json_error_null_character)
         text = S("\\u0000 is not allowed");
+    else if (json_error_code(theirs_err) == json_error_invalid_utf8)
+        text = S("not in UTF-8");
     else if (near >= 0 &&
              json_error_code(theirs_err) != json_error_duplicate_key)
         text = str_slice(text, 0, (size_t)near);
