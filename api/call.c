@@ -483,3 +483,26 @@ struct json *call_json(struct call *call, const struct field *table,
     call_fail_faults(call, faults);
     return NULL;
 }
+
+static bool is_nothing(struct str body)
+{
+    struct json *root = json_parse(body, NULL);
+    enum json_type type = json_type_of(root);
+    bool is_empty =
+        type == JSON_NULL_VALUE ||
+        ((type == JSON_MAP || type == JSON_LIST) && json_count(root) == 0);
+
+    json_destroy(&root);
+    return body.len == 0 || is_empty;
+}
+
+bool call_no_body(struct call *call)
+{
+    static const struct field NONE[] = {{.name = NULL}};
+    struct faults faults;
+
+    if (is_nothing(http_body(call->request)))
+        return true;
+    CHECK(call_json(call, NONE, &faults) == NULL); /* replied */
+    return false;
+}

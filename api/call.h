@@ -122,6 +122,10 @@ MUST_USE bool call_id(struct call *call, struct id *id);
 MUST_USE struct json *call_json(struct call *call, const struct field *table,
                                 struct faults *faults);
 
+/* The body of what takes none, which SDKs send as {}, [] or null. False:
+ * replied, since there is more in it. */
+MUST_USE bool call_no_body(struct call *call);
+
 /* query.c: what stands behind the question mark. All that is wrong with it is
  * told at once, so an endpoint reads every member before it asks whether the
  * query is good; lists end with call_limit or call_page, which do ask. */

@@ -542,7 +542,8 @@ static bool alter_verify(struct changing *changing,
 
 void domains_verify(struct call *call)
 {
-    change(call, &(struct changing){.alter = alter_verify});
+    if (call_no_body(call))
+        change(call, &(struct changing){.alter = alter_verify});
 }
 
 /* --- PATCH /domains/{id} --- */

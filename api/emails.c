@@ -699,7 +699,7 @@ static void change_begin(struct call *call, const struct change *with)
 
     *change = *with;
     change->call = call;
-    if (call_id(call, &change->id))
+    if (call_id(call, &change->id) && call_no_body(call))
         change_start(change);
 }
 

@@ -239,7 +239,10 @@ static bool route_choose(struct http_request *request, bool has_body)
         request_refuse(request, 404, "There is nothing at this path.");
     } else if (route == NULL) {
         http_add_field(request, "Allow", request->match.allow);
-        request_refuse(request, 405, "The path does not take this method.");
+        request_refuse(request, 405,
+                       arena_printf(request->arena, "The path takes only %.*s.",
+                                    STR_ARG(request->match.allow))
+                           .ptr);
     } else if (has_body && route->accepts != NULL && type.ptr != NULL &&
                !head_type_is(type, route->accepts)) {
         request_refuse(request, 415,

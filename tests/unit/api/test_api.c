@@ -346,6 +346,37 @@ static void all_that_is_wrong_with_a_query_is_told(void **state)
     assert_int_equal(ask(world, "GET /queue?", NULL), 200);
 }
 
+/* Who names recipients to cancel must not lose all the others. */
+static void actions_without_a_body_refuse_one(void **state)
+{
+    static const char *const LINES[] = {"POST /emails/" ID "/cancel",
+                                        "POST /emails/" ID "/retry",
+                                        "POST /domains/" ID "/verify"};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < COUNT_OF(LINES); i++) {
+        unsigned bare = ask(world, LINES[i], NULL);
+
+        assert_int_equal(ask(world, LINES[i], "{}"), bare);
+        assert_int_equal(ask(world, LINES[i], "[]"), bare);
+        assert_int_equal(ask(world, LINES[i], " null"), bare);
+        assert_int_equal(ask(world, LINES[i], "{\"to\":\"a\"}"), 422);
+        expect(world, "\"pointer\":\"/to\",\"code\":\"unknown_field\"");
+        assert_int_equal(ask(world, LINES[i], "{"), 400);
+        expect(world, "\"code\":\"bad_json\"");
+        assert_int_equal(ask(world, LINES[i], "[1]"), 422);
+    }
+}
+
+static void methods_that_there_are_are_named(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(ask(world, "PUT /v1/emails", NULL), 405);
+    expect(world, "Allow: POST, GET, HEAD\r\n");
+    expect(world, "\"message\":\"The path takes only POST, GET, HEAD.\"");
+}
+
 static void only_mails_may_be_large(void **state)
 {
     struct world *world = *state;
@@ -551,6 +582,8 @@ int main(void)
         API_TEST(pages_are_vetted),
         API_TEST(queries_of_every_endpoint_are_vetted),
         API_TEST(all_that_is_wrong_with_a_query_is_told),
+        API_TEST(actions_without_a_body_refuse_one),
+        API_TEST(methods_that_there_are_are_named),
         API_TEST(only_mails_may_be_large),
         API_TEST(a_drain_waits_for_the_answers),
         API_TEST(what_is_under_way_at_the_close_is_answered),
