@@ -6,6 +6,7 @@
 #include "server/cli/verbs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -324,8 +325,20 @@ static int refuse_verb(int argc, char **argv)
     return EXIT_USAGE;
 }
 
+/* Whoever started us may have closed some. What is opened next would take
+ * their places, and what is printed would go into it. */
+static bool standard_descriptors_fill(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return false;
+    return true;
+}
+
 int cli_run(int argc, char **argv)
 {
+    if (!standard_descriptors_fill())
+        return EXIT_FAILED;
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
