@@ -130,8 +130,7 @@ void queue_endpoint_create(struct queue *queue, const struct endpoint *endpoint,
                            id_partition(&endpoint->id));
     command_add(&command, endpoint->owner);
     command_add(&command, id_str(&endpoint->id));
-    command_add(&command, idempotency->key_hash);
-    command_add(&command, idempotency->fingerprint);
+    idempotency_add(&command, idempotency);
     command_add(&command, answer);
     add_secret(&command, endpoint, queue->keyring);
     command_add_cstr(&command, "url");

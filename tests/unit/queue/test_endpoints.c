@@ -119,6 +119,20 @@ static struct id create(const char *owner, const char *url, struct str *events,
     return endpoint.id;
 }
 
+static void one_without_a_key_is_made(void **state)
+{
+    struct endpoint endpoint = {
+        .id = id_new(0),
+        .owner = S("a"),
+        .url = S("https://one.example"),
+        .secret = S("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    };
+
+    (void)state;
+    queue_endpoint_create(queue, &endpoint, NULL, S("{}"), on_answer, NULL);
+    assert_string_equal(answered(), "0 0 ;");
+}
+
 static const char *all_of(const char *owner)
 {
     queue_endpoint_list(queue, owner_of(owner),
@@ -332,6 +346,7 @@ int main(void)
         TEST(a_new_endpoint_is_listed_newest_first),
         TEST(the_secret_is_sealed_at_rest),
         TEST(without_a_keyring_nothing_is_stored),
+        TEST(one_without_a_key_is_made),
         TEST(a_key_makes_one_endpoint),
         TEST(an_owner_has_a_hundred_at_most),
         TEST(another_owners_endpoint_is_not_found),
