@@ -473,15 +473,13 @@ local function unknown(d, due, outcome, fields)
     d.dup = '1'
     if d.k == 'f' then
         finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
-        return
-    end
-    call('HSET', d.key, 'a', d.a, 'dup', 1)
-    if d.k == 'h' then
+    elseif d.k == 'h' then
         hold(d, outcome, fields)
     elseif d.x > 0 and math.max(due, now) >= d.x then
         finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
     elseif due == 0 then
         requeue(d, true)
+    call('HSET', d.key, 'a', d.a, 'dup', 1)
     else
         delay(d, due, outcome, fields)
     end

@@ -817,6 +817,30 @@ static void a_retry_remembers_a_possible_duplicate(void **state)
     assert_string_equal(redis_ask("HMGET ph:{0}:d:%s s dup", id), "q 1");
 }
 
+/* Each for itself: number 1 was certainly not delivered. */
+static void one_of_several_remembers_it_too(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {.mail_class = CLASS_TRANSACTIONAL,
+                        .recipients = 2,
+                        .on_unknown = ON_UNKNOWN_FAIL};
+
+    mail_store(world, &mail);
+    snprintf(email, sizeof email, "%s", mail.id.text);
+    snprintf(id, sizeof id, "%s:0", email);
+    do_register(world, "e1", "", NULL, NULL);
+    do_claim(world, "e1", "main", 10);
+    snprintf(token, sizeof token, "%.60s", redis_ask("HGET ph:{0}:d:%s t", id));
+    assert_true(do_mark(world, "e1", id, token));
+    result(world, "u", token, 0);
+    do_cancel(world, email);
+    assert_int_equal(state_now(), 'F');
+    assert_non_null(
+        strstr(redis_ask("GET ph:{0}:h:%s", email), "\"dup\":[0],\"d\":"));
+    do_retry_of(world, email, 2);
+    assert_string_equal(redis_ask("HMGET ph:{0}:d:%s s dup", id), "q 1");
+}
+
 static void without_content_there_is_no_retry(void **state)
 {
     struct world *world = *state;
@@ -941,6 +965,7 @@ int main(void)
         WORLD_TEST(the_end_of_an_email_is_the_last_recipients),
         WORLD_TEST(a_retry_is_a_new_generation),
         WORLD_TEST(a_retry_remembers_a_possible_duplicate),
+        WORLD_TEST(one_of_several_remembers_it_too),
         WORLD_TEST(without_content_there_is_no_retry),
         WORLD_TEST(a_sensitive_mail_is_wiped_at_once),
         WORLD_TEST(an_expired_mail_tells_its_last_reply),
