@@ -101,6 +101,15 @@ local function holder(d)
 end
 
 -- Takes it out of the place that its state puts it in. Entries of flows stay
+-- Of what a child held, newest first: back at the head of its flow it stands in
+-- the order in which it was accepted.
+local function newest_first(ids)
+    table.sort(ids, function(a, b)
+        return a > b
+    end)
+    return ids
+end
+
 -- behind and are dropped when they come up.
 local function leave(d)
     if d.s == 'c' or d.s == 'x' then

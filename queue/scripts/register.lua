@@ -19,7 +19,7 @@ for i = 6, #ARGV, 2 do
     end
 end
 if old ~= '' then
-    for _, id in ipairs(call('SMEMBERS', P .. 'own:' .. old)) do
+    for _, id in ipairs(newest_first(call('SMEMBERS', P .. 'own:' .. old))) do
         local d = load(id)
         if d and holder(d) == old then
             if d.s == 'c' then

@@ -48,7 +48,8 @@ end
 -- True: nothing that it holds waits.
 local function release(epoch)
     local waits, unsure = false, is_unsure(epoch)
-    for _, id in ipairs(call('SMEMBERS', P .. 'own:' .. epoch)) do
+    for _, id in ipairs(newest_first(
+        call('SMEMBERS', P .. 'own:' .. epoch))) do
         local d = load(id)
         if not d or holder(d) ~= epoch or (d.s ~= 'c' and d.s ~= 'x') then
             call('SREM', P .. 'own:' .. epoch, id)

@@ -245,7 +245,7 @@ end
 local function take_back(dead)
     local ids = call('SRANDMEMBER', P .. 'own:' .. dead, TAKE_BACK_MAX)
     local waiting, unsure = 0, is_unsure(dead)
-    for _, id in ipairs(ids) do
+    for _, id in ipairs(newest_first(ids)) do
         local d = load(id)
         if not d or (d.s ~= 'c' and d.s ~= 'x') or holder(d) ~= dead then
             call('SREM', P .. 'own:' .. dead, id)

@@ -605,6 +605,40 @@ static void given_back_goes_to_the_head(void **state)
     assert_string_equal(redis_ask("LINDEX ph:{0}:q:2:default:main 0"), id);
 }
 
+static void store_many(struct world *world, char *ids, size_t size)
+{
+    ids[0] = '\0';
+    for (unsigned i = 0; i < 20; i++) {
+        struct mail mail = {.mail_class = CLASS_TRANSACTIONAL};
+
+        mail_store(world, &mail);
+        snprintf(ids + strlen(ids), size - strlen(ids), "%s%s:0",
+                 i == 0 ? "" : " ", mail.id.text);
+    }
+}
+
+/* Whether its supervisor says it, a new epoch or the end of the lease. */
+static void what_comes_back_stands_as_it_was_accepted(void **state)
+{
+    static char ids[4096];
+    struct world *world = *state;
+
+    store_many(world, ids, sizeof ids);
+    do_register(world, "e1", "", NULL, NULL);
+    do_claim(world, "e1", "main", 100);
+    do_release(world, "e1");
+    assert_string_equal(redis_ask("LRANGE ph:{0}:q:2:default:main 0 -1"), ids);
+    do_register(world, "e2", "", NULL, NULL);
+    do_claim(world, "e2", "main", 100);
+    do_register(world, "e3", "e2", NULL, NULL);
+    assert_string_equal(redis_ask("LRANGE ph:{0}:q:2:default:main 0 -1"), ids);
+    do_claim(world, "e3", "main", 100);
+    do_register(world, "e4", "", NULL, NULL);
+    redis_do("ZADD ph:{0}:workers 1 e3");
+    do_turn(world, &(struct turn){.epoch = "e4"});
+    assert_string_equal(redis_ask("LRANGE ph:{0}:q:2:default:main 0 -1"), ids);
+}
+
 /* In one turn, so it must not be let go when it was just taken. */
 static void given_back_and_claimed_again(void **state)
 {
@@ -954,6 +988,7 @@ int main(void)
         WORLD_TEST(every_cell),
         WORLD_TEST(attempts_count_what_was_tried),
         WORLD_TEST(given_back_goes_to_the_head),
+        WORLD_TEST(what_comes_back_stands_as_it_was_accepted),
         WORLD_TEST(given_back_and_claimed_again),
         WORLD_TEST(a_released_child_keeps_what_it_marked),
         WORLD_TEST(a_new_epoch_keeps_what_is_in_hand),
