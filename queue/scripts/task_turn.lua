@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: prelude summary streams tasks
+-- needs: prelude history summary streams tasks
 -- task_turn EPOCH LEASE_MS WANT RESULTS
 --   then per result: ENDPOINT EVENT TOKEN OUTCOME DELAY_MS ATTEMPT
 -- One turn of a hooks child: heartbeat, results, what became due, what dead
@@ -31,13 +31,31 @@ local function pause(endpoint, at)
     call('ZADD', P .. 'wdue', 'GT', at, endpoint .. ' -')
 end
 
+local disabled = {} -- by this turn
+
+local function disable(endpoint, reason)
+    local key = endpoint_key(endpoint)
+    local about = call('HMGET', key, 'owner', 'url', 'enabled')
+    if about[3] ~= '1' then
+        return
+    end
+    call('HSET', key, 'enabled', 0, 'reason', reason)
+    disabled[#disabled + 1] = endpoint .. ' ' .. reason
+    waiting_drop(endpoint)
+    local record = owner_event(about[1], 'webhook.disabled', endpoint,
+        call('HINCRBY', key, 'disabled', 1), now,
+        ',"why":"' .. reason .. '","url":' .. cjson.encode(about[2]))
+    charged = charged + #record + EVENT_BYTES
+    announce(about[1], call('HGET', P .. 'o:' .. about[1], 'ev'))
+end
+
 local function failed(endpoint, id, outcome, delay_ms)
     local key = endpoint_key(endpoint)
     call('HSETNX', key, 'failing', now)
     if outcome == 'gone' then
-        disable(endpoint, 'gone', now)
+        disable(endpoint, 'gone')
     elseif now - call('HGET', key, 'failing') >= FAILING_MAX_MS then
-        disable(endpoint, 'failing', now)
+        disable(endpoint, 'failing')
     end
     if outcome == 'busy' then
         pause(endpoint, now + delay_ms)
@@ -175,6 +193,7 @@ if want < 0 then
     end
 end
 wake_for_tasks()
+book()
 
 local due = call('ZRANGE', P .. 'wdue', 0, 0, 'WITHSCORES')[2]
 return {'ok', due and math.max(0, due - now) or -1,

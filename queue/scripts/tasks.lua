@@ -134,23 +134,6 @@ local function waiting_drop(endpoint)
     call('HDEL', endpoint_key(endpoint), 'behind', 'failing')
 end
 
-local disabled = {} -- by this script
-
-local function disable(endpoint, reason, now)
-    local key = endpoint_key(endpoint)
-    local about = call('HMGET', key, 'owner', 'url', 'enabled')
-    if about[3] ~= '1' then
-        return
-    end
-    call('HSET', key, 'enabled', 0, 'reason', reason)
-    disabled[#disabled + 1] = endpoint .. ' ' .. reason
-    waiting_drop(endpoint)
-    owner_event(about[1], 'webhook.disabled', endpoint,
-        call('HINCRBY', key, 'disabled', 1), now,
-        ',"why":"' .. reason .. '","url":' .. cjson.encode(about[2]))
-    announce(about[1], call('HGET', P .. 'o:' .. about[1], 'ev'))
-end
-
 -- The set of an endpoint's event names; "x.*" stands for all of x, "*" for
 -- all there are.
 local function names_of(events, defaults)

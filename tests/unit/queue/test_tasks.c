@@ -725,6 +725,27 @@ static void without_the_key_it_is_given_back(void **state)
 
 static void a_task_whose_email_is_gone_fails(void **state)
 {
+/* In history_bytes, as all that the sweep takes away. */
+static void what_tells_of_it_is_charged(void **state)
+{
+    static const char bytes[] =
+        "local e = redis.call('XREVRANGE', 'ph:{0}:ev:a', '+', '-', 'COUNT', 1)"
+        " return #e[1][2][2] + 20";
+    long before;
+
+    (void)state;
+    endpoint("email.sent");
+    one.room = 1;
+    raise_events(EVENT_SENT, 1);
+    until(one.loop,
+          one.held == 1 && number(redis_ask("LLEN ph:{0}:evring")) == 0);
+    before = number(redis_ask("HGET ph:{0}:n history_bytes"));
+    report(&one, TASK_GONE, 0);
+    until(one.loop, number(redis_ask("XLEN ph:{0}:ev:a")) == 2);
+    assert_int_equal(number(redis_ask("HGET ph:{0}:n history_bytes")) - before,
+                     number(redis_ask("EVAL %s 0", bytes)));
+}
+
     struct id id = endpoint("email.sent");
 
     (void)state;
@@ -863,6 +884,7 @@ int main(void)
         TEST(a_gone_endpoint_is_disabled_and_told_of),
         TEST(five_days_of_failure_disable),
         TEST(a_full_endpoint_is_refilled_and_loses_nothing),
+        TEST(what_tells_of_it_is_charged),
         TEST(a_deleted_endpoint_does_not_come_back),
         TEST(a_new_address_is_asked_at_once),
         TEST(without_the_key_it_is_given_back),
