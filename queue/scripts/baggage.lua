@@ -112,14 +112,3 @@ local function scan_names(owner, cursor, count)
     end
     return found[1], names
 end
-
--- As sweep.lua refunds them; the acceptance of an email that is open is not
--- charged yet.
-local function stream_bytes(record)
-    local email = is_acceptance(record) and
-        string.match(record, '"e":"([^"]+)"')
-    if email and call('EXISTS', P .. 'd:' .. email .. ':0') == 1 then
-        return 0
-    end
-    return event_bytes(record)
-end

@@ -34,6 +34,7 @@
 --   left open deliveries; m: mailboxes (numbers are below); sq: last sequence;
 --        without: 1 each
 --   b bj chunks of big values, and how many of them are the job's
+--   ac   1: the event of its acceptance is charged, or swept (history.lua)
 
 -- Set by each script before it ends a delivery.
 local now, keep_bodies
@@ -100,7 +101,6 @@ local function holder(d)
     return string.match(d.t, '^[^:]*')
 end
 
--- Takes it out of the place that its state puts it in. Entries of flows stay
 -- Of what a child held, newest first: back at the head of its flow it stands in
 -- the order in which it was accepted.
 local function newest_first(ids)
@@ -110,6 +110,7 @@ local function newest_first(ids)
     return ids
 end
 
+-- Takes it out of the place that its state puts it in. Entries of flows stay
 -- behind and are dropped when they come up.
 local function leave(d)
     if d.s == 'c' or d.s == 'x' then
@@ -289,7 +290,8 @@ local function close_email(first, outcomes, dups, came_back, sequence)
     ended[#ended + 1] = shared_int(now) .. ' ' .. int(history_bytes) .. ' ' ..
         int(kept_bytes) .. ' ' .. chunks .. ' ' .. sequence .. ' ' .. email ..
         ' ' .. first.o
-    charged = charged + history_bytes + kept_bytes + ACCEPTED_BYTES
+    charged = charged + history_bytes + kept_bytes +
+        (first.ac and 0 or ACCEPTED_BYTES)
     if #ended == BATCH_MAX then
         flush_ended()
     end
@@ -480,6 +482,7 @@ end
 local function unknown(d, due, outcome, fields)
     d.a = d.a + 1
     d.dup = '1'
+    call('HSET', d.key, 'a', d.a, 'dup', 1)
     if d.k == 'f' then
         finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
     elseif d.k == 'h' then
@@ -488,7 +491,6 @@ local function unknown(d, due, outcome, fields)
         finish(d, 'F', 'failed', outcome, fields .. ',"why":"unknown_outcome"')
     elseif due == 0 then
         requeue(d, true)
-    call('HSET', d.key, 'a', d.a, 'dup', 1)
     else
         delay(d, due, outcome, fields)
     end

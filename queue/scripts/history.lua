@@ -55,7 +55,22 @@ local function is_acceptance(record)
         string.find(record, '^{"t":"email%.scheduled"')
 end
 
+-- The email whose acceptance it is, if that is not charged: it is open, and no
+-- end has charged it (deliveries.lua, ac).
+local function uncharged_email(record)
+    local email = is_acceptance(record) and
+        string.match(record, '"e":"([^"]+)"')
+    if not email then
+        return nil
+    end
+    local first = call('HMGET', P .. 'd:' .. email .. ':0', 's', 'ac')
+    return first[1] and not first[2] and email or nil
+end
+
 local function event_bytes(record)
+    if uncharged_email(record) then
+        return 0
+    end
     return is_acceptance(record) and ACCEPTED_BYTES or #record + EVENT_BYTES
 end
 

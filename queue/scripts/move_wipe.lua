@@ -22,7 +22,7 @@ local function wipe_events()
     local key = P .. 'ev:' .. owner
     local entries = call('XRANGE', key, '-', '+', 'COUNT', EVENTS)
     for _, entry in ipairs(entries) do
-        charged = charged - stream_bytes(entry[2][2])
+        charged = charged - event_bytes(entry[2][2])
     end
     if #entries < EVENTS then
         delete({ 'ev:' .. owner })

@@ -79,7 +79,7 @@ function write.x(key, before, first, count)
         local texts = tonumber(ARGV[at + 1])
         if not is_there(key, ARGV[at]) then
             call('XADD', key, ARGV[at], unpack(ARGV, at + 2, at + 1 + texts))
-            charged = charged + (is_events and stream_bytes(ARGV[at + 3]) or 0)
+            charged = charged + (is_events and event_bytes(ARGV[at + 3]) or 0)
         end
         at = at + 2 + texts
     end

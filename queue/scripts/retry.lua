@@ -126,11 +126,11 @@ local function restore(d)
     call('HSET', d.key, unpack(args))
 end
 
--- The counters and chunks that number 0 has for all.
+-- What number 0 has for all.
 local function keep_first(first, left)
     local args = { 'm', first.m, 'left', int(left), 'sq', first.sq }
-    if first.b then
-        for _, name in ipairs({ 'b', 'bj' }) do
+    for _, name in ipairs({ 'b', 'bj', 'ac' }) do
+        if first[name] then
             table.insert(args, name)
             table.insert(args, first[name])
         end
@@ -181,8 +181,7 @@ if #again > 0 then
             call('PERSIST', key)
         end
         call('UNLINK', P .. 'h:' .. email) -- its line in ended is an old one
-        charged = charged - ACCEPTED_BYTES -- which its next end charges again
-        book()
+        first.ac = '1'
         for _, d in ipairs(all) do
             if not may_reopen(d) then
                 restore(d)

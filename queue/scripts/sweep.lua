@@ -144,6 +144,13 @@ local function cut(owner, last)
     call('HSET', P .. 'o:' .. owner, 'cut', last)
 end
 
+-- The acceptance of mail that is open is not charged yet, and will not be.
+local function forgo(email)
+    if email then
+        call('HSET', P .. 'd:' .. email .. ':0', 'ac', 1)
+    end
+end
+
 -- Cuts the owner's events up to a time. True: all of them are gone, or stay
 -- because they are needed; false: there are more.
 local function sweep_events(owner, up_to, is_forced)
@@ -167,6 +174,7 @@ local function sweep_events(owner, up_to, is_forced)
             break
         end
         refund(event_bytes(record))
+        forgo(uncharged_email(record))
         last = id
     end
     if last then

@@ -121,6 +121,33 @@ static void an_open_mail_is_not_history(void **state)
     assert_int_equal(history_bytes(), 0);
 }
 
+/* Its acceptance is charged by its end, if that comes first: what was swept
+ * while it was open is neither refunded nor charged. */
+static void what_is_not_charged_is_not_refunded(void **state)
+{
+    struct world *world = *state;
+    struct mail mail = {0};
+    long long bytes;
+
+    mail_store(world, &mail);
+    do_fan_out(world);
+    do_project(world, "default");
+    bytes = history_bytes();
+    clock_ahead(7201000);
+    do_sweep(world, 0);
+    assert_int_equal(events(), 0);
+    assert_int_equal(history_bytes(), bytes);
+    do_cancel(world, mail.id.text);
+    do_retry(world, mail.id.text);
+    do_cancel(world, mail.id.text);
+    do_fan_out(world);
+    do_project(world, "default");
+    clock_ahead(3 * 7201000);
+    do_sweep(world, 0);
+    assert_false(is_there("h", &mail.id));
+    assert_int_equal(history_bytes(), 0);
+}
+
 static void chunks_count_and_go_with_the_body(void **state)
 {
     struct world *world = *state;
@@ -460,6 +487,7 @@ int main(void)
         WORLD_TEST(attempts_go_with_the_history),
         WORLD_TEST(all_goes_when_its_time_is_over),
         WORLD_TEST(an_open_mail_is_not_history),
+        WORLD_TEST(what_is_not_charged_is_not_refunded),
         WORLD_TEST(chunks_count_and_go_with_the_body),
         WORLD_TEST(an_event_stays_while_it_is_needed),
         WORLD_TEST(the_last_one_cut_off_is_told),
