@@ -17,11 +17,25 @@ local cursor = call('GET', P .. 'prj:' .. owner) or '0-0'
 local entries = call('XRANGE', events, '(' .. cursor, '+', 'COUNT', count)
 local touched, days = {}, {}
 
+-- It was swept before its events came here: nothing would end what is made of
+-- them.
+local function is_gone(email)
+    return call('EXISTS', P .. 'c:' .. email, P .. 'd:' .. email .. ':0',
+        P .. 'h:' .. email) == 0
+end
+
+-- False: it is none.
 local function add_to_timeline(email, record)
-    local items = call('RPUSH', P .. 't:' .. email, record)
+    local key = P .. 't:' .. email
+    local items = call('RPUSH', key, record)
+    if items == 1 and is_gone(email) then
+        call('DEL', key)
+        return false
+    end
     charged = charged + #record + ITEM_BYTES +
         (items == 1 and TIMELINE_BYTES or 0)
     touched[email] = true
+    return true
 end
 
 -- All scores are 0: members are in the order of their bytes, which is that of
@@ -42,10 +56,7 @@ for _, entry in ipairs(entries) do
     local record = entry[2][2]
     local email = email_of(record)
     cursor = entry[1]
-    if email then
-        add_to_timeline(email, record)
-    end
-    if email and is_acceptance(record) then
+    if email and add_to_timeline(email, record) and is_acceptance(record) then
         add_to_index(email, record)
     end
 end

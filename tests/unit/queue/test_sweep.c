@@ -148,6 +148,25 @@ static void what_is_not_charged_is_not_refunded(void **state)
     assert_int_equal(history_bytes(), 0);
 }
 
+/* The hooks were away for longer than it is kept. */
+static void what_was_swept_gets_no_timeline(void **state)
+{
+    struct world *world = *state;
+    struct id id = ended(world, (struct mail){0});
+
+    clock_ahead(7201000);
+    do_sweep(world, 0);
+    assert_false(is_there("h", &id));
+    assert_int_equal(events(), 2);
+    do_fan_out(world);
+    do_project(world, "default");
+    do_sweep(world, 0);
+    assert_false(is_there("t", &id));
+    assert_string_equal(redis_ask("KEYS ph:{0}:x:*"), "");
+    assert_int_equal(events(), 0);
+    assert_int_equal(history_bytes(), 0);
+}
+
 static void chunks_count_and_go_with_the_body(void **state)
 {
     struct world *world = *state;
@@ -488,6 +507,7 @@ int main(void)
         WORLD_TEST(all_goes_when_its_time_is_over),
         WORLD_TEST(an_open_mail_is_not_history),
         WORLD_TEST(what_is_not_charged_is_not_refunded),
+        WORLD_TEST(what_was_swept_gets_no_timeline),
         WORLD_TEST(chunks_count_and_go_with_the_body),
         WORLD_TEST(an_event_stays_while_it_is_needed),
         WORLD_TEST(the_last_one_cut_off_is_told),
