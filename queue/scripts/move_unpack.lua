@@ -114,10 +114,10 @@ end
 
 local function announce_events()
     local first = call('XRANGE', P .. 'ev:' .. owner, '-', '+', 'COUNT', 1)[1]
+    call('LREM', P .. 'evring', 0, owner)
     if first then
         call('ZADD', P .. 'evold', 'NX',
             string.match(first[2][2], '"at":(%d+)'), owner)
-        call('LREM', P .. 'evring', 0, owner)
         announce(owner, nil)
     else
         call('HDEL', me, 'ev')

@@ -555,6 +555,19 @@ static void what_comes_back_when_he_is_unpacked_stays(void **state)
     assert_int_equal(open_in(0), 1);
 }
 
+/* The ring has him only as long as his flag says so. */
+static void who_has_no_events_is_in_no_ring(void **state)
+{
+    struct world *world = *state;
+
+    make_key(world, OWNER, 1);
+    mail_store(world, &(struct mail){0});
+    redis_do("XTRIM ph:{0}:ev:" OWNER " MAXLEN 0");
+    unpack_step(world, SCRIPT_MOVE_UNPACK);
+    assert_string_equal(redis_ask("HEXISTS ph:{0}:o:" OWNER " ev"), "0");
+    assert_string_equal(redis_ask("LLEN ph:{0}:evring"), "0");
+}
+
 static enum queue_status freeze(struct world *world, bool frozen)
 {
     struct answered answered = {0};
@@ -725,6 +738,7 @@ int main(void)
         MOVE_TEST(what_takes_too_long_undoes_it),
         MOVE_TEST(what_has_begun_is_undone),
         MOVE_TEST(what_comes_back_when_he_is_unpacked_stays),
+        MOVE_TEST(who_has_no_events_is_in_no_ring),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
         MOVE_TEST(keys_are_changed_where_their_owner_lives),
