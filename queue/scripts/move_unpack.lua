@@ -24,6 +24,16 @@ local function move_in()
     end
 end
 
+-- Before the first of the tasks that were due is back: when its time comes, it
+-- waits with them, and is counted already.
+local function count_waiting()
+    if call('HDEL', me, 'packed') == 1 then
+        for _, endpoint in ipairs(endpoints_of(owner)) do
+            backlog_add(call('LLEN', P .. 'w:' .. endpoint))
+        end
+    end
+end
+
 -- Of one who stays, and whose packing had just begun: what is in no bag yet
 -- goes back into its ring, and on the counters.
 local function open_flows()
@@ -97,11 +107,7 @@ function unpack_entry.w(text)
 end
 
 local function open_endpoints()
-    local is_packed = call('HDEL', me, 'packed') == 1
     for _, endpoint in ipairs(endpoints_of(owner)) do
-        if is_packed then
-            backlog_add(call('LLEN', P .. 'w:' .. endpoint))
-        end
         if call('HEXISTS', endpoint_key(endpoint), 'behind') == 1 then
             call('SADD', P .. 'wbehind', endpoint)
         end
@@ -132,6 +138,7 @@ local function announce_suppressions()
 end
 
 move_in()
+count_waiting()
 open_flows()
 local entries = call('LRANGE', bag, 0, ENTRIES - 1)
 for _, entry in ipairs(entries) do

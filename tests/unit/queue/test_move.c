@@ -555,6 +555,44 @@ static void what_comes_back_when_he_is_unpacked_stays(void **state)
     assert_int_equal(open_in(0), 1);
 }
 
+static void pack_all(struct world *world)
+{
+    char cursor[160] = "";
+
+    do {
+        pack_step(world, cursor);
+        snprintf(cursor, sizeof cursor, "%.150s", script_answer.parts[0]);
+    } while (cursor[0] != '\0');
+}
+
+/* Its time comes between two steps: it is counted once. */
+static void a_task_that_is_due_while_he_arrives_counts_once(void **state)
+{
+    struct world *world = *state;
+    struct redis_command command;
+
+    make_key(world, OWNER, 1);
+    mail_store(world, &(struct mail){0});
+    make_endpoint(world);
+    assert_int_equal(counter(0, "backlog"), 2);
+    redis_do("ZADD ph:{0}:wdue 1 %b", ENDPOINT " 1-1", sizeof ENDPOINT + 3);
+    pack_all(world);
+    assert_int_equal(counter(0, "backlog"), 0);
+    unpack_step(world, SCRIPT_MOVE_UNPACK);
+    assert_string_equal(script_answer.parts[0], "1");
+    redis_do("ZADD ph:{0}:whooks 9999999999999 h1");
+    command_init_partition(&command, world->queue, SCRIPT_TASK_TURN, 0);
+    command_add_cstr(&command, "h1");
+    command_add_int(&command, LEASE_MS);
+    command_add_int(&command, 0);
+    command_add_int(&command, 0);
+    script_send(world, &command);
+    assert_string_equal(redis_ask("LLEN ph:{0}:w:" ENDPOINT), "2");
+    unpack_step(world, SCRIPT_MOVE_UNPACK);
+    assert_string_equal(script_answer.parts[0], "0");
+    assert_int_equal(counter(0, "backlog"), 2);
+}
+
 /* The ring has him only as long as his flag says so. */
 static void who_has_no_events_is_in_no_ring(void **state)
 {
@@ -738,6 +776,7 @@ int main(void)
         MOVE_TEST(what_takes_too_long_undoes_it),
         MOVE_TEST(what_has_begun_is_undone),
         MOVE_TEST(what_comes_back_when_he_is_unpacked_stays),
+        MOVE_TEST(a_task_that_is_due_while_he_arrives_counts_once),
         MOVE_TEST(who_has_no_events_is_in_no_ring),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
