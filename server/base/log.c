@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,7 @@ static struct {
     char role[16];
     int fd;         /* -1: not opened yet */
     bool is_socket; /* of the journal: send() can be told not to wait */
+    bool may_wait;  /* a pipe or terminal that was not opened anew */
     uint64_t dropped;
 } logger = {.level = LOG_INFO, .fd = -1};
 
@@ -208,21 +210,35 @@ static void render(struct buf *line, enum log_level level, enum log_event event,
 /* --- where it goes --- */
 
 /* Standard error belongs to others too, so its own flags are left alone:
- * a pipe or terminal is opened a second time, without waiting. A regular
- * file never makes anybody wait, and a second opening would have its own
- * position and write over what others wrote. */
-static int open_sink(bool *is_socket)
+ * a pipe or terminal is opened a second time, without waiting. That of another
+ * user may not be (nor any without /proc): it is asked before each line. A
+ * regular file never makes anybody wait, and a second opening would have its
+ * own position and write over what others wrote. */
+static void open_sink(void)
 {
     struct stat st;
-    int fd;
 
+    logger.fd = STDERR_FILENO;
+    logger.is_socket = false;
+    logger.may_wait = false;
     if (fstat(STDERR_FILENO, &st) != 0)
-        return STDERR_FILENO;
-    *is_socket = S_ISSOCK(st.st_mode);
+        return;
+    logger.is_socket = S_ISSOCK(st.st_mode);
     if (!S_ISFIFO(st.st_mode) && !isatty(STDERR_FILENO))
-        return STDERR_FILENO;
-    fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    return fd < 0 ? STDERR_FILENO : fd;
+        return;
+    logger.fd =
+        open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    logger.may_wait = logger.fd < 0;
+    if (logger.may_wait)
+        logger.fd = STDERR_FILENO;
+}
+
+/* A pipe that takes anything takes a whole line. */
+static bool takes_a_line(void)
+{
+    struct pollfd sink = {.fd = logger.fd, .events = POLLOUT};
+
+    return poll(&sink, 1, 0) == 1;
 }
 
 static bool emit(struct str line)
@@ -230,7 +246,9 @@ static bool emit(struct str line)
     ssize_t put;
 
     if (logger.fd < 0)
-        logger.fd = open_sink(&logger.is_socket);
+        open_sink();
+    if (logger.may_wait && !takes_a_line())
+        return false;
     if (logger.is_socket)
         put = send(logger.fd, line.ptr, line.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     else
@@ -260,8 +278,7 @@ void log_setup(enum log_level level, enum log_format format, const char *role)
 {
     if (logger.fd > STDERR_FILENO)
         close(logger.fd);
-    logger.is_socket = false;
-    logger.fd = open_sink(&logger.is_socket);
+    open_sink();
     logger.level = level;
     logger.as_json =
         format == LOG_JSON || (format == LOG_AUTO && !isatty(STDERR_FILENO));

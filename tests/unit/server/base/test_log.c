@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Standard error is a pipe while a test runs; what came out is in text. */
@@ -148,6 +149,36 @@ static void a_full_pipe_drops_and_counts(void **state)
     end();
 }
 
+/* As under a service manager that gives a pipe of its own to another user. */
+static void a_full_pipe_of_somebody_else_drops_too(void **state)
+{
+    char block[4096];
+    int flags;
+
+    (void)state;
+    memset(block, 'x', sizeof block);
+    begin(LOG_INFO, LOG_TEXT);
+    assert_int_equal(fchmod(STDERR_FILENO, 0), 0);
+    if (getuid() == 0)
+        assert_int_equal(seteuid(65534), 0);
+    assert_true(open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK) < 0);
+    log_setup(LOG_INFO, LOG_TEXT, "test");
+    flags = fcntl(STDERR_FILENO, F_GETFL);
+    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+    while (write(STDERR_FILENO, block, sizeof block) > 0)
+        ;
+    fcntl(STDERR_FILENO, F_SETFL, flags);
+    alarm(10); /* for one that waits */
+    log_write(LOG_INFO, LOG_PROCESS_STARTED, log_int("a", 1));
+    alarm(0);
+    assert_null(strstr(written(), "process"));
+    log_write(LOG_INFO, LOG_PROCESS_STARTED, log_int("a", 2));
+    assert_non_null(strstr(written(), "a=2 log_dropped=1\n"));
+    if (getuid() == 0)
+        assert_int_equal(seteuid(0), 0);
+    end();
+}
+
 /* A file that others write too: nothing is overwritten. */
 static void a_file_is_shared(void **state)
 {
@@ -215,6 +246,7 @@ int main(void)
         cmocka_unit_test(what_is_below_the_level_is_not_written),
         cmocka_unit_test(long_lines_stay_whole),
         cmocka_unit_test(a_full_pipe_drops_and_counts),
+        cmocka_unit_test(a_full_pipe_of_somebody_else_drops_too),
         cmocka_unit_test(a_file_is_shared),
         cmocka_unit_test(addresses_are_masked),
     };
