@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,6 +39,9 @@ enum {
     RESTART_WORKED_MAX_MS = 200,
     RESTART_UNFORKED_MS = 1000,
     LIVED_LONG_MS = 10000,
+    /* For addresses that somebody has. */
+    ADDRESS_RETRY_MS = 20,
+    ADDRESS_PATIENCE_MS = 2000,
     /* Slots for the children of this many generations at once. */
     GENERATIONS_MAX = 4,
     EXIT_CONFIG = 6,
@@ -863,16 +867,39 @@ static void watch_signals(struct supervisor *supervisor)
             supervisor->loop, SIGNALS[i].number, SIGNALS[i].fn, supervisor);
 }
 
+/* The admin listener's address first, which is nobody else's: those for the
+ * children may be shared, and clients of another supervisor of this role would
+ * be taken by one that cannot serve them. */
+static bool addresses_open(struct supervisor *supervisor, struct error *err)
+{
+    if (supervisor->admin == NULL)
+        supervisor->admin = admin_of(supervisor, supervisor->config, err);
+    return supervisor->admin != NULL &&
+           listeners_set(supervisor->listeners,
+                         role_listen(supervisor->role, supervisor->config),
+                         err);
+}
+
+/* The children of one that was killed let go of its addresses in a moment. */
+static bool addresses_take(struct supervisor *supervisor, struct error *err)
+{
+    const struct timespec pause = {0, ADDRESS_RETRY_MS * 1000000};
+
+    for (int waited_ms = 0; !addresses_open(supervisor, err);
+         waited_ms += ADDRESS_RETRY_MS) {
+        if (err->kind != ERR_SYSTEM || waited_ms >= ADDRESS_PATIENCE_MS)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 {
     const struct role *role = supervisor->role;
 
     if (!files_are_fit(role, supervisor->config, err) ||
-        !listeners_set(supervisor->listeners,
-                       role_listen(role, supervisor->config), err))
-        return false;
-    supervisor->admin = admin_of(supervisor, supervisor->config, err);
-    if (supervisor->admin == NULL)
+        !addresses_take(supervisor, err))
         return false;
     series_set(metrics_series(METRIC_BUILD_INFO,
                               (const char *const[]){POSTHASTE_VERSION,

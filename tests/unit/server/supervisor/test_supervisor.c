@@ -149,6 +149,7 @@ static pid_t start(void)
     pid = _Fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        close_range(3, ~0U, 0); /* what the test holds is the test's */
         assert_non_null(freopen(log_path, "w", stderr));
         exit(supervisor_run(&options));
     }
@@ -523,6 +524,49 @@ static void a_reload_waits_for_those_who_drain(void **state)
     close(fd);
 }
 
+/* Listens where the admin listener is to be. */
+static int hold_admin_address(void)
+{
+    const struct listen_options options = {0};
+    char where[80];
+    int fd;
+
+    snprintf(where, sizeof where, "unix:%s", admin_path);
+    fd = listen_open(where, &options, NULL);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Of a killed supervisor, say, whose children have yet to notice. */
+static void an_address_that_is_let_go_is_taken(void **state)
+{
+    struct pollfd held = {.events = POLLIN};
+    pid_t supervisor;
+
+    (void)state;
+    unlink(admin_path);
+    held.fd = hold_admin_address();
+    supervisor = start();
+    assert_int_equal(poll(&held, 1, PATIENCE_MS), 1); /* it has tried */
+    close(held.fd);
+    assert_int_not_equal(ask('?'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+/* It would take connections of the one that serves them, and reset them. */
+static void one_that_cannot_begin_never_listens(void **state)
+{
+    int held;
+
+    (void)state;
+    unlink(admin_path);
+    held = hold_admin_address();
+    assert_int_equal(wait_for_end(start()), 1);
+    assert_int_equal(logged("process.listening"), 0);
+    close(held);
+}
+
 /* Waits until somebody answers at the admin listener's path. */
 static void knock(const char *name)
 {
@@ -703,6 +747,8 @@ int main(void)
         TEST(a_reload_without_a_process_to_look_is_refused),
         TEST(a_start_without_a_process_to_look_is_refused),
         TEST(a_child_that_cannot_be_started_is_tried_again),
+        TEST(an_address_that_is_let_go_is_taken),
+        TEST(one_that_cannot_begin_never_listens),
         TEST(the_admin_listener_moves_with_a_reload),
         TEST(the_manager_hears_of_each_turn_of_life),
         TEST(a_watchdog_is_told_that_the_loop_turns),
