@@ -914,6 +914,17 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
     return true;
 }
 
+/* A reload that is asked for before the loop turns is no reason to end: it
+ * comes then. */
+static void hold_reloads(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor *supervisor = supervisor_create(options);
@@ -921,6 +932,7 @@ int supervisor_run(const struct supervisor_options *options)
     struct error err;
     int code = 0;
 
+    hold_reloads();
     signal(SIGPIPE, SIG_IGN);
     supervisor->config = config_read(supervisor, &problems);
     if (supervisor->config == NULL)

@@ -33,6 +33,7 @@ static char log_path[64];
 static char admin_path[64];
 static char sick_path[64]; /* while it is there, children die at once */
 static char full_path[64]; /* while it is there, nobody can fork */
+static char look_path[64]; /* while it is there, files are looked at for long */
 static struct address door;
 static pid_t running; /* a supervisor that has not ended */
 
@@ -98,10 +99,12 @@ static int64_t drain_max_ms(const struct config *config)
     return PATIENCE_MS;
 }
 
+/* While the pipe is there, until somebody opens its other end. */
 static bool files_fit(const struct config *config, struct error *err)
 {
     (void)config;
     (void)err;
+    (void)open(look_path, O_RDONLY | O_CLOEXEC);
     return true;
 }
 
@@ -389,6 +392,25 @@ static void a_reload_loses_no_connection(void **state)
         assert_int_not_equal(answer, 0);
         fresh = is_among(answer, old, COUNT_OF(old)) ? 0 : fresh + 1;
     }
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
+static void a_reload_while_it_begins_comes_then(void **state)
+{
+    pid_t supervisor;
+    int fd;
+
+    (void)state;
+    assert_int_equal(mkfifo(look_path, 0600), 0);
+    supervisor = start();
+    fd = open(look_path, O_WRONLY | O_CLOEXEC); /* it looks */
+    unlink(look_path);
+    assert_int_equal(kill(supervisor, SIGHUP), 0);
+    close(fd);
+    while (logged("config.reloaded") == 0)
+        assert_int_equal(waitpid(supervisor, NULL, WNOHANG), 0);
+    assert_int_not_equal(ask('?'), 0);
     kill(supervisor, SIGTERM);
     assert_int_equal(wait_for_end(supervisor), 0);
 }
@@ -714,6 +736,7 @@ static int make_folder(void **state)
     snprintf(hold_path, sizeof hold_path, "%s/hold", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     snprintf(admin_path, sizeof admin_path, "%s/admin.sock", folder);
+    snprintf(look_path, sizeof look_path, "%s/look", folder);
     snprintf(sick_path, sizeof sick_path, "%s/sick", folder);
     snprintf(full_path, sizeof full_path, "%s/full", folder);
     return 0;
@@ -743,6 +766,7 @@ int main(void)
         TEST(a_killed_supervisor_comes_back_as_the_same),
         TEST(a_reload_loses_no_connection),
         TEST(a_reload_waits_for_those_who_drain),
+        TEST(a_reload_while_it_begins_comes_then),
         TEST(a_wrong_configuration_changes_nothing),
         TEST(a_reload_without_a_process_to_look_is_refused),
         TEST(a_start_without_a_process_to_look_is_refused),
