@@ -27,6 +27,7 @@ struct give_back {
     bool journal_is_due;
     bool is_under_way; /* one call at a time */
     struct timer again;
+    struct timer lease; /* set: it has not ended what is to be told */
     struct task *done;
 };
 
@@ -98,17 +99,34 @@ static void go_on(struct give_back *give_back)
         queue_release(give_back->queue, str_of(release->epoch),
                       str_of(release->suspect), on_released, release);
     } else {
+        timer_clear(give_back->loop, &give_back->lease);
         task_run_soon(give_back->loop, give_back->done);
     }
 }
 
+static void on_lease_over(void *ctx)
+{
+    struct give_back *give_back = ctx;
+
+    task_run_soon(give_back->loop, give_back->done);
+}
+
 static void begin(struct give_back *give_back)
 {
+    if (!timer_is_set(&give_back->lease))
+        timer_set(give_back->loop, &give_back->lease,
+                  give_back->config->worker.lease_ms);
     if (give_back->queue == NULL) {
         give_back->queue = queue_open(give_back->loop, give_back->config, NULL);
         queue_watch_ready(give_back->queue, on_ready, give_back);
     }
     go_on(give_back);
+}
+
+static bool is_busy(const struct give_back *give_back)
+{
+    return give_back->journal_is_due || give_back->is_under_way ||
+           !list_is_empty(&give_back->releases);
 }
 
 void give_back_died(struct give_back *give_back, struct str epoch,
@@ -125,14 +143,13 @@ void give_back_died(struct give_back *give_back, struct str epoch,
     }
     if (give_back->state_dir[0] != '\0')
         give_back->journal_is_due = true;
-    if (give_back_is_busy(give_back))
+    if (is_busy(give_back))
         begin(give_back);
 }
 
-bool give_back_is_busy(const struct give_back *give_back)
+bool give_back_is_awaited(const struct give_back *give_back)
 {
-    return give_back->journal_is_due || give_back->is_under_way ||
-           !list_is_empty(&give_back->releases);
+    return is_busy(give_back) && timer_is_set(&give_back->lease);
 }
 
 struct give_back *give_back_open(struct loop *loop, const struct config *config,
@@ -146,6 +163,7 @@ struct give_back *give_back_open(struct loop *loop, const struct config *config,
     give_back->done = done;
     list_init(&give_back->releases);
     timer_init(&give_back->again, on_again, give_back);
+    timer_init(&give_back->lease, on_lease_over, give_back);
     if (state_dir[0] != '\0' && queue_journal_is_due(state_dir)) {
         give_back->journal_is_due = true;
         begin(give_back);
@@ -162,6 +180,7 @@ void give_back_close(struct give_back **ptr)
         return;
     queue_close(&give_back->queue);
     timer_clear(give_back->loop, &give_back->again);
+    timer_clear(give_back->loop, &give_back->lease);
     list_each_safe (link, &give_back->releases)
         release_free(LIST_MEMBER(link, struct release, link));
     free(give_back);

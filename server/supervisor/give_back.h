@@ -17,9 +17,10 @@ struct give_back;
 
 /* config outlives it. state_dir: of the journal, as config has it; "": none.
  * What lies there already is told at once. done runs as a task, whenever
- * nothing is left to tell. */
+ * nothing is left to tell, or is awaited no longer. */
 struct give_back *give_back_open(struct loop *loop, const struct config *config,
                                  const char *state_dir, struct task *done);
+/* What is still to be told is left to the lease; the journal keeps its own. */
 void give_back_close(struct give_back **give_back);
 
 /* A child died; epoch: under which it held work, empty if under none; in_hand:
@@ -27,7 +28,8 @@ void give_back_close(struct give_back **give_back);
 void give_back_died(struct give_back *give_back, struct str epoch,
                     struct str in_hand);
 
-/* Something is still to be told. */
-bool give_back_is_busy(const struct give_back *give_back);
+/* Something is still to be told, and has been for less than a lease, which
+ * ends it as well: the Redis in question may be gone for good. */
+bool give_back_is_awaited(const struct give_back *give_back);
 
 #endif

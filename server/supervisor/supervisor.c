@@ -697,7 +697,7 @@ static bool config_take(struct supervisor *supervisor, struct error *err)
     buf_finish(&problems);
     if (config == NULL)
         return false;
-    if (give_back_is_busy(supervisor->give_back)) {
+    if (give_back_is_awaited(supervisor->give_back)) {
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
         goto refused;
     }
@@ -766,7 +766,7 @@ static bool may_reload(const struct supervisor *supervisor)
     struct error why;
 
     return generation_fits(supervisor, &why) &&
-           !give_back_is_busy(supervisor->give_back);
+           !give_back_is_awaited(supervisor->give_back);
 }
 
 static void on_reload_task(void *ctx)

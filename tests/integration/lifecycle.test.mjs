@@ -47,3 +47,25 @@ describe('a role that is started', () => {
         }
     });
 });
+
+describe('a reload', () => {
+    // Work that a dead child left is given back by then or never.
+    test('waits for a Redis that is gone no longer than a lease', async () => {
+        const service = await newService();
+        const { url } = service.tables.redis;
+        service.tables.redis.url = `redis://127.0.0.1:${await freePort()}/0`;
+        service.tables.worker.state_dir = `${service.dir}/state`;
+        service.write();
+        const program = service.launch('worker');
+        await until('worker is live', () => isLive(service, 'worker'));
+        const [child] = service.childrenOf('worker');
+        program.kill('SIGKILL', child);
+        await program.says(/child\.died/);
+        service.tables.redis.url = url;
+        service.write();
+        program.kill('SIGHUP');
+        await program.says(/config\.waits/);
+        await program.says(/config\.reloaded/);
+        await until('worker is ready', () => service.isReady('worker'));
+    });
+});
