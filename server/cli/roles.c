@@ -9,6 +9,7 @@
 #include "server/cli/verbs.h"
 #include "server/cli/version.h"
 #include "server/hooks/hooks.h"
+#include "server/http/httpd.h"
 #include "server/io/dns.h"
 #include "server/io/loop.h"
 #include "server/worker/worker.h"
@@ -238,10 +239,14 @@ static const char *admin_api(const struct config *config)
     return config->api.admin_listen;
 }
 
+/* As long as a request may take that has just begun: its head, its body, and
+ * an answer that may be as large. */
 static int64_t drain_max_api(const struct config *config)
 {
-    return config->api.header_timeout_ms + config->api.body_timeout_ms +
-           DRAIN_SLACK_MS;
+    int64_t full_s = config->api.max_body_bytes / HTTPD_BYTES_PER_SECOND;
+    int64_t body_ms = config->api.body_timeout_ms + full_s * 1000;
+
+    return config->api.header_timeout_ms + 2 * body_ms + DRAIN_SLACK_MS;
 }
 
 const struct role ROLE_API = {"api", listen_api,   admin_api, drain_max_api,

@@ -22,7 +22,6 @@ enum {
     STOP_MS = 1000,       /* for a next request, when no more will follow */
     REPLACED_MS = 5000,   /* above the 4 s after which undici closes */
     LINGER_MS = 2 * 1000, /* for a client that is told off while it sends */
-    BYTES_PER_SECOND = 256 * 1024,
 };
 
 /* --- deadlines of connections --- */
@@ -38,7 +37,8 @@ static int64_t idle_step_ms(const struct httpd *httpd)
 static int64_t state_limit_ms(const struct conn *conn)
 {
     const struct httpd_options *options = &conn->httpd->options;
-    int64_t for_bytes_ms = (int64_t)(conn->moved / BYTES_PER_SECOND) * 1000;
+    int64_t for_bytes_ms =
+        (int64_t)(conn->moved / HTTPD_BYTES_PER_SECOND) * 1000;
 
     switch (conn->state) {
     case CONN_HEAD:

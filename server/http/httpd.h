@@ -34,6 +34,8 @@ struct http_request;
 enum {
     HTTPD_HEAD_MAX = 16 * 1024, /* memory of an idle connection, too */
     HTTPD_PARAMS_MAX = 4,
+    /* What a body, or an answer, may be slow as without a timeout. */
+    HTTPD_BYTES_PER_SECOND = 256 * 1024,
 };
 
 typedef void (*http_handler_fn)(void *ctx, struct http_request *request);

@@ -2,12 +2,17 @@
 // How a process comes to be, lives on with little, and ends.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import { before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Program, freePort, until } from './harness/scope.mjs';
 import { startRedis } from './harness/redis.mjs';
 import { BIN, startService } from './harness/service.mjs';
 
 const ROLES = ['api', 'worker', 'hooks'];
+// 330 KiB/s.
+const SLOW_PIECE = 64 << 10;
+const SLOW_PIECE_MS = 190;
 const UPSTREAM = { name: 'nobody', host: '127.0.0.1', port: 9, tls: 'off' };
 
 let redis;
@@ -67,5 +72,37 @@ describe('a reload', () => {
         await program.says(/config\.waits/);
         await program.says(/config\.reloaded/);
         await until('worker is ready', () => service.isReady('worker'));
+    });
+});
+
+describe('a role that is told to stop', () => {
+    // A body has api.body_timeout, and a second for each 256 KiB of it.
+    test('waits for a body that comes as fast as it must', async () => {
+        const service = await startService({
+            redis, upstreams: [UPSTREAM], roles: ['api'],
+            config: { api: { header_timeout: '500ms', body_timeout: '1s' } },
+        });
+        const body = JSON.stringify({ from: 'app@sender.test',
+                                      to: 'ada@inbox.test', subject: 'x',
+                                      text: 'y'.repeat(6 << 20) });
+        const client = net.connect(service.port, '127.0.0.1');
+        let answer = '';
+        client.on('data', (bytes) => (answer += bytes));
+        client.write('POST /v1/emails HTTP/1.1\r\nHost: localhost\r\n' +
+                     `Authorization: Bearer ${service.key}\r\n` +
+                     'Content-Type: application/json\r\n' +
+                     'Expect: 100-continue\r\n' +
+                     `Content-Length: ${body.length}\r\n\r\n`);
+        await until('the request is under way',
+                    () => answer.startsWith('HTTP/1.1 100'));
+        service.programs.api.kill('SIGTERM');
+        for (let at = 0; at < body.length; at += SLOW_PIECE) {
+            client.write(body.slice(at, at + SLOW_PIECE));
+            await delay(SLOW_PIECE_MS);
+        }
+        await until('the answer', () => /HTTP\/1.1 200/.test(answer));
+        assert.deepEqual(await service.programs.api.ended,
+                         { code: 0, signal: null });
+        assert.doesNotMatch(service.programs.api.log, /child\.killed/);
     });
 });
