@@ -203,6 +203,13 @@ void session_lose_connection(struct smtp_session *session, enum stream_end end,
         else
             lose_late_dot(session);
         break;
+    case STREAM_LACKING:
+        session_lose(session,
+                     session_stage(session) == SMTP_STAGE_CONNECT
+                         ? TROUBLE_LACKING
+                         : TROUBLE_LOST,
+                     reason);
+        break;
     case STREAM_EOF:
     case STREAM_RESET:
     case STREAM_TLS_CUT:

@@ -16,6 +16,7 @@ enum smtp_trouble {
     TROUBLE_NONE, /* the reply decides */
     TROUBLE_NO_NAME,
     TROUBLE_NO_DNS,
+    TROUBLE_LACKING, /* of descriptors, of memory: here, not there */
     TROUBLE_REFUSED,
     TROUBLE_TIMEOUT,
     TROUBLE_LOST,

@@ -71,6 +71,11 @@ static enum stream_end end_of_errno(int code)
     case EACCES:
     case EAGAIN: /* a Unix socket whose backlog is full */
         return STREAM_UNREACHABLE;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return STREAM_LACKING;
     default:
         return STREAM_BROKEN;
     }

@@ -36,7 +36,8 @@ enum stream_end {
     STREAM_TLS_UNTRUSTED, /* the certificate is not what policy demands */
     STREAM_TLS_CUT,       /* end of file without close_notify: may be an
                              attack, so nothing unfinished may be believed */
-    STREAM_BROKEN,        /* the system refused: no descriptors and the like */
+    STREAM_LACKING, /* connect: no descriptor or memory is left for it here */
+    STREAM_BROKEN,  /* the system refused for another reason */
     STREAM_STALE, /* what was written had not left by stream_write_by's time */
 };
 

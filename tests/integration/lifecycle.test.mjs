@@ -5,9 +5,10 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Program, freePort, until } from './harness/scope.mjs';
+import { Program, freePort, must, until } from './harness/scope.mjs';
 import { startRedis } from './harness/redis.mjs';
 import { BIN, startService } from './harness/service.mjs';
+import { startSink } from './harness/sink.mjs';
 
 const ROLES = ['api', 'worker', 'hooks'];
 // 330 KiB/s.
@@ -50,6 +51,31 @@ describe('a role that is started', () => {
                                  `${role} ${pid} ${fd}`);
             assert.deepEqual(await program.end(), { code: 0, signal: null });
         }
+    });
+});
+
+// The descriptors that a process may have; those it has stay.
+const limitDescriptors = (pid, soft) =>
+    must('prlimit', [`--pid=${pid}`, `--nofile=${soft}:`]);
+
+describe('a lack of descriptors', () => {
+    test('in a worker is no attempt at a mail', async () => {
+        const sink = await startSink();
+        const service = await startService({
+            redis, upstreams: [sink.upstream({ name: 'up' })],
+            config: { redis: { prefix: 'lack:' } },
+            roles: ['api', 'worker'],
+        });
+        const [worker] = service.childrenOf('worker');
+        await limitDescriptors(worker, 3);
+        const id = await service.send();
+        await service.programs.worker.says(
+            /upstream\.alarm".*Too many open files/);
+        await limitDescriptors(worker, 1024);
+        await service.emailWith(id, 'sent', 20_000);
+        const { recipients } = await service.email(id);
+        assert.equal(recipients[0].attempts, 1);
+        assert.equal(sink.mails.length, 1);
     });
 });
 
