@@ -216,6 +216,17 @@ static bool config_make(struct dev *dev, struct error *err)
 
 /* --- processes --- */
 
+static void signals_mask(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    CHECK(sigprocmask(how, &set, NULL) == 0);
+}
+
 /* Standard error of a role goes into dir/NAME.log. */
 static void log_to_file(const struct dev *dev, const char *name)
 {
@@ -267,11 +278,14 @@ static void roles_start(struct dev *dev)
     }
 }
 
+/* It only waits, and has no loop to hear of signals: they end it. */
 static void greeter_start(struct dev *dev, bool send_demo)
 {
     dev->greeter = fork_part(dev);
-    if (dev->greeter == 0)
+    if (dev->greeter == 0) {
+        signals_mask(SIG_UNBLOCK);
         exit(dev_greet(&dev->place, send_demo));
+    }
 }
 
 static void dev_stop(struct dev *dev)
@@ -294,9 +308,12 @@ static bool is_alone(const struct dev *dev)
     return dev->greeter == 0;
 }
 
+/* One that was stopped has not failed, unless it was all that was asked for. */
 static void on_greeted(struct dev *dev, int status)
 {
     dev->greeter = 0;
+    if (dev->is_stopping && !dev->once)
+        return;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         dev->code = EXIT_FAILED;
         dev_stop(dev);
@@ -392,18 +409,6 @@ static bool redis_begin(struct dev *dev, struct error *err)
     return true;
 }
 
-/* Before anything is forked, so that no death goes unseen. */
-static void signals_hold(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-}
-
 static void signals_begin(struct dev *dev)
 {
     dev->signals[0] = signal_watch_open(dev->loop, SIGCHLD, on_child, dev);
@@ -444,7 +449,7 @@ static bool dev_begin(struct dev *dev, const struct cli_args *args,
         !redis_begin(dev, err) || !places_find(dev, port, smtp_port, err) ||
         !config_make(dev, err))
         return false;
-    signals_hold();
+    signals_mask(SIG_BLOCK); /* so that no death goes unseen */
     roles_start(dev);
     dev->loop = loop_create();
     if (!inbox_begin(dev, err) || !http_begin(dev, err))

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Program, freePort, must, until } from './harness/scope.mjs';
+import { Program, folder, freePort, must, until } from './harness/scope.mjs';
 import { startRedis } from './harness/redis.mjs';
 import { BIN, startService } from './harness/service.mjs';
 import { startSink } from './harness/sink.mjs';
@@ -130,5 +131,24 @@ describe('a role that is told to stop', () => {
         assert.deepEqual(await service.programs.api.ended,
                          { code: 0, signal: null });
         assert.doesNotMatch(service.programs.api.log, /child\.killed/);
+    });
+});
+
+describe('dev', () => {
+    const startDev = async (dir) => new Program('posthaste dev', BIN,
+        ['dev', '--dir', dir, '--send-demo', '--port', String(await freePort()),
+         '--smtp-port', String(await freePort())]);
+
+    test('ends at once when it is told to while it begins', async () => {
+        for (const signal of ['SIGINT', 'SIGTERM']) {
+            const dir = folder('dev');
+            const program = await startDev(dir);
+            await until('a role begins',
+                        () => fs.existsSync(path.join(dir, 'api.log')));
+            program.kill(signal);
+            await until('dev ends', () => !program.running);
+            assert.deepEqual(program.exit, { code: 0, signal: null },
+                             program.log);
+        }
     });
 });
