@@ -21,7 +21,6 @@ enum { START_MAX_MS = 10000, RETRY_MS = 2, EXIT_NOT_INSTALLED = 127 };
 static bool choose_socket(struct dev_redis *redis, const char *dir,
                           struct error *err)
 {
-    char temporary[] = "/tmp/posthaste-dev-XXXXXX";
     struct address address;
     int len = snprintf(redis->socket_path, sizeof redis->socket_path,
                        "%s/redis.sock", dir);
@@ -29,13 +28,16 @@ static bool choose_socket(struct dev_redis *redis, const char *dir,
     if (len > 0 && (size_t)len < sizeof redis->socket_path &&
         address_of_path(str_of(redis->socket_path), &address))
         return true;
-    if (mkdtemp(temporary) == NULL) {
+    snprintf(redis->temporary, sizeof redis->temporary,
+             "/tmp/posthaste-dev-XXXXXX");
+    if (mkdtemp(redis->temporary) == NULL) {
+        redis->temporary[0] = '\0';
         error_set(err, ERR_SYSTEM, "/tmp: cannot make a folder: %s",
                   strerror(errno));
         return false;
     }
     snprintf(redis->socket_path, sizeof redis->socket_path, "%s/redis.sock",
-             temporary);
+             redis->temporary);
     return true;
 }
 
@@ -145,9 +147,14 @@ bool dev_redis_start(struct dev_redis *redis, const char *dir,
 
 void dev_redis_stop(struct dev_redis *redis)
 {
-    if (redis->pid <= 0)
-        return;
-    kill(redis->pid, SIGTERM);
-    waitpid(redis->pid, NULL, 0);
-    redis->pid = 0;
+    if (redis->pid > 0) {
+        kill(redis->pid, SIGTERM);
+        waitpid(redis->pid, NULL, 0);
+        redis->pid = 0;
+    }
+    if (redis->temporary[0] != '\0') {
+        unlink(redis->socket_path); /* of one that was killed */
+        rmdir(redis->temporary);
+        redis->temporary[0] = '\0';
+    }
 }

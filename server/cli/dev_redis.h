@@ -15,13 +15,14 @@
 struct dev_redis {
     pid_t pid;
     char socket_path[PATH_MAX];
+    char temporary[32]; /* the socket's folder, if dir is too deep; "" */
 };
 
 /* dir: absolute, exists, is ours. Blocks until the server answers. False and
  * err: not installed, or it did not start (its log is dir/redis.log). */
 MUST_USE bool dev_redis_start(struct dev_redis *redis, const char *dir,
                               struct error *err);
-/* SIGTERM, and waits for its end. */
+/* SIGTERM, and waits for its end; nothing is left outside of dir. */
 void dev_redis_stop(struct dev_redis *redis);
 
 #endif

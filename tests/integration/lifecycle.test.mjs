@@ -151,4 +151,17 @@ describe('dev', () => {
                              program.log);
         }
     });
+
+    // The path of a socket has 107 bytes at most.
+    test('leaves nothing of a folder that is too deep for a socket',
+         async () => {
+        const dir = path.join(folder('dev'), 'd'.repeat(100));
+        const program = await startDev(dir);
+        await program.says(/verified/, 20_000);
+        const config = fs.readFileSync(path.join(dir, 'posthaste.toml'), 'utf8');
+        const [, other] = /"unix:(.*)\/redis\.sock"/.exec(config);
+        assert.notEqual(other, dir);
+        assert.deepEqual(await program.end(), { code: 0, signal: null });
+        assert.ok(!fs.existsSync(other), other);
+    });
 });
