@@ -432,7 +432,7 @@ static void note_mail_reply(struct smtp_session *session,
     transcript_server(&mail->transcript, reply->code, reply->lines);
 }
 
-/* Before anybody sees it. masked: as of greet_hide_login. */
+/* Before anybody sees it. masked must live as long as the reply. */
 static void hide_login(const struct smtp_session *session,
                        struct smtp_reply *reply, struct buf *masked)
 {
@@ -450,7 +450,7 @@ static void take_later_reply(struct smtp_session *session,
 {
     struct buf masked;
 
-    buf_init(&masked, GREET_MASKED_MAX);
+    buf_init(&masked, QUOTES_HIDDEN_MAX);
     hide_login(session, reply, &masked);
     note_mail_reply(session, reply);
     if (session->mail == NULL)

@@ -13,10 +13,14 @@
 #include "server/base/buf.h"
 #include "server/base/str.h"
 #include "smtp/auth.h"
+#include "smtp/reply.h"
 
 #include <stdbool.h>
 
-enum { QUOTES_MIN = 6 };
+enum {
+    QUOTES_MIN = 6,
+    QUOTES_HIDDEN_MAX = 3 * REPLY_SIZE_MAX, /* dots for six bytes or more */
+};
 
 struct quotes {
     struct str password; /* empty: nothing is looked for */
@@ -30,7 +34,8 @@ void quotes_finish(struct quotes *quotes);
 
 /* Whether something of it stands in words. */
 bool quotes_are_in(const struct quotes *quotes, struct str words);
-/* Adds words with dots in the place of all that. */
+/* Adds words with dots in the place of all that: of a reply at most
+ * QUOTES_HIDDEN_MAX bytes. */
 void quotes_hide(const struct quotes *quotes, struct str words,
                  struct buf *out);
 

@@ -54,10 +54,32 @@ static void what_quotes_a_login_is_hidden(void **state)
     }
 }
 
+/* A reply that is nothing else grows, and fits. */
+static void quotes_without_end_fit(void **state)
+{
+    struct quotes quotes;
+    struct buf words;
+    struct buf shown;
+
+    (void)state;
+    quotes_init(&quotes, &JOE);
+    buf_init(&words, REPLY_SIZE_MAX);
+    buf_init(&shown, QUOTES_HIDDEN_MAX);
+    while (words.len + JOE.password.len <= REPLY_SIZE_MAX)
+        buf_add(&words, JOE.password);
+    quotes_hide(&quotes, buf_str(&words), &shown);
+    assert_false(shown.full);
+    assert_int_equal(shown.len, 3 * words.len);
+    buf_finish(&words);
+    buf_finish(&shown);
+    quotes_finish(&quotes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_quotes_a_login_is_hidden),
+        cmocka_unit_test(quotes_without_end_fit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
