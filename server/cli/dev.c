@@ -1,5 +1,6 @@
 #include "server/base/clock.h"
 #include "server/base/file.h"
+#include "server/base/json.h"
 #include "server/base/log.h"
 #include "server/base/seal.h"
 #include "server/base/secret.h"
@@ -154,24 +155,47 @@ static const char *host_of(const char *url)
     return url + strlen("http://");
 }
 
+/* A JSON string is one of TOML, too. */
+static void add_string(const char *text, struct buf *out)
+{
+    struct json_out json;
+
+    json_out_init(&json, out);
+    json_put_str(&json, str_of(text));
+    buf_add_char(out, '\n');
+}
+
+static void add_path(const struct dev_place *place, const char *name,
+                     struct buf *out)
+{
+    char path[PATH_MAX];
+
+    dev_path(place, name, path);
+    add_string(path, out);
+}
+
 static void write_config(const struct dev *dev,
                          const struct seal_public *worker_key, struct buf *out)
 {
     const struct dev_place *place = &dev->place;
+    char url[PATH_MAX + 8];
 
     buf_addf(out,
              "# Written by posthaste dev at every start.\n"
              "[api]\nlisten = [\"%s\"]\nadmin_listen = \"%s\"\n",
              host_of(place->api_url), host_of(place->admin_urls[0]));
-    buf_addf(out, "[redis]\nurl = \"unix:%s\"\n", dev->redis.socket_path);
-    buf_addf(out,
-             "[secrets]\nkeyring_file = \"%s/keyring\"\n"
-             "worker_key_file = \"%s/worker.key\"\nworker_public_key = \"",
-             place->dir, place->dir);
+    buf_add_cstr(out, "[redis]\nurl = ");
+    snprintf(url, sizeof url, "unix:%s", dev->redis.socket_path);
+    add_string(url, out);
+    buf_add_cstr(out, "[secrets]\nkeyring_file = ");
+    add_path(place, "keyring", out);
+    buf_add_cstr(out, "worker_key_file = ");
+    add_path(place, "worker.key", out);
+    buf_add_cstr(out, "worker_public_key = \"");
     seal_public_add(worker_key, out);
-    buf_add_cstr(out, "\"\n");
-    buf_addf(out, "[worker]\nadmin_listen = \"%s\"\nstate_dir = \"%s/state\"\n",
-             host_of(place->admin_urls[1]), place->dir);
+    buf_addf(out, "\"\n[worker]\nadmin_listen = \"%s\"\nstate_dir = ",
+             host_of(place->admin_urls[1]));
+    add_path(place, "state", out);
     buf_addf(out, "[hooks]\nadmin_listen = \"%s\"\n",
              host_of(place->admin_urls[2]));
     buf_addf(out,

@@ -438,16 +438,34 @@ static bool show_ready(const struct dev_place *place)
     return true;
 }
 
+/* As a shell takes it for one word. */
+static void shell_word_add(struct str word, struct buf *out)
+{
+    buf_add_char(out, '\'');
+    for (size_t i = 0; i < word.len; i++)
+        if (word.ptr[i] == '\'')
+            buf_add_cstr(out, "'\\''");
+        else
+            buf_add_char(out, word.ptr[i]);
+    buf_add_char(out, '\'');
+}
+
 static void show_hints(const struct demo *demo)
 {
-    printf("\n  key       %s\n            (also in %s/env)\n\n", demo->token,
-           demo->place->dir);
-    printf("try:  set -a; . %s/env; set +a\n"
+    char env[PATH_MAX];
+    struct buf word;
+
+    dev_path(demo->place, "env", env);
+    buf_init(&word, 4 * PATH_MAX + 2);
+    shell_word_add(str_of(env), &word);
+    printf("\n  key       %s\n            (also in %s)\n\n", demo->token, env);
+    printf("try:  set -a; . %.*s; set +a\n"
            "      posthaste send --from app@example.com --to ada@example.net "
            "--subject Hello --text Hi\n"
            "      posthaste inbox show latest\n"
            "Ctrl-C stops all; state is kept in %s\n",
-           demo->place->dir, demo->place->dir);
+           STR_ARG(buf_str(&word)), demo->place->dir);
+    buf_finish(&word);
 }
 
 int dev_greet(const struct dev_place *place, bool send_demo)

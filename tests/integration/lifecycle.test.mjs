@@ -164,4 +164,13 @@ describe('dev', () => {
         assert.deepEqual(await program.end(), { code: 0, signal: null });
         assert.ok(!fs.existsSync(other), other);
     });
+
+    test('works in a folder with an odd name', async () => {
+        const dir = path.join(folder('dev'), 'it\'s "my" $HOME');
+        const program = await startDev(dir);
+        const [, line] = await program.says(/^try: (.*)$/m, 20_000);
+        const url = await must('sh', ['-ec', `${line}; echo $POSTHASTE_URL`]);
+        assert.match(url, /^http:/);
+        assert.deepEqual(await program.end(), { code: 0, signal: null });
+    });
 });
