@@ -61,7 +61,8 @@ struct smtp {
                      const struct smtp_result *result);
     void *ctx;
     struct task room_task;
-    struct list probes; /* of tests: inspect.c */
+    struct list probes;    /* of tests: inspect.c */
+    struct timer undotted; /* set while it stops: smtp_stop */
     bool is_stopping;
 };
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { UNDOTTED_MS = 10 * 1000 }; /* that a stop waits for a dot to go out */
+
 /* --- the end of a turn --- */
 
 static struct smtp_delivery *first(struct list *list)
@@ -44,6 +46,8 @@ void smtp_wake(struct smtp *smtp)
 {
     task_run_soon(smtp->loop, &smtp->task);
 }
+
+static void on_undotted(void *ctx);
 
 static void on_room_task(void *ctx)
 {
@@ -148,6 +152,7 @@ struct smtp *smtp_open(struct loop *loop, struct dns *dns,
     list_init(&smtp->losers);
     task_init(&smtp->task, on_task, smtp);
     task_init(&smtp->room_task, on_room_task, smtp);
+    timer_init(&smtp->undotted, on_undotted, smtp);
     if (!init_upstreams(smtp, settings, err)) {
         smtp_close(&smtp);
         return NULL;
@@ -183,6 +188,7 @@ void smtp_close(struct smtp **ptr)
         upstream_finish(&smtp->upstreams[i]);
     task_cancel(&smtp->task);
     task_cancel(&smtp->room_task);
+    timer_clear(smtp->loop, &smtp->undotted);
     for (size_t i = 0; i < smtp->route_count; i++)
         free(smtp->routes[i].upstreams);
     free(smtp->routes);
@@ -206,9 +212,41 @@ static void give_back_all(struct list *list)
         (void)give_back(LIST_MEMBER(link, struct smtp_delivery, link));
 }
 
+static bool is_dotted(const struct smtp_delivery *delivery)
+{
+    return delivery->mail != NULL && delivery->mail->txn.is_dotted;
+}
+
+static void give_back_undotted(struct list *list)
+{
+    list_each_safe (link, list) {
+        struct smtp_delivery *delivery =
+            LIST_MEMBER(link, struct smtp_delivery, link);
+
+        if (is_dotted(delivery))
+            continue;
+        pool_remove(delivery);
+        delivery_return(delivery, SMTP_UNSENT_STOPPED);
+    }
+}
+
+/* A server may take minutes to say 354, or to read a message. Who waits for it
+ * until he is killed leaves a mark on a mail that was certainly not sent. */
+static void on_undotted(void *ctx)
+{
+    struct smtp *smtp = ctx;
+
+    for (size_t i = 0; i < smtp->upstream_count; i++)
+        for (size_t lane = 0; lane < LANE_COUNT; lane++)
+            give_back_undotted(&smtp->upstreams[i].waiting[lane]);
+    give_back_undotted(&smtp->answered);
+    give_back_undotted(&smtp->active);
+}
+
 void smtp_stop(struct smtp *smtp)
 {
     smtp->is_stopping = true;
+    timer_set(smtp->loop, &smtp->undotted, UNDOTTED_MS);
     hedge_stop(smtp);
     give_back_all(&smtp->fresh);
     for (size_t i = 0; i < smtp->upstream_count; i++)

@@ -261,8 +261,9 @@ MUST_USE struct smtp *smtp_open(struct loop *loop, struct dns *dns,
  * be there until it returns. Not from inside a callback. */
 void smtp_close(struct smtp **smtp);
 
-/* Graceful: what is not marked comes back SMTP_UNSENT, what is marked goes
- * on to its end, sessions end, no delivery is taken any more. */
+/* Graceful: what is not marked comes back SMTP_UNSENT, and so does within ten
+ * seconds what is marked and has no dot yet; what is behind its dot goes on to
+ * its end, sessions end, no delivery is taken any more. */
 void smtp_stop(struct smtp *smtp);
 /* Deliveries whose on_done has not fired. */
 size_t smtp_in_hand(const struct smtp *smtp);

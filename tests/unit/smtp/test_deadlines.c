@@ -134,6 +134,60 @@ static void stop(void **state)
     stage_destroy(stage);
 }
 
+static const char *const *const SILENT_AT_DATA[] = {
+    SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b", "<DATA"),
+    SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b"),
+};
+
+/* It is marked, and a server that says no 354 is not waited for until the
+ * process is killed. */
+static void stop_before_the_dot(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SILENT_AT_DATA); i++) {
+        struct stage *stage = stage_create(1);
+        struct mail mail = {0};
+
+        play_add(&stage->plays[0], SILENT_AT_DATA[i]);
+        stage_open(stage);
+        stage_deliver(stage, &mail);
+        stage_until(stage, &mail.marks, 1);
+        stage_settle(stage);
+        smtp_stop(stage->smtp);
+        play_move_clock(9999);
+        stage_settle(stage);
+        assert_int_equal(mail.dones, 0);
+        play_move_clock(1);
+        stage_until(stage, &mail.dones, 1);
+        assert_int_equal(mail.result.verdict, SMTP_UNSENT);
+        assert_int_equal(mail.result.unsent, SMTP_UNSENT_STOPPED);
+        assert_int_equal(smtp_in_hand(stage->smtp), 0);
+        stage_destroy(stage);
+    }
+}
+
+static void stop_behind_the_dot(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mail = {0};
+
+    (void)state;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b", "<DATA", ">354 c",
+                    BODY, "<.", "!hold", ">250 d"));
+    stage_open(stage);
+    stage_deliver(stage, &mail);
+    stage_until_held(stage, 1);
+    smtp_stop(stage->smtp);
+    play_move_clock(10000);
+    stage_settle(stage);
+    assert_int_equal(mail.dones, 0);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mail.dones, 1);
+    assert_int_equal(mail.result.verdict, SMTP_SENT);
+    stage_destroy(stage);
+}
+
 static void freeze(void *ctx)
 {
     (void)ctx;
@@ -197,6 +251,8 @@ int main(void)
         cmocka_unit_test(a_silent_server_keeps_no_mail_beyond_its_deadline),
         cmocka_unit_test(nor_is_one_kept_waiting_for_a_session),
         cmocka_unit_test(stop),
+        cmocka_unit_test(stop_before_the_dot),
+        cmocka_unit_test(stop_behind_the_dot),
         cmocka_unit_test(a_dot_that_is_late_does_not_leave),
         cmocka_unit_test(a_result_waits_for_the_mark),
     };
