@@ -25,6 +25,8 @@ void clock_tick(void)
         return;
     cached.now_ms = read_ms(CLOCK_MONOTONIC);
     cached.wall_ms = read_ms(CLOCK_REALTIME);
+    if (cached.wall_ms < 1)
+        cached.wall_ms = 1; /* the first that has a form; 0: never read */
 }
 
 int64_t clock_now_ms(void)

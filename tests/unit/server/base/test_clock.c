@@ -2,7 +2,19 @@
 
 #include "check_cmocka.h"
 
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+static const struct timespec *wall; /* that the system tells; NULL: the true */
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    if (wall == NULL || id != CLOCK_REALTIME)
+        return (int)syscall(SYS_clock_gettime, id, ts);
+    *ts = *wall;
+    return 0;
+}
 
 static const struct time_case {
     struct str text;
@@ -128,6 +140,22 @@ static void the_shared_clock_goes_on_by_itself(void **state)
     assert_true(clock_wall_ms() > 1600000000000);
 }
 
+/* On a machine whose clock nobody has set yet. */
+static void a_time_before_1970_is_taken_for_1970(void **state)
+{
+    static const struct timespec EARLY = {.tv_sec = -157766400};
+    char text[CLOCK_RFC3339_SIZE];
+
+    (void)state;
+    wall = &EARLY;
+    clock_tick();
+    clock_format(clock_wall_ms(), text);
+    assert_string_equal(text, "1970-01-01T00:00:00.001Z");
+    wall = NULL;
+    clock_tick();
+    assert_true(clock_wall_ms() > 1600000000000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -137,6 +165,7 @@ int main(void)
         cmocka_unit_test(clocks_stand_where_they_were_set),
         cmocka_unit_test(clocks_are_cached_until_the_tick),
         cmocka_unit_test(the_shared_clock_goes_on_by_itself),
+        cmocka_unit_test(a_time_before_1970_is_taken_for_1970),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
