@@ -41,8 +41,8 @@ MUST_USE struct worker *worker_open(struct loop *loop,
 bool worker_is_ready(const struct worker *worker, struct error *why);
 
 /* Claims nothing more, gives back what is not marked, sees the marked to
- * their end, or for ten seconds to their dot. done is called once, when nothing is in hand and everything was
- * reported. */
+ * their end, or for ten seconds to their dot. done is called once, when nothing
+ * is in hand and everything was reported. */
 void worker_drain(struct worker *worker, void (*done)(void *ctx), void *ctx);
 
 /* What is still in hand falls to the lease. */
