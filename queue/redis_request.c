@@ -160,6 +160,16 @@ static void drop_replica(struct redis_link *link, const struct reply *reply)
         redis_link_reset(link, "this server is a replica, not the master");
 }
 
+/* Who heard of the link's loss may have closed it. */
+static void request_end(struct request *request, const struct reply *reply)
+{
+    if (request->owner == NULL)
+        request_destroy(request);
+    else
+        request_answer(request, reply,
+                       reply == NULL ? &request->owner->lost : NULL);
+}
+
 static void request_replied(struct request *request, void *reply)
 {
     struct redis_link *link = request->owner;
@@ -178,10 +188,7 @@ static void request_replied(struct request *request, void *reply)
     }
     link->in_flight--;
     drop_replica(link, reply);
-    if (request->owner == NULL) /* who heard of the loss closed the link */
-        request_destroy(request);
-    else
-        request_answer(request, reply, NULL);
+    request_end(request, reply);
 }
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
@@ -198,7 +205,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
     } else {
         request->owner->in_flight--;
         link_lost_by_hiredis(ac);
-        request_answer(request, NULL, &request->owner->lost);
+        request_end(request, NULL);
     }
 }
 

@@ -1,4 +1,5 @@
 #include "free_port.h"
+#include "scripted_redis.h"
 #include "world_fixture.h"
 
 static int setup(void **state)
@@ -322,6 +323,41 @@ static void says_why_it_cannot_connect(void **state)
     }
 }
 
+/* It answers the greeting, and goes when it is asked. */
+static const char *goes_when_asked(struct scripted *scripted,
+                                   const char *command)
+{
+    scripted->heard += strncmp(command, "SENTINEL", 8) == 0;
+    return strcmp(command, "PING") == 0 ? "+PONG\r\n" : NULL;
+}
+
+/* The next one is asked, again and again. */
+static void a_sentinel_may_go_when_it_is_asked(void **state)
+{
+    struct world *world = *state;
+    struct config config = fixture.config;
+    struct scripted sentinels[2] = {{.answer = goes_when_asked},
+                                    {.answer = goes_when_asked}};
+    char url[128];
+    struct queue *queue;
+
+    for (size_t i = 0; i < COUNT_OF(sentinels); i++) {
+        scripted_listen(&sentinels[i]);
+        scripted_start(&sentinels[i]);
+    }
+    snprintf(url, sizeof url, "sentinel://127.0.0.1:%u,127.0.0.1:%u/mail",
+             sentinels[0].port, sentinels[1].port);
+    config.redis.url = url;
+    config.redis.sentinel_username = config.redis.sentinel_password = "";
+    queue = queue_open(world->loop, &config, NULL);
+    until(world->loop, sentinels[0].heard > 2 && sentinels[1].heard > 2);
+    assert_non_null(strstr(redis_link_trouble(queue->main)->text,
+                           "Server closed the connection"));
+    queue_close(&queue);
+    for (size_t i = 0; i < COUNT_OF(sentinels); i++)
+        scripted_stop(&sentinels[i]);
+}
+
 #define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 
 int main(void)
@@ -340,6 +376,7 @@ int main(void)
         LINK_TEST(resolves_a_name),
         LINK_TEST(may_be_closed_by_a_callback),
         LINK_TEST(says_why_it_cannot_connect),
+        LINK_TEST(a_sentinel_may_go_when_it_is_asked),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
