@@ -198,8 +198,8 @@ static void on_batch(void *ctx, const struct reply *reply,
     struct replay *replay = ctx;
     uint64_t sent;
 
-    (void)why;
-    if (!str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
+    /* With a reply: too few replicas have it, and a failover may undo it. */
+    if (why != NULL || !str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
         replay_end(replay, false);
         return;
     }

@@ -1,4 +1,6 @@
 /* redis.wait_replicas, on a master with a replica that stops and goes on. */
+#include "queue/journal.h"
+
 #include "free_port.h"
 #include "worker_fixture.h"
 
@@ -351,6 +353,56 @@ static void a_result_waits_for_the_replica(void **state)
     assert_string_equal(redis_ask("HGET ph:{0}:n final"), "1");
 }
 
+/* --- the journal of a worker that died --- */
+
+static void die_with_a_journal(const char *dir)
+{
+    static const struct journal_entry entry = {
+        .id = STR("019ab4f2-7c1e-7d3a-9a53-0b7f3e6c2d11:0"),
+        .token = STR("00112233445566ff:1000"),
+        .detail = {.code = 250},
+    };
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct error err;
+
+        journal_append(journal_open(dir, &err), &entry);
+        _exit(137);
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void on_replayed(void *ctx, bool ok)
+{
+    *(int *)ctx = ok ? 1 : -1;
+}
+
+static int replay(struct world *world, const char *dir)
+{
+    int result = 0;
+
+    queue_journal_replay(world->queue, dir, on_replayed, &result);
+    until(world->loop, result != 0);
+    return result;
+}
+
+/* A failover would lose what it told, so it is told again. */
+static void a_journal_stays_until_the_replica_has_it(void **state)
+{
+    struct world *world = *state;
+    char dir[128];
+
+    snprintf(dir, sizeof dir, "%s/journal", fixture.dir);
+    die_with_a_journal(dir);
+    kill(replica, SIGSTOP);
+    assert_int_equal(replay(world, dir), -1);
+    assert_true(queue_journal_is_due(dir));
+    replica_goes_on(world);
+    assert_int_equal(replay(world, dir), 1);
+    assert_false(queue_journal_is_due(dir));
+}
+
 #define WAIT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -365,6 +417,7 @@ int main(void)
         WAIT_TEST(what_waits_when_the_queue_closes_is_dropped),
         WAIT_TEST(a_mark_waits_for_the_replica),
         WAIT_TEST(a_result_waits_for_the_replica),
+        WAIT_TEST(a_journal_stays_until_the_replica_has_it),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
