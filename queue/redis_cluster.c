@@ -11,8 +11,9 @@
  * command goes to the one that holds its key's.
  *
  * A node that answers MOVED, ASK, TRYAGAIN or CLUSTERDOWN has not executed the
- * command, so it is sent again: at once to where MOVED points, else after a
- * while. The key of a script is a partition's prefix, which never exists: so a
+ * command, so it is sent again: at once to where the first MOVED points, else
+ * after a while, for two nodes may send us to each other until they agree. The
+ * key of a script is a partition's prefix, which never exists: so a
  * slot that is on its way answers ASK to each of its scripts until all of it
  * has arrived, and none runs on half of its keys.
  *
@@ -63,6 +64,7 @@ struct sending {
     int64_t budget_ms;
     int64_t until_ms; /* it is sent again before that */
     int64_t pause_ms;
+    bool has_followed; /* a MOVED, at once */
     struct timer pause;
     redis_fn fn;
     void *ctx;
@@ -455,6 +457,15 @@ static void follow(struct sending *sending, const struct reply *reply,
     }
 }
 
+static bool may_follow_at_once(struct sending *sending)
+{
+    bool is_first = !sending->has_followed;
+
+    sending->has_followed = true;
+    return is_first &&
+           node_is_up(node_of_slot(sending->cluster, sending->slot));
+}
+
 static bool was_not_executed(const struct reply *reply)
 {
     return reply_is_error(reply, "MOVED") || reply_is_error(reply, "ASK") ||
@@ -478,8 +489,7 @@ static void on_answer(void *ctx, const struct reply *reply,
         if (has_moved)
             follow(sending, reply, &node->where);
         if (has_time(sending)) {
-            if (has_moved &&
-                node_is_up(node_of_slot(sending->cluster, sending->slot)))
+            if (has_moved && may_follow_at_once(sending))
                 go(sending);
             else
                 pause_it(sending);

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -87,6 +88,7 @@ static inline void scripted_accept(struct scripted *scripted)
 {
     int fd = accept(scripted->fds[1].fd, NULL, NULL);
 
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     for (size_t i = 2; i < 2 + SCRIPTED_CLIENTS; i++) {
         if (scripted->fds[i].fd >= 0)
             continue;
