@@ -78,6 +78,8 @@ static void take(struct wake *wake, struct str key)
     }
 }
 
+/* After an error the next heartbeat waits anew: who were told would ask, find
+ * nothing, and wait at once, in vain again. */
 static void on_popped(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
@@ -89,7 +91,8 @@ static void on_popped(void *ctx, const struct reply *reply,
         take(wake, reply_str(reply_at(reply, 0)));
     else if (reply_type(reply) == REPLY_NIL)
         wake_arm(wake);
-    if (!wake->is_waiting && reply_type(reply) != REPLY_LIST)
+    if (!wake->is_waiting && reply_type(reply) != REPLY_LIST &&
+        reply_type(reply) != REPLY_ERROR)
         tell_all(wake);
 }
 

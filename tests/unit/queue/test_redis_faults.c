@@ -451,6 +451,43 @@ static void a_script_of_somebody_else_runs_too_long(void **state)
     back_in_time(world, "BUSY");
 }
 
+/* --- a worker that waits for tokens --- */
+
+enum { WATCH_MS = 1000, OFTEN = 50 };
+
+/* How often it was answered in Redis' place. */
+static unsigned spoiled_in(struct world *world, const struct spoil *spoil)
+{
+    int64_t start;
+
+    proxy.spoiled = 0;
+    proxy_set(spoil);
+    start = real_ms();
+    while (real_ms() - start < WATCH_MS)
+        loop_turn(world->loop, 10);
+    return proxy.spoiled;
+}
+
+/* A wait that is refused is tried again with the next turn, and is no reason
+ * for one. */
+static void a_refused_wait_does_not_spin(void **state)
+{
+    static const struct spoil refused = {
+        .word = "BLPOP",
+        .answer = "-NOPERM this user has no permissions\r\n",
+    };
+    struct world *world = *state;
+    struct worker worker;
+
+    proxy_set(&refused);
+    worker_start(&worker, world->queue, 1);
+    until(world->loop, proxy.spoiled > 0);
+    assert_in_range(spoiled_in(world, &refused), 0, OFTEN);
+    proxy_set(NULL);
+    mail_store(world, &(struct mail){0});
+    until(world->loop, worker.count == 1); /* by the next heartbeat */
+}
+
 /* --- NOSCRIPT --- */
 
 static void on_stats(void *ctx, const struct reply *reply,
@@ -556,6 +593,7 @@ int main(void)
         FAULT_TEST(a_script_of_somebody_else_runs_too_long),
         FAULT_TEST(forgotten_scripts_are_loaded_once_for_all),
         FAULT_TEST(a_frozen_redis_piles_up_nothing),
+        FAULT_TEST(a_refused_wait_does_not_spin),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
