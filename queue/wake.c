@@ -8,6 +8,9 @@
 /* Not for ever, so that a half-open connection is found. */
 enum { BLOCK_S = 5, BLOCK_BUDGET_MS = BLOCK_S * 1000 + 2000 };
 
+/* Between tries to end a wait early. */
+enum { AGAIN_MIN_MS = 2, AGAIN_MAX_MS = 256 };
+
 struct slot {
     bool wanted;
     bool covered; /* by the BLPOP under way */
@@ -31,6 +34,8 @@ struct wake {
     struct slot *slots; /* place by place, one per name */
     bool is_waiting;
     bool is_unblocking;
+    struct timer again; /* is_waiting: the next try */
+    int64_t again_ms;
     int64_t client_id; /* of the link's connection; 0: not known yet */
     void (*on_token)(void *ctx);
 };
@@ -150,6 +155,8 @@ static void wait_for_tokens(struct wake *wake)
     if (redis_link_is_cluster(wake->link))
         ask_client_id(wake); /* the slot may have moved to another node */
     wake->is_waiting = true;
+    timer_clear(wake->queue->loop, &wake->again);
+    wake->again_ms = AGAIN_MIN_MS;
     redis_send(wake->link, &command, BLOCK_BUDGET_MS, on_popped, wake);
 }
 
@@ -161,6 +168,16 @@ static bool wake_wants_any(const struct wake *wake)
     return false;
 }
 
+static void on_again(void *ctx)
+{
+    struct wake *wake = ctx;
+
+    if (wake_wants_any(wake))
+        wake_arm(wake);
+    else
+        wake_rest(wake);
+}
+
 static void on_unblocked(void *ctx, const struct reply *reply,
                          const struct error *why)
 {
@@ -168,13 +185,13 @@ static void on_unblocked(void *ctx, const struct reply *reply,
 
     (void)why;
     wake->is_unblocking = false;
-    /* 0: it came before the BLPOP did, or that was over already. */
-    if (reply_type(reply) == REPLY_INT && reply_int(reply) == 0) {
-        if (wake_wants_any(wake))
-            wake_arm(wake);
-        else
-            wake_rest(wake);
-    }
+    if (reply_type(reply) != REPLY_INT || reply_int(reply) != 0)
+        return;
+    /* It came before the BLPOP did, or that was over already; or the BLPOP is
+     * held up on its way, or with another node than the one that was asked. */
+    timer_set(wake->queue->loop, &wake->again, wake->again_ms);
+    if (wake->again_ms < AGAIN_MAX_MS)
+        wake->again_ms *= 2;
 }
 
 static void unblock(struct wake *wake)
@@ -182,7 +199,8 @@ static void unblock(struct wake *wake)
     struct redis_command command;
     char prefix[KEY_MAX];
 
-    if (wake->is_unblocking || wake->client_id == 0)
+    if (wake->is_unblocking || timer_is_set(&wake->again) ||
+        wake->client_id == 0)
         return;
     wake->is_unblocking = true;
     command_init(&command, "CLIENT");
@@ -252,6 +270,7 @@ struct wake *wake_open(struct queue *queue, const struct str *names,
     for (size_t i = 0; i < name_count; i++)
         wake->names[i] = arena_copy(wake->arena, names[i]);
     wake->on_token = on_token;
+    timer_init(&wake->again, on_again, wake);
     wake->link = queue_link_open(queue, "wake", on_link_up, on_nodes, wake);
     return wake;
 }
@@ -261,6 +280,7 @@ void wake_close(struct wake **wake)
     if (*wake == NULL)
         return;
     redis_link_close(&(*wake)->link);
+    timer_clear((*wake)->queue->loop, &(*wake)->again);
     free((*wake)->places);
     free((*wake)->slots);
     arena_destroy(&(*wake)->arena);

@@ -488,6 +488,27 @@ static void a_refused_wait_does_not_spin(void **state)
     until(world->loop, worker.count == 1); /* by the next heartbeat */
 }
 
+/* The wait cannot be ended early, as it seems: then it ends by itself. */
+static void a_wait_that_nobody_knows_does_not_spin(void **state)
+{
+    static const struct spoil unknown = {.word = "UNBLOCK", .answer = ":0\r\n"};
+    struct world *world = *state;
+    struct worker worker;
+    unsigned often;
+
+    worker_init(&worker, world->queue, 1);
+    worker.room[3] = 0;
+    queue_worker_start(world->queue, &worker.side);
+    until(world->loop, is_blocked("1"));
+    timer_clear(world->loop, &world->queue->health.timer);
+    until(world->loop, redis_link_in_flight(world->queue->main) == 0);
+    worker.room[3] = 1;
+    queue_worker_hungry(world->queue);
+    often = spoiled_in(world, &unknown);
+    assert_in_range(often, 1, OFTEN);
+    proxy_set(NULL);
+}
+
 /* --- NOSCRIPT --- */
 
 static void on_stats(void *ctx, const struct reply *reply,
@@ -594,6 +615,7 @@ int main(void)
         FAULT_TEST(forgotten_scripts_are_loaded_once_for_all),
         FAULT_TEST(a_frozen_redis_piles_up_nothing),
         FAULT_TEST(a_refused_wait_does_not_spin),
+        FAULT_TEST(a_wait_that_nobody_knows_does_not_spin),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
