@@ -119,15 +119,22 @@ void claims_register(struct claims *claims)
 }
 
 /* A turn that is still under way on the lost connection must not claim for
- * us: hence a new epoch for each connection. One that was never confirmed bears
- * no turn, and is asked for again: the one before it may still own what was
- * claimed, which would wait for the end of its lease. */
+ * us: hence a new epoch for each connection, and behind each lost answer. One
+ * that was never confirmed bears no turn, and is asked for again: the one
+ * before it may still own what was claimed, which would wait for the end of its
+ * lease. */
 static void new_epoch(struct claims *claims)
 {
     if (claims->old_epoch[0] != '\0')
         return;
     memcpy(claims->old_epoch, claims->epoch, sizeof claims->old_epoch);
     child_name_epoch(&claims->claimer->name, claims->epoch);
+}
+
+void claims_begin_anew(struct claims *claims)
+{
+    new_epoch(claims);
+    claims_register(claims);
 }
 
 void claims_change(struct claims *claims, bool up)
@@ -138,8 +145,7 @@ void claims_change(struct claims *claims, bool up)
         return;
     }
     claims_put_back_results(claims);
-    new_epoch(claims);
-    claims_register(claims);
+    claims_begin_anew(claims);
 }
 
 static void on_heartbeat(void *ctx)

@@ -167,6 +167,9 @@ void claims_change(struct claims *claims, bool up); /* the partition's link */
 int64_t claims_lease_ms(const struct claims *claims);
 int64_t claims_budget_ms(const struct claims *claims); /* of a script */
 void claims_register(struct claims *claims);
+/* As a new epoch: what the one before has claimed and nobody heard of is given
+ * back. */
+void claims_begin_anew(struct claims *claims);
 void claims_try_again(struct claims *claims); /* Redis said no */
 void claims_leave_if_done(struct claims *claims);
 

@@ -14,13 +14,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SCRIPTED_CLIENTS = 8, SCRIPTED_CHUNK = 1 << 16 };
+enum { SCRIPTED_CLIENTS = 8, SCRIPTED_MAX = 4 << 20, SCRIPTED_TEXT = 1024 };
 
 struct scripted {
     unsigned port;
@@ -31,57 +32,82 @@ struct scripted {
     int wake[2];
     pthread_t thread;
     struct pollfd fds[2 + SCRIPTED_CLIENTS];
+    struct {
+        char *bytes; /* that were heard, and are no whole command yet */
+        size_t len;
+    } pending[SCRIPTED_CLIENTS];
 };
 
-/* The command that bytes begins with, as text; what is behind it, or NULL when
- * it is not whole. */
-static inline char *scripted_cut(char *bytes, char *text, size_t size)
+/* The command that bytes begins with, as text that ends where out does; what
+ * is behind it, or NULL when it is not whole. */
+static inline char *scripted_cut(char *bytes, const char *end,
+                                 char out[SCRIPTED_TEXT])
 {
-    unsigned long count = bytes[0] == '*' ? strtoul(bytes + 1, &bytes, 10) : 0;
+    unsigned long count;
     size_t len = 0;
 
-    if (count == 0)
+    if (memchr(bytes, '\n', (size_t)(end - bytes)) == NULL)
         return NULL;
+    out[0] = '\0';
+    count = strtoul(bytes + 1, &bytes, 10);
     for (bytes += 2; count > 0; count--) {
-        unsigned long arg = strtoul(bytes + 1, &bytes, 10);
+        unsigned long arg;
 
-        len += (size_t)snprintf(text + len, size - len, "%s%.*s",
-                                len > 0 ? " " : "", (int)arg, bytes + 2);
-        assert_true(len < size);
-        bytes += 2 + arg + 2;
+        if (memchr(bytes, '\n', (size_t)(end - bytes)) == NULL)
+            return NULL;
+        arg = strtoul(bytes + 1, &bytes, 10);
+        if ((size_t)(end - bytes) < arg + 4)
+            return NULL;
+        snprintf(out + len, SCRIPTED_TEXT - len, "%s%.*s", len > 0 ? " " : "",
+                 (int)arg, bytes + 2);
+        len = strlen(out);
+        bytes += arg + 4;
     }
     return bytes;
 }
 
-static inline void scripted_drop(struct pollfd *client)
+static inline void scripted_drop(struct scripted *scripted, size_t client)
 {
-    close(client->fd);
-    client->fd = -1;
+    close(scripted->fds[2 + client].fd);
+    scripted->fds[2 + client].fd = -1;
+    free(scripted->pending[client].bytes);
+    scripted->pending[client].bytes = NULL;
 }
 
-/* Commands are short, and come whole. */
-static inline void scripted_read(struct scripted *scripted,
-                                 struct pollfd *client)
+/* False: the connection ends. */
+static inline bool scripted_answer(struct scripted *scripted, size_t client)
 {
-    static _Thread_local char bytes[SCRIPTED_CHUNK];
-    ssize_t len = recv(client->fd, bytes, sizeof bytes - 1, 0);
-    char command[1024];
+    char *bytes = scripted->pending[client].bytes;
+    char *end = bytes + scripted->pending[client].len;
+    char command[SCRIPTED_TEXT];
     char *at = bytes;
+    char *next;
 
-    if (len <= 0) {
-        scripted_drop(client);
-        return;
-    }
-    bytes[len] = '\0';
-    while ((at = scripted_cut(at, command, sizeof command)) != NULL) {
+    while ((next = scripted_cut(at, end, command)) != NULL) {
         const char *answer = scripted->answer(scripted, command);
 
-        if (answer == NULL) {
-            scripted_drop(client);
-            return;
-        }
-        (void)send(client->fd, answer, strlen(answer), MSG_NOSIGNAL);
+        if (answer == NULL)
+            return false;
+        (void)send(scripted->fds[2 + client].fd, answer, strlen(answer),
+                   MSG_NOSIGNAL);
+        at = next;
     }
+    memmove(bytes, at, (size_t)(end - at));
+    scripted->pending[client].len = (size_t)(end - at);
+    return true;
+}
+
+static inline void scripted_read(struct scripted *scripted, size_t client)
+{
+    size_t had = scripted->pending[client].len;
+    ssize_t len =
+        recv(scripted->fds[2 + client].fd,
+             scripted->pending[client].bytes + had, SCRIPTED_MAX - had, 0);
+
+    if (len > 0)
+        scripted->pending[client].len += (size_t)len;
+    if (len <= 0 || !scripted_answer(scripted, client))
+        scripted_drop(scripted, client);
 }
 
 static inline void scripted_accept(struct scripted *scripted)
@@ -89,10 +115,12 @@ static inline void scripted_accept(struct scripted *scripted)
     int fd = accept(scripted->fds[1].fd, NULL, NULL);
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    for (size_t i = 2; i < 2 + SCRIPTED_CLIENTS; i++) {
-        if (scripted->fds[i].fd >= 0)
+    for (size_t i = 0; i < SCRIPTED_CLIENTS; i++) {
+        if (scripted->fds[2 + i].fd >= 0)
             continue;
-        scripted->fds[i] = (struct pollfd){fd, POLLIN, 0};
+        scripted->fds[2 + i] = (struct pollfd){fd, POLLIN, 0};
+        scripted->pending[i].bytes = malloc(SCRIPTED_MAX);
+        scripted->pending[i].len = 0;
         return;
     }
     close(fd);
@@ -107,9 +135,10 @@ static inline void *scripted_run(void *ctx)
             break;
         if (scripted->fds[1].revents != 0)
             scripted_accept(scripted);
-        for (size_t i = 2; i < 2 + SCRIPTED_CLIENTS; i++)
-            if (scripted->fds[i].fd >= 0 && scripted->fds[i].revents != 0)
-                scripted_read(scripted, &scripted->fds[i]);
+        for (size_t i = 0; i < SCRIPTED_CLIENTS; i++)
+            if (scripted->fds[2 + i].fd >= 0 &&
+                scripted->fds[2 + i].revents != 0)
+                scripted_read(scripted, i);
     }
     return NULL;
 }
@@ -145,9 +174,10 @@ static inline void scripted_stop(struct scripted *scripted)
     close(scripted->wake[1]);
     pthread_join(scripted->thread, NULL);
     close(scripted->wake[0]);
-    for (size_t i = 1; i < 2 + SCRIPTED_CLIENTS; i++)
-        if (scripted->fds[i].fd >= 0)
-            close(scripted->fds[i].fd);
+    close(scripted->fds[1].fd);
+    for (size_t i = 0; i < SCRIPTED_CLIENTS; i++)
+        if (scripted->fds[2 + i].fd >= 0)
+            scripted_drop(scripted, i);
 }
 
 #endif

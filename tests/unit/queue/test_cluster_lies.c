@@ -1,7 +1,9 @@
-/* What no cluster should say, and some do for a while: two servers that each
- * send us to the other one for the same slot. */
+/* What no cluster should say, and some do for a while, told by two scripted
+ * servers. */
 #include "scripted_redis.h"
-#include "world_fixture.h"
+#include "worker_fixture.h"
+
+#include "queue/redis_core.h"
 
 static struct scripted servers[2];
 
@@ -27,17 +29,23 @@ static const char *says_moved(struct scripted *scripted, const char *command)
     return answers[self];
 }
 
-static int setup(void **state)
+static int setup_as(const char *(*answer)(struct scripted *scripted,
+                                          const char *command))
 {
-    (void)state;
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < COUNT_OF(servers); i++) {
-        servers[i] = (struct scripted){.answer = says_moved};
+        servers[i] = (struct scripted){.answer = answer};
         scripted_listen(&servers[i]);
     }
     for (size_t i = 0; i < COUNT_OF(servers); i++)
         scripted_start(&servers[i]);
     return 0;
+}
+
+static int lies_setup(void **state)
+{
+    (void)state;
+    return setup_as(says_moved);
 }
 
 static int teardown(void **state)
@@ -92,11 +100,137 @@ static void two_that_send_to_each_other_are_not_besieged(void **state)
     loop_destroy(&loop);
 }
 
+/* --- a slot moves while its server is asked --- */
+
+static struct moving {
+    atomic_bool has_moved; /* {0}, from the second server to the first */
+    atomic_bool is_asked;  /* the second, by the GET that learns of it */
+    atomic_bool is_silent; /* the second */
+    atomic_uint takeovers; /* registers that name an epoch before */
+} moving;
+
+static bool names_two_epochs(const char *command)
+{
+    char now[32];
+    char before[32];
+
+    return sscanf(command, "EVALSHA %*40s 1 ph:{0}: %31s %31s", now, before) ==
+               2 &&
+           strlen(now) == EPOCH_SIZE - 1 && strlen(before) == EPOCH_SIZE - 1;
+}
+
+/* All is well, and nothing is there to do. */
+static const char *to_script(const char *command)
+{
+    moving.takeovers += names_two_epochs(command);
+    return "*8\r\n$2\r\nok\r\n:1000\r\n:0\r\n:0\r\n"
+           "*0\r\n*0\r\n*0\r\n*0\r\n";
+}
+
+/* As Redis would. */
+static const char *well(struct scripted *scripted, const char *command)
+{
+    static char slots[256];
+
+    if (moving.has_moved && strncmp(command, "CLUSTER", 7) == 0) {
+        snprintf(slots, sizeof slots,
+                 "*1\r\n*3\r\n:0\r\n:16383\r\n"
+                 "*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n",
+                 servers[0].port);
+        return slots;
+    }
+    if (strncmp(command, "CLUSTER", 7) == 0)
+        return says_moved(scripted, command);
+    if (strncmp(command, "EVALSHA", 7) == 0)
+        return to_script(command);
+    if (strncmp(command, "SCRIPT", 6) == 0)
+        return "$40\r\n0123456789012345678901234567890123456789\r\n";
+    if (strncmp(command, "HMGET", 5) == 0)
+        return "*3\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n";
+    if (strncmp(command, "INFO", 4) == 0)
+        return "$15\r\naof_enabled:1\r\n\r\n";
+    if (strncmp(command, "BLPOP", 5) == 0)
+        return "";
+    return strncmp(command, "PING", 4) == 0 ? "+PONG\r\n" : ":1\r\n";
+}
+
+/* The GET is answered once the turn behind it was heard, which never is. */
+static const char *well_but_moving(struct scripted *scripted,
+                                   const char *command)
+{
+    if (!moving.has_moved || scripted == &servers[0])
+        return well(scripted, command);
+    if (strncmp(command, "GET", 3) == 0)
+        moving.is_asked = true;
+    if (moving.is_silent || !moving.is_asked ||
+        strncmp(command, "EVALSHA", 7) != 0)
+        return "";
+    moving.is_silent = true;
+    return says_moved(scripted, "GET");
+}
+
+static int moving_setup(void **state)
+{
+    (void)state;
+    return setup_as(well_but_moving);
+}
+
+static void on_moved(void *ctx, const struct reply *reply,
+                     const struct error *why)
+{
+    (void)ctx;
+    (void)reply;
+    (void)why;
+}
+
+/* A turn whose answer is lost may have claimed. If its partition is served
+ * all the same, by a server that was there before, nothing else tells the
+ * worker to begin anew, and what was claimed would never come back. */
+static void a_lost_turn_is_made_good_without_a_reconnect(void **state)
+{
+    struct config config = fixture.config;
+    struct loop *loop = loop_create();
+    struct queue *queue;
+    struct worker worker;
+    struct redis_command command;
+    char url[128];
+
+    (void)state;
+    moving = (struct moving){0};
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    config.redis = (struct config_redis){.url = url,
+                                         .username = "",
+                                         .password = "",
+                                         .prefix = "ph:",
+                                         .allow_volatile = true};
+    config.worker = (struct config_worker){.lease_ms = NO_HEARTBEAT_MS};
+    queue = queue_open(loop, &config, NULL);
+    worker_start(&worker, queue, 0);
+    until(loop, queue_worker_epoch(queue).len > 0 &&
+                    redis_link_in_flight(queue->main) == 0);
+    moving.has_moved = true;
+    command_init(&command, "GET");
+    command_add_cstr(&command, "ph:{0}:x");
+    redis_send(queue->main, &command, 1000, on_moved, NULL);
+    worker.room[0] = 1;
+    queue_worker_hungry(queue);
+    until(loop,
+          redis_link_place(queue->main, S("ph:{0}:"))->port == servers[0].port);
+    assert_true(moving.is_silent);
+    until(loop, moving.takeovers > 0);
+    queue_close(&queue);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            two_that_send_to_each_other_are_not_besieged, setup, teardown),
+            two_that_send_to_each_other_are_not_besieged, lies_setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_lost_turn_is_made_good_without_a_reconnect, moving_setup,
+            teardown),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
