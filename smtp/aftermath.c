@@ -67,9 +67,21 @@ static bool is_broken_off(const struct smtp_finding *finding,
     return finding->stage >= SMTP_STAGE_MAIL && (ruling->then & both) == both;
 }
 
-void aftermath_of_upstream(struct smtp_upstream *upstream,
+/* It answers, and stays; whether it would let others in is another matter. */
+static void note_well(const struct smtp_session *session)
+{
+    struct smtp_upstream *upstream = session->upstream;
+
+    if (!health_well(&upstream->health, session->began_ms))
+        return;
+    upstream_note_why(upstream, S(""));
+    series_set(upstream->up_series, 1);
+}
+
+void aftermath_of_upstream(const struct smtp_session *session,
                            const struct smtp_finding *finding)
 {
+    struct smtp_upstream *upstream = session->upstream;
     struct smtp_ruling ruling = smtp_judge(finding);
     int64_t now_ms = clock_now_ms();
 
@@ -89,11 +101,8 @@ void aftermath_of_upstream(struct smtp_upstream *upstream,
     else if (is_broken_off(finding, &ruling))
         health_broke_off(&upstream->health, now_ms);
     else if (finding->code != 0 && finding->stage >= SMTP_STAGE_MAIL &&
-             (ruling.then & THEN_CLOSE) == 0) {
-        health_well(&upstream->health);
-        upstream_note_why(upstream, S(""));
-        series_set(upstream->up_series, 1);
-    }
+             (ruling.then & THEN_CLOSE) == 0)
+        note_well(session);
     if ((ruling.then & (THEN_PAUSE | THEN_AGAIN)) != 0)
         pool_close_idle(upstream);
     if (health_is_resting(&upstream->health, now_ms))

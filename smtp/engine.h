@@ -142,8 +142,9 @@ void pool_close_all(struct smtp_upstream *upstream);
 
 /* --- aftermath.c: what befell a mail or a session, for those to come --- */
 
-/* Its health, its sessions, and what it is asked; whoever was on it. */
-void aftermath_of_upstream(struct smtp_upstream *upstream,
+/* Its health, its sessions, and what it is asked; whoever was on it. session:
+ * that it befell. */
+void aftermath_of_upstream(const struct smtp_session *session,
                            const struct smtp_finding *finding);
 /* How many may go to the recipient's domain at a time. */
 void aftermath_of_domain(struct smtp_delivery *delivery,

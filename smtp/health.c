@@ -13,13 +13,10 @@ static void rest(struct health *health, int64_t until_ms)
         health->rest_until_ms = until_ms;
 }
 
-/* Sessions that fail together, as many begin at once, are one failure. */
-void health_failed(struct health *health, int64_t now_ms)
+static void back_off(struct health *health, int64_t now_ms)
 {
     int64_t delay_ms = BACK_OFF_MS;
 
-    if (health_is_resting(health, now_ms))
-        return;
     for (unsigned i = 0; i < health->failures && delay_ms < BACK_OFF_MAX_MS;
          i++)
         delay_ms *= 2;
@@ -29,6 +26,15 @@ void health_failed(struct health *health, int64_t now_ms)
     rest(health, now_ms + delay_ms);
 }
 
+/* Sessions that fail together, as many begin at once, are one failure. */
+void health_failed(struct health *health, int64_t now_ms)
+{
+    if (health_is_resting(health, now_ms))
+        return;
+    health->failed_ms = now_ms;
+    back_off(health, now_ms);
+}
+
 void health_broke_off(struct health *health, int64_t now_ms)
 {
     if (health_is_resting(health, now_ms))
@@ -36,7 +42,7 @@ void health_broke_off(struct health *health, int64_t now_ms)
     health->broken++;
     if (breaks_off(health)) {
         health->failures = health->broken - BROKEN_MAX;
-        health_failed(health, now_ms);
+        back_off(health, now_ms);
     }
 }
 
@@ -48,6 +54,7 @@ void health_paused(struct health *health, int64_t now_ms)
     if (health_is_resting(health, now_ms) && health->is_paused)
         return;
     rest(health, now_ms + PAUSES_MS[health->pauses < 2 ? health->pauses : 2]);
+    health->failed_ms = now_ms;
     health->pauses++;
     health->is_paused = true;
 }
@@ -59,9 +66,15 @@ void health_reached(struct health *health)
         health->rest_until_ms = 0;
 }
 
-void health_well(struct health *health)
+bool health_well(struct health *health, int64_t began_ms)
 {
-    *health = (struct health){0};
+    bool is_news = began_ms > health->failed_ms;
+
+    if (is_news)
+        *health = (struct health){0};
+    else
+        health->broken = 0;
+    return is_news;
 }
 
 bool health_is_resting(const struct health *health, int64_t now_ms)

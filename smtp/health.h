@@ -4,7 +4,8 @@
  * operator must mend for 1, 5, 15 minutes; transactions that break off count
  * as such failures from the fifth in a row on, for one may be the mail's fault.
  * After a rest one session probes; the others follow when it came through.
- * Pure: the time is given in.
+ * What sessions from before do meanwhile is no news. Pure: the time is given
+ * in.
  */
 #ifndef SMTP_HEALTH_H
 #define SMTP_HEALTH_H
@@ -16,6 +17,7 @@ struct health {
     unsigned failures; /* in a row */
     unsigned pauses;   /* in a row */
     unsigned broken;   /* transactions in a row */
+    int64_t failed_ms; /* the last of failures and pauses began */
     int64_t rest_until_ms;
     bool is_paused; /* the rest is one of those of minutes */
 };
@@ -24,7 +26,9 @@ void health_failed(struct health *health, int64_t now_ms);
 void health_paused(struct health *health, int64_t now_ms);
 void health_broke_off(struct health *health, int64_t now_ms);
 void health_reached(struct health *health); /* a session was opened */
-void health_well(struct health *health);    /* and it took a mail's recipient */
+/* And it took a mail's recipient. began_ms: the session was begun. False: that
+ * was before the trouble, which stays. */
+bool health_well(struct health *health, int64_t began_ms);
 
 bool health_is_resting(const struct health *health, int64_t now_ms);
 /* The rest is over and nobody has come through yet. */

@@ -641,7 +641,7 @@ static void on_failed(struct smtp_session *session,
               log_cstr("step", smtp_stage_name(finding->stage)),
               log_int("code", finding->code), log_cstr("text", finding->text));
     inspect_failed_session(session, finding);
-    aftermath_of_upstream(upstream, finding);
+    aftermath_of_upstream(session, finding);
     drop(session); /* its memory lasts until the end of the turn */
     if (upstream_session_count(upstream) == 0)
         fail_waiting(upstream, session, finding);
@@ -793,7 +793,7 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
     if (finding->stage == SMTP_STAGE_DOT && finding->code != 0)
         note_taken(mail);
     hide_codes(delivery, &shown);
-    aftermath_of_upstream(mail->session->upstream, finding);
+    aftermath_of_upstream(mail->session, finding);
     aftermath_of_domain(delivery, finding);
     detach(delivery);
     delivery_take(delivery, mail->session, mail, finding);

@@ -51,7 +51,7 @@ static void transactions_that_break_off_are_failures_at_last(void **state)
         health_reached(&health);
         assert_true(health_is_probed(&health, now_ms));
     }
-    health_well(&health);
+    assert_true(health_well(&health, now_ms));
     assert_false(health_is_probed(&health, now_ms));
     health_broke_off(&health, now_ms);
     assert_false(health_is_resting(&health, now_ms));
@@ -74,10 +74,35 @@ static void pauses_last_minutes(void **state)
         now_ms += RESTS_MS[i];
         assert_true(health_is_probed(&health, now_ms));
     }
-    health_well(&health);
+    assert_true(health_well(&health, now_ms));
     assert_false(health_is_probed(&health, now_ms));
     health_paused(&health, now_ms);
     assert_false(health_is_resting(&health, now_ms + MINUTE));
+}
+
+/* A session that was there before says nothing of those that fail since. */
+static void a_session_from_before_is_no_news(void **state)
+{
+    struct health health = {0};
+
+    (void)state;
+    health_failed(&health, 5000);
+    assert_false(health_well(&health, 4000));
+    assert_false(health_well(&health, 5000)); /* begun together */
+    assert_true(health_is_resting(&health, 5999));
+    health_failed(&health, 6000);
+    assert_false(health_well(&health, 4000));
+    assert_true(health_is_resting(&health, 7999)); /* the second in a row */
+    health_paused(&health, 7000);
+    assert_false(health_well(&health, 6000));
+    assert_true(health_is_resting(&health, 66999));
+    assert_true(health_well(&health, 67000));
+    assert_false(health_is_probed(&health, 67000));
+    for (unsigned i = 0; i < 4; i++)
+        health_broke_off(&health, 70000);
+    assert_true(health_well(&health, 69000)); /* of transactions it is */
+    health_broke_off(&health, 70000);
+    assert_false(health_is_resting(&health, 70000));
 }
 
 int main(void)
@@ -86,6 +111,7 @@ int main(void)
         cmocka_unit_test(failures_double_up_to_a_minute),
         cmocka_unit_test(transactions_that_break_off_are_failures_at_last),
         cmocka_unit_test(pauses_last_minutes),
+        cmocka_unit_test(a_session_from_before_is_no_news),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

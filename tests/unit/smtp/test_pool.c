@@ -381,6 +381,66 @@ static struct smtp_upstream_view view_of(const struct stage *stage,
     return view;
 }
 
+/* Mails that are under way on sessions from before say nothing of new ones:
+ * else each of them would bring another one in vain, at the pace of mails. */
+static void old_sessions_end_no_rest(void **state)
+{
+    const struct {
+        const char *const *scripts[2];
+        int64_t rest_ms;
+        enum smtp_health health;
+        size_t sessions; /* that are left */
+    } CASES[] = {
+        {{SCRIPT(HELLO, MAIL, "!hold", ">250 a", RCPT, ">250 b", "<DATA",
+                 ">354 c", BODY, "<.", ">250 d", ACCEPTED),
+          SCRIPT(">421 come back later")},
+         1000,
+         SMTP_HEALTH_RESTING,
+         1},
+        {{SCRIPT(HELLO, MAIL, "!hold", ">250 a", RCPT, ">250 b", "<DATA",
+                 ">354 c", BODY, "<.", ">250 d", "<QUIT"),
+          SCRIPT(">554 go away")},
+         60000,
+         SMTP_HEALTH_ALARM,
+         0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        struct stage *stage = stage_create(1);
+        struct mail mails[3] = {0};
+
+        print_message("  %zu\n", i);
+        play_add(&stage->plays[0], CASES[i].scripts[0]);
+        play_add(&stage->plays[0], CASES[i].scripts[1]);
+        play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+        stage_open(stage);
+        stage_deliver(stage, &mails[0]);
+        stage_until_held(stage, 1);
+        stage_deliver(stage, &mails[1]);
+        stage_settle(stage);
+        assert_int_equal(view_of(stage, 0).health, CASES[i].health);
+        play_move_clock(1);
+        play_go_on(&stage->plays[0]);
+        stage_until(stage, &mails[0].dones, 1);
+        stage_until(stage, &mails[1].dones, 1);
+        stage_settle(stage);
+        assert_int_equal(mails[0].result.verdict, SMTP_SENT);
+        assert_int_equal(view_of(stage, 0).health, CASES[i].health);
+        assert_int_equal(view_of(stage, 0).sessions, CASES[i].sessions);
+        assert_int_not_equal(view_of(stage, 0).why[0], '\0');
+        assert_int_equal(stage->plays[0].accepted, 2);
+        play_move_clock(CASES[i].rest_ms);
+        if (CASES[i].sessions == 0) {
+            send_one(stage, &mails[2]);
+            assert_int_equal(mails[2].result.verdict, SMTP_SENT);
+            assert_int_equal(view_of(stage, 0).health, SMTP_HEALTH_UP);
+            assert_string_equal(view_of(stage, 0).why, "");
+        }
+        stage_destroy(stage);
+    }
+}
+
 static void a_paused_upstream_begins_nothing(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -751,6 +811,7 @@ int main(void)
         cmocka_unit_test(refused_connects),
         cmocka_unit_test(broken_off_again_and_again),
         cmocka_unit_test(login_trouble_pauses),
+        cmocka_unit_test(old_sessions_end_no_rest),
         cmocka_unit_test(a_paused_upstream_begins_nothing),
         cmocka_unit_test(a_pause_sends_mail_to_the_next_upstream),
         cmocka_unit_test(a_view_tells_what_an_upstream_suffers),
