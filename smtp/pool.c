@@ -253,14 +253,36 @@ static struct txn_envelope envelope_of(const struct smtp_delivery *delivery)
     };
 }
 
+static bool is_empty(const struct smtp_session *session)
+{
+    for (size_t i = 0; i < COUNT_OF(session->seats); i++)
+        if (session->seats[i].delivery != NULL)
+            return false;
+    return true;
+}
+
+/* A mail has left it before all was answered: nobody knows when its server
+ * will do that. */
+static void note_owing(struct smtp_session *session)
+{
+    if (session->state != SESSION_BUSY || session->is_owing ||
+        !is_empty(session))
+        return;
+    session->is_owing = true;
+    session->upstream->owing++;
+}
+
 /* True, and it has ended, if it must not go any more. */
 static bool is_turned_back(struct smtp_delivery *delivery)
 {
     enum smtp_unsent hurdle = delivery_hurdle(delivery);
+    struct session_mail *mail = delivery->mail;
 
     if (hurdle == SMTP_UNSENT_NONE)
         return false;
     detach(delivery);
+    if (mail != NULL)
+        note_owing(mail->session);
     delivery_return(delivery, hurdle);
     return true;
 }
@@ -429,15 +451,6 @@ void pool_add(struct smtp_upstream *upstream, struct smtp_delivery *delivery)
     pool_serve(upstream);
 }
 
-/* Nobody knows when its server will answer what it was asked. */
-static void note_owing(struct smtp_session *session)
-{
-    if (session->state != SESSION_BUSY || session->next != NULL)
-        return;
-    session->is_owing = true;
-    session->upstream->owing++;
-}
-
 void pool_remove(struct smtp_delivery *delivery)
 {
     struct session_mail *mail = delivery->mail;
@@ -448,8 +461,7 @@ void pool_remove(struct smtp_delivery *delivery)
     if (mail == NULL)
         return;
     session_abandon(mail);
-    if (mail == mail->session->mail && mail->delivery == NULL)
-        note_owing(mail->session);
+    note_owing(mail->session);
 }
 
 void pool_go_on(struct smtp_delivery *delivery)
@@ -796,6 +808,8 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
     aftermath_of_upstream(mail->session, finding);
     aftermath_of_domain(delivery, finding);
     detach(delivery);
+    if (mail->session->next != NULL) /* it may have been given up */
+        note_owing(mail->session);
     delivery_take(delivery, mail->session, mail, finding);
 }
 

@@ -270,6 +270,70 @@ static void urgent_mail_goes_first(void **state)
     stage_destroy(stage);
 }
 
+/* Its server is silent, and the mail that it had is over: nobody knows when
+ * that session comes free, so no mail waits for it. */
+static void a_silent_session_is_not_waited_for(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[2] = {{.delivery = {.deadline_ms = WALL_MS + 5000}}};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, "!hold"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage->upstreams[0].max_sessions = 2;
+    stage_open(stage);
+    stage_deliver(stage, &mails[0]);
+    stage_until_held(stage, 1);
+    play_move_clock(5000);
+    stage_until(stage, &mails[0].dones, 1);
+    assert_int_equal(mails[0].result.unsent, SMTP_UNSENT_DEADLINE);
+    assert_int_equal(
+        smtp_room(stage->smtp, smtp_route_named(stage->smtp, S("all")), 0), 1);
+    send_one(stage, &mails[1]);
+    assert_int_equal(mails[1].result.verdict, SMTP_SENT);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
+/* The same of a mail that was behind a dot, and let go: the dot is answered,
+ * and then its own commands are not. */
+static void nor_is_one_whose_follower_has_gone(void **state)
+{
+    static const char *const second[] = {HELLO, MAIL, "!hold", NULL};
+    struct stage *stage = stage_create(1);
+    struct mail mails[4] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a", ">250 b",
+                    ">354 c", BODY, "<.", ">250 d", MAIL, RCPT, "<DATA",
+                    ">250 a", ">250 b", ">354 c", BODY, "<.", MAIL, RCPT,
+                    "<DATA", "!hold", ">250 d"));
+    play_add(&stage->plays[0], second);
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage->upstreams[0].max_sessions = 1;
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    stage_deliver(stage, &mails[1]);
+    stage_deliver(stage, &mails[2]);
+    stage_until_held(stage, 1); /* both are on the only session */
+    smtp_upstream_share(stage->smtp, 0, 3);
+    play_move_clock(1000);
+    stage_until_held(stage, 2); /* the follower is on the second one */
+    list_each (link, &stage->plays[0].actors) {
+        struct actor *actor = LIST_MEMBER(link, struct actor, link);
+
+        actor->holds = actor->number > 0;
+        actor_play(actor);
+    }
+    stage_until(stage, &mails[1].dones, 1);
+    assert_int_equal(mails[2].dones, 0);
+    send_one(stage, &mails[3]);
+    assert_int_equal(mails[3].result.verdict, SMTP_SENT);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 /* --- back-off --- */
 
 static void refused_connects(void **state)
@@ -808,6 +872,8 @@ int main(void)
         cmocka_unit_test(ahead_of_a_halt),
         cmocka_unit_test(too_many_connections),
         cmocka_unit_test(urgent_mail_goes_first),
+        cmocka_unit_test(a_silent_session_is_not_waited_for),
+        cmocka_unit_test(nor_is_one_whose_follower_has_gone),
         cmocka_unit_test(refused_connects),
         cmocka_unit_test(broken_off_again_and_again),
         cmocka_unit_test(login_trouble_pauses),
