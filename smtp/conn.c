@@ -677,12 +677,15 @@ bool session_is_dotted(const struct smtp_session *session)
 }
 
 /* One that is half-way through its time gets no new mail: the dot alone may
- * take ten minutes. */
+ * take ten minutes. Its first one it gets: where opening takes that long, the
+ * next session would be no younger. */
 bool session_may_carry(const struct smtp_session *session)
 {
     const struct config_upstream *config = session->upstream->config;
     uint64_t mail_max = session->greet.offers.mail_max; /* RFC 9422 */
 
+    if (session->messages == 0)
+        return true;
     return session->messages < config->messages_per_session &&
            (mail_max == 0 || session->messages < mail_max) &&
            clock_now_ms() - session->began_ms < config->session_timeout_ms / 2;

@@ -108,6 +108,27 @@ static void idle_and_old_sessions_end(void **state)
     }
 }
 
+/* It took more than half of its time to open, as the next one would. */
+static void a_session_that_opens_slowly_carries_one(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[2] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT("!move 6000", HELLO, ACCEPTED, "<QUIT"));
+    play_add(&stage->plays[0], SCRIPT(HELLO, ACCEPTED));
+    stage->upstreams[0].session_timeout_ms = 10000;
+    stage_open(stage);
+    for (size_t i = 0; i < COUNT_OF(mails); i++) {
+        send_one(stage, &mails[i]);
+        assert_int_equal(mails[i].result.verdict, SMTP_SENT);
+        assert_false(mails[i].result.reused);
+    }
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 static void sessions_are_shared_out(void **state)
 {
     (void)state;
@@ -866,6 +887,7 @@ int main(void)
         cmocka_unit_test(worn_sessions),
         cmocka_unit_test(a_session_that_clears_up_is_waited_for),
         cmocka_unit_test(idle_and_old_sessions_end),
+        cmocka_unit_test(a_session_that_opens_slowly_carries_one),
         cmocka_unit_test(sessions_are_shared_out),
         cmocka_unit_test(room),
         cmocka_unit_test(ahead),
