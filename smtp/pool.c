@@ -798,6 +798,7 @@ static void note_taken(const struct session_mail *mail)
 
 static void settled(struct session_mail *mail, const struct smtp_finding *told)
 {
+    struct smtp_upstream *upstream = mail->session->upstream;
     struct smtp_finding shown = *told;
     const struct smtp_finding *finding = &shown;
     struct smtp_delivery *delivery = mail->delivery;
@@ -811,6 +812,8 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
     if (mail->session->next != NULL) /* it may have been given up */
         note_owing(mail->session);
     delivery_take(delivery, mail->session, mail, finding);
+    if (upstream_capacity(upstream) == 0)
+        pool_serve(upstream); /* its server may yet owe replies to the mail */
 }
 
 static void on_free(struct smtp_session *session)

@@ -1,4 +1,6 @@
 /* Sessions: who gets one, how many there are, when they end. */
+#include "smtp/engine.h"
+
 #include "stage.h"
 
 #include <fcntl.h>
@@ -457,6 +459,36 @@ static void login_trouble_pauses(void **state)
     stage_destroy(stage);
 }
 
+/* The server has more to say to the mail that it refused, and does not: those
+ * that wait for its session go elsewhere all the same. */
+static void what_waits_leaves_at_once(void **state)
+{
+    struct stage *stage = stage_create(2);
+    struct mail mails[2] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">250 a", RCPT, "!hold",
+                                      ">530 5.7.0 log in", "<RSET"));
+    play_add(&stage->plays[1], SCRIPT(HELLO, ACCEPTED));
+    play_add(&stage->plays[1], SCRIPT(HELLO, ACCEPTED));
+    stage->upstreams[0].max_sessions = 1;
+    stage_open(stage);
+    smtp_upstream_pause(stage->smtp, 1, true); /* both go to the first */
+    stage_deliver(stage, &mails[0]);
+    stage_until_held(stage, 1);
+    stage->smtp->upstreams[0].average_ms = 10; /* the other one waits there */
+    stage_deliver(stage, &mails[1]);
+    stage_settle(stage);
+    smtp_upstream_pause(stage->smtp, 1, false);
+    play_go_on(&stage->plays[0]);
+    for (size_t i = 0; i < COUNT_OF(mails); i++) {
+        stage_until(stage, &mails[i].dones, 1);
+        assert_int_equal(mails[i].result.verdict, SMTP_SENT);
+    }
+    play_assert_over(&stage->plays[1]);
+    stage_destroy(stage);
+}
+
 static struct smtp_upstream_view view_of(const struct stage *stage,
                                          size_t index)
 {
@@ -899,6 +931,7 @@ int main(void)
         cmocka_unit_test(refused_connects),
         cmocka_unit_test(broken_off_again_and_again),
         cmocka_unit_test(login_trouble_pauses),
+        cmocka_unit_test(what_waits_leaves_at_once),
         cmocka_unit_test(old_sessions_end_no_rest),
         cmocka_unit_test(a_paused_upstream_begins_nothing),
         cmocka_unit_test(a_pause_sends_mail_to_the_next_upstream),
