@@ -514,7 +514,8 @@ static void ask_for_tokens(struct smtp_upstream *upstream)
     };
     struct smtp_quota_ask ask;
 
-    if (upstream->quota.is_asked || upstream->smtp->on_quota == NULL)
+    if (!upstream->quota.is_limited || upstream->quota.is_asked ||
+        upstream->smtp->on_quota == NULL)
         return;
     quota_ask(&upstream->quota, counts, &ask);
     if (ask.wanted[SMTP_QUOTA_URGENT] + ask.wanted[SMTP_QUOTA_OTHER] +

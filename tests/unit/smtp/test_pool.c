@@ -815,6 +815,29 @@ static void tokens_go_back_at_the_end(void **state)
     stage_destroy(stage);
 }
 
+/* Some with a mark stay behind, for whom no upstream without a rate asks. */
+static void nothing_is_asked_where_there_is_no_rate(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[2] = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT(HELLO_PIPE, MAIL, RCPT, "<DATA", ">250 a",
+                                      ">250 b", ">354 c", BODY, "<.", ">250 d",
+                                      MAIL, RCPT, "<DATA", ">250 a", "!close"));
+    play_add(&stage->plays[0], SCRIPT("!hold"));
+    stage->has_rates = true; /* the upstream has none */
+    stage->upstreams[0].max_sessions = 1;
+    stage_open(stage);
+    send_one(stage, &mails[0]);
+    stage_deliver(stage, &mails[1]);
+    stage_until_held(stage, 1);
+    smtp_stop(stage->smtp);
+    stage_settle(stage);
+    assert_int_equal(stage->asks, 0);
+    stage_destroy(stage);
+}
+
 /* Three mails to one domain on three sessions hold, and a fourth one is
  * refused. */
 static struct stage *stage_of_three(struct mail *mails,
@@ -941,6 +964,7 @@ int main(void)
         cmocka_unit_test(urgent_mail_has_the_first_token),
         cmocka_unit_test(unused_tokens_go_back),
         cmocka_unit_test(tokens_go_back_at_the_end),
+        cmocka_unit_test(nothing_is_asked_where_there_is_no_rate),
         cmocka_unit_test(a_domain_that_says_too_many_gets_fewer),
         cmocka_unit_test(other_domains_go_on),
         cmocka_unit_test(a_domain_that_says_frequency_limited_gets_fewer),
