@@ -120,7 +120,8 @@ static void get_up(struct smtp_delivery *delivery)
     sit_down(next->delivery, next, false);
 }
 
-/* Off its session, or out of the waiting ones. */
+/* Off its session, or out of the waiting ones: it is in no list, and nor is the
+ * twin of a hedge that takes its place. */
 static void detach(struct smtp_delivery *delivery)
 {
     struct smtp_upstream *upstream = delivery->upstream;
@@ -134,6 +135,7 @@ static void detach(struct smtp_delivery *delivery)
                      clock_now_ms());
     delivery->slowed = NULL;
     delivery->upstream = NULL;
+    list_remove(&delivery->link);
     smtp_note_room(upstream->smtp);
 }
 
@@ -168,7 +170,6 @@ static struct smtp_delivery *take_waiting(struct smtp_upstream *upstream)
         if (delivery == NULL)
             continue;
         detach(delivery);
-        list_remove(&delivery->link);
         return delivery;
     }
     return NULL;

@@ -429,6 +429,42 @@ static void a_session_that_owes_is_not_waited_for(void **state)
     stage_destroy(stage);
 }
 
+/* The first comes to a halt while mails wait there, and the second one has one
+ * of them already, which leaves nothing behind in the first. */
+static void who_lost_patience_goes_on_alone(void **state)
+{
+    struct stage *stage = stage_create(2);
+    struct mail mails[4] = {[2].delivery.may_hedge = true};
+
+    (void)state;
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, ACCEPTED, MAIL, "!hold", ">421 bye"));
+    play_add(&stage->plays[1],
+             SCRIPT(HELLO_PIPE, ASKED, "!hold", TAKES, MESSAGE));
+    play_add(&stage->plays[1], SCRIPT(HELLO, ACCEPTED));
+    stage_begin(stage, 5);
+    send_one(stage, &mails[0]);
+    for (int i = 0; i < LAG_SAMPLES_MIN; i++)
+        lag_note(&stage->smtp->upstreams[0].lag, 30);
+    for (size_t i = 1; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    until_held(stage, 0);
+    assert_int_equal(stage->smtp->upstreams[0].waiting_count[0], 2);
+    play_move_clock(31);
+    until_held(stage, 1);
+    play_move_clock(1000);
+    stage_until(stage, &mails[3].dones, 1);
+    assert_string_equal(mails[3].upstream, "two");
+    assert_int_equal(stage->smtp->upstreams[0].waiting_count[0], 0);
+    assert_int_equal(mails[2].dones, 0);
+    play_go_on(&stage->plays[1]);
+    stage_until(stage, &mails[2].dones, 1);
+    assert_int_equal(mails[2].result.verdict, SMTP_SENT);
+    assert_string_equal(mails[2].upstream, "two");
+    stage_destroy(stage);
+}
+
 /* What is slow is learnt from the upstream itself. */
 static void its_own_times_count(void **state)
 {
@@ -512,6 +548,7 @@ int main(void)
         cmocka_unit_test(the_others_go_in_one_piece),
         cmocka_unit_test(each_mail_brings_its_part),
         cmocka_unit_test(a_session_that_owes_is_not_waited_for),
+        cmocka_unit_test(who_lost_patience_goes_on_alone),
         cmocka_unit_test(its_own_times_count),
         cmocka_unit_test(chunks_wait_for_the_recipient),
         cmocka_unit_test(the_engine_closes),
