@@ -801,6 +801,7 @@ static void note_taken(const struct session_mail *mail)
 static void settled(struct session_mail *mail, const struct smtp_finding *told)
 {
     struct smtp_upstream *upstream = mail->session->upstream;
+    size_t capacity = upstream_capacity(upstream);
     struct smtp_finding shown = *told;
     const struct smtp_finding *finding = &shown;
     struct smtp_delivery *delivery = mail->delivery;
@@ -814,8 +815,10 @@ static void settled(struct session_mail *mail, const struct smtp_finding *told)
     if (mail->session->next != NULL) /* it may have been given up */
         note_owing(mail->session);
     delivery_take(delivery, mail->session, mail, finding);
-    if (upstream_capacity(upstream) == 0)
-        pool_serve(upstream); /* its server may yet owe replies to the mail */
+    /* Its session may be busy yet with the next one, or with replies that its
+     * server owes. */
+    if (upstream_capacity(upstream) != capacity)
+        pool_serve(upstream);
 }
 
 static void on_free(struct smtp_session *session)

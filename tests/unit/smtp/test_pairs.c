@@ -371,12 +371,42 @@ static void stop_with_a_pair(void **state)
     stage_destroy(stage);
 }
 
+/* A mail that is taken raises the limit; another one keeps the session. */
+static void a_raised_limit_is_used_at_once(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[4] = {0};
+    struct smtp_upstream *upstream;
+
+    (void)state;
+    play_add(&stage->plays[0],
+             SCRIPT(WARM, PIPED, MAIL, RCPT, "<DATA", ">250 d", "!hold", OKS,
+                    BODY, "<.", ">250 d"));
+    play_add(&stage->plays[0], SCRIPT(HELLO_PIPE, PIPED, ">250 d"));
+    stage->upstreams[0].max_sessions = 2;
+    stage->upstreams[0].pipeline_next = true;
+    stage_open(stage);
+    upstream = &stage->smtp->upstreams[0];
+    upstream->limit = 1;
+    upstream->taken_since_slow = 30; /* of 32 */
+    send_one(stage, &mails[0]);
+    for (size_t i = 1; i < COUNT_OF(mails); i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until(stage, &mails[3].dones, 1);
+    assert_int_equal(upstream->limit, 2);
+    assert_int_equal(mails[2].dones, 0);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mails[2].dones, 1);
+    stage_destroy(stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs),
         cmocka_unit_test(a_late_dot_takes_what_is_behind_it_along),
         cmocka_unit_test(stop_with_a_pair),
+        cmocka_unit_test(a_raised_limit_is_used_at_once),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
