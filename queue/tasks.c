@@ -180,10 +180,9 @@ static void on_fanned_out(void *ctx, const struct reply *reply,
     if (owner.len > 0)
         FAULT_POINT("fanout.done");
     tasks->fanning = false;
-    tasks->news = false;
     if (is_answer(reply, why)) {
         tasks->hungry = true;
-        tasks->news = reply_int(reply_at(reply, 1)) > 0;
+        tasks->news = tasks->news || reply_int(reply_at(reply, 1)) > 0;
         if (owner.len > 0)
             project(tasks, owner);
     }
@@ -195,6 +194,7 @@ static void fan_out(struct tasks *tasks)
     struct redis_command command;
 
     tasks->fanning = true;
+    tasks->news = false; /* but for a token that comes from now on */
     command_init_partition(&command, tasks->queue, SCRIPT_FANOUT,
                            tasks->partition);
     command_add(&command, buf_str(&tasks->dispatcher->defaults));
