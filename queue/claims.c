@@ -69,7 +69,7 @@ static void on_registered(void *ctx, const struct reply *reply,
     if (claims->state != CLAIMS_REGISTERING)
         return;
     if (!str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
-        (void)reply_status(reply, why, &err);
+        reply_refuse(reply, why, &err);
         log_write(LOG_ERROR, LOG_QUEUE_TURN_FAILED, log_error(&err));
         claims_try_again(claims);
         return;

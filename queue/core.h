@@ -176,5 +176,13 @@ void levels_link_is_down(struct queue *queue);
  * failure. Fills in err. */
 enum queue_status reply_status(const struct reply *reply,
                                const struct error *why, struct error *err);
+/* What is wrong with one that is not what its script gives: err is set. */
+void reply_refuse(const struct reply *reply, const struct error *why,
+                  struct error *err);
+/* No answer came, and yet it may have been executed: a turn may have claimed.
+ * As a rule its partition is gone then, and its return makes a child begin
+ * anew; not so in a cluster, when another server that is there took over the
+ * slot meanwhile. */
+bool reply_is_lost(const struct reply *reply, const struct error *why);
 
 #endif

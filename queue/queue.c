@@ -272,3 +272,15 @@ enum queue_status reply_status(const struct reply *reply,
         return QUEUE_MOVED;
     return reply_is_error(reply, "OOM") ? QUEUE_FULL : QUEUE_NOT_READY;
 }
+
+void reply_refuse(const struct reply *reply, const struct error *why,
+                  struct error *err)
+{
+    if (reply_status(reply, why, err) == QUEUE_OK)
+        (void)reply_status(NULL, NULL, err);
+}
+
+bool reply_is_lost(const struct reply *reply, const struct error *why)
+{
+    return reply == NULL && why != NULL && why->kind != ERR_BUSY;
+}

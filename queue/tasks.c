@@ -352,6 +352,8 @@ static void on_turn(void *ctx, const struct reply *reply,
     tasks->failed = !is_answer(reply, why);
     if (tasks->failed) {
         untell(tasks);
+        if (tasks->registered && reply_is_lost(reply, why))
+            begin(tasks);
     } else if (reply_count(reply) < CLAIMS) {
         untell(tasks);
         begin(tasks); /* our lease ran out: some of it may be with others */

@@ -356,14 +356,6 @@ static void end_asking(struct claims *claims)
     }
 }
 
-/* It may have claimed. As a rule its partition is gone then, and its return
- * makes us begin anew; not so in a cluster, when another server that is there
- * took over the slot meanwhile. */
-static bool is_lost(const struct reply *reply, const struct error *why)
-{
-    return reply == NULL && why != NULL && why->kind != ERR_BUSY;
-}
-
 static void on_turn(void *ctx, const struct reply *reply,
                     const struct error *why)
 {
@@ -385,9 +377,9 @@ static void on_turn(void *ctx, const struct reply *reply,
         claims_register(claims); /* the lease ran out, or Redis is a new one */
         return;
     }
-    (void)reply_status(reply, why, &err);
+    reply_refuse(reply, why, &err);
     log_write(LOG_WARN, LOG_QUEUE_TURN_FAILED, log_error(&err));
-    if (claims->state == CLAIMS_WORKING && is_lost(reply, why))
+    if (claims->state == CLAIMS_WORKING && reply_is_lost(reply, why))
         claims_begin_anew(claims);
     else
         claims_try_again(claims);

@@ -107,7 +107,14 @@ static struct moving {
     atomic_bool is_asked;  /* the second, by the GET that learns of it */
     atomic_bool is_silent; /* the second */
     atomic_uint takeovers; /* registers that name an epoch before */
+    const char *answer;    /* to scripts */
 } moving;
+
+/* All is well, and nothing is there to do: to a worker's scripts, and to those
+ * of hooks. */
+static const char TO_WORKER[] = "*8\r\n$2\r\nok\r\n:1000\r\n:0\r\n:0\r\n"
+                                "*0\r\n*0\r\n*0\r\n*0\r\n";
+static const char TO_HOOKS[] = "*4\r\n$0\r\n\r\n:-1\r\n:0\r\n*0\r\n";
 
 static bool names_two_epochs(const char *command)
 {
@@ -119,12 +126,10 @@ static bool names_two_epochs(const char *command)
            strlen(now) == EPOCH_SIZE - 1 && strlen(before) == EPOCH_SIZE - 1;
 }
 
-/* All is well, and nothing is there to do. */
 static const char *to_script(const char *command)
 {
     moving.takeovers += names_two_epochs(command);
-    return "*8\r\n$2\r\nok\r\n:1000\r\n:0\r\n:0\r\n"
-           "*0\r\n*0\r\n*0\r\n*0\r\n";
+    return moving.answer;
 }
 
 /* As Redis would. */
@@ -183,44 +188,88 @@ static void on_moved(void *ctx, const struct reply *reply,
     (void)why;
 }
 
+static struct queue *open_moving(struct loop *loop, struct config *config,
+                                 const char *answer)
+{
+    static char url[128];
+
+    moving = (struct moving){.answer = answer};
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    *config = fixture.config;
+    config->redis = (struct config_redis){.url = url,
+                                          .username = "",
+                                          .password = "",
+                                          .prefix = "ph:",
+                                          .allow_volatile = true};
+    config->worker = (struct config_worker){.lease_ms = NO_HEARTBEAT_MS};
+    return queue_open(loop, config, NULL);
+}
+
+/* The turn that hungry leads to is the last that the second server hears. */
+static void lose_a_turn(struct loop *loop, struct queue *queue,
+                        void (*hungry)(struct queue *queue))
+{
+    struct redis_command command;
+
+    moving.has_moved = true;
+    command_init(&command, "GET");
+    command_add_cstr(&command, "ph:{0}:x");
+    redis_send(queue->main, &command, 1000, on_moved, NULL);
+    hungry(queue);
+    until(loop,
+          redis_link_place(queue->main, S("ph:{0}:"))->port == servers[0].port);
+    assert_true(moving.is_silent);
+}
+
+static void close_moving(struct loop *loop, struct queue *queue)
+{
+    queue_close(&queue);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 /* A turn whose answer is lost may have claimed. If its partition is served
  * all the same, by a server that was there before, nothing else tells the
  * worker to begin anew, and what was claimed would never come back. */
 static void a_lost_turn_is_made_good_without_a_reconnect(void **state)
 {
-    struct config config = fixture.config;
+    struct config config;
     struct loop *loop = loop_create();
-    struct queue *queue;
+    struct queue *queue = open_moving(loop, &config, TO_WORKER);
     struct worker worker;
-    struct redis_command command;
-    char url[128];
 
     (void)state;
-    moving = (struct moving){0};
-    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
-    config.redis = (struct config_redis){.url = url,
-                                         .username = "",
-                                         .password = "",
-                                         .prefix = "ph:",
-                                         .allow_volatile = true};
-    config.worker = (struct config_worker){.lease_ms = NO_HEARTBEAT_MS};
-    queue = queue_open(loop, &config, NULL);
     worker_start(&worker, queue, 0);
     until(loop, queue_worker_epoch(queue).len > 0 &&
                     redis_link_in_flight(queue->main) == 0);
-    moving.has_moved = true;
-    command_init(&command, "GET");
-    command_add_cstr(&command, "ph:{0}:x");
-    redis_send(queue->main, &command, 1000, on_moved, NULL);
     worker.room[0] = 1;
-    queue_worker_hungry(queue);
-    until(loop,
-          redis_link_place(queue->main, S("ph:{0}:"))->port == servers[0].port);
-    assert_true(moving.is_silent);
+    lose_a_turn(loop, queue, queue_worker_hungry);
     until(loop, moving.takeovers > 0);
-    queue_close(&queue);
-    loop_turn(loop, 0);
-    loop_destroy(&loop);
+    close_moving(loop, queue);
+}
+
+static size_t room_of(void *ctx)
+{
+    return *(const size_t *)ctx;
+}
+
+/* The same of a turn of webhook tasks. */
+static void so_is_one_of_hooks(void **state)
+{
+    struct config config;
+    struct loop *loop = loop_create();
+    struct queue *queue = open_moving(loop, &config, TO_HOOKS);
+    size_t room = 0;
+    struct queue_hooks hooks = {.ctx = &room, .room = room_of};
+
+    (void)state;
+    queue_hooks_start(queue, &hooks);
+    until(loop, queue_is_ready(queue, NULL) &&
+                    redis_link_in_flight(queue->main) == 0);
+    room = 1;
+    lose_a_turn(loop, queue, queue_hooks_hungry);
+    until(loop, moving.takeovers > 0);
+    close_moving(loop, queue);
 }
 
 int main(void)
@@ -231,6 +280,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_lost_turn_is_made_good_without_a_reconnect, moving_setup,
             teardown),
+        cmocka_unit_test_setup_teardown(so_is_one_of_hooks, moving_setup,
+                                        teardown),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
