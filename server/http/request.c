@@ -284,7 +284,8 @@ void request_head(struct http_request *request)
     if (!query_read(request)) {
         request_refuse(request, 400,
                        "The query is malformed: it must be percent-encoded "
-                       "UTF-8 without control characters.");
+                       "UTF-8 without control characters, of at most 64 "
+                       "parameters.");
         return;
     }
     if (route_choose(request, verdict.is_chunked || verdict.body_length > 0) &&
