@@ -1,6 +1,5 @@
 #include "server/supervisor/supervisor.h"
 
-#include "queue/queue.h"
 #include "server/base/clock.h"
 #include "server/base/fault.h"
 #include "server/base/hand.h"
@@ -10,6 +9,7 @@
 #include "server/base/metrics.h"
 #include "server/io/loop.h"
 #include "server/supervisor/admin.h"
+#include "server/supervisor/files.h"
 #include "server/supervisor/give_back.h"
 #include "server/supervisor/instance.h"
 #include "server/supervisor/listeners.h"
@@ -562,78 +562,6 @@ static const char *state_dir_of(const struct role *role,
     return role->state_dir == NULL ? "" : role->state_dir(config);
 }
 
-static _Noreturn void files_look(const struct role *role,
-                                 const struct config *config, int says_fd)
-{
-    struct error told;
-
-    if (role->files_fit(config, &told))
-        _exit(0);
-    told.kind = ERR_CONFIG;
-    _exit(write(says_fd, &told, sizeof told) == sizeof told ? 1 : 2);
-}
-
-/* The process that looks, and where it tells what will not do; -1 and errno:
- * the system has none. */
-static pid_t look_begin(const struct role *role, const struct config *config,
-                        int *told_fd)
-{
-    int ends[2];
-    pid_t pid;
-
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    fflush(NULL); /* what is buffered must not leave twice */
-    pid = fork();
-    if (pid == 0)
-        files_look(role, config, ends[1]);
-    if (pid < 0)
-        close_keeping_errno(ends[0]);
-    close_keeping_errno(ends[1]);
-    *told_fd = ends[0];
-    return pid;
-}
-
-/* In a process of its own: neither the megabytes of libcrypto, which reads keys
- * and certificates, nor any secret are to stay with a supervisor. */
-static bool role_files_fit(const struct role *role, const struct config *config,
-                           struct error *err)
-{
-    struct error told;
-    int told_fd;
-    int status;
-    ssize_t len;
-    pid_t pid = look_begin(role, config, &told_fd);
-
-    if (pid < 0) {
-        error_set(err, ERR_SYSTEM, "its files could not be looked at: %s",
-                  strerror(errno));
-        return false;
-    }
-    len = read(told_fd, &told, sizeof told);
-    close(told_fd);
-    CHECK(waitpid(pid, &status, 0) == pid);
-    if (len == sizeof told)
-        *err = told;
-    else
-        error_set(err, ERR_SYSTEM, "its files could not be looked at");
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-/* Children that find out for themselves die of it one after the other, while
- * the log has told of a reload that nobody can follow. */
-static bool files_are_fit(const struct role *role, const struct config *config,
-                          struct error *err)
-{
-    const char *dir = state_dir_of(role, config);
-
-    if (dir[0] != '\0' && !journal_check_dir(dir, err)) {
-        err->kind = ERR_CONFIG;
-        return false;
-    }
-    return role->files_fit == NULL || role_files_fit(role, config, err);
-}
-
 static void on_scrape(void *ctx)
 {
     struct supervisor *supervisor = ctx;
@@ -701,7 +629,8 @@ static bool config_take(struct supervisor *supervisor, struct error *err)
         error_set(err, ERR_BUSY, "work of a dead child is being given back");
         goto refused;
     }
-    if (!files_are_fit(supervisor->role, config, err))
+    if (!files_are_fit(supervisor->role, config,
+                       state_dir_of(supervisor->role, config), err))
         goto refused;
     admin = admin_of(supervisor, config, err);
     if (admin == NULL ||
@@ -898,7 +827,8 @@ static bool supervisor_begin(struct supervisor *supervisor, struct error *err)
 {
     const struct role *role = supervisor->role;
 
-    if (!files_are_fit(role, supervisor->config, err) ||
+    if (!files_are_fit(role, supervisor->config,
+                       state_dir_of(role, supervisor->config), err) ||
         !addresses_take(supervisor, err))
         return false;
     series_set(metrics_series(METRIC_BUILD_INFO,
