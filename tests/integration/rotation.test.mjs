@@ -69,13 +69,33 @@ async function checked() {
     });
 }
 
+// Does each role know that it is that time? Each goes by what it last asked
+// Redis for, and has no negative number for how long a mail waited.
+const knows = {
+    hooks: async (then) =>
+        Date.parse((await checked()).last_checked_at) >= then,
+    async api(then) {
+        const { id } = await ask('POST', '/v1/api-keys', { name: 'now' }, 201);
+        const { data } = await ask('GET', '/v1/api-keys');
+        return Date.parse(data.find((key) => key.id === id).created_at) >= then;
+    },
+    async worker() {
+        const id = await send({ to: `n${latest++}@inbox.test` });
+        const { data } = await until('it was tried', async () => {
+            const tried = await ask('GET', `/v1/emails/${id}/attempts`);
+            return tried.data.length > 0 && tried;
+        });
+        return data[0].phases.queue_ms !== null;
+    },
+};
+
 // The clock is that much later for all.
 async function later(ms) {
-    const before = Date.now() + offset;
+    const then = Date.now() + offset + ms;
     offset += ms;
     await redis.cli('HSET', 'ph:meta', 'test_offset_ms', String(offset));
-    await until('all have heard of it', async () =>
-        Date.parse((await checked()).last_checked_at) >= before + ms);
+    for (const role of Object.keys(knows))
+        await until(`${role} knows`, () => knows[role](then));
 }
 
 const send = (mail) => service.send({ from: `app@${NAME}`, ...mail });
