@@ -1,8 +1,8 @@
 // cluster.mjs - plans on a Redis Cluster of three masters with a replica each;
 // owners live in partitions on all of them.
 import { startCluster } from '../../integration/harness/cluster.mjs';
-import { folder, until } from '../../integration/harness/scope.mjs';
-import { MEMORY, pause } from './world.mjs';
+import { until } from '../../integration/harness/scope.mjs';
+import { pause } from './world.mjs';
 
 const OWNERS = ['default', 'one', 'two', 'three']; // at home in as many
 const HALFWAY_MS = 60; // at most, with some keys here and some there
@@ -10,8 +10,7 @@ const ALONE_MS = 500; // the new master, before the old one is back
 
 function onCluster(more) {
     return {
-        redis: () => startCluster({ args: ['--appendfsync', 'always'],
-                                    dir: () => folder('redis', MEMORY) }),
+        redis: () => startCluster({ args: ['--appendfsync', 'always'] }),
         owners: OWNERS,
         partitions: OWNERS.length,
         ...more,

@@ -1,12 +1,10 @@
 // world.mjs - what a plan plays with: a redis-server, the three roles, an
 // upstream and a customer's endpoint with their ledgers, and the means to
 // trouble them.
-import fs from 'node:fs';
-import os from 'node:os';
 import { Chance } from '../../integration/harness/chance.mjs';
 import { startMoody } from '../../integration/harness/moody.mjs';
 import { startRedis } from '../../integration/harness/redis.mjs';
-import { folder, freePort, until } from '../../integration/harness/scope.mjs';
+import { freePort, until } from '../../integration/harness/scope.mjs';
 import { startService } from '../../integration/harness/service.mjs';
 import { TERMINAL, openLedger } from './ledger.mjs';
 import { watchMemory } from './memory.mjs';
@@ -15,10 +13,6 @@ import { startProxy } from './proxy.mjs';
 
 export const ROLES = ['api', 'worker', 'hooks'];
 const CHILDREN = 2;
-
-// Redis keeps its files in memory where it can: how fast this machine's disk
-// is just now is no plan's trouble.
-export const MEMORY = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
 // An upstream that now and then takes its time to answer the dot: whatever
 // dies, some sessions are in the one window where a mail may come twice.
@@ -45,9 +39,7 @@ export async function startWorld({
     respond,
 }) {
     const world = new World(new Chance(seed));
-    world.redis = await (redis?.() ?? startRedis({
-        appendfsync, dir: folder('redis', MEMORY),
-    }));
+    world.redis = await (redis?.() ?? startRedis({ appendfsync }));
     if (isProxied)
         world.proxy = await startProxy(world.redis.port);
     for (let i = 0; i < sinks; i++) {

@@ -9,18 +9,18 @@ const MOVE_KEYS = 60; // on their way at a time
 const MOVE_MS = 2000; // for those
 
 // A slot that nobody holds stops no other one; a master is given up after
-// 1.5 s. args: of each redis-server; dir: makes a folder for each.
-export async function startCluster({ args = [], dir } = {}) {
+// 1.5 s. args: of each redis-server.
+export async function startCluster({ args = [] } = {}) {
     const servers = await Promise.all(Array.from(
-        { length: 2 * MASTERS }, () => startServer(args, dir?.())));
+        { length: 2 * MASTERS }, () => startServer(args)));
     const cluster = new Cluster(servers);
     await cluster.form();
     return cluster;
 }
 
-async function startServer(args, dir) {
+async function startServer(args) {
     const busPort = await freePort();
-    const server = await startRedis({ dir, args: [
+    const server = await startRedis({ args: [
         '--cluster-enabled', 'yes', '--cluster-port', String(busPort),
         '--cluster-node-timeout', '1500',
         '--cluster-require-full-coverage', 'no',

@@ -5,14 +5,14 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { ROOT } from './npm.mjs';
-import { Program, folder, freePort, must } from './scope.mjs';
+import { MEMORY, Program, folder, freePort, must } from './scope.mjs';
 
 const USERS = fs
     .readFileSync(path.join(ROOT, 'deploy/redis/users.acl'), 'utf8')
     .replace('user default off', 'user default on nopass ~* &* +@all');
 
 export async function startRedis({ appendfsync = 'everysec', args = [],
-                                   dir = folder('redis') } = {}) {
+                                   dir = folder('redis', MEMORY) } = {}) {
     const redis = new Redis(dir, await freePort(),
                             [`--appendfsync`, appendfsync, ...args]);
     await redis.start();

@@ -130,8 +130,7 @@ static inline int cluster_group_setup(void **state)
 
     (void)state;
     signal(SIGPIPE, SIG_IGN);
-    snprintf(cluster.dir, sizeof cluster.dir, "/tmp/posthaste-cluster-XXXXXX");
-    assert_non_null(mkdtemp(cluster.dir));
+    fixture_folder("cluster", cluster.dir, sizeof cluster.dir);
     for (unsigned i = 0; i < SERVERS; i++) {
         struct server *server = &cluster.servers[i];
         char dir[128];
