@@ -526,6 +526,7 @@ static void check_size(struct reader *reader)
 
 /* --- all of it --- */
 
+/* null is absent: beside what a template gives, its name would stand twice. */
 static void put_members(const struct json *from, const struct json *not_in,
                         struct json_out *out)
 {
@@ -536,7 +537,8 @@ static void put_members(const struct json *from, const struct json *not_in,
     while (json_next(from, &at, &name, &value)) {
         char key[32]; /* of what a template gives */
 
-        if (str_eq(name, S("attachments")) || str_eq(name, S("template")))
+        if (json_type_of(value) == JSON_NULL_VALUE ||
+            str_eq(name, S("attachments")) || str_eq(name, S("template")))
             continue;
         snprintf(key, sizeof key, "%.*s", STR_ARG(name));
         if (field_is_there(not_in, key))

@@ -113,6 +113,19 @@ test('values are escaped in html, and only there', async () => {
     assert.equal(mail.text.trim(), n);
 });
 
+test('what is null is the template\'s', async () => {
+    const id = await make({ subject: 'Hi', html: '<p>h</p>', text: 't',
+                            reply_to: 'desk@sender.test' });
+    const nothing = { from: null, reply_to: null, subject: null, html: null,
+                      text: null, scheduled_at: null };
+    const { id: email, mail } = await mailOf({ id }, nothing);
+    assert.equal(mail.subject, 'Hi');
+    assert.equal(mail.from.text, '"Shop" <shop@sender.test>');
+    assert.equal(mail.replyTo.text, 'desk@sender.test');
+    assert.match(mail.html, /<p>h<\/p>/);
+    assert.equal((await service.emailWith(email, 'sent')).text, 't');
+});
+
 test('the nearest language is told of', async () => {
     const id = await make({
         subject: 'Hi', html: '<p dir="{{dir}}" lang="{{locale}}">en</p>',
