@@ -235,9 +235,15 @@ static void creating_release(void *own)
     domain_keys_finish(&((struct creating *)own)->keys);
 }
 
-static void fail_taken(struct call *call, const char *why)
+/* An equal request may have been quicker, which that one's answer tells. */
+static void refuse(struct call *call, enum problem_kind kind, const char *why)
 {
-    call_fail(
+    call_refuse(call, &(struct problem){.kind = kind, .message = why});
+}
+
+static void refuse_taken(struct call *call, const char *why)
+{
+    refuse(
         call, PROBLEM_DOMAIN_TAKEN,
         arena_printf(call->arena, "The domain is registered already: %s.", why)
             .ptr);
@@ -251,7 +257,7 @@ static void on_created(void *ctx, const struct queue_answer *answer)
     if (answer->status == QUEUE_REPLAY) {
         call_replay(call, answer);
     } else if (answer->status == QUEUE_REFUSED) {
-        fail_taken(call, answer->why.text);
+        refuse_taken(call, answer->why.text);
     } else if (answer->status != QUEUE_OK) {
         call_fail_queue(call, answer->status, &answer->why, NO_DOMAIN);
     } else {
@@ -286,7 +292,7 @@ static void on_name_looked(void *ctx, const struct queue_domains *found)
     struct call *call = creating->call;
 
     if (found->status == QUEUE_OK)
-        fail_taken(call, "this account has that domain already");
+        refuse_taken(call, "this account has that domain already");
     else if (found->status != QUEUE_NOT_FOUND)
         call_fail_queue(call, found->status, &found->why, NO_DOMAIN);
     else if (call_goes_on(call))
@@ -645,7 +651,7 @@ static bool alter_rotate(struct changing *changing,
 
     CHECK(domain->key_count > 0);
     if (why != NULL) {
-        call_fail(call, PROBLEM_NOT_ROTATABLE, why);
+        refuse(call, PROBLEM_NOT_ROTATABLE, why);
         return false;
     }
     generation = domain->keys[domain->key_count - 1].generation + 1;

@@ -172,6 +172,18 @@ test('an equal POST replaces compromised keys once', async () => {
     assert.deepEqual(keys, first.json.keys);
 });
 
+test('of equal rotations at once each is told of the one', async () => {
+    await service.call('POST', '/v1/domains', { name: 'equal.test' });
+    const answers = await Promise.all(Array.from({ length: 3 }, () =>
+        service.call('POST', '/v1/domains/equal.test/rotate', undefined,
+                     { headers: { 'idempotency-key': 'equal' } })));
+    for (const { status, text } of answers)
+        assert.equal(status, 200, text);
+    assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
+    assert.equal((await service.call('POST',
+        '/v1/domains/equal.test/rotate')).status, 409);
+});
+
 test('mail is refused where From must be verified', async () => {
     const { config, tables } = service;
     tables.domains = { require_verified: true };
