@@ -131,14 +131,18 @@ bool call_limit(struct call *call, unsigned *limit)
     return query_is_good(call);
 }
 
+/* In lower case, as ids are stored and sorted. */
 static struct str read_cursor(struct call *call, const char *name)
 {
-    struct str cursor = S("");
+    struct str cursor;
     struct id id;
 
-    if (http_query(call->request, name, &cursor) && !id_parse(cursor, &id))
-        query_fault(call, name, "invalid_id",
-                    "must be the id of an entry of the list");
+    if (!http_query(call->request, name, &cursor))
+        return S("");
+    if (id_parse(cursor, &id))
+        return arena_copy(call->arena, id_str(&id));
+    query_fault(call, name, "invalid_id",
+                "must be the id of an entry of the list");
     return cursor;
 }
 

@@ -174,6 +174,9 @@ describe("Resend's shapes", () => {
         assert.equal(first.data[0].source_id, null);
         const next = (await page(`limit=1&after=${ids[1]}`)).answer;
         assert.deepEqual(next.data.map(({ id }) => id), [ids[0]]);
+        const shouted = await page(
+            `limit=1&after=${ids[1].toUpperCase()}`);
+        assert.deepEqual(shouted.answer.data, next.data);
         const back = (await page(`limit=1&before=${ids[0]}`)).answer;
         assert.deepEqual(back.data.map(({ id }) => id), [ids[1]]);
         assert.equal(back.has_more, true);
