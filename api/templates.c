@@ -274,8 +274,9 @@ static void on_original(void *ctx, const struct queue_templates *list)
         return;
     else if (list->status == QUEUE_OK)
         copy(call, list->templates[0].name, list->templates[0].source);
-    else if (!copy_builtin(call))
-        call_fail(call, PROBLEM_NOT_FOUND, no_template(call));
+    else if (!copy_builtin(call)) /* an equal request may have found it */
+        call_refuse(call, &(struct problem){.kind = PROBLEM_NOT_FOUND,
+                                            .message = no_template(call)});
 }
 
 void templates_duplicate(struct call *call)

@@ -296,6 +296,18 @@ test('a built-in template stands in for a name that is free', async () => {
             .mail.subject === 'Ours: 483920', 20_000);
 });
 
+test('a copy that was made is told of again, though its original is gone',
+     async () => {
+    const id = await make({ subject: 'Hi', html: 'h' });
+    const copy = (status, key) => ask(
+        status, 'POST', `/v1/templates/${id}/duplicate`, undefined,
+        { headers: { 'idempotency-key': key } });
+    const made = await copy(201, 'copy');
+    await ask(200, 'DELETE', `/v1/templates/${id}`);
+    assert.deepEqual(await copy(201, 'copy'), made);
+    await copy(404, 'another copy');
+});
+
 test('another owner has templates of his own', async () => {
     await make({ alias: 'mine', subject: 's', html: 'h' });
     const key = await service.createKey({ owner: 'other' });
