@@ -12,11 +12,12 @@ local function template_key(owner, id)
     return P .. 'tp:' .. owner .. ':' .. id
 end
 
--- By "i<id>" or "a<alias>". nil: there is none.
+-- By "i<id>" or "a<alias>", which may be any text. nil: there is none.
 local function template_find(owner, name)
     local rest = string.sub(name, 2)
     if string.sub(name, 1, 1) == 'a' then
-        return call('HGET', P .. 'ta:' .. owner, rest) or nil
+        return rest ~= '#bytes' and call('HGET', P .. 'ta:' .. owner, rest) or
+            nil
     end
     return call('ZSCORE', P .. 'tl:' .. owner, rest) and rest or nil
 end

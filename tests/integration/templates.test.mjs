@@ -308,6 +308,19 @@ test('a copy that was made is told of again, though its original is gone',
     await copy(404, 'another copy');
 });
 
+test('a name that no template can have is none\'s', async () => {
+    await make({ subject: 'Hi', html: 'h' });
+    for (const name of ['%23bytes', '-', '%20', `${'a'.repeat(300)}`]) {
+        for (const [method, rest, body] of [
+            ['GET', ''], ['DELETE', ''], ['PATCH', '', { name: 'N' }],
+            ['POST', '/publish'], ['POST', '/duplicate'],
+            ['POST', '/preview', {}]])
+            await ask(404, method, `/v1/templates/${name}${rest}`, body);
+    }
+    await ask(422, 'POST', '/v1/emails',
+              { to: 'x@inbox.test', template: { id: '#bytes' } });
+});
+
 test('another owner has templates of his own', async () => {
     await make({ alias: 'mine', subject: 's', html: 'h' });
     const key = await service.createKey({ owner: 'other' });
