@@ -705,6 +705,40 @@ static void a_new_address_is_asked_at_once(void **state)
     assert_int_equal(number(redis_ask("ZCARD ph:{0}:wdue")), 1); /* the task */
 }
 
+static void enable(const struct id *id, bool enabled)
+{
+    bool changed = false;
+
+    queue_endpoint_update(one.queue, owner_of("a"), id,
+                          &(struct endpoint_change){.enabled = &enabled},
+                          on_answer, &changed);
+    until(one.loop, changed);
+}
+
+/* What was under way when it was disabled may fail behind that. */
+static void one_enabled_again_has_not_failed_since(void **state)
+{
+    struct id id = endpoint("email.sent");
+    int64_t now_ms = clock_wall_ms();
+
+    (void)state;
+    raise_events(EVENT_SENT, 1);
+    until(one.loop, one.held == 1);
+    enable(&id, false);
+    report(&one, TASK_AGAIN, now_ms + 60000);
+    until(one.loop, state_is(&id, "failed"));
+    redis_do("HSET ph:{0}:we:%s failing %lld", id.text,
+             (long long)(now_ms - INT64_C(6) * 86400000)); /* six days ago */
+    enable(&id, true);
+    raise_events(EVENT_SENT, 1);
+    until(one.loop, one.held == 1);
+    report(&one, TASK_AGAIN, now_ms + 60000);
+    until(one.loop, number(redis_ask("ZCARD ph:{0}:wdue")) == 1);
+    assert_string_equal(redis_ask("HGET ph:{0}:we:%s enabled", id.text), "1");
+    enable(&id, true); /* nothing new */
+    assert_true(number(redis_ask("HGET ph:{0}:we:%s failing", id.text)) > 0);
+}
+
 static void without_the_key_it_is_given_back(void **state)
 {
     struct id id = endpoint("email.sent");
@@ -889,6 +923,7 @@ int main(void)
         TEST(a_full_endpoint_is_refilled_and_loses_nothing),
         TEST(a_deleted_endpoint_does_not_come_back),
         TEST(a_new_address_is_asked_at_once),
+        TEST(one_enabled_again_has_not_failed_since),
         TEST(without_the_key_it_is_given_back),
         TEST(a_task_whose_email_is_gone_fails),
         TEST(a_task_whose_event_is_trimmed_ends),
