@@ -28,6 +28,14 @@ static const char *no_template(struct call *call)
         .ptr;
 }
 
+/* Only who names one in the path can miss it. */
+static void fail_change(struct call *call, enum queue_status status,
+                        const struct error *why)
+{
+    call_fail_queue(call, status, why,
+                    status == QUEUE_NOT_FOUND ? no_template(call) : NULL);
+}
+
 /* --- POST /templates, PATCH /templates/{id} --- */
 
 struct editing {
@@ -83,7 +91,7 @@ static void on_edited(void *ctx, const struct queue_answer *answer)
     } else if (answer->status == QUEUE_REPLAY) {
         call_replay(call, answer);
     } else if (answer->status != QUEUE_OK) {
-        call_fail_queue(call, answer->status, &answer->why, no_template(call));
+        fail_change(call, answer->status, &answer->why);
     } else {
         struct buf body;
 
@@ -148,7 +156,7 @@ static void on_found(void *ctx, const struct queue_templates *list)
     struct call *call = editing->call;
 
     if (list->status != QUEUE_OK) {
-        call_fail_queue(call, list->status, &list->why, no_template(call));
+        fail_change(call, list->status, &list->why);
         return;
     }
     if (!call_goes_on(call))
@@ -213,7 +221,7 @@ static void on_answered(void *ctx, const struct queue_answer *answer)
         return;
     }
     if (answer->status != QUEUE_OK) {
-        call_fail_queue(call, answer->status, &answer->why, no_template(call));
+        fail_change(call, answer->status, &answer->why);
         return;
     }
     template_cache_forget(call->api->templates);
@@ -269,7 +277,7 @@ static void on_original(void *ctx, const struct queue_templates *list)
     struct call *call = ctx;
 
     if (list->status != QUEUE_OK && list->status != QUEUE_NOT_FOUND)
-        call_fail_queue(call, list->status, &list->why, no_template(call));
+        fail_change(call, list->status, &list->why);
     else if (!call_goes_on(call))
         return;
     else if (list->status == QUEUE_OK)

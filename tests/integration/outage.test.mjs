@@ -13,7 +13,9 @@ let service;
 before(async () => {
     redis = await startRedis();
     sink = await startSink();
-    service = await startService({ redis, upstreams: [sink.upstream()] });
+    service = await startService({ redis, upstreams: [sink.upstream()],
+                                   config: { api: { operator: 'default' } },
+                                   withWorkerKey: true });
 });
 
 const post = (headers) => service.call('POST', '/v1/emails', {
@@ -24,15 +26,42 @@ const post = (headers) => service.call('POST', '/v1/emails', {
 // One call of each endpoint: method, target, body.
 function endpoints(id) {
     const hook = { endpoint: 'https://hooks.test/', events: ['email.sent'] };
+    const mail = { from: 'app@sender.test', to: 'ada@inbox.test',
+                   subject: 'Hello', text: 'Hello.' };
+    const kept = { email: 'kept@inbox.test' };
+    const emails = { emails: ['kept@inbox.test'] };
+    const template = { name: 'One', html: 'Hello.' };
     return [
+        ['POST', '/v1/emails', mail],
+        ['POST', '/v1/emails', { from: mail.from, to: mail.to,
+                                 template: { id: 'none' } }],
         ['GET', '/v1/emails'], ['GET', `/v1/emails/${id}`],
         ['GET', `/v1/emails/${id}/events`],
+        ['GET', `/v1/emails/${id}/attempts`],
         ['PATCH', `/v1/emails/${id}`, { scheduled_at: 'in 2 hours' }],
         ['POST', `/v1/emails/${id}/cancel`], ['POST', `/v1/emails/${id}/retry`],
         ['GET', '/v1/events'], ['GET', '/v1/queue'],
+        ['GET', '/v1/upstreams'], ['POST', '/v1/upstreams/sink/resume'],
+        ['POST', '/v1/upstreams/sink/test'],
         ['GET', '/v1/webhooks'], ['POST', '/v1/webhooks', hook],
         ['GET', `/v1/webhooks/${id}`], ['PATCH', `/v1/webhooks/${id}`, hook],
         ['DELETE', `/v1/webhooks/${id}`],
+        ['GET', '/v1/suppressions'], ['POST', '/v1/suppressions', kept],
+        ['POST', '/v1/suppressions/batch/add', emails],
+        ['POST', '/v1/suppressions/batch/remove', emails],
+        ['GET', `/v1/suppressions/${id}`], ['DELETE', `/v1/suppressions/${id}`],
+        ['GET', '/v1/templates'], ['POST', '/v1/templates', template],
+        ['GET', `/v1/templates/${id}`],
+        ['PATCH', `/v1/templates/${id}`, template],
+        ['DELETE', `/v1/templates/${id}`],
+        ['POST', `/v1/templates/${id}/publish`],
+        ['POST', `/v1/templates/${id}/duplicate`],
+        ['POST', `/v1/templates/${id}/preview`],
+        ['GET', '/v1/domains'], ['POST', '/v1/domains', { name: 'one.test' }],
+        ['GET', `/v1/domains/${id}`], ['PATCH', `/v1/domains/${id}`, {}],
+        ['DELETE', `/v1/domains/${id}`],
+        ['POST', `/v1/domains/${id}/verify`],
+        ['POST', `/v1/domains/${id}/rotate`],
         ['GET', '/v1/api-keys'], ['POST', '/v1/api-keys', { name: 'more' }],
         ['PATCH', `/v1/api-keys/${id}`, { name: 'other' }],
         ['DELETE', `/v1/api-keys/${id}`],

@@ -308,6 +308,16 @@ test('a copy that was made is told of again, though its original is gone',
     await copy(404, 'another copy');
 });
 
+test('a key that belongs to another request makes no template', async () => {
+    const create = (status, name) => ask(
+        status, 'POST', '/v1/templates', { name, html: 'h' },
+        { headers: { 'idempotency-key': 'create' } });
+    const made = await create(201, 'One');
+    assert.deepEqual(await create(201, 'One'), made);
+    assert.equal((await create(409, 'Another')).name,
+                 'invalid_idempotent_request');
+});
+
 test('a name that no template can have is none\'s', async () => {
     await make({ subject: 'Hi', html: 'h' });
     for (const name of ['%23bytes', '-', '%20', `${'a'.repeat(300)}`]) {
