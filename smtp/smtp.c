@@ -28,6 +28,13 @@ static void take_answer(struct smtp_delivery *delivery)
     }
 }
 
+/* Once it is told of, its bytes are the owner's: no twin may know them. */
+static struct smtp_delivery *next_ended(struct smtp *smtp)
+{
+    hedge_let_losers_go(smtp);
+    return first(&smtp->ended);
+}
+
 static void on_task(void *ctx)
 {
     struct smtp *smtp = ctx;
@@ -38,7 +45,7 @@ static void on_task(void *ctx)
         take_answer(delivery);
     while ((delivery = first(&smtp->fresh)) != NULL)
         delivery_place(delivery);
-    while ((delivery = first(&smtp->ended)) != NULL)
+    while ((delivery = next_ended(smtp)) != NULL)
         delivery_tell(delivery);
 }
 

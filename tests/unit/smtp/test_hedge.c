@@ -465,6 +465,74 @@ static void who_lost_patience_goes_on_alone(void **state)
     stage_destroy(stage);
 }
 
+static void move_a_second(void *ctx)
+{
+    (void)ctx;
+    play_move_clock(1000);
+}
+
+struct owner {
+    char *subject;
+    unsigned dones;
+    enum smtp_unsent unsent;
+};
+
+static void free_subject(void *ctx, const struct smtp_result *result)
+{
+    struct owner *owner = ctx;
+
+    owner->dones++;
+    owner->unsent = result->unsent;
+    free(owner->subject);
+}
+
+/* Its deadline passes while it waits behind a dot, in the very turn in which
+ * the second one breaks off: its bytes are the owner's again then. */
+static void nothing_is_left_behind_when_it_is_told(void **state)
+{
+    struct stage *stage = stage_create(2);
+    struct mail mails[3] = {
+        [1].answer = MARKS_BY_HAND,
+        [2].delivery.may_hedge = true,
+        [2].delivery.deadline_ms = WALL_MS + 1000,
+    };
+    struct owner owner = {.subject = xstrdup("123456 is your code")};
+    struct task later;
+
+    (void)state;
+    mails[2].delivery.secret_subject = str_of(owner.subject);
+    stage->upstreams[0].max_sessions = 1;
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO_PIPE, ASKED, "<DATA", TAKES, ">354 c", BODY, "<.",
+                    ">250 d", ASKED, "<DATA", TAKES, ">354 c", BODY, "<.",
+                    ">250 d"));
+    play_add(&stage->plays[1],
+             SCRIPT(HELLO, "!deaf", "!hold", ">250 a", "!close"));
+    stage_begin(stage, 5);
+    send_one(stage, &mails[0]);
+    for (int i = 0; i < LAG_SAMPLES_MIN; i++)
+        lag_note(&stage->smtp->upstreams[0].lag, 30);
+    stage_deliver(stage, &mails[1]);
+    stage_deliver(stage, &mails[2]);
+    mails[2].delivery.on_done = free_subject;
+    mails[2].delivery.ctx = &owner;
+    stage_until(stage, &mails[1].marks, 1);
+    play_move_clock(31);
+    until_held(stage, 1);
+    stage_settle(stage);
+    task_init(&later, move_a_second, NULL);
+    task_run_soon(stage->loop, &later);
+    answer_mark(&mails[1]);
+    play_go_on(&stage->plays[1]); /* what it has not read makes that a reset */
+    loop_turn(stage->loop, 0);
+    assert_int_equal(owner.dones, 1);
+    assert_int_equal(owner.unsent, SMTP_UNSENT_DEADLINE);
+    stage_until(stage, &mails[1].dones, 1);
+    play_assert_over(&stage->plays[0]);
+    assert_empty(stage);
+    stage_destroy(stage);
+}
+
 /* What is slow is learnt from the upstream itself. */
 static void its_own_times_count(void **state)
 {
@@ -549,6 +617,7 @@ int main(void)
         cmocka_unit_test(each_mail_brings_its_part),
         cmocka_unit_test(a_session_that_owes_is_not_waited_for),
         cmocka_unit_test(who_lost_patience_goes_on_alone),
+        cmocka_unit_test(nothing_is_left_behind_when_it_is_told),
         cmocka_unit_test(its_own_times_count),
         cmocka_unit_test(chunks_wait_for_the_recipient),
         cmocka_unit_test(the_engine_closes),
