@@ -28,6 +28,7 @@ struct scripted {
     /* In the thread: what is answered, in RESP; NULL: the connection ends. */
     const char *(*answer)(struct scripted *scripted, const char *command);
     void *ctx;
+    size_t client;     /* in answer: who asks */
     atomic_uint heard; /* commands that answer counts */
     int wake[2];
     pthread_t thread;
@@ -74,6 +75,13 @@ static inline void scripted_drop(struct scripted *scripted, size_t client)
     scripted->pending[client].bytes = NULL;
 }
 
+static inline void scripted_say(const struct scripted *scripted, size_t client,
+                                const char *answer)
+{
+    (void)send(scripted->fds[2 + client].fd, answer, strlen(answer),
+               MSG_NOSIGNAL);
+}
+
 /* False: the connection ends. */
 static inline bool scripted_answer(struct scripted *scripted, size_t client)
 {
@@ -83,13 +91,13 @@ static inline bool scripted_answer(struct scripted *scripted, size_t client)
     char *at = bytes;
     char *next;
 
+    scripted->client = client;
     while ((next = scripted_cut(at, end, command)) != NULL) {
         const char *answer = scripted->answer(scripted, command);
 
         if (answer == NULL)
             return false;
-        (void)send(scripted->fds[2 + client].fd, answer, strlen(answer),
-                   MSG_NOSIGNAL);
+        scripted_say(scripted, client, answer);
         at = next;
     }
     memmove(bytes, at, (size_t)(end - at));
