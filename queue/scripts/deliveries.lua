@@ -53,11 +53,20 @@ local PIECES = 6
 local PIECE = 60
 local LIFE_MAX = 2592000000 -- ms: of what waits for an operator
 
+-- None: there is no such key, or one of another type.
+local function fields_of(key)
+    local fields = redis.pcall('HGETALL', key)
+    if fields.err and not string.find(fields.err, '^WRONGTYPE') then
+        error(fields)
+    end
+    return fields
+end
+
 -- One pass over the hash costs half of asking for its fields by name, each
 -- of which searches the listpack.
 local function load(id)
     local key, email = P .. 'd:' .. id, string.sub(id, 1, 36)
-    local fields = closed[email] and {} or call('HGETALL', key)
+    local fields = closed[email] and {} or fields_of(key)
     if #fields == 0 then
         return nil
     end
@@ -523,23 +532,28 @@ local function let_go()
     gone = {}
 end
 
--- What it answers is for the counters: {kind, how many, ...}.
+-- May be called before, for what was done so far. What it answers is of all,
+-- for the counters: {kind, how many, ...}.
 local function settle()
     let_go()
     for owner in pairs(touched) do
         announce(owner, call('HGET', P .. 'o:' .. owner, 'ev'))
     end
+    touched = {}
     flush_unlinks()
     flush_ended()
     if final > 0 then
         call('HINCRBY', P .. 'n', 'final', final)
+        final = 0
     end
     if leftovers ~= 0 then
         call('HINCRBY', P .. 'n', 'leftovers', leftovers)
+        leftovers = 0
     end
     for owner, count in pairs(uncounted) do
         call('HINCRBY', P .. 'o:' .. owner, 'open', -count)
     end
+    uncounted = {}
     book()
     local counts = {}
     for kind, count in pairs(raised) do

@@ -282,20 +282,22 @@ for _, dead in ipairs(call('ZRANGEBYSCORE', P .. 'workers', '-inf', now,
     take_back(dead)
 end
 
-let_go()
+-- What was told and moved is whole now, whatever becomes of the claims.
+settle()
 
 -- ---- claims ---------------------------------------------------------------
 
 local claims, contents, held = {}, {}, {}
 local has_content, content_bytes, looks = {}, 0, 0
+local untrimmed = 0 -- entries that were looked at, and stand in their flow yet
 
 local function add_content(email)
     if has_content[email] or content_bytes > CONTENT_MAX then
         return
     end
     has_content[email] = true
-    local record = call('GET', P .. 'c:' .. email)
-    if record then
+    local record = redis.pcall('GET', P .. 'c:' .. email)
+    if type(record) == 'string' then
         content_bytes = content_bytes + #record
         contents[#contents + 1] = email
         contents[#contents + 1] = record
@@ -326,16 +328,17 @@ local function claim(id, lane, owner, route)
         return false
     end
     local token = epoch .. ':' .. int(token_number)
+    local chunks = chunks_of(d)
     token_number = token_number + 1
+    held[#held + 1] = id
     call('HSET', d.key, 's', 'c', 't', token)
     if d.w or d.nr then
         call('HDEL', d.key, 'w', 'nr')
     end
-    held[#held + 1] = id
     claims[#claims + 1] = id .. ' ' .. token .. ' ' .. lane .. ' ' ..
         (d.a == 0 and '1' or d.a + 1) .. ' ' .. d.g .. ' ' .. (d.dup or '0') ..
         ' ' .. (d.k or 'r') .. ' ' .. d.f .. ' ' .. d.ends .. ' ' ..
-        (d.dl or '0') .. ' ' .. chunks_of(d) .. ' ' .. route
+        (d.dl or '0') .. ' ' .. chunks .. ' ' .. route
     add_content(d.email)
     return true
 end
@@ -357,15 +360,18 @@ local function claim_quantum(lane, route, ring, flows, want)
         else
             leftovers = leftovers - 1
         end
+        untrimmed = i
     end
     if has_more then
         call('LTRIM', flow, quantum, -1)
+        untrimmed = 0
         if flows > 1 then
             call('LMOVE', ring, ring, 'LEFT', 'RIGHT')
         end
         return taken, flows
     end
     call('DEL', flow)
+    untrimmed = 0
     call('LPOP', ring)
     return taken, flows - 1
 end
@@ -431,29 +437,31 @@ local function pass_on(lane, route)
     end
 end
 
-local unused = {}
-for i = 1, tonumber(arg()) do
-    unused[i] = { arg(), arg() }
-end
-for _ = 1, tonumber(arg()) do
-    local route, share = arg(), tonumber(arg())
-    local room = {}
-    for lane = 0, 3 do
-        room[lane] = tonumber(arg())
+local function claim_all()
+    local unused = {}
+    for i = 1, tonumber(arg()) do
+        unused[i] = { arg(), arg() }
     end
-    local asked = { [0] = room[0], room[1], room[2], room[3] }
-    local left = claim_route(route, share, room)
-    for lane = 0, 3 do
-        if asked[lane] > 0 and left[lane] ~= 0 then
-            pass_on(lane, route)
+    for _ = 1, tonumber(arg()) do
+        local route, share = arg(), tonumber(arg())
+        local room = {}
+        for lane = 0, 3 do
+            room[lane] = tonumber(arg())
+        end
+        local asked = { [0] = room[0], room[1], room[2], room[3] }
+        local left = claim_route(route, share, room)
+        for lane = 0, 3 do
+            if asked[lane] > 0 and left[lane] ~= 0 then
+                pass_on(lane, route)
+            end
         end
     end
-end
-for _, token in ipairs(unused) do
-    pass_on(token[1], token[2])
-end
-if #held > 0 then
-    call('SADD', P .. 'own:' .. epoch, unpack(held))
+    for _, token in ipairs(unused) do
+        pass_on(token[1], token[2])
+    end
+    if #held > 0 then
+        call('SADD', P .. 'own:' .. epoch, unpack(held))
+    end
 end
 
 -- ---- all routes, once a heartbeat -----------------------------------------
@@ -483,9 +491,7 @@ local function expire_heads(lane, route)
     return true
 end
 
-local routes = {}
-if looks_after_all then
-    routes = call('SMEMBERS', P .. 'routes')
+local function look_after(routes)
     for _, route in ipairs(routes) do
         local has_work = false
         for lane = 0, 3 do
@@ -495,7 +501,31 @@ if looks_after_all then
             call('SREM', P .. 'routes', route)
         end
     end
+    return routes
 end
 
-local counts = settle()
-return { 'ok', now, next_due, refused, claims, contents, routes, counts }
+-- ---- all of it, or nothing -------------------------------------------------
+
+local function work()
+    claim_all()
+    local routes = looks_after_all and
+        look_after(call('SMEMBERS', P .. 'routes')) or {}
+    return { 'ok', now, next_due, refused, claims, contents, routes, settle() }
+end
+
+-- Whoever asked hears of an error alone. What stands in its flow yet is there
+-- twice then.
+local function give_back()
+    leftovers = leftovers + untrimmed
+    for _, id in ipairs(newest_first(held)) do
+        pcall(requeue, load(id), true)
+    end
+    settle()
+end
+
+local is_whole, answer = pcall(work)
+if not is_whole then
+    pcall(give_back)
+    error(answer, 0)
+end
+return answer

@@ -104,44 +104,51 @@ enum {
     T_COUNTS
 };
 
-static inline void do_turn(struct world *world, const struct turn *turn)
+static inline void turn_command(const struct world *world,
+                                const struct turn *turn,
+                                struct redis_command *command)
 {
     static unsigned next_token;
+
+    command_init_partition(command, world->queue, SCRIPT_TURN, 0);
+    command_add_cstr(command, turn->epoch);
+    command_add_int(command, LEASE_MS);
+    command_add_int(command, KEEP_BODIES_MS);
+    next_token += 1000;
+    command_add_int(command, next_token);
+    command_add_int(command, turn->looks_after_all);
+    command_add_int(command, turn->id != NULL);
+    if (turn->id != NULL) {
+        command_add_cstr(command, turn->id);
+        command_add_cstr(command, turn->token);
+        command_add_cstr(command, turn->kind);
+        command_add_int(command, turn->due_ms);
+        command_add_int(command, turn->final_route);
+        command_add_cstr(command, turn->outcome == NULL ? "" : turn->outcome);
+        command_add_cstr(command, turn->fields == NULL ? "" : turn->fields);
+        command_add_cstr(command, turn->attempts == NULL ? "" : turn->attempts);
+        if (turn->suppressed != NULL)
+            command_add_cstr(command, turn->suppressed);
+    }
+    command_add_int(command, turn->unused_route != NULL);
+    if (turn->unused_route != NULL) {
+        command_add_int(command, 2);
+        command_add_cstr(command, turn->unused_route);
+    }
+    command_add_int(command, turn->route != NULL);
+    if (turn->route != NULL) {
+        command_add_cstr(command, turn->route);
+        command_add_int(command, turn->share);
+        for (unsigned lane = 0; lane < LANE_COUNT; lane++)
+            command_add_int(command, turn->room[lane]);
+    }
+}
+
+static inline void do_turn(struct world *world, const struct turn *turn)
+{
     struct redis_command command;
 
-    command_init_partition(&command, world->queue, SCRIPT_TURN, 0);
-    command_add_cstr(&command, turn->epoch);
-    command_add_int(&command, LEASE_MS);
-    command_add_int(&command, KEEP_BODIES_MS);
-    next_token += 1000;
-    command_add_int(&command, next_token);
-    command_add_int(&command, turn->looks_after_all);
-    command_add_int(&command, turn->id != NULL);
-    if (turn->id != NULL) {
-        command_add_cstr(&command, turn->id);
-        command_add_cstr(&command, turn->token);
-        command_add_cstr(&command, turn->kind);
-        command_add_int(&command, turn->due_ms);
-        command_add_int(&command, turn->final_route);
-        command_add_cstr(&command, turn->outcome == NULL ? "" : turn->outcome);
-        command_add_cstr(&command, turn->fields == NULL ? "" : turn->fields);
-        command_add_cstr(&command,
-                         turn->attempts == NULL ? "" : turn->attempts);
-        if (turn->suppressed != NULL)
-            command_add_cstr(&command, turn->suppressed);
-    }
-    command_add_int(&command, turn->unused_route != NULL);
-    if (turn->unused_route != NULL) {
-        command_add_int(&command, 2);
-        command_add_cstr(&command, turn->unused_route);
-    }
-    command_add_int(&command, turn->route != NULL);
-    if (turn->route != NULL) {
-        command_add_cstr(&command, turn->route);
-        command_add_int(&command, turn->share);
-        for (unsigned lane = 0; lane < LANE_COUNT; lane++)
-            command_add_int(&command, turn->room[lane]);
-    }
+    turn_command(world, turn, &command);
     script_send(world, &command);
     assert_string_equal(script_answer.parts[T_WORD], "ok");
 }
