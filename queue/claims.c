@@ -1,5 +1,6 @@
 #include "queue/claims_core.h"
 
+#include "server/base/clock.h"
 #include "server/base/fault.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -9,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEARTBEATS_PER_LEASE = 5, TRY_AGAIN_MS = 500 };
+enum {
+    HEARTBEATS_PER_LEASE = 5,
+    TRY_AGAIN_MS = 500,
+    TELL_EVERY_MS = 60 * 1000,
+};
 
 int64_t claims_lease_ms(const struct claims *claims)
 {
@@ -56,6 +61,27 @@ void claims_try_again(struct claims *claims)
               beat_ms < TRY_AGAIN_MS ? beat_ms : (int64_t)TRY_AGAIN_MS);
 }
 
+/* A disk may be full for hours. */
+void claims_note_refusal(struct claims *claims, const struct error *why)
+{
+    int64_t now_ms = clock_now_ms();
+
+    if (claims->refusals++ > 0 &&
+        now_ms - claims->refusal_told_ms < TELL_EVERY_MS)
+        return;
+    claims->refusal_told_ms = now_ms;
+    log_write(LOG_WARN, LOG_QUEUE_TURN_FAILED, log_error(why),
+              log_int("times", claims->refusals));
+}
+
+void claims_note_taken(struct claims *claims)
+{
+    if (claims->refusals > 0)
+        log_write(LOG_INFO, LOG_QUEUE_TURN_TAKEN,
+                  log_int("times", claims->refusals));
+    claims->refusals = 0;
+}
+
 /* --- registering --- */
 
 static void on_registered(void *ctx, const struct reply *reply,
@@ -70,7 +96,7 @@ static void on_registered(void *ctx, const struct reply *reply,
         return;
     if (!str_eq(reply_str(reply_at(reply, 0)), S("ok"))) {
         reply_refuse(reply, why, &err);
-        log_write(LOG_ERROR, LOG_QUEUE_TURN_FAILED, log_error(&err));
+        claims_note_refusal(claims, &err);
         claims_try_again(claims);
         return;
     }

@@ -144,6 +144,8 @@ struct claims {
     bool ask;       /* there may be work */
     bool left_work; /* the last turn may have had too little room */
     bool heartbeat_is_due;
+    unsigned refusals; /* of turns, since one was taken */
+    int64_t refusal_told_ms;
     unsigned turns;        /* that asked for lower lanes */
     char **unknown_routes; /* in Redis, but not in the configuration */
     size_t unknown_count;
@@ -171,6 +173,9 @@ void claims_register(struct claims *claims);
  * back. */
 void claims_begin_anew(struct claims *claims);
 void claims_try_again(struct claims *claims); /* Redis said no */
+/* For the log: it was refused to register, or a turn; a turn was taken. */
+void claims_note_refusal(struct claims *claims, const struct error *why);
+void claims_note_taken(struct claims *claims);
 void claims_leave_if_done(struct claims *claims);
 
 /* claim.c */

@@ -323,6 +323,7 @@ static void take_turn(struct claims *claims, const struct reply *reply,
     int64_t refused = reply_int(reply_at(reply, TURN_REFUSED));
 
     pass_done(claims, reply_count(entries));
+    claims_note_taken(claims);
     if (why == NULL)
         drop_sent_results(claims);
     else
@@ -378,7 +379,7 @@ static void on_turn(void *ctx, const struct reply *reply,
         return;
     }
     reply_refuse(reply, why, &err);
-    log_write(LOG_WARN, LOG_QUEUE_TURN_FAILED, log_error(&err));
+    claims_note_refusal(claims, &err);
     if (claims->state == CLAIMS_WORKING && reply_is_lost(reply, why))
         claims_begin_anew(claims);
     else

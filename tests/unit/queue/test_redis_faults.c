@@ -3,7 +3,10 @@
 #include "redis_proxy.h"
 #include "worker_fixture.h"
 
+#include "queue/claims_core.h"
 #include "queue/redis_core.h"
+
+#include <sys/mman.h>
 
 enum {
     ANSWER_MS = 1000,  /* a caller hears of it */
@@ -509,6 +512,63 @@ static void a_wait_that_nobody_knows_does_not_spin(void **state)
     proxy_set(NULL);
 }
 
+/* --- what the operator reads --- */
+
+enum { MINUTE_MS = 60 * 1000 };
+
+static unsigned lines_with(const char *log, const char *word)
+{
+    unsigned count = 0;
+
+    while ((log = strstr(log, word)) != NULL) {
+        log += strlen(word);
+        count++;
+    }
+    return count;
+}
+
+/* What was logged while Redis refused turns, and then took one. */
+static void log_of_a_refusal(struct world *world, char *out, size_t size)
+{
+    int saved = dup(STDERR_FILENO);
+    int file = memfd_create("log", MFD_CLOEXEC);
+    struct claims *claims =
+        LIST_FIRST(&world->queue->claimer->claims, struct claims, link);
+    ssize_t len;
+
+    dup2(file, STDERR_FILENO);
+    log_setup(LOG_INFO, LOG_TEXT, "test");
+    redis_do("CONFIG SET min-replicas-to-write 1");
+    until(world->loop, claims->refusals == 3);
+    claims->refusal_told_ms -= MINUTE_MS;
+    until(world->loop, claims->refusals == 5);
+    redis_do("CONFIG SET min-replicas-to-write 0");
+    until(world->loop, claims->refusals == 0);
+    dup2(saved, STDERR_FILENO);
+    log_setup(LOG_ERROR, LOG_TEXT, "test");
+    len = pread(file, out, size - 1, 0);
+    out[len < 0 ? 0 : len] = '\0';
+    close(file);
+    close(saved);
+}
+
+/* Its begin, once a minute while it lasts, and its end. */
+static void refused_turns_do_not_fill_the_log(void **state)
+{
+    static char log[16384];
+    struct world *world = *state;
+    struct worker worker;
+
+    worker_start(&worker, world->queue, 1);
+    until(world->loop, queue_worker_epoch(world->queue).len > 0 &&
+                           redis_link_in_flight(world->queue->main) == 0);
+    log_of_a_refusal(world, log, sizeof log);
+    assert_int_equal(lines_with(log, "queue.turn_failed"), 2);
+    assert_int_equal(lines_with(log, "to write.\" times=1\n"), 1);
+    assert_int_equal(lines_with(log, "to write.\" times=4\n"), 1);
+    assert_int_equal(lines_with(log, "queue.turn_taken times=5\n"), 1);
+}
+
 /* --- NOSCRIPT --- */
 
 static void on_stats(void *ctx, const struct reply *reply,
@@ -616,6 +676,7 @@ int main(void)
         FAULT_TEST(a_frozen_redis_piles_up_nothing),
         FAULT_TEST(a_refused_wait_does_not_spin),
         FAULT_TEST(a_wait_that_nobody_knows_does_not_spin),
+        FAULT_TEST(refused_turns_do_not_fill_the_log),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
