@@ -24,7 +24,8 @@ struct health {
     bool has_schema; /* meta was read, and is ours */
     bool told_ready; /* what the watchers heard last */
     struct error told_why;
-    struct error why; /* when nothing is known, or the schema is not ours */
+    struct error why;     /* when nothing is known, or the schema is not ours */
+    struct error refusal; /* of what meta lacks */
     struct node_health *nodes; /* owned: what each server said last */
     size_t node_count;
     struct timer timer;
@@ -167,7 +168,7 @@ struct str upstream_key(const struct queue *queue, struct str name,
 void levels_open(struct queue *queue);
 void levels_close(struct queue *queue);
 /* What meta says. False and why: this release does not read it. */
-MUST_USE bool levels_take(struct queue *queue, int64_t write_level,
+MUST_USE bool levels_take(struct queue *queue, struct str write_level,
                           struct error *why);
 void levels_link_is_up(struct queue *queue); /* and meta was taken */
 void levels_link_is_down(struct queue *queue);

@@ -128,22 +128,74 @@ void health_round_ended(struct queue *queue)
 
 enum { SCHEMA, WRITE_LEVEL, PARTITIONS };
 
+static const char *const FIELDS[] = {
+    [SCHEMA] = "schema",
+    [WRITE_LEVEL] = "write_level",
+    [PARTITIONS] = "partitions",
+};
+
+#define ANOTHER_PLACE                                                          \
+    "so it is not of Posthaste: set another redis.prefix, or another "         \
+    "database in redis.url"
+
+static void tell_error(const struct queue *queue, const struct reply *meta,
+                       struct error *why)
+{
+    const char *prefix = queue->config->redis.prefix;
+
+    if (reply_is_error(meta, "WRONGTYPE"))
+        error_set(why, ERR_CONFIG, "redis: %smeta is no hash, " ANOTHER_PLACE,
+                  prefix);
+    else
+        error_set(why, ERR_REMOTE, "redis: %smeta: %.*s", prefix,
+                  STR_ARG(reply_str(meta)));
+}
+
+/* Just now each was to be set, if it was not there. */
+static bool is_whole(const struct queue *queue, const struct reply *meta,
+                     struct error *why)
+{
+    for (size_t i = 0; i < COUNT_OF(FIELDS); i++) {
+        if (reply_type(reply_at(meta, i)) == REPLY_TEXT)
+            continue;
+        error_set(
+            why, ERR_REMOTE, "redis: %smeta has no %s, and takes none: %s",
+            queue->config->redis.prefix, FIELDS[i], queue->health.refusal.text);
+        return false;
+    }
+    return true;
+}
+
+static bool is_schema_ours(const struct queue *queue, struct str text,
+                           struct error *why)
+{
+    uint64_t schema;
+
+    if (!str_to_u64(text, &schema) || schema < QUEUE_SCHEMA)
+        error_set(why, ERR_CONFIG,
+                  "redis: the schema in %smeta is \"%.*s\" and not "
+                  "%d, " ANOTHER_PLACE,
+                  queue->config->redis.prefix, STR_ARG(text), QUEUE_SCHEMA);
+    else if (schema > QUEUE_SCHEMA)
+        error_set(why, ERR_CONFIG,
+                  "redis holds data of schema %llu, this release reads %d: run "
+                  "a newer one",
+                  (unsigned long long)schema, QUEUE_SCHEMA);
+    else
+        return true;
+    return false;
+}
+
 static bool meta_is_ours(struct queue *queue, const struct reply *meta,
                          struct error *why)
 {
-    int64_t schema = reply_int(reply_at(meta, SCHEMA));
-
     if (reply_type(meta) == REPLY_ERROR) {
-        error_set(why, ERR_REMOTE, "redis: %.*s", STR_ARG(reply_str(meta)));
+        tell_error(queue, meta, why);
         return false;
     }
-    if (schema != QUEUE_SCHEMA) {
-        error_set(why, ERR_CONFIG,
-                  "redis holds data of schema %lld, this build writes %d",
-                  (long long)schema, QUEUE_SCHEMA);
-        return false;
-    }
-    return levels_take(queue, reply_int(reply_at(meta, WRITE_LEVEL)), why);
+    return is_whole(queue, meta, why) &&
+           is_schema_ours(queue, reply_str(reply_at(meta, SCHEMA)), why) &&
+           levels_take(queue, reply_str(reply_at(meta, WRITE_LEVEL)), why);
 }
 
 static void on_meta(void *ctx, const struct reply *reply,
@@ -159,16 +211,27 @@ static void on_meta(void *ctx, const struct reply *reply,
     partitions_learn(queue, reply_int(reply_at(reply, PARTITIONS)));
 }
 
-static void meta_init(struct queue *queue, const char *field, int64_t value)
+static void on_init(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    struct queue *queue = ctx;
+
+    (void)why;
+    if (reply_type(reply) == REPLY_ERROR)
+        error_set(&queue->health.refusal, ERR_REMOTE, "%.*s",
+                  STR_ARG(reply_str(reply)));
+}
+
+static void meta_init(struct queue *queue, size_t field, int64_t value)
 {
     struct redis_command command;
     char key[KEY_MAX];
 
     command_init(&command, "HSETNX");
     command_add(&command, queue_global_key(queue, key, KEY_META));
-    command_add_cstr(&command, field);
+    command_add_cstr(&command, FIELDS[field]);
     command_add_int(&command, value);
-    redis_send(queue->main, &command, REDIS_BUDGET_MS, NULL, NULL);
+    redis_send(queue->main, &command, REDIS_BUDGET_MS, on_init, queue);
 }
 
 static void read_meta(struct queue *queue)
@@ -176,14 +239,13 @@ static void read_meta(struct queue *queue)
     struct redis_command command;
     char key[KEY_MAX];
 
-    meta_init(queue, "schema", QUEUE_SCHEMA);
-    meta_init(queue, "write_level", level_newest());
-    meta_init(queue, "partitions", 1);
+    meta_init(queue, SCHEMA, QUEUE_SCHEMA);
+    meta_init(queue, WRITE_LEVEL, level_newest());
+    meta_init(queue, PARTITIONS, 1);
     command_init(&command, "HMGET");
     command_add(&command, queue_global_key(queue, key, KEY_META));
-    command_add_cstr(&command, "schema");
-    command_add_cstr(&command, "write_level");
-    command_add_cstr(&command, "partitions");
+    for (size_t i = 0; i < COUNT_OF(FIELDS); i++)
+        command_add_cstr(&command, FIELDS[i]);
     redis_send(queue->main, &command, REDIS_BUDGET_MS, on_meta, queue);
 }
 

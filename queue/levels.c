@@ -25,19 +25,27 @@ unsigned level_newest(void)
     return LEVEL_NEWEST;
 }
 
-bool levels_take(struct queue *queue, int64_t write, struct error *why)
+bool levels_take(struct queue *queue, struct str text, struct error *why)
 {
     unsigned newest = queue->levels.newest;
     unsigned oldest = newest > LEVEL_OLDEST ? newest - 1 : newest;
+    uint64_t write;
 
+    if (!str_to_u64(text, &write) || write == 0) {
+        error_set(why, ERR_CONFIG,
+                  "redis: the write_level in %smeta is \"%.*s\", which is no "
+                  "level: it should be %u to %u",
+                  queue->config->redis.prefix, STR_ARG(text), oldest, newest);
+        return false;
+    }
     if (write >= oldest && write <= newest) {
         queue->levels.write = (unsigned)write;
         return true;
     }
     error_set(why, ERR_CONFIG,
-              "redis holds data of level %lld, this release reads %u to %u: "
+              "redis holds data of level %llu, this release reads %u to %u: "
               "%s",
-              (long long)write, oldest, newest,
+              (unsigned long long)write, oldest, newest,
               write > newest
                   ? "run a newer one"
                   : "run posthaste migrate with the release before it");
@@ -104,7 +112,7 @@ static void on_meta(void *ctx, const struct reply *reply,
         !queue->health.has_schema)
         return; /* the link's loss, or the next answer, tells */
     queue->levels.is_behind =
-        !levels_take(queue, reply_int(reply_at(reply, 0)), &queue->levels.why);
+        !levels_take(queue, reply_str(reply_at(reply, 0)), &queue->levels.why);
     partitions_learn(queue, reply_int(reply_at(reply, 1)));
     health_look(queue);
 }

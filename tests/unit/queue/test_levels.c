@@ -170,6 +170,61 @@ static void who_is_silent_is_gone(void **state)
 #define LEVEL_TEST(fn)                                                         \
     cmocka_unit_test_setup_teardown(fn, world_setup, level_teardown)
 
+/* --- what is not ours, or not whole --- */
+
+static const struct meta {
+    const char *is;     /* what an operator or another program did */
+    const char *before; /* a command that makes it so; NULL: none */
+    const char *why;
+} METAS[] = {
+    {"DEL ph:meta", "SET ph:meta x",
+     "redis: ph:meta is no hash, so it is not of Posthaste: set another "
+     "redis.prefix, or another database in redis.url"},
+    {"HSET ph:meta schema 2", NULL,
+     "redis holds data of schema 2, this release reads 1: run a newer one"},
+    {"HSET ph:meta schema mine", NULL,
+     "redis: the schema in ph:meta is \"mine\" and not 1, so it is not of "
+     "Posthaste: set another redis.prefix, or another database in redis.url"},
+    {"HSET ph:meta write_level high", NULL,
+     "redis: the write_level in ph:meta is \"high\", which is no level: it "
+     "should be 1 to 1"},
+    {"HSET ph:meta write_level 2", NULL,
+     "redis holds data of level 2, this release reads 1 to 1: run a newer one"},
+    {"DEL ph:meta", "ACL SETUSER default -hsetnx",
+     "redis: ph:meta has no schema, and takes none: NOPERM this user has no "
+     "permissions to run the 'hsetnx' command"},
+    {"HDEL ph:meta write_level", "ACL SETUSER default -hsetnx",
+     "redis: ph:meta has no write_level, and takes none: NOPERM this user has "
+     "no permissions to run the 'hsetnx' command"},
+    {"PING", "ACL SETUSER default -hmget",
+     "redis: ph:meta: NOPERM this user has no permissions to run the 'hmget' "
+     "command"},
+};
+
+static void each_meta_says_what_is_wrong(void **state)
+{
+    struct world *world = *state;
+    struct error why;
+
+    for (size_t i = 0; i < COUNT_OF(METAS); i++) {
+        struct queue *other;
+
+        redis_do("DEL ph:meta");
+        redis_do("HSET ph:meta schema 1 write_level 1 partitions 1");
+        redis_do(METAS[i].is);
+        if (METAS[i].before != NULL)
+            redis_do(METAS[i].before);
+        other = opened(world, "1");
+        assert_false(queue_is_ready(other, &why));
+        assert_string_equal(why.text, METAS[i].why);
+        redis_do("ACL SETUSER default +@all");
+        redis_do("DEL ph:meta");
+        timer_set(world->loop, &other->health.timer, 0);
+        until(world->loop, queue_is_ready(other, NULL));
+        queue_close(&other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +235,7 @@ int main(void)
         LEVEL_TEST(a_worker_gives_back_what_it_cannot_read),
         LEVEL_TEST(living_processes_say_what_they_read),
         LEVEL_TEST(who_is_silent_is_gone),
+        LEVEL_TEST(each_meta_says_what_is_wrong),
     };
 
     return cmocka_run_group_tests(tests, fixture_group_setup,
