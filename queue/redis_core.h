@@ -69,7 +69,7 @@ struct redis_link {
     struct redis_node node;     /* where it leads: of the URL, or the master */
     bool is_told;               /* node is what a Sentinel told of */
     bool is_misconfigured;      /* redis.url makes no sense: never connects */
-    unsigned first_sentinel;    /* the one that answered last */
+    unsigned first_sentinel;    /* that is asked: answered last, or is next */
     struct dns *dns;            /* opened for the first host that is a name */
     struct dns_lookup *lookup;
     unsigned attempts; /* to connect; of several addresses each gets its turn */

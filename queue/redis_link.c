@@ -153,12 +153,22 @@ static void link_lost(struct redis_link *link, const redisAsyncContext *ac,
     link_gone(link, why);
 }
 
+/* It named a server that will not do: it may be behind. */
+static void ask_another_sentinel(struct redis_link *link)
+{
+    if (link->address.sentinel_count > 0)
+        link->first_sentinel =
+            (link->first_sentinel + 1) % (unsigned)link->address.sentinel_count;
+}
+
 static void link_gone(struct redis_link *link, const struct error *why)
 {
     int64_t now_ms = clock_now_ms();
     int64_t waited_ms =
         link->state == LINK_UP ? 0 : now_ms - link->attempted_ms;
 
+    if (link->state != LINK_UP)
+        ask_another_sentinel(link);
     if (link->state == LINK_UP && now_ms - link->up_since_ms >= GOOD_AFTER_MS)
         link->backoff_ms = BACKOFF_MIN_MS;
     link->state = LINK_DOWN;

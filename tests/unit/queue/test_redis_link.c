@@ -358,6 +358,69 @@ static void a_sentinel_may_go_when_it_is_asked(void **state)
         scripted_stop(&sentinels[i]);
 }
 
+/* --- Sentinels that do not agree --- */
+
+/* What Sentinels and servers say of themselves. */
+enum { BEHIND, KNOWS, REPLICA, MASTER, PLACES };
+static struct scripted places[PLACES];
+
+static const char *names_master(const struct scripted *scripted)
+{
+    static char answers[2][64];
+    size_t self = (size_t)(scripted - places);
+
+    snprintf(answers[self], sizeof answers[self],
+             "*2\r\n$9\r\n127.0.0.1\r\n$5\r\n%u\r\n",
+             places[self == BEHIND ? REPLICA : MASTER].port);
+    return answers[self];
+}
+
+static const char *as_it_is(struct scripted *scripted, const char *command)
+{
+    if (strncmp(command, "SENTINEL", 8) == 0)
+        return names_master(scripted);
+    if (strcmp(command, "ROLE") != 0)
+        return "+PONG\r\n";
+    return scripted == &places[MASTER] ? "*1\r\n$6\r\nmaster\r\n"
+                                       : "*1\r\n$5\r\nslave\r\n";
+}
+
+/* One that heard of no failover names the old master for ever: the others are
+ * asked, too. */
+static void a_sentinel_that_is_behind_is_not_asked_alone(void **state)
+{
+    const struct world *world = *state;
+    struct config_redis config = {.username = "",
+                                  .password = "",
+                                  .sentinel_username = "",
+                                  .sentinel_password = ""};
+    struct redis_address address;
+    struct redis_link *link;
+    struct error err;
+    char url[128];
+
+    for (size_t i = 0; i < PLACES; i++) {
+        places[i] = (struct scripted){.answer = as_it_is};
+        scripted_listen(&places[i]);
+    }
+    for (size_t i = 0; i < PLACES; i++)
+        scripted_start(&places[i]);
+    snprintf(url, sizeof url, "sentinel://127.0.0.1:%u,127.0.0.1:%u/mail",
+             places[BEHIND].port, places[KNOWS].port);
+    assert_true(redis_address_parse(url, &address, &err));
+    link = redis_link_open(world->loop, &(struct redis_link_settings){
+                                            .config = &config,
+                                            .address = &address,
+                                            .name = "test",
+                                            .in_flight_max = 4,
+                                        });
+    until(world->loop, redis_link_is_up(link));
+    assert_int_equal(redis_link_place(link, S(""))->port, places[MASTER].port);
+    redis_link_close(&link);
+    for (size_t i = 0; i < PLACES; i++)
+        scripted_stop(&places[i]);
+}
+
 #define LINK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 
 int main(void)
@@ -377,6 +440,7 @@ int main(void)
         LINK_TEST(may_be_closed_by_a_callback),
         LINK_TEST(says_why_it_cannot_connect),
         LINK_TEST(a_sentinel_may_go_when_it_is_asked),
+        LINK_TEST(a_sentinel_that_is_behind_is_not_asked_alone),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");
