@@ -203,7 +203,8 @@ static void on_meta(void *ctx, const struct reply *reply,
 {
     struct queue *queue = ctx;
 
-    (void)why;
+    if (reply == NULL)
+        queue->health.why = *why;
     if (reply == NULL || !meta_is_ours(queue, reply, &queue->health.why))
         return;
     queue->health.has_schema = true;

@@ -40,6 +40,7 @@ struct node {
     struct redis_node where;
     struct redis_link *link;
     bool has_slots;
+    bool is_away; /* it was tried, and there is no connection */
 };
 
 struct cluster {
@@ -138,13 +139,25 @@ static bool are_all_up(const struct cluster *cluster)
     return cluster->knows_slots;
 }
 
-/* Up once all of it is, and as long as some of it is. */
+static bool are_all_tried(const struct cluster *cluster)
+{
+    for (size_t i = 0; i < NODES_MAX; i++) {
+        const struct node *node = cluster->nodes[i];
+
+        if (node != NULL && node->has_slots && !node_is_up(node) &&
+            !node->is_away)
+            return false;
+    }
+    return cluster->knows_slots;
+}
+
+/* Up as long as some of it is; at first all of it gets its chance. */
 static void look(struct cluster *cluster)
 {
     struct redis_link *owner = cluster->owner;
     const struct redis_link_settings *settings = &owner->settings;
     bool was_up = owner->state == LINK_UP;
-    bool up = was_up ? is_any_up(cluster) : are_all_up(cluster);
+    bool up = is_any_up(cluster) && (was_up || are_all_tried(cluster));
 
     owner->state = up ? LINK_UP : LINK_DOWN;
     if (up && !was_up && settings->on_up != NULL)
@@ -159,20 +172,23 @@ static void on_node_up(void *ctx)
 {
     struct node *node = ctx;
 
+    node->is_away = false;
     learn_soon(node->cluster, 0); /* it may be another's replica now */
     look(node->cluster);
 }
 
 static void on_node_down(void *ctx, const struct error *why)
 {
-    struct cluster *cluster = ((struct node *)ctx)->cluster;
+    struct node *node = ctx;
+    struct cluster *cluster = node->cluster;
     const struct redis_link *owner = cluster->owner;
     bool was_up = owner->state == LINK_UP;
 
+    node->is_away = true;
     cluster->owner->lost = *why;
     learn_soon(cluster, LEARN_AGAIN_MS);
     look(cluster);
-    if (!was_up && owner->settings.on_down != NULL)
+    if (!was_up && owner->state != LINK_UP && owner->settings.on_down != NULL)
         owner->settings.on_down(owner->settings.ctx, why);
 }
 

@@ -157,10 +157,11 @@ struct redis_link_settings {
     void *ctx;
 };
 
-/* A link to a cluster is up once all masters are connected, and as long as one
- * is; each command goes to the node that holds its key, and is sent again
- * when that node has not executed it since the key is elsewhere, or on its
- * way (redis_cluster.c). Replies of different keys come in any order then.
+/* A link to a cluster is up as long as one master is connected, at first once
+ * each of them is, or is known to be away; each command goes to the node that
+ * holds its key, and is sent again when that node has not executed it since
+ * the key is elsewhere, or on its way (redis_cluster.c). Replies of different
+ * keys come in any order then.
  *
  * Begins to connect with the next turn. settings->config and name must
  * outlive the link. */

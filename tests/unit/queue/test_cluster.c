@@ -468,18 +468,24 @@ static void a_server_that_will_not_do_refuses_its_own_mail(void **state)
     load_settle(load);
 }
 
+static struct server *replica_of(const struct server *master)
+{
+    char port[32];
+
+    snprintf(port, sizeof port, "master_port:%u\r", master->port);
+    for (unsigned i = 0; i < SERVERS; i++)
+        if (strstr(server_ask(&cluster.servers[i], "INFO replication"), port))
+            return &cluster.servers[i];
+    return NULL;
+}
+
 /* The server that lacks its replica refuses, and is named. */
 static void a_server_without_its_replica_refuses_its_own_mail(void **state)
 {
     struct load *load = *state;
     struct server *server = master_of("ph:{1}:n");
-    struct server *replica = NULL;
-    char port[32];
+    struct server *replica = replica_of(server);
 
-    snprintf(port, sizeof port, "master_port:%u\r", server->port);
-    for (unsigned i = 0; i < SERVERS && replica == NULL; i++)
-        if (strstr(server_ask(&cluster.servers[i], "INFO replication"), port))
-            replica = &cluster.servers[i];
     assert_non_null(replica);
     expect_ready(load);
     server_kill(replica);
@@ -489,6 +495,40 @@ static void a_server_without_its_replica_refuses_its_own_mail(void **state)
     load_start(load);
     load_settle(load);
     until(load->loop, is_healed());
+}
+
+static void set_everywhere(const char *key, const char *value)
+{
+    for (unsigned i = 0; i < SERVERS; i++)
+        (void)server_ask(&cluster.servers[i], "CONFIG SET %s %s", key, value);
+}
+
+/* As a process that runs already goes on with them. */
+static void a_process_begins_with_the_servers_that_are_there(void **state)
+{
+    struct load *load = *state;
+    struct server *away = master_of("ph:{1}:n");
+    struct server *replica = replica_of(away);
+    struct error why = {0};
+
+    assert_true(away != master_of("ph:meta"));
+    assert_non_null(replica);
+    set_everywhere("cluster-require-full-coverage", "no");
+    server_kill(replica);
+    server_kill(away);
+    queue_close(&load->api);
+    load->api = queue_open(load->loop, &fixture.config, NULL);
+    until(load->loop, queue_is_ready(load->api, &why) &&
+                          queue_partition_count(load->api) == PARTITIONS);
+    assert_non_null(strstr(why.text, "redis is away"));
+    post_and_wait(load, 0, true);
+    post_and_wait(load, 1, false);
+    server_start(away);
+    server_start(replica);
+    until(load->loop, is_healed());
+    expect_ready(load);
+    load_start(load);
+    load_settle(load);
 }
 
 static int setup_with_replicas(void **state)
@@ -521,6 +561,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_master_loses_nothing,
                                         setup_with_replicas,
                                         teardown_with_replicas),
+        cmocka_unit_test_setup_teardown(
+            a_process_begins_with_the_servers_that_are_there, setup, teardown),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");

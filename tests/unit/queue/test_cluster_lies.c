@@ -100,6 +100,68 @@ static void two_that_send_to_each_other_are_not_besieged(void **state)
     loop_destroy(&loop);
 }
 
+/* --- one of them is away --- */
+
+/* The second one hears, and says nothing. */
+static const char *one_is_silent(struct scripted *scripted, const char *command)
+{
+    return scripted == &servers[0] ? says_moved(scripted, command) : "";
+}
+
+static int silent_setup(void **state)
+{
+    (void)state;
+    return setup_as(one_is_silent);
+}
+
+/* Who begins while a server is away does so with the others. */
+static void a_link_begins_with_the_servers_that_are_there(void **state)
+{
+    const struct config_redis config = {.username = "", .password = ""};
+    struct redis_address address;
+    struct loop *loop = loop_create();
+    struct redis_link *link;
+    struct error err;
+    char url[128];
+
+    (void)state;
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    assert_true(redis_address_parse(url, &address, &err));
+    link = redis_link_open(loop, &(struct redis_link_settings){
+                                     .config = &config,
+                                     .address = &address,
+                                     .name = "test",
+                                     .in_flight_max = 16,
+                                 });
+    until(loop, redis_link_is_up(link));
+    assert_true(redis_link_serves(link, S("{2}")));  /* slot 5649 */
+    assert_false(redis_link_serves(link, S("{0}"))); /* slot 13907 */
+    redis_link_close(&link);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
+/* Nothing goes without meta (slot 13486), and that is what it says. */
+static void a_queue_without_its_meta_says_so(void **state)
+{
+    struct config config = fixture.config;
+    struct loop *loop = loop_create();
+    struct queue *queue;
+    struct error why = {0};
+    char url[128];
+
+    (void)state;
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    config.redis = (struct config_redis){
+        .url = url, .username = "", .password = "", .prefix = "ph:"};
+    queue = queue_open(loop, &config, NULL);
+    until(loop, !queue_is_ready(queue, &why) &&
+                    strstr(why.text, "the node that holds the slot") != NULL);
+    queue_close(&queue);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 /* --- a slot moves while its server is asked --- */
 
 static struct moving {
@@ -277,6 +339,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             two_that_send_to_each_other_are_not_besieged, lies_setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_link_begins_with_the_servers_that_are_there, silent_setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(a_queue_without_its_meta_says_so,
+                                        silent_setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_lost_turn_is_made_good_without_a_reconnect, moving_setup,
             teardown),
