@@ -279,6 +279,21 @@ static void open_seeds(struct cluster *cluster)
 
 /* --- learning --- */
 
+/* What stands for a name that is to be told and is not known. */
+static bool is_nameless(struct str host)
+{
+    return str_eq(host, S("?"));
+}
+
+/* Of the pairs behind a node's id. */
+static struct str address_of(const struct reply *pairs)
+{
+    for (size_t i = 0; i + 1 < reply_count(pairs); i += 2)
+        if (str_eq(reply_str(reply_at(pairs, i)), S("ip")))
+            return reply_str(reply_at(pairs, i + 1));
+    return S("");
+}
+
 /* A node that does not know its own address leaves it out. */
 static bool read_node(const struct reply *reply, const struct redis_node *asked,
                       struct redis_node *out)
@@ -286,6 +301,8 @@ static bool read_node(const struct reply *reply, const struct redis_node *asked,
     struct str host = reply_str(reply_at(reply, 0));
     int64_t port = reply_int(reply_at(reply, 1));
 
+    if (is_nameless(host))
+        host = address_of(reply_at(reply, 3));
     *out = *asked;
     if (port <= 0 || port > UINT16_MAX || host.len >= sizeof out->host)
         return false;
@@ -439,7 +456,8 @@ static ptrdiff_t last_colon(struct str text)
     return last;
 }
 
-/* "MOVED 3999 127.0.0.1:6381": certain, whatever CLUSTER SLOTS said. */
+/* "MOVED 3999 127.0.0.1:6381": certain, whatever CLUSTER SLOTS said. Of
+ * "?:6381" that alone has the address. */
 static void follow(struct sending *sending, const struct reply *reply,
                    const struct redis_node *asked)
 {
@@ -459,7 +477,7 @@ static void follow(struct sending *sending, const struct reply *reply,
     colon = last_colon(text);
     if (colon < 0 || (size_t)colon >= sizeof where.host ||
         !str_to_u64(str_from(text, (size_t)colon + 1), &port) || port == 0 ||
-        port > UINT16_MAX)
+        port > UINT16_MAX || is_nameless(str_slice(text, 0, (size_t)colon)))
         return;
     if (colon > 0) {
         memcpy(where.host, text.ptr, (size_t)colon);

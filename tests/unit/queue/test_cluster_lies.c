@@ -100,6 +100,80 @@ static void two_that_send_to_each_other_are_not_besieged(void **state)
     loop_destroy(&loop);
 }
 
+/* --- servers that have no name yet --- */
+
+/* As Redis does that is to tell host names (cluster-preferred-endpoint-type)
+ * and has not heard the second server's. All slots are that one's, and the
+ * first does not know it until it is asked for a key. */
+static atomic_bool is_known_to_have_moved;
+
+static const char *without_names(struct scripted *scripted, const char *command)
+{
+    static char answers[2][256];
+    size_t self = (size_t)(scripted - servers);
+    unsigned home = servers[is_known_to_have_moved].port;
+
+    if (strcmp(command, "CLUSTER SLOTS") == 0) {
+        snprintf(answers[self], sizeof answers[self],
+                 "*1\r\n*3\r\n:0\r\n:16383\r\n"
+                 "*4\r\n$1\r\n?\r\n:%u\r\n$1\r\na\r\n"
+                 "*2\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n",
+                 home);
+    } else if (strncmp(command, "GET", 3) == 0 && self == 0) {
+        is_known_to_have_moved = true;
+        snprintf(answers[self], sizeof answers[self], "-MOVED 1 ?:%u\r\n",
+                 servers[1].port);
+    } else {
+        return "+PONG\r\n";
+    }
+    return answers[self];
+}
+
+static int nameless_setup(void **state)
+{
+    (void)state;
+    is_known_to_have_moved = false;
+    return setup_as(without_names);
+}
+
+static void on_text(void *ctx, const struct reply *reply,
+                    const struct error *why)
+{
+    if (reply_type(reply) != REPLY_TEXT)
+        fail_msg("%s", why->text);
+    *(bool *)ctx = true;
+}
+
+static void a_server_without_a_name_has_an_address(void **state)
+{
+    const struct config_redis config = {.username = "", .password = ""};
+    struct redis_address address;
+    struct loop *loop = loop_create();
+    struct redis_link *link;
+    struct redis_command command;
+    struct error err;
+    char url[128];
+    bool is_answered = false;
+
+    (void)state;
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    assert_true(redis_address_parse(url, &address, &err));
+    link = redis_link_open(loop, &(struct redis_link_settings){
+                                     .config = &config,
+                                     .address = &address,
+                                     .name = "test",
+                                     .in_flight_max = 16,
+                                 });
+    until(loop, redis_link_is_up(link));
+    command_init(&command, "GET");
+    command_add_cstr(&command, "key");
+    redis_send(link, &command, 1000, on_text, &is_answered);
+    until(loop, is_answered);
+    redis_link_close(&link);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 /* --- one of them is away --- */
 
 /* The second one hears, and says nothing. */
@@ -339,6 +413,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             two_that_send_to_each_other_are_not_besieged, lies_setup, teardown),
+        cmocka_unit_test_setup_teardown(a_server_without_a_name_has_an_address,
+                                        nameless_setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_link_begins_with_the_servers_that_are_there, silent_setup,
             teardown),
