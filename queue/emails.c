@@ -83,11 +83,20 @@ static struct look *look_new(struct queue *queue, struct queue_owner owner,
 
 /* --- the end --- */
 
+/* What has changed something is done, whether or not its states can be told. */
+static enum queue_status look_status(const struct look *look)
+{
+    if (look->status == QUEUE_OK && look->changed == 0)
+        return QUEUE_REFUSED;
+    if (look->status == QUEUE_NOT_READY && look->changed > 0)
+        return QUEUE_AWAY;
+    return look->status;
+}
+
 static struct queue_email look_email(struct look *look)
 {
     return (struct queue_email){
-        .status = look->changed == 0 && look->status == QUEUE_OK ? QUEUE_REFUSED
-                                                                 : look->status,
+        .status = look_status(look),
         .why = look->why,
         .record = look->record,
         .deliveries = look->deliveries,

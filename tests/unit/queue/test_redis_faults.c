@@ -330,6 +330,34 @@ static void what_was_claimed_in_vain_comes_back(void **state)
     worker_report(&worker, 0, OUTCOME_SENT, 0);
 }
 
+static void on_canceled(void *ctx, const struct queue_email *email)
+{
+    struct answered *answered = ctx;
+
+    answered->count++;
+    answered->status = email->status;
+}
+
+/* It is done, and what became of the mail cannot be told: to say that nothing
+ * was kept would be a lie. */
+static void what_is_done_is_never_denied(void **state)
+{
+    struct world *world = *state;
+    struct spoil spoil = {.word = world->queue->main->sha[SCRIPT_EMAIL],
+                          .answer = "-LOADING Redis is loading\r\n"};
+    struct mail mail = {0};
+    struct answered answered = {0};
+
+    mail_store(world, &mail);
+    proxy_set(&spoil);
+    queue_email_cancel(world->queue, owner_of("default"), &mail.id, NULL,
+                       on_canceled, &answered);
+    until(world->loop, answered.count > 0);
+    proxy_set(NULL);
+    assert_string_equal(redis_ask("EXISTS ph:{0}:d:%s:0", mail.id.text), "0");
+    assert_int_equal(answered.status, QUEUE_AWAY);
+}
+
 /* --- faults that a connection begins with, or that hold on --- */
 
 static void back_in_time(struct world *world, const char *what)
@@ -666,6 +694,7 @@ int main(void)
         FAULT_TEST(who_sends_hears_in_time),
         FAULT_TEST(a_worker_tells_its_results_once),
         FAULT_TEST(a_mark_that_fails_is_refused),
+        FAULT_TEST(what_is_done_is_never_denied),
         FAULT_TEST(it_is_loading_when_we_come),
         FAULT_TEST(what_was_claimed_in_vain_comes_back),
         FAULT_TEST(silence_is_no_back_off),
