@@ -301,6 +301,7 @@ static struct walk *walk_create(uint32_t seed)
     new_dice(walk);
     walk->now_ms = WALK_BEGIN_MS;
     redis_do("FLUSHALL");
+    set_clock(walk);
     redis_do("HSET ph:meta partitions %d", WALK_PARTITIONS);
     make_keyring(walk);
     make_owners(walk);
@@ -325,6 +326,7 @@ static void walk_destroy(struct walk *walk)
         free(walk->emails[i].deliveries);
     free(walk->lines);
     free(walk);
+    clock_set(-1, -1);
 }
 
 static void walk_through(uint32_t seed, unsigned steps)
