@@ -4,9 +4,6 @@
 #include "server/base/json.h"
 #include "smtp/message/message.h"
 
-/* 50 mailboxes of 4 KiB, escaped, and the rest. */
-enum { EVENT_MAX = 2 * 1024 * 1024 };
-
 /* Our word, and the nearest one that Resend's SDKs know (last_event). */
 static const struct {
     const char *status;
@@ -258,8 +255,8 @@ static void put_payload(struct json_out *out, const struct buf *member,
     struct buf payload;
     struct buf item;
 
-    buf_init(&payload, EVENT_MAX);
-    buf_init(&item, EVENT_MAX + 64);
+    buf_init(&payload, EVENT_PAYLOAD_MAX);
+    buf_init(&item, EVENT_PAYLOAD_MAX + 64);
     event_payload(event, summary, &payload);
     CHECK(!payload.full && payload.len > 2 && payload.data[0] == '{');
     buf_add_char(&item, '{');

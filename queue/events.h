@@ -135,6 +135,10 @@ MUST_USE bool event_read(struct str bytes, struct arena *arena,
 enum { EVENT_WEBHOOK_ID_LEN = 4 + 32 };
 void event_webhook_id(const struct event *event, struct buf *out);
 
+/* No payload is larger: 50 mailboxes of 4 KiB, 50 tags, escaped, and the
+ * rest. */
+enum { EVENT_PAYLOAD_MAX = 2 * 1024 * 1024 };
+
 /* {"type","created_at","data"} in Resend's shape with our additions inside
  * of data. summary NULL: not of an email, or of one of which nothing else is
  * known any more; then what it would tell is left out. */

@@ -5,9 +5,7 @@
 
 #include <stdlib.h>
 
-/* A summary has at most 50 mailboxes and 2 kB of metadata; JSON makes a byte
- * into six at worst. */
-enum { PAYLOAD_MAX = 256 * 1024, SECRET_MAX = 128, ATTEMPT_MAX = 8 * 1024 };
+enum { SECRET_MAX = 128, ATTEMPT_MAX = 8 * 1024 };
 
 enum { ENDPOINT, EVENT, TOKEN, ATTEMPT, URL, SECRET, RECORD, SUMMARY };
 
@@ -82,7 +80,7 @@ struct held *held_create(const struct reply *claim,
     list_init(&held->link);
     held->arena = arena_create();
     buf_init(&held->secret, SECRET_MAX);
-    buf_init(&held->payload, PAYLOAD_MAX);
+    buf_init(&held->payload, EVENT_PAYLOAD_MAX);
     CHECK(id_parse(reply_str(reply_at(claim, ENDPOINT)), &held->endpoint.id));
     held->endpoint.url = copy(held, claim, URL);
     held->endpoint.enabled = true;

@@ -184,6 +184,19 @@ describe('the story of a mail', () => {
         assert.equal(new Set(sequences).size, 4);
     });
 
+    test('scheduled, with as much as a mail may say of itself', async () => {
+        const name = '\\"'.repeat(320);
+        const to = Array.from({ length: 50 }, (_, i) =>
+            `"${name}"`.padEnd(4075) + `<w${i}@inbox.test>`);
+        const tags = Array.from({ length: 50 }, (_, i) =>
+            ({ name: `${i}`.padEnd(256, 'n'), value: 'v'.repeat(256) }));
+        const id = await service.send({ to, tags, subject: '"'.repeat(998),
+                                        scheduled_at: 'in 1 hour' });
+        const { payload } = await receiver.event(id, 'email.scheduled', 20_000);
+        assert.deepEqual(payload.data.to, to);
+        assert.equal(Object.keys(payload.data.tags).length, 50);
+    });
+
     test('by GET, as by webhook', async () => {
         const id = await service.send({});
         const types = await story(id, 'email.sent');
