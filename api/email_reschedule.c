@@ -39,6 +39,15 @@ static void check_deadline(struct reschedule *reschedule, int64_t expires_ms)
                    (long long)(ttl_ms / 3600000));
 }
 
+/* Else no time will do, whatever its deadline. */
+static bool is_waiting(const struct queue_email *email)
+{
+    for (size_t i = 0; i < email->delivery_count; i++)
+        if (email->deliveries[i].state == DELIVERY_DUE)
+            return true;
+    return false;
+}
+
 static bool plan(void *ctx, const struct queue_email *email,
                  struct queue_reschedule *out)
 {
@@ -47,6 +56,8 @@ static bool plan(void *ctx, const struct queue_email *email,
     const struct json *mail = email->record->job.mail;
     struct schedule_end end;
 
+    if (!is_waiting(email))
+        return false;
     if (field_is_there(mail, "expires_at")) {
         end = (struct schedule_end){.expires_ms = summary->expires_ms};
         check_deadline(reschedule, end.expires_ms);

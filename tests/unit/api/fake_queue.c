@@ -455,7 +455,9 @@ void queue_email_reschedule(struct queue *queue, struct queue_owner owner,
                             queue_email_fn done, void *ctx)
 {
     const struct queue_email email = {.status = fake.status,
-                                      .record = &fake.record};
+                                      .record = &fake.record,
+                                      .deliveries = fake.deliveries,
+                                      .delivery_count = fake.delivery_count};
     struct queue_reschedule to = {0};
 
     (void)queue;

@@ -321,6 +321,7 @@ static void a_new_time_moves_what_counts_from_it(void **state)
 static void what_may_have_no_new_time_is_refused(void **state)
 {
     struct world *world = *state;
+    struct json *mail = json_parse(S("{\"expires_at\":\"x\"}"), NULL);
 
     fake.delivery_count = 1;
     fake.deliveries[0].state = DELIVERY_SENT;
@@ -330,6 +331,14 @@ static void what_may_have_no_new_time_is_refused(void **state)
         ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 31 days\"}"),
         422);
     expect(world, "may be at most 30 days ahead");
+    /* Before its deadline, too: no other time would do. */
+    fake.record.job.mail = mail;
+    fake.record.summary.expires_ms = WALL_MS + 60000;
+    assert_int_equal(
+        ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}"),
+        409);
+    fake.record.job.mail = NULL;
+    json_destroy(&mail);
     fake.status = QUEUE_REFUSED;
     assert_int_equal(
         ask(world, "PATCH /emails/" ID, "{\"scheduled_at\":\"in 1 hour\"}"),
