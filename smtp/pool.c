@@ -66,6 +66,18 @@ void pool_close_idle(struct smtp_upstream *upstream)
         drop(LIST_MEMBER(link, struct smtp_session, link));
 }
 
+/* Those that are on their way may come to nothing: until they are there, what
+ * is there stays. Who has rested longest goes first. */
+static void close_surplus(struct smtp_upstream *upstream)
+{
+    const size_t *counts = upstream->counts;
+    struct list *idle = &upstream->sessions[SESSION_IDLE];
+
+    while (counts[SESSION_IDLE] > 0 &&
+           counts[SESSION_IDLE] + counts[SESSION_BUSY] > upstream->limit)
+        drop(LIST_MEMBER(idle->prev, struct smtp_session, link));
+}
+
 void pool_close_all(struct smtp_upstream *upstream)
 {
     timer_clear(upstream->smtp->loop, &upstream->rest_timer);
@@ -381,6 +393,13 @@ void pool_serve(struct smtp_upstream *upstream)
     show_counts(upstream);
 }
 
+/* Behind each session that came, or went, and a new limit. */
+static void serve_anew(struct smtp_upstream *upstream)
+{
+    close_surplus(upstream);
+    pool_serve(upstream);
+}
+
 /* One that no session to come is meant for, and that has waited for long;
  * the least urgent first. NULL: none. */
 static struct smtp_delivery *first_impatient(struct smtp_upstream *upstream)
@@ -569,10 +588,7 @@ void pool_set_share(struct smtp_upstream *upstream, size_t share)
     upstream->share = share;
     if (!is_slowed || upstream->limit > share)
         upstream->limit = share;
-    list_each_safe (link, &upstream->sessions[SESSION_IDLE])
-        if (upstream_session_count(upstream) > upstream->limit)
-            drop(LIST_MEMBER(link, struct smtp_session, link));
-    pool_serve(upstream);
+    serve_anew(upstream);
     smtp_note_room(upstream->smtp);
 }
 
@@ -628,7 +644,7 @@ static void on_opened(struct smtp_session *session)
               log_cstr("cipher", session->tls_cipher),
               log_int("ms", clock_now_ms() - session->began_ms));
     move(session, SESSION_IDLE);
-    pool_serve(upstream);
+    serve_anew(upstream);
     if (upstream->smtp->is_stopping)
         pool_close_idle(upstream);
     smtp_note_room(upstream->smtp);
@@ -660,7 +676,7 @@ static void on_failed(struct smtp_session *session,
     if (upstream_session_count(upstream) == 0)
         fail_waiting(upstream, session, finding);
     else
-        pool_serve(upstream);
+        serve_anew(upstream);
 }
 
 static enum session_leave may_command(struct session_mail *mail)
@@ -825,12 +841,11 @@ static void on_free(struct smtp_session *session)
 {
     struct smtp_upstream *upstream = session->upstream;
 
-    if (session_may_carry(session) &&
-        upstream_session_count(upstream) <= upstream->limit)
+    if (session_may_carry(session))
         move(session, SESSION_IDLE);
     else
         drop(session);
-    pool_serve(upstream);
+    serve_anew(upstream);
     if (upstream->smtp->is_stopping)
         pool_close_idle(upstream);
 }
@@ -840,7 +855,7 @@ static void on_gone(struct smtp_session *session)
     struct smtp_upstream *upstream = session->upstream;
 
     drop(session);
-    pool_serve(upstream);
+    serve_anew(upstream);
 }
 
 static const struct session_events EVENTS = {

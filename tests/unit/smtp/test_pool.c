@@ -240,12 +240,32 @@ static void ahead_of_a_halt(void **state)
     stage_destroy(stage);
 }
 
+/* Those connections of upstream one that were made first, or the others. */
+static void go_on_before(struct stage *stage, size_t number)
+{
+    list_each (link, &stage->plays[0].actors) {
+        struct actor *actor = LIST_MEMBER(link, struct actor, link);
+
+        actor->holds = actor->holds && actor->number >= number;
+        actor_play(actor);
+    }
+}
+
+static void go_on_from(struct stage *stage, size_t number)
+{
+    list_each (link, &stage->plays[0].actors) {
+        struct actor *actor = LIST_MEMBER(link, struct actor, link);
+
+        actor->holds = actor->holds && actor->number < number;
+        actor_play(actor);
+    }
+}
+
+static const char *const LATER[] = {HELLO, MAIL, "!hold", ">450 later", NULL};
+
 /* "Too many connections": half of them, then slowly more again. */
 static void too_many_connections(void **state)
 {
-    /* One of them takes the mail of the fourth as well. */
-    static const char *const served[] = {
-        HELLO, MAIL, "!hold", ">450 later", MAIL, ">450 later", NULL};
     struct stage *stage = stage_create(1);
     const struct smtp_route *route;
     struct mail mails[4] = {0};
@@ -253,19 +273,106 @@ static void too_many_connections(void **state)
     (void)state;
     stage->upstreams[0].max_sessions = 8;
     for (size_t i = 0; i < 3; i++)
-        play_add(&stage->plays[0], served);
+        play_add(&stage->plays[0], LATER);
     play_add(&stage->plays[0], SCRIPT("!hold", ">421 too many connections"));
     stage_open(stage);
     route = smtp_route_named(stage->smtp, S("all"));
     for (size_t i = 0; i < 4; i++)
         stage_deliver(stage, &mails[i]);
     stage_until_held(stage, 4);
+    go_on_from(stage, 3);
+    stage_settle(stage);
+    assert_int_equal(mails[3].dones, 0); /* it waits for one of the others */
+    assert_true(smtp_cancel(&mails[3].delivery));
     play_go_on(&stage->plays[0]);
     for (size_t i = 0; i < 4; i++)
         stage_until(stage, &mails[i].dones, 1);
     stage_settle(stage);
+    assert_int_equal(upstream_session_count(&stage->smtp->upstreams[0]), 2);
     play_move_clock(1000);
     assert_int_equal(smtp_room(stage->smtp, route, 0), 2);
+    stage_destroy(stage);
+}
+
+/* The same while the others rest. */
+static void idle_ones_above_the_limit_are_closed(void **state)
+{
+    struct stage *stage = stage_create(1);
+    const struct smtp_upstream *upstream;
+    struct mail mails[4] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        play_add(&stage->plays[0], LATER);
+    play_add(&stage->plays[0], SCRIPT("!hold", ">421 too many connections"));
+    stage_open(stage);
+    upstream = &stage->smtp->upstreams[0];
+    for (size_t i = 0; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 4);
+    assert_true(smtp_cancel(&mails[3].delivery));
+    go_on_before(stage, 3);
+    for (size_t i = 0; i < 4; i++)
+        stage_until(stage, &mails[i].dones, 1);
+    stage_settle(stage);
+    assert_int_equal(upstream->counts[SESSION_IDLE], 3);
+    play_go_on(&stage->plays[0]);
+    stage_settle(stage);
+    assert_int_equal(upstream->limit, 2);
+    assert_int_equal(upstream_session_count(upstream), 2);
+    stage_destroy(stage);
+}
+
+/* The one that it says so to is one of them. */
+static void so_are_they_behind_a_mail(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mails[4] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        play_add(&stage->plays[0], LATER);
+    play_add(&stage->plays[0],
+             SCRIPT(HELLO, MAIL, "!hold", ">421 too many connections"));
+    stage_open(stage);
+    for (size_t i = 0; i < 4; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 4);
+    go_on_before(stage, 3);
+    for (size_t i = 0; i < 3; i++)
+        stage_until(stage, &mails[i].dones, 1);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mails[3].dones, 1);
+    stage_settle(stage);
+    assert_int_equal(stage->smtp->upstreams[0].limit, 2);
+    assert_int_equal(upstream_session_count(&stage->smtp->upstreams[0]), 2);
+    stage_destroy(stage);
+}
+
+/* Nor do those stay that were on their way when the limit was lowered. */
+static void nor_do_those_stay_that_come_later(void **state)
+{
+    static const char *const late[] = {"!hold", HELLO, NULL};
+    struct stage *stage = stage_create(1);
+    const struct smtp_upstream *upstream;
+    struct mail mails[2] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        play_add(&stage->plays[0], late);
+    stage_open(stage);
+    upstream = &stage->smtp->upstreams[0];
+    for (size_t i = 0; i < 2; i++)
+        stage_deliver(stage, &mails[i]);
+    stage_until_held(stage, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(smtp_cancel(&mails[i].delivery));
+    smtp_upstream_share(stage->smtp, 0, 1);
+    assert_int_equal(upstream->counts[SESSION_OPENING], 2);
+    play_go_on(&stage->plays[0]);
+    stage_settle(stage);
+    assert_int_equal(upstream->counts[SESSION_IDLE], 1);
+    assert_int_equal(upstream_session_count(upstream), 1);
     stage_destroy(stage);
 }
 
@@ -948,6 +1055,9 @@ int main(void)
         cmocka_unit_test(ahead),
         cmocka_unit_test(ahead_of_a_halt),
         cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(idle_ones_above_the_limit_are_closed),
+        cmocka_unit_test(so_are_they_behind_a_mail),
+        cmocka_unit_test(nor_do_those_stay_that_come_later),
         cmocka_unit_test(urgent_mail_goes_first),
         cmocka_unit_test(a_silent_session_is_not_waited_for),
         cmocka_unit_test(nor_is_one_whose_follower_has_gone),
