@@ -261,8 +261,9 @@ bool upstream_take_answer(struct smtp_upstream *upstream,
         *words = "no address of the host is of the family of source_address";
         return count > 0;
     }
-    *trouble =
-        answer->status == DNS_NOT_FOUND ? TROUBLE_NO_NAME : TROUBLE_NO_DNS;
+    *trouble = answer->status == DNS_NOT_FOUND ? TROUBLE_NO_NAME
+               : answer->is_lacking            ? TROUBLE_LACKING
+                                               : TROUBLE_NO_DNS;
     return answer->status == DNS_FAILED && upstream->address_count > 0 &&
            clock_now_ms() < upstream->addresses_stale_ms;
 }

@@ -120,7 +120,7 @@ enum { GREYLIST = 1 << 8, RATE = 1 << 9, FREQUENCY = 1 << 10 };
 /* clang-format off */
 static const struct rule RULES[] = {
     /* The way to the server. */
-    {1,  AT(CONNECT), TROUBLE(LACKING), C, SICK | THEN_ALARM},
+    {1,  AT(DNS) | AT(CONNECT), TROUBLE(LACKING), C, SICK | THEN_ALARM},
     {1,  AT(CONNECT), TROUBLE(REFUSED), R(CONNECTION), SICK},
     {2,  AT(CONNECT), TROUBLE(TIMEOUT), R(CONNECTION), SICK},
     {3,  AT(CONNECT) | OPENING, TROUBLE(LOST), R(CONNECTION), SICK},

@@ -34,6 +34,7 @@ void dns_asking(struct dns *dns)
 {
     struct timeval wait;
 
+    dns->shortage = 0;
     if (ares_timeout(dns->channel, NULL, &wait) == NULL)
         timer_clear(dns->loop, &dns->timer);
     else
@@ -123,6 +124,8 @@ bool dns_asked_done(struct dns_asked *asked, int status)
         asked->free_fn(asked);
         return false;
     }
+    /* What c-ares makes of a socket that it did not get. */
+    asked->shortage = status == ARES_ECONNREFUSED ? asked->dns->shortage : 0;
     tell_later(asked);
     return true;
 }
@@ -149,6 +152,12 @@ enum dns_status dns_status_of(int status)
     default:
         return DNS_FAILED;
     }
+}
+
+const char *dns_reason(const struct dns_asked *asked, int status)
+{
+    return asked->shortage != 0 ? strerror(asked->shortage)
+                                : ares_strerror(status);
 }
 
 static void answer_add(struct dns_answer *answer, const struct sockaddr *to,
@@ -214,7 +223,8 @@ static void tell(struct dns_asked *asked)
         return;
     answer->status =
         answer->count > 0 ? DNS_FOUND : dns_status_of(lookup->status);
-    answer->reason = ares_strerror(lookup->status);
+    answer->is_lacking = answer->status == DNS_FAILED && asked->shortage != 0;
+    answer->reason = dns_reason(asked, lookup->status);
     loop_free_later(asked->dns->loop, lookup_free, lookup);
     lookup->fn(lookup->ctx, answer);
 }
@@ -248,6 +258,7 @@ static bool channel_open(struct dns *dns, const char *servers,
         error_set(err, ERR_SYSTEM, "dns: %s", ares_strerror(code));
         return false;
     }
+    dns_sockets_init(dns);
     if (servers == NULL || servers[0] == '\0')
         return true;
     code = ares_set_servers_ports_csv(dns->channel, servers);

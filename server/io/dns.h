@@ -36,6 +36,7 @@ enum dns_status {
 enum { DNS_ADDRESSES_MAX = 16 };
 struct dns_answer {
     enum dns_status status;
+    bool is_lacking; /* failed: no descriptor or memory is left for it here */
     const char *reason; /* when not found: in words, for logs */
     size_t count;       /* the rest of a longer list is left out */
     struct address addresses[DNS_ADDRESSES_MAX]; /* in the order to try */

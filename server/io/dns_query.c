@@ -57,7 +57,7 @@ static void on_reply(void *ctx, int status, int timeouts, unsigned char *bytes,
     status =
         read_records(query, status, str_make(bytes, len > 0 ? (size_t)len : 0));
     reply->status = dns_status_of(status);
-    reply->reason = ares_strerror(status);
+    reply->reason = dns_reason(&query->asked, status);
     reply->has_no_name = status == ARES_ENOTFOUND || status == ARES_EBADNAME;
     if (reply->status != DNS_FOUND)
         reply->records.count = 0;

@@ -1,6 +1,7 @@
 #include "server/io/listen.h"
 
 #include "server/base/mem.h"
+#include "server/io/shortage.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -197,15 +198,8 @@ static void on_rested(void *ctx)
     watch_update(ctx);
 }
 
-/* What a connection died of before it was taken is no concern of others
- * (accept(2), error handling). */
-static bool is_resource_error(int code)
-{
-    return code == EMFILE || code == ENFILE || code == ENOBUFS ||
-           code == ENOMEM;
-}
-
-/* False: no more for now. */
+/* False: no more for now. What a connection died of before it was taken is no
+ * concern of others (accept(2), error handling). */
 static bool accept_one(struct acceptor *acceptor)
 {
     struct address peer = {.len = sizeof peer.at};
@@ -216,7 +210,7 @@ static bool accept_one(struct acceptor *acceptor)
         acceptor->fn(acceptor->ctx, fd, &peer);
         return true;
     }
-    if (is_resource_error(errno)) {
+    if (is_shortage(errno)) {
         timer_set(acceptor->loop, &acceptor->rest, REST_MS);
         watch_update(acceptor);
     }

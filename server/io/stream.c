@@ -2,6 +2,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/mem.h"
+#include "server/io/shortage.h"
 #include "server/io/tls_session.h"
 
 #include <errno.h>
@@ -71,13 +72,8 @@ static enum stream_end end_of_errno(int code)
     case EACCES:
     case EAGAIN: /* a Unix socket whose backlog is full */
         return STREAM_UNREACHABLE;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        return STREAM_LACKING;
     default:
-        return STREAM_BROKEN;
+        return is_shortage(code) ? STREAM_LACKING : STREAM_BROKEN;
     }
 }
 

@@ -60,12 +60,16 @@ static void failed_look_ups_fall_back(void **state)
     struct dns_answer good = found("192.0.2.1", NULL, 0);
     struct dns_answer failed = {.status = DNS_FAILED, .reason = "servfail"};
     struct dns_answer none = {.status = DNS_NOT_FOUND, .reason = "nxdomain"};
+    struct dns_answer lacking = {
+        .status = DNS_FAILED, .is_lacking = true, .reason = "no socket"};
     enum smtp_trouble trouble;
 
     (void)state;
     clock_set(START_MS, START_MS);
     assert_false(take(&upstream, &failed, &trouble));
     assert_int_equal(trouble, TROUBLE_NO_DNS);
+    assert_false(take(&upstream, &lacking, &trouble));
+    assert_int_equal(trouble, TROUBLE_LACKING);
     assert_true(take(&upstream, &good, &trouble));
     clock_set(START_MS + HOUR_MS - 1, START_MS);
     assert_true(take(&upstream, &failed, &trouble));

@@ -5,6 +5,7 @@
 #include "stream_probe.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 /* A name server on loopback that answers by the first label. */
 static struct loop *loop;
@@ -211,6 +212,29 @@ static void numbers_and_files_ask_nobody(void **state)
     assert_int_equal(queries, 0);
 }
 
+/* The name servers may be well: this process has no descriptor left. */
+static void a_shortage_of_ours_is_told_apart(void **state)
+{
+    struct rlimit before;
+    struct rlimit none;
+    struct result result = {0};
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    dns_lookup(dns, "four.test", 25, on_answer, &result);
+    turn_until(loop, result.calls > 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(result.answer.status, DNS_FAILED);
+    assert_true(result.answer.is_lacking);
+    assert_string_equal(result.reason, "Too many open files");
+    look_up("fail.test", &result);
+    assert_false(result.answer.is_lacking);
+    look_up("four.test", &result);
+    assert_int_equal(result.answer.status, DNS_FOUND);
+}
+
 static void cancelled_ones_are_never_told(void **state)
 {
     struct result told = {0};
@@ -363,6 +387,7 @@ int main(void)
         TEST(names_are_found_or_not_or_not_now),
         TEST(numbers_and_files_ask_nobody),
         TEST(cancelled_ones_are_never_told),
+        TEST(a_shortage_of_ours_is_told_apart),
         TEST(close_ends_all_quietly),
         TEST(records_are_found_or_not_or_not_now),
         TEST(cancelled_queries_are_never_told),
