@@ -6,69 +6,49 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/io/dns.h"
-#include "server/io/listen.h"
-#include "server/io/stream.h"
 #include "smtp/engine.h"
 
-#include "check_cmocka.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { MAILS = 300, ROUNDS = 4, TURNS_MAX = 200000, START_MS = 1000000 };
-
-static uint32_t seed;
-
-/* The same chance in each run: xorshift, of Marsaglia. */
-static unsigned chance(unsigned of)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % of;
-}
 
 /* --- the server --- */
 
 struct chaos {
-    struct loop *loop;
-    struct list peers;
+    struct peers peers;
     unsigned taken[MAILS]; /* how often each mail was taken */
     unsigned rage;         /* of 100 replies, so many go wrong */
     size_t pairs;          /* dots with commands behind them */
 };
 
-struct peer {
-    struct list link;
-    struct chaos *chaos;
-    struct stream *stream;
+struct server {
+    struct peer peer;
     bool in_data;
     bool has_recipient;
     unsigned number; /* of the recipient */
 };
 
-static void peer_close(struct peer *peer)
+static struct chaos *chaos_of(const struct server *server)
 {
-    if (peer->stream == NULL)
-        return;
-    stream_flush(peer->stream);
-    stream_close(&peer->stream);
+    return CONTAINER_OF(server->peer.peers, struct chaos, peers);
 }
 
-static void say(struct peer *peer, const char *line)
+static void say(struct server *server, const char *line)
 {
     size_t cut = strlen(line) - chance(3);
 
-    if (!stream_write(peer->stream, str_make(line, cut)))
+    if (!stream_write(server->peer.stream, str_make(line, cut)))
         fail_msg("the client does not read");
     if (chance(4) == 0)
-        stream_flush(peer->stream); /* the reply comes in two pieces */
-    assert_true(stream_write(peer->stream, str_from(str_of(line), cut)));
+        stream_flush(server->peer.stream); /* the reply comes in two pieces */
+    assert_true(stream_write(server->peer.stream, str_from(str_of(line), cut)));
 }
 
 /* False: said instead of the right answer; the connection may be gone. */
-static bool behaves(struct peer *peer)
+static bool behaves(struct server *server)
 {
     static const char *const REFUSALS[] = {
         "451 4.3.0 later\r\n", "450 greylisted\r\n",    "550 5.1.1 no such\r\n",
@@ -77,41 +57,41 @@ static bool behaves(struct peer *peer)
     };
     unsigned dice;
 
-    if (chance(100) >= peer->chaos->rage)
+    if (chance(100) >= chaos_of(server)->rage)
         return true;
     dice = chance(12);
     if (dice < COUNT_OF(REFUSALS)) {
-        say(peer, REFUSALS[dice]);
+        say(server, REFUSALS[dice]);
         return false;
     }
     if (dice == 8)
-        say(peer, "421 bye\r\n");
+        say(server, "421 bye\r\n");
     else if (dice == 9)
-        say(peer, "250-and no m");
-    peer_close(peer);
+        say(server, "250-and no m");
+    peer_close(&server->peer);
     return false;
 }
 
-static void end_of_data(struct peer *peer)
+static void end_of_data(struct server *server)
 {
-    peer->in_data = false;
-    if (!peer->has_recipient) {
-        say(peer, "554 no valid recipients\r\n");
+    server->in_data = false;
+    if (!server->has_recipient) {
+        say(server, "554 no valid recipients\r\n");
         return;
     }
-    peer->has_recipient = false;
-    if (chance(100) < peer->chaos->rage && chance(2) == 0) {
-        say(peer, chance(2) == 0 ? "452 full\r\n" : "554 spam\r\n");
+    server->has_recipient = false;
+    if (chance(100) < chaos_of(server)->rage && chance(2) == 0) {
+        say(server, chance(2) == 0 ? "452 full\r\n" : "554 spam\r\n");
         return;
     }
-    peer->chaos->taken[peer->number]++;
-    if (chance(100) < peer->chaos->rage)
-        peer_close(peer); /* took it, and does not tell */
+    chaos_of(server)->taken[server->number]++;
+    if (chance(100) < chaos_of(server)->rage)
+        peer_close(&server->peer); /* took it, and does not tell */
     else
-        say(peer, "250 2.0.0 taken\r\n");
+        say(server, "250 2.0.0 taken\r\n");
 }
 
-static void take_command(struct peer *peer, struct str line)
+static void take_command(struct server *server, struct str line)
 {
     bool is_rcpt = str_starts(line, S("RCPT TO:<n"));
     uint64_t number = 0;
@@ -121,77 +101,48 @@ static void take_command(struct peer *peer, struct str line)
             str_slice(line, 10, (size_t)str_index(line, '@', 0) - 10),
             &number));
     if (str_eq(line, S("QUIT"))) {
-        peer_close(peer);
+        peer_close(&server->peer);
         return;
     }
     if (str_starts(line, S("MAIL")))
-        peer->has_recipient = false;
-    if (!behaves(peer))
+        server->has_recipient = false;
+    if (!behaves(server))
         return;
     if (str_starts(line, S("EHLO"))) {
-        say(peer, chance(2) == 0 ? "250-chaos\r\n250 PIPELINING\r\n"
-                                 : "250 chaos\r\n");
+        say(server, chance(2) == 0 ? "250-chaos\r\n250 PIPELINING\r\n"
+                                   : "250 chaos\r\n");
     } else if (str_eq(line, S("DATA"))) {
-        peer->in_data = peer->has_recipient || chance(4) == 0;
-        say(peer, peer->in_data ? "354 go\r\n" : "554 no recipients\r\n");
+        server->in_data = server->has_recipient || chance(4) == 0;
+        say(server, server->in_data ? "354 go\r\n" : "554 no recipients\r\n");
     } else if (is_rcpt) {
-        peer->has_recipient = true;
-        peer->number = (unsigned)number;
-        say(peer, "250 ok\r\n");
+        server->has_recipient = true;
+        server->number = (unsigned)number;
+        say(server, "250 ok\r\n");
     } else {
-        say(peer, str_starts(line, S("MAIL")) || str_eq(line, S("RSET"))
-                      ? "250 ok\r\n"
-                      : "500 what\r\n");
+        say(server, str_starts(line, S("MAIL")) || str_eq(line, S("RSET"))
+                        ? "250 ok\r\n"
+                        : "500 what\r\n");
     }
 }
 
-static void peer_readable(void *ctx, struct buf *input)
+static void hear(struct peer *peer, struct str line)
 {
-    struct peer *peer = ctx;
-    ptrdiff_t end;
+    struct server *server = CONTAINER_OF(peer, struct server, peer);
 
-    while (peer->stream != NULL &&
-           (end = str_find(buf_str(input), S("\r\n"), 0)) >= 0) {
-        char line[256];
-        size_t len = (size_t)end < sizeof line ? (size_t)end : sizeof line;
-
-        memcpy(line, input->data, len);
-        buf_consume(input, (size_t)end + 2);
-        if (!peer->in_data)
-            take_command(peer, str_make(line, len));
-        else if (str_eq(str_make(line, len), S("."))) {
-            peer->chaos->pairs += str_starts(buf_str(input), S("MAIL"));
-            end_of_data(peer);
-        }
+    if (!server->in_data) {
+        take_command(server, line);
+    } else if (str_eq(line, S("."))) {
+        chaos_of(server)->pairs += str_starts(peer_unheard(peer), S("MAIL"));
+        end_of_data(server);
     }
 }
 
-static void peer_ended(void *ctx, enum stream_end end, const char *reason)
+static void greet(struct peer *peer)
 {
-    (void)end;
-    (void)reason;
-    peer_close(ctx);
-}
+    struct server *server = CONTAINER_OF(peer, struct server, peer);
 
-static void chaos_accept(void *ctx, int fd, const struct address *from)
-{
-    static const struct stream_events EVENTS = {.readable = peer_readable,
-                                                .ended = peer_ended};
-    struct chaos *chaos = ctx;
-    struct peer *peer = xcalloc(1, sizeof *peer);
-    const struct stream_options options = {
-        .events = &EVENTS,
-        .ctx = peer,
-        .input_max = 65536,
-        .output_max = 65536,
-    };
-
-    (void)from;
-    peer->chaos = chaos;
-    peer->stream = stream_accept(chaos->loop, &options, fd);
-    list_add_last(&chaos->peers, &peer->link);
-    if (behaves(peer))
-        say(peer, "220 chaos\r\n");
+    if (behaves(server))
+        say(server, "220 chaos\r\n");
 }
 
 /* --- the client --- */
@@ -230,7 +181,7 @@ static void on_mark(void *ctx)
 {
     struct mail *mail = ctx;
 
-    task_run_soon(mail->client->chaos.loop, &mail->mark_task);
+    task_run_soon(mail->client->chaos.peers.loop, &mail->mark_task);
 }
 
 static void on_done(void *ctx, const struct smtp_result *result)
@@ -305,7 +256,7 @@ static void move_clock(int64_t ms)
 
 static void run(struct client *client)
 {
-    struct loop *loop = client->chaos.loop;
+    struct loop *loop = client->chaos.peers.loop;
 
     for (int i = 0; i < TURNS_MAX && client->ended < MAILS; i++) {
         for (size_t u = 0; u < client->smtp->upstream_count; u++)
@@ -369,31 +320,21 @@ static void check_round(unsigned round)
     struct client client = {.mails = xcalloc(MAILS, sizeof *client.mails)};
     struct loop *loop = loop_create();
     struct dns *dns = dns_open(loop, NULL, NULL);
-    const struct listen_options options = {0};
-    int fd = listen_open("127.0.0.1:0", &options, NULL);
-    struct acceptor *acceptor =
-        acceptor_open(loop, fd, chaos_accept, &client.chaos);
-    struct address address;
 
     seed = 2463534242u + round;
     clock_set(START_MS, START_MS);
-    client.chaos.loop = loop;
     client.chaos.rage = 2 + 9 * round;
-    list_init(&client.chaos.peers);
-    listen_address(fd, &address);
+    client.chaos.peers = (struct peers){.loop = loop,
+                                        .size = sizeof(struct server),
+                                        .greet = greet,
+                                        .hear = hear};
+    peers_open(&client.chaos.peers);
     for (size_t i = 0; i < 2; i++)
-        init_upstream(&upstreams[i], names[i], address_port(&address));
+        init_upstream(&upstreams[i], names[i], client.chaos.peers.port);
     client.smtp = smtp_open(loop, dns, &config, &settings, NULL);
     run(&client);
     smtp_close(&client.smtp);
-    list_each_safe (link, &client.chaos.peers) {
-        struct peer *peer = LIST_MEMBER(link, struct peer, link);
-
-        peer_close(peer);
-        free(peer);
-    }
-    acceptor_close(&acceptor);
-    close(fd);
+    peers_close(&client.chaos.peers);
     dns_close(&dns);
     loop_turn(loop, 0);
     loop_destroy(&loop);

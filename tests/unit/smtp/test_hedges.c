@@ -8,15 +8,12 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/io/dns.h"
-#include "server/io/listen.h"
-#include "server/io/stream.h"
 #include "smtp/engine.h"
 
-#include "check_cmocka.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     IN_HAND = 12,
@@ -28,16 +25,6 @@ enum {
 };
 
 static unsigned wanted = 1000;
-static uint32_t seed;
-
-/* The same chance in each run: xorshift, of Marsaglia. */
-static unsigned chance(unsigned of)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % of;
-}
 
 /* --- the servers --- */
 
@@ -58,7 +45,7 @@ struct mail {
 
 struct cast {
     struct loop *loop;
-    struct list peers;
+    struct peers peers;
     struct list again; /* mails that came back */
     struct smtp *smtp;
     struct mail *mails;
@@ -77,10 +64,8 @@ struct reply {
     int64_t at_ms;
 };
 
-struct peer {
-    struct list link;
-    struct cast *cast;
-    struct stream *stream;
+struct server {
+    struct peer peer;
     struct timer timer;
     struct reply replies[REPLIES_MAX];
     size_t reply_count;
@@ -91,35 +76,37 @@ struct peer {
     unsigned lines;    /* of the message */
 };
 
-static void peer_close(struct peer *peer)
+static struct server *server_of(struct peer *peer)
 {
-    if (peer->stream == NULL)
-        return;
-    timer_clear(peer->cast->loop, &peer->timer);
-    stream_flush(peer->stream);
-    stream_close(&peer->stream);
+    return CONTAINER_OF(peer, struct server, peer);
+}
+
+static struct cast *cast_of(const struct server *server)
+{
+    return CONTAINER_OF(server->peer.peers, struct cast, peers);
 }
 
 static void on_reply(void *ctx)
 {
-    struct peer *peer = ctx;
+    struct server *server = ctx;
     size_t said = 0;
 
-    while (said < peer->reply_count &&
-           peer->replies[said].at_ms <= clock_now_ms()) {
-        const char *line = peer->replies[said++].line;
+    while (said < server->reply_count &&
+           server->replies[said].at_ms <= clock_now_ms()) {
+        const char *line = server->replies[said++].line;
 
         if (line == NULL) {
-            peer_close(peer);
+            peer_close(&server->peer);
             return;
         }
-        assert_true(stream_write(peer->stream, str_of(line)));
+        assert_true(stream_write(server->peer.stream, str_of(line)));
     }
-    peer->reply_count -= said;
-    memmove(peer->replies, peer->replies + said,
-            peer->reply_count * sizeof peer->replies[0]);
-    if (peer->reply_count > 0)
-        timer_set_at(peer->cast->loop, &peer->timer, peer->replies[0].at_ms);
+    server->reply_count -= said;
+    memmove(server->replies, server->replies + said,
+            server->reply_count * sizeof server->replies[0]);
+    if (server->reply_count > 0)
+        timer_set_at(cast_of(server)->loop, &server->timer,
+                     server->replies[0].at_ms);
 }
 
 /* At once, soon, late, or never. */
@@ -132,31 +119,32 @@ static int64_t whim_ms(void)
     return dice < 120 ? 0 : dice < 180 ? chance(30) : chance(400);
 }
 
-static void say_after(struct peer *peer, const char *line, int64_t ms)
+static void say_after(struct server *server, const char *line, int64_t ms)
 {
     int64_t at_ms = clock_now_ms() + ms;
 
-    assert_true(peer->reply_count < REPLIES_MAX);
-    if (peer->reply_count > 0 &&
-        peer->replies[peer->reply_count - 1].at_ms > at_ms)
-        at_ms = peer->replies[peer->reply_count - 1].at_ms;
-    peer->replies[peer->reply_count++] = (struct reply){line, at_ms};
-    timer_set_at(peer->cast->loop, &peer->timer, peer->replies[0].at_ms);
+    assert_true(server->reply_count < REPLIES_MAX);
+    if (server->reply_count > 0 &&
+        server->replies[server->reply_count - 1].at_ms > at_ms)
+        at_ms = server->replies[server->reply_count - 1].at_ms;
+    server->replies[server->reply_count++] = (struct reply){line, at_ms};
+    timer_set_at(cast_of(server)->loop, &server->timer,
+                 server->replies[0].at_ms);
 }
 
-static void say(struct peer *peer, const char *line)
+static void say(struct server *server, const char *line)
 {
-    say_after(peer, line, whim_ms());
+    say_after(server, line, whim_ms());
 }
 
 /* Once the message was begun it is taken, however late. */
-static void say_surely(struct peer *peer, const char *line)
+static void say_surely(struct server *server, const char *line)
 {
-    say_after(peer, line, chance(100));
+    say_after(server, line, chance(100));
 }
 
 /* False: it has said something else. */
-static bool agrees(struct peer *peer)
+static bool agrees(struct server *server)
 {
     static const char *const NOS[] = {"451 4.3.0 later\r\n",
                                       "450 4.2.0 greylisted\r\n", NULL, NULL,
@@ -165,13 +153,13 @@ static bool agrees(struct peer *peer)
 
     if (dice >= COUNT_OF(NOS))
         return true;
-    say(peer, NOS[dice]);
-    peer->cast->refused++;
+    say(server, NOS[dice]);
+    cast_of(server)->refused++;
     return false;
 }
 
 /* RCPT TO:<n17.3@x.example>: the third try of mail 17. */
-static void note_recipient(struct peer *peer, struct str line)
+static void note_recipient(struct server *server, struct str line)
 {
     size_t dot = (size_t)str_index(line, '.', 0);
     size_t at = (size_t)str_index(line, '@', 0);
@@ -180,153 +168,117 @@ static void note_recipient(struct peer *peer, struct str line)
 
     assert_true(str_to_u64(str_slice(line, 10, dot - 10), &number));
     assert_true(str_to_u64(str_slice(line, dot + 1, at - dot - 1), &tries));
-    assert_true(number < peer->cast->mail_count && tries < 64);
-    peer->mail = &peer->cast->mails[number];
-    peer->try = (uint64_t)1 << tries;
+    assert_true(number < cast_of(server)->mail_count && tries < 64);
+    server->mail = &cast_of(server)->mails[number];
+    server->try = (uint64_t)1 << tries;
 }
 
-static void take_mail(struct peer *peer)
+static void take_mail(struct server *server)
 {
-    assert_false(peer->is_open); /* RSET came first */
-    peer->mail = NULL;
-    peer->is_open = agrees(peer);
-    if (peer->is_open)
-        say(peer, "250 sender\r\n");
+    assert_false(server->is_open); /* RSET came first */
+    server->mail = NULL;
+    server->is_open = agrees(server);
+    if (server->is_open)
+        say(server, "250 sender\r\n");
 }
 
-static void take_rcpt(struct peer *peer, struct str line)
+static void take_rcpt(struct server *server, struct str line)
 {
-    if (!peer->is_open) {
-        say(peer, "503 no sender\r\n");
+    if (!server->is_open) {
+        say(server, "503 no sender\r\n");
         return;
     }
-    assert_null(peer->mail);
-    if (!agrees(peer))
+    assert_null(server->mail);
+    if (!agrees(server))
         return;
-    note_recipient(peer, line);
-    say(peer, "250 recipient\r\n");
+    note_recipient(server, line);
+    say(server, "250 recipient\r\n");
 }
 
-static void take_data(struct peer *peer)
+static void take_data(struct server *server)
 {
-    peer->in_data = peer->mail != NULL;
-    peer->lines = 0;
-    if (peer->in_data)
-        say_surely(peer, "354 go\r\n");
+    server->in_data = server->mail != NULL;
+    server->lines = 0;
+    if (server->in_data)
+        say_surely(server, "354 go\r\n");
     else
-        say(peer, "554 no recipient\r\n");
+        say(server, "554 no recipient\r\n");
 }
 
-static void take_reset(struct peer *peer)
+static void take_reset(struct server *server)
 {
-    peer->cast->resets++;
-    peer->is_open = false;
-    peer->mail = NULL;
-    say(peer, "250 reset\r\n");
+    cast_of(server)->resets++;
+    server->is_open = false;
+    server->mail = NULL;
+    say(server, "250 reset\r\n");
 }
 
-static void take_command(struct peer *peer, struct str line)
+static void take_command(struct server *server, struct str line)
 {
     if (str_starts(line, S("EHLO")))
-        say(peer, "250-sink\r\n250 PIPELINING\r\n");
+        say(server, "250-sink\r\n250 PIPELINING\r\n");
     else if (str_starts(line, S("MAIL")))
-        take_mail(peer);
+        take_mail(server);
     else if (str_starts(line, S("RCPT")))
-        take_rcpt(peer, line);
+        take_rcpt(server, line);
     else if (str_eq(line, S("DATA")))
-        take_data(peer);
+        take_data(server);
     else if (str_eq(line, S("RSET")))
-        take_reset(peer);
+        take_reset(server);
     else if (str_eq(line, S("QUIT")))
-        peer_close(peer);
+        peer_close(&server->peer);
     else
         fail_msg("a command that is none: %.*s", STR_ARG(line));
 }
 
 /* No other server has been given it in this try. */
-static void begin_message(struct peer *peer, struct str line)
+static void begin_message(struct server *server, struct str line)
 {
-    struct mail *mail = peer->mail;
+    struct mail *mail = server->mail;
 
     assert_true(str_starts(str_of(mail->message), line));
-    assert_int_equal(peer->reply_count, 0);
-    assert_true((mail->begun & peer->try) == 0);
-    mail->begun |= peer->try;
+    assert_int_equal(server->reply_count, 0);
+    assert_true((mail->begun & server->try) == 0);
+    mail->begun |= server->try;
 }
 
-static void take_line(struct peer *peer, struct str line)
+static void take_line(struct server *server, struct str line)
 {
-    struct mail *mail = peer->mail;
+    struct mail *mail = server->mail;
 
     if (!str_eq(line, S("."))) {
-        if (peer->lines++ == 0)
-            begin_message(peer, line);
+        if (server->lines++ == 0)
+            begin_message(server, line);
         return;
     }
-    peer->in_data = peer->is_open = false;
+    server->in_data = server->is_open = false;
     assert_false(mail->is_no);
     mail->taken++;
     assert_int_equal(mail->taken, 1);
-    say_surely(peer, "250 2.0.0 taken\r\n");
+    say_surely(server, "250 2.0.0 taken\r\n");
 }
 
-static void peer_readable(void *ctx, struct buf *input)
+static void hear(struct peer *peer, struct str line)
 {
-    struct peer *peer = ctx;
-    ptrdiff_t end;
+    struct server *server = server_of(peer);
 
-    while (peer->stream != NULL &&
-           (end = str_find(buf_str(input), S("\r\n"), 0)) >= 0) {
-        struct str line = str_slice(buf_str(input), 0, (size_t)end);
-
-        if (peer->in_data)
-            take_line(peer, line);
-        else
-            take_command(peer, line);
-        buf_consume(input, (size_t)end + 2);
-    }
+    if (server->in_data)
+        take_line(server, line);
+    else
+        take_command(server, line);
 }
 
-static void peer_ended(void *ctx, enum stream_end end, const char *reason)
+static void greet(struct peer *peer)
 {
-    (void)end;
-    (void)reason;
-    peer_close(ctx);
+    struct server *server = server_of(peer);
+
+    timer_init(&server->timer, on_reply, server);
+    say(server, "220 sink\r\n");
 }
 
-static void on_connect(void *ctx, int fd, const struct address *from)
+static void hang_up(struct peer *peer)
 {
-    static const struct stream_events EVENTS = {.readable = peer_readable,
-                                                .ended = peer_ended};
-    struct cast *cast = ctx;
-    struct peer *peer = xcalloc(1, sizeof *peer);
-    const struct stream_options options = {
-        .events = &EVENTS,
-        .ctx = peer,
-        .input_max = 65536,
-        .output_max = 65536,
-    };
-
-    (void)from;
-    peer->cast = cast;
-    peer->stream = stream_accept(cast->loop, &options, fd);
-    timer_init(&peer->timer, on_reply, peer);
-    list_add_last(&cast->peers, &peer->link);
-    say(peer, "220 sink\r\n");
-}
-
-static void free_closed(struct cast *cast, bool all)
-{
-    list_each_safe (link, &cast->peers) {
-        struct peer *peer = LIST_MEMBER(link, struct peer, link);
-
-        if (all)
-            peer_close(peer);
-        if (peer->stream != NULL)
-            continue;
-        list_remove(&peer->link);
-        loop_free_later(cast->loop, free, peer);
-    }
+    timer_clear(peer->peers->loop, &server_of(peer)->timer);
 }
 
 /* --- the mails --- */
@@ -456,7 +408,7 @@ static void run(struct cast *cast)
         hand_in(cast);
         if (chance(200) == 0)
             cancel_one(cast);
-        free_closed(cast, false);
+        peers_free_closed(&cast->peers);
         move_clock(smtp_in_hand(cast->smtp) == 0 ? 1000 : chance(4));
         loop_turn(cast->loop, 0);
     }
@@ -544,31 +496,29 @@ static void no_mail_is_begun_twice(void **state)
                                   .route_count = 1};
     const struct smtp_settings settings = {.child_count = 1,
                                            .hello_name = "me.example"};
-    const struct listen_options options = {0};
     struct cast cast = {.loop = loop_create(), .mail_count = 10 * wanted};
     struct dns *dns = dns_open(cast.loop, NULL, NULL);
-    int fd = listen_open("127.0.0.1:0", &options, NULL);
-    struct acceptor *acceptor = acceptor_open(cast.loop, fd, on_connect, &cast);
-    struct address address;
 
     (void)state;
     log_setup(LOG_ERROR, LOG_AUTO, "test");
     seed = 2463534242u;
     clock_set(START_MS, START_MS);
-    list_init(&cast.peers);
+    cast.peers = (struct peers){.loop = cast.loop,
+                                .size = sizeof(struct server),
+                                .greet = greet,
+                                .hear = hear,
+                                .close = hang_up};
+    peers_open(&cast.peers);
     list_init(&cast.again);
     cast.mails = xcalloc(cast.mail_count, sizeof *cast.mails);
-    listen_address(fd, &address);
     for (size_t i = 0; i < 2; i++)
-        upstreams[i] = upstream_of(names[i], address_port(&address));
+        upstreams[i] = upstream_of(names[i], cast.peers.port);
     cast.smtp = smtp_open(cast.loop, dns, &config, &settings, NULL);
     run(&cast);
     settle(&cast);
     check(&cast);
     smtp_close(&cast.smtp);
-    free_closed(&cast, true);
-    acceptor_close(&acceptor);
-    close(fd);
+    peers_close(&cast.peers);
     dns_close(&dns);
     loop_turn(cast.loop, 0);
     loop_destroy(&cast.loop);

@@ -14,14 +14,11 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
-#include "server/io/listen.h"
-#include "server/io/stream.h"
 
-#include "check_cmocka.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     MAILS = 64, /* at a time */
@@ -32,17 +29,6 @@ enum {
     START_MS = 1000000,
     LATE_MAX_MS = 1000, /* those that wait are looked at so often */
 };
-
-static uint32_t seed;
-
-/* The same chance in each run: xorshift, of Marsaglia. */
-static unsigned chance(unsigned of)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % of;
-}
 
 struct walk;
 
@@ -65,7 +51,7 @@ struct fate {
 struct walk {
     struct loop *loop;
     struct smtp *smtp;
-    struct list peers;
+    struct peers peers;
     struct mail mails[MAILS];
     bool is_asked; /* for tokens, of the first upstream */
     bool is_calm;  /* nothing goes wrong any more */
@@ -75,32 +61,25 @@ struct walk {
 
 /* --- the servers --- */
 
-struct peer {
-    struct list link;
-    struct walk *walk;
-    struct stream *stream;
-    struct buf heard;
-    bool is_silent;
+struct server {
+    struct peer peer;
     bool in_data;
     bool has_recipient;
     size_t serial; /* of the recipient */
 };
 
-static void peer_close(struct peer *peer)
+static struct walk *walk_of(const struct server *server)
 {
-    if (peer->stream == NULL)
-        return;
-    stream_flush(peer->stream);
-    stream_close(&peer->stream);
+    return CONTAINER_OF(server->peer.peers, struct walk, peers);
 }
 
-static void say(struct peer *peer, const char *line)
+static void say(struct server *server, const char *line)
 {
-    assert_true(stream_write(peer->stream, str_of(line)));
+    assert_true(stream_write(server->peer.stream, str_of(line)));
 }
 
 /* False: said instead of the right answer; the connection may be gone. */
-static bool behaves(struct peer *peer)
+static bool behaves(struct server *server)
 {
     static const char *const REFUSALS[] = {
         "451 4.3.0 later\r\n",          "450 4.7.28 too many messages\r\n",
@@ -109,134 +88,81 @@ static bool behaves(struct peer *peer)
     };
     unsigned dice = chance(150);
 
-    if (peer->walk->is_calm || dice > 8)
+    if (walk_of(server)->is_calm || dice > 8)
         return true;
     if (dice == 5 && chance(4) != 0) /* it pauses the upstream */
         return true;
     if (dice < COUNT_OF(REFUSALS)) {
-        say(peer, REFUSALS[dice]);
+        say(server, REFUSALS[dice]);
         return false;
     }
     if (dice == COUNT_OF(REFUSALS)) {
-        peer->is_silent = true;
+        server->peer.is_deaf = true;
         return true;
     }
-    peer_close(peer);
+    peer_close(&server->peer);
     return false;
 }
 
-static void end_of_data(struct peer *peer)
+static void end_of_data(struct server *server)
 {
-    peer->in_data = false;
-    if (!peer->has_recipient) {
-        say(peer, "554 no valid recipients\r\n");
+    server->in_data = false;
+    if (!server->has_recipient) {
+        say(server, "554 no valid recipients\r\n");
         return;
     }
-    peer->has_recipient = false;
-    if (!behaves(peer))
+    server->has_recipient = false;
+    if (!behaves(server))
         return;
-    peer->walk->fates[peer->serial].taken++;
-    say(peer, "250 2.0.0 taken\r\n");
+    walk_of(server)->fates[server->serial].taken++;
+    say(server, "250 2.0.0 taken\r\n");
 }
 
-static void take_command(struct peer *peer, struct str line)
+static void take_command(struct server *server, struct str line)
 {
     uint64_t number = 0;
 
     if (str_eq(line, S("QUIT"))) {
-        peer_close(peer);
+        peer_close(&server->peer);
         return;
     }
     if (str_starts(line, S("MAIL")))
-        peer->has_recipient = false;
-    if (!behaves(peer))
+        server->has_recipient = false;
+    if (!behaves(server))
         return;
     if (str_starts(line, S("EHLO"))) {
-        say(peer, "250-walk\r\n250 PIPELINING\r\n");
+        say(server, "250-walk\r\n250 PIPELINING\r\n");
     } else if (str_eq(line, S("DATA"))) {
-        peer->in_data = peer->has_recipient;
-        say(peer, peer->in_data ? "354 go\r\n" : "554 no recipients\r\n");
+        server->in_data = server->has_recipient;
+        say(server, server->in_data ? "354 go\r\n" : "554 no recipients\r\n");
     } else if (str_starts(line, S("RCPT TO:<n"))) {
         assert_true(str_to_u64(
             str_slice(line, 10, (size_t)str_index(line, '@', 0) - 10),
             &number));
-        peer->has_recipient = true;
-        peer->serial = (size_t)number;
-        say(peer, "250 ok\r\n");
+        server->has_recipient = true;
+        server->serial = (size_t)number;
+        say(server, "250 ok\r\n");
     } else {
-        say(peer, "250 ok\r\n");
+        say(server, "250 ok\r\n");
     }
 }
 
-static void peer_go_on(struct peer *peer)
+static void hear(struct peer *peer, struct str line)
 {
-    ptrdiff_t end;
+    struct server *server = CONTAINER_OF(peer, struct server, peer);
 
-    while (peer->stream != NULL && !peer->is_silent &&
-           (end = str_find(buf_str(&peer->heard), S("\r\n"), 0)) >= 0) {
-        char line[256];
-        size_t len = (size_t)end < sizeof line ? (size_t)end : sizeof line;
-
-        memcpy(line, peer->heard.data, len);
-        buf_consume(&peer->heard, (size_t)end + 2);
-        if (!peer->in_data)
-            take_command(peer, str_make(line, len));
-        else if (str_eq(str_make(line, len), S(".")))
-            end_of_data(peer);
-    }
+    if (!server->in_data)
+        take_command(server, line);
+    else if (str_eq(line, S(".")))
+        end_of_data(server);
 }
 
-static void peer_readable(void *ctx, struct buf *input)
+static void greet(struct peer *peer)
 {
-    struct peer *peer = ctx;
+    struct server *server = CONTAINER_OF(peer, struct server, peer);
 
-    buf_add(&peer->heard, buf_str(input));
-    buf_consume(input, input->len);
-    peer_go_on(peer);
-}
-
-static void peer_ended(void *ctx, enum stream_end end, const char *reason)
-{
-    (void)end;
-    (void)reason;
-    peer_close(ctx);
-}
-
-static void on_accept(void *ctx, int fd, const struct address *from)
-{
-    static const struct stream_events EVENTS = {.readable = peer_readable,
-                                                .ended = peer_ended};
-    struct walk *walk = ctx;
-    struct peer *peer = xcalloc(1, sizeof *peer);
-    const struct stream_options options = {
-        .events = &EVENTS,
-        .ctx = peer,
-        .input_max = 65536,
-        .output_max = 65536,
-    };
-
-    (void)from;
-    peer->walk = walk;
-    peer->stream = stream_accept(walk->loop, &options, fd);
-    buf_init(&peer->heard, 65536);
-    list_add_last(&walk->peers, &peer->link);
-    if (behaves(peer))
-        say(peer, "220 walk\r\n");
-}
-
-static void forget_peers(struct walk *walk, bool all)
-{
-    list_each_safe (link, &walk->peers) {
-        struct peer *peer = LIST_MEMBER(link, struct peer, link);
-
-        if (all)
-            peer_close(peer);
-        if (peer->stream != NULL)
-            continue;
-        list_remove(&peer->link);
-        buf_finish(&peer->heard);
-        free(peer);
-    }
+    if (behaves(server))
+        say(server, "220 walk\r\n");
 }
 
 /* --- the books --- */
@@ -437,19 +363,18 @@ static void answer_mark(struct mail *mail)
 
 static void stir_peers(struct walk *walk)
 {
-    list_each_safe (link, &walk->peers) {
+    list_each_safe (link, &walk->peers.list) {
         struct peer *peer = LIST_MEMBER(link, struct peer, link);
 
-        if (peer->is_silent && (walk->is_calm || chance(40) == 0)) {
-            peer->is_silent = false;
-            peer_go_on(peer);
+        if (peer->is_deaf && (walk->is_calm || chance(40) == 0)) {
+            peer_listen(peer);
         } else if (!walk->is_calm && peer->stream != NULL && chance(400) == 0) {
-            if (chance(2) == 0)
-                say(peer, "421 bye\r\n"); /* unasked, it may be */
+            if (chance(2) == 0) /* unasked, it may be */
+                say(CONTAINER_OF(peer, struct server, peer), "421 bye\r\n");
             peer_close(peer);
         }
     }
-    forget_peers(walk, false);
+    peers_free_closed(&walk->peers);
 }
 
 static void move_clock(int64_t ms)
@@ -607,26 +532,23 @@ static void walk_round(unsigned round)
                                            .ctx = walk};
     struct loop *loop = loop_create();
     struct dns *dns = dns_open(loop, NULL, NULL);
-    const struct listen_options options = {0};
-    int fd = listen_open("127.0.0.1:0", &options, NULL);
-    struct acceptor *acceptor = acceptor_open(loop, fd, on_accept, walk);
-    struct address address;
 
     seed = 2463534242u + round * 7919;
     clock_set(START_MS, START_MS);
     walk->loop = loop;
-    list_init(&walk->peers);
-    listen_address(fd, &address);
+    walk->peers = (struct peers){.loop = loop,
+                                 .size = sizeof(struct server),
+                                 .greet = greet,
+                                 .hear = hear};
+    peers_open(&walk->peers);
     for (size_t i = 0; i < 2; i++)
-        init_upstream(&upstreams[i], names[i], address_port(&address));
+        init_upstream(&upstreams[i], names[i], walk->peers.port);
     if (round % 2 == 0)
         upstreams[0].rate = (struct config_rate_list){PER_MINUTE, 1};
     walk->smtp = smtp_open(loop, dns, &config, &settings, NULL);
     run(walk);
     smtp_close(&walk->smtp);
-    forget_peers(walk, true);
-    acceptor_close(&acceptor);
-    close(fd);
+    peers_close(&walk->peers);
     dns_close(&dns);
     loop_turn(loop, 0);
     loop_destroy(&loop);
