@@ -194,6 +194,14 @@ void stage_until(struct stage *stage, const unsigned *count, unsigned want)
     assert_int_equal(*count, want);
 }
 
+struct smtp_upstream_view view_of(const struct stage *stage, size_t index)
+{
+    struct smtp_upstream_view view;
+
+    smtp_upstream_look(stage->smtp, index, &view);
+    return view;
+}
+
 void stage_settle(struct stage *stage)
 {
     for (int i = 0; i < 5; i++)

@@ -73,6 +73,7 @@ void send_one(struct stage *stage, struct mail *mail);
 void stage_until(struct stage *stage, const unsigned *count, unsigned want);
 /* Whatever is on its way arrives. */
 void stage_settle(struct stage *stage);
+struct smtp_upstream_view view_of(const struct stage *stage, size_t index);
 /* Turns until so many connections of upstream one hold. */
 void stage_until_held(struct stage *stage, size_t want);
 
