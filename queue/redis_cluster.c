@@ -53,6 +53,7 @@ struct cluster {
     struct timer learn;
     int64_t learn_at_ms;
     struct list sendings;
+    size_t paused; /* of them; no more than may be under way */
 };
 
 /* A command until its answer. */
@@ -421,6 +422,7 @@ static void on_learn(void *ctx)
 static void sending_end(struct sending *sending)
 {
     list_remove(&sending->link);
+    sending->cluster->paused -= timer_is_set(&sending->pause);
     timer_clear(sending->cluster->owner->loop, &sending->pause);
     command_finish(&sending->command);
     free(sending);
@@ -430,7 +432,10 @@ static void go(struct sending *sending);
 
 static void on_pause_over(void *ctx)
 {
-    go(ctx);
+    struct sending *sending = ctx;
+
+    sending->cluster->paused--;
+    go(sending);
 }
 
 static bool has_time(const struct sending *sending)
@@ -438,8 +443,17 @@ static bool has_time(const struct sending *sending)
     return clock_now_ms() < sending->until_ms;
 }
 
+static bool may_pause(const struct sending *sending)
+{
+    const struct cluster *cluster = sending->cluster;
+
+    return has_time(sending) &&
+           cluster->paused < cluster->owner->settings.in_flight_max;
+}
+
 static void pause_it(struct sending *sending)
 {
+    sending->cluster->paused++;
     timer_set(sending->cluster->owner->loop, &sending->pause,
               sending->pause_ms);
     if (sending->pause_ms < PAUSE_MAX_MS)
@@ -522,11 +536,12 @@ static void on_answer(void *ctx, const struct reply *reply,
 
         if (has_moved)
             follow(sending, reply, &node->where);
-        if (has_time(sending)) {
-            if (has_moved && may_follow_at_once(sending))
-                go(sending);
-            else
-                pause_it(sending);
+        if (has_time(sending) && has_moved && may_follow_at_once(sending)) {
+            go(sending);
+            return;
+        }
+        if (may_pause(sending)) {
+            pause_it(sending);
             return;
         }
         error_set(&later, ERR_BUSY, "redis: %.*s", STR_ARG(reply_str(reply)));
@@ -561,7 +576,7 @@ static void go(struct sending *sending)
         sending->command.sent_point = NULL; /* passed once */
 #endif
         redis_send(node->link, &copy, sending->budget_ms, on_answer, sending);
-    } else if (sending->pause_ms > PAUSE_MIN_MS && has_time(sending)) {
+    } else if (sending->pause_ms > PAUSE_MIN_MS && may_pause(sending)) {
         pause_it(sending); /* on its way to a node that is not there yet */
     } else {
         sending_give_up(sending, ERR_BUSY,
@@ -647,7 +662,7 @@ void cluster_drop_soon(struct cluster *cluster, const struct redis_node *where)
 
 size_t cluster_in_flight(const struct cluster *cluster)
 {
-    size_t count = 0;
+    size_t count = cluster->paused;
 
     for (size_t i = 0; i < NODES_MAX; i++)
         if (cluster->nodes[i] != NULL)

@@ -100,6 +100,75 @@ static void two_that_send_to_each_other_are_not_besieged(void **state)
     loop_destroy(&loop);
 }
 
+/* --- a slot that does not arrive --- */
+
+enum { UNDER_WAY_MAX = 16, BATCHES = 4 };
+
+static const char *says_ask(struct scripted *scripted, const char *command)
+{
+    if (strncmp(command, "GET", 3) != 0)
+        return says_moved(scripted, command);
+    scripted->heard++;
+    return "-ASK 1 127.0.0.1:1\r\n";
+}
+
+static int ask_setup(void **state)
+{
+    (void)state;
+    return setup_as(says_ask);
+}
+
+static void on_refused(void *ctx, const struct reply *reply,
+                       const struct error *why)
+{
+    assert_null(reply);
+    assert_int_equal(why->kind, ERR_BUSY);
+    ++*(unsigned *)ctx;
+}
+
+/* While it is on its way no more wait for it than may be under way. */
+static void what_waits_for_a_slot_does_not_pile_up(void **state)
+{
+    const struct config_redis config = {.username = "", .password = ""};
+    struct redis_address address;
+    struct loop *loop = loop_create();
+    struct redis_link *link;
+    struct error err;
+    char url[128];
+    unsigned refused = 0;
+
+    (void)state;
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    assert_true(redis_address_parse(url, &address, &err));
+    link = redis_link_open(loop, &(struct redis_link_settings){
+                                     .config = &config,
+                                     .address = &address,
+                                     .name = "test",
+                                     .in_flight_max = UNDER_WAY_MAX,
+                                 });
+    until(loop, redis_link_is_up(link));
+    for (unsigned i = 0; i < BATCHES; i++) {
+        unsigned before = servers[0].heard + servers[1].heard;
+
+        for (unsigned k = 0; k < UNDER_WAY_MAX; k++) {
+            struct redis_command command;
+
+            command_init(&command, "GET");
+            command_add_cstr(&command, "key");
+            redis_send(link, &command, 10 * FIXTURE_PATIENCE_MS, on_refused,
+                       &refused);
+        }
+        until(loop, servers[0].heard + servers[1].heard > before);
+    }
+    until(loop, refused >= (BATCHES - 1) * UNDER_WAY_MAX);
+    /* Beside a question for the slots, at times. */
+    until(loop,
+          redis_link_in_flight(link) == BATCHES * UNDER_WAY_MAX - refused);
+    redis_link_close(&link);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 /* --- servers that have no name yet --- */
 
 /* As Redis does that is to tell host names (cluster-preferred-endpoint-type)
@@ -413,6 +482,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             two_that_send_to_each_other_are_not_besieged, lies_setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_for_a_slot_does_not_pile_up,
+                                        ask_setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_without_a_name_has_an_address,
                                         nameless_setup, teardown),
         cmocka_unit_test_setup_teardown(
