@@ -1,5 +1,6 @@
 /* cluster_fixture.h - a real cluster of ours on loopback: masters with a
- * replica each, made by redis-cli, for one test program. */
+ * replica each (CLUSTER_REPLICAS says otherwise), made by redis-cli, for one
+ * test program. */
 #ifndef TESTS_CLUSTER_FIXTURE_H
 #define TESTS_CLUSTER_FIXTURE_H
 
@@ -8,7 +9,18 @@
 
 #include <sys/stat.h>
 
-enum { MASTERS = 3, SERVERS = 2 * MASTERS, PORT_MAX = 22000 };
+#ifndef CLUSTER_REPLICAS
+#define CLUSTER_REPLICAS 1
+#endif
+
+enum {
+    MASTERS = 3,
+    SERVERS = (1 + CLUSTER_REPLICAS) * MASTERS,
+    PORT_MAX = 22000
+};
+
+/* What no replica has must be on the disk before it is acknowledged. */
+#define CLUSTER_FSYNC (CLUSTER_REPLICAS > 0 ? "everysec" : "always")
 
 static struct cluster_fixture {
     char dir[64];
@@ -43,7 +55,7 @@ static inline void server_exec(const struct server *server, int out)
     snprintf(dir, sizeof dir, "%s/%u", cluster.dir, server->port);
     execlp("redis-server", "redis-server", "--port", port, "--bind",
            "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "yes",
-           "--appendfsync", "everysec", "--maxmemory", "256mb",
+           "--appendfsync", CLUSTER_FSYNC, "--maxmemory", "256mb",
            "--maxmemory-policy", "noeviction", "--cluster-enabled", "yes",
            "--cluster-node-timeout", "1500", "--repl-ping-replica-period", "1",
            "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
@@ -142,7 +154,8 @@ static inline int cluster_group_setup(void **state)
         snprintf(nodes + strlen(nodes), sizeof nodes - strlen(nodes),
                  " 127.0.0.1:%u", server->port);
     }
-    run_cli("--cluster create%s --cluster-replicas 1 --cluster-yes", nodes);
+    run_cli("--cluster create%s --cluster-replicas %d --cluster-yes", nodes,
+            CLUSTER_REPLICAS);
     snprintf(cluster.url, sizeof cluster.url,
              "cluster://127.0.0.1:%u,127.0.0.1:%u/", cluster.servers[0].port,
              cluster.servers[1].port);

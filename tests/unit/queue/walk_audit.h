@@ -5,24 +5,10 @@
 #ifndef TESTS_WALK_AUDIT_H
 #define TESTS_WALK_AUDIT_H
 
+#include "walk_audit_text.h"
 #include "walk_model.h"
 
-enum { AUDIT_MAX = 1 << 17 };
-
 /* --- the script --- */
-
-static inline void audit_add(struct buf *out, const char *path)
-{
-    char chunk[4096];
-    size_t got;
-    FILE *file = fopen(path, "r");
-
-    if (file == NULL)
-        fail_msg("%s: run it in the folder of the sources", path);
-    while ((got = fread(chunk, 1, sizeof chunk, file)) > 0)
-        buf_add(out, str_make(chunk, got));
-    fclose(file);
-}
 
 static inline const char *audit_sha(void)
 {
@@ -32,13 +18,7 @@ static inline const char *audit_sha(void)
 
     if (sha[0] != '\0')
         return sha;
-    buf_init(&text, AUDIT_MAX);
-    buf_add_cstr(&text, "local FAULT_POINTS = true\n");
-    audit_add(&text, "queue/scripts/prelude.lua");
-    audit_add(&text, "queue/scripts/history.lua");
-    audit_add(&text, "queue/scripts/tasks.lua");
-    audit_add(&text, "tests/unit/queue/walk_audit.lua");
-    assert_false(text.full);
+    audit_text(&text);
     reply = redis_raw("SCRIPT LOAD %b", text.data, text.len);
     snprintf(sha, sizeof sha, "%s", reply->str);
     freeReplyObject(reply);
