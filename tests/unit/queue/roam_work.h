@@ -11,6 +11,7 @@
 
 enum {
     ROAM_MAILS_MAX = 20000,
+    ROAM_OWNERS = 4,
     ROAM_CHILDREN = 2,
     ROAM_HELD = 16,
     ROAM_UNDER_WAY = 8,
@@ -25,7 +26,7 @@ enum answered_as { NOT_ANSWERED, STORED, NOT_STORED, MAY_BE_STORED };
 struct roam_mail {
     struct roam *roam;
     struct id id;
-    unsigned partition;
+    unsigned owner;
     enum answered_as answer;
     char key[SHA256_HEX_SIZE]; /* of its idempotency; "": none */
     size_t again_of;           /* another mail of that key; SIZE_MAX: none */
@@ -38,6 +39,7 @@ struct roam_mail {
     bool is_told;
     enum delivery_state state; /* at the end */
     bool is_found;
+    bool is_unseen; /* nobody knows */
 };
 
 /* A claim of a child's. */
@@ -81,16 +83,19 @@ struct roam {
     size_t asked; /* questions under way */
     size_t released;
     int64_t next_ms; /* when the next mail is posted */
+    unsigned homes[ROAM_OWNERS];
+    bool is_moving; /* one of them */
+    unsigned mover; /* who moves, or moved last */
+    bool is_half_moved;
 };
 
 static const struct str ROAM_ROUTES[] = {STR("main")};
-static const char *const ROAM_OWNER[ROAM_PARTITIONS] = {"ann", "bob", "cid",
-                                                        "dan"};
+static const char *const ROAM_OWNER[ROAM_OWNERS] = {"ann", "bob", "cid", "dan"};
 
-static inline struct queue_owner roam_owner(unsigned partition)
+static inline struct queue_owner owner_of_mail(const struct roam_mail *mail)
 {
-    return (struct queue_owner){.name = str_of(ROAM_OWNER[partition]),
-                                .home = partition};
+    return (struct queue_owner){.name = str_of(ROAM_OWNER[mail->owner]),
+                                .home = mail->roam->homes[mail->owner]};
 }
 
 static inline struct roam_mail *mail_of(struct roam *roam, struct str id)
@@ -110,20 +115,22 @@ static inline size_t index_of(const struct roam_mail *mail)
 static inline void mail_note(const struct roam_mail *mail, const char *text)
 {
     note(mail->roam->walk, index_of(mail), "e%zu {%u}: %s", index_of(mail),
-         mail->partition, text);
+         mail->roam->homes[mail->owner], text);
 }
 
 /* Tells what Redis has of it, too. */
 static inline void mail_fail(const struct roam_mail *mail, const char *text)
 {
-    const struct server *home =
-        all_are_there(&mail->roam->servers) ? home_of(mail->partition) : NULL;
+    const struct server *home = all_are_there(&mail->roam->servers)
+                                    ? home_of(mail->roam->homes[mail->owner])
+                                    : NULL;
 
     fprintf(stderr, "e%zu is %s of {%u}: %s\n", index_of(mail), mail->id.text,
-            mail->partition,
-            home == NULL ? "?"
-                         : server_ask(home, "HGETALL ph:{%u}:d:%s:0",
-                                      mail->partition, mail->id.text));
+            mail->roam->homes[mail->owner],
+            home == NULL
+                ? "?"
+                : server_ask(home, "HGETALL ph:{%u}:d:%s:0",
+                             mail->roam->homes[mail->owner], mail->id.text));
     print_lines(mail->roam->walk, index_of(mail));
     fail_msg("WALK_SEED=%u: e%zu: %s", mail->roam->walk->seed, index_of(mail),
              text);
@@ -179,8 +186,7 @@ static inline void post(struct roam_mail *mail, int64_t due_ms, bool is_large)
                                               .size_bytes = sizeof zeros};
     const struct queue_blob blob = {str_make(zeros, sizeof zeros)};
     const struct summary summary = {.email = mail->id,
-                                    .owner =
-                                        str_of(ROAM_OWNER[mail->partition]),
+                                    .owner = str_of(ROAM_OWNER[mail->owner]),
                                     .from = S("Shop <shop@example.com>"),
                                     .to = to,
                                     .to_count = 1,
@@ -208,14 +214,14 @@ static inline void post(struct roam_mail *mail, int64_t due_ms, bool is_large)
     queue_enqueue(mail->roam->api, &job, on_posted, mail);
 }
 
-static inline struct roam_mail *mail_new(struct roam *roam, unsigned partition)
+static inline struct roam_mail *mail_new(struct roam *roam, unsigned owner)
 {
     struct roam_mail *mail = &roam->mails[roam->mail_count++];
 
     assert_true(roam->mail_count < ROAM_MAILS_MAX);
     *mail = (struct roam_mail){.roam = roam,
-                               .id = id_new(partition),
-                               .partition = partition,
+                               .id = id_new(roam->homes[owner]),
+                               .owner = owner,
                                .again_of = SIZE_MAX};
     return mail;
 }
@@ -223,7 +229,7 @@ static inline struct roam_mail *mail_new(struct roam *roam, unsigned partition)
 static inline void post_new(struct roam *roam)
 {
     struct walk *walk = roam->walk;
-    struct roam_mail *mail = mail_new(roam, roll(walk, ROAM_PARTITIONS));
+    struct roam_mail *mail = mail_new(roam, roll(walk, ROAM_OWNERS));
     int64_t due_ms = 0;
     char key[32];
 
@@ -246,7 +252,7 @@ static inline bool post_again(struct roam *roam)
         if (before->answer != MAY_BE_STORED || before->key[0] == '\0' ||
             before->again_of != SIZE_MAX)
             continue;
-        mail = mail_new(roam, before->partition);
+        mail = mail_new(roam, before->owner);
         memcpy(mail->key, before->key, sizeof mail->key);
         before->again_of = index_of(before); /* asked once */
         mail->again_of = i;
@@ -314,12 +320,11 @@ static inline void change_one(struct roam *roam)
     mail->is_asked = true;
     roam->asked++;
     if (mail->due_ms > 0 && one_in(walk, 2))
-        queue_email_reschedule(roam->api, roam_owner(mail->partition),
-                               &mail->id, plan_reschedule, on_rescheduled,
-                               mail);
+        queue_email_reschedule(roam->api, owner_of_mail(mail), &mail->id,
+                               plan_reschedule, on_rescheduled, mail);
     else
-        queue_email_cancel(roam->api, roam_owner(mail->partition), &mail->id,
-                           NULL, on_canceled, mail);
+        queue_email_cancel(roam->api, owner_of_mail(mail), &mail->id, NULL,
+                           on_canceled, mail);
 }
 
 /* --- worker children --- */

@@ -1,10 +1,10 @@
 /* A walk over a cluster that has no rest: callers, worker children and hooks
  * children work by the queue's door, while slots move between the servers (and
- * are left half-way for a while), connections are cut, and servers freeze or
- * die and come back. Nothing that was acknowledged may be lost, nothing be
- * delivered twice unless it was announced, nothing be sent that was refused
- * or canceled; all keys of each partition hold together whenever it is in one
- * place (walk_audit.lua); and nobody asks without end.
+ * are left half-way for a while), owners between partitions, connections are
+ * cut, and servers freeze or die and come back. Nothing that was acknowledged
+ * may be lost, nothing be delivered twice unless it was announced, nothing be
+ * sent that was refused or canceled; all keys of each partition hold together
+ * whenever it is in one place (walk_audit.lua); and nobody asks without end.
  *
  *     WALK_SEED=n    that walk: the same troubles in the same order
  *     WALK_SEEDS=n   n walks, from WALK_SEED on (1)
@@ -21,6 +21,7 @@ enum {
     ROUNDS = 6,
     ROUND_MAILS = 40,
     LEASE_MS = 2000,
+    DRAIN_MS = 5000,     /* of an owner who moves */
     PACE_MS = 5,         /* between mails */
     READS_PER_S = 1000,  /* that may be; a loop without rest makes more */
     READS_PER_MAIL = 60, /* more than any mail takes */
@@ -63,13 +64,44 @@ static void trouble_hooks(struct roam *roam)
     hooks_crash(&roam->hooks);
 }
 
+static void on_owner_moved(void *ctx, const struct owner_moved *moved)
+{
+    struct roam *roam = ctx;
+
+    roam->is_moving = false;
+    roam->is_half_moved = moved->status != QUEUE_OK && !moved->stayed;
+    if (!roam->is_half_moved)
+        roam->homes[roam->mover] = moved->stayed ? moved->from : moved->to;
+    note(roam->walk, NO_EMAIL, "%s moves from {%u} to {%u}: %d %s",
+         ROAM_OWNER[roam->mover], moved->from, moved->to, moved->status,
+         moved->why.text);
+}
+
+/* Who has moved half-way goes on. */
+static void move_owner(struct roam *roam)
+{
+    struct owner_move wanted = {.drain_ms = DRAIN_MS};
+
+    if (roam->is_moving)
+        return;
+    if (!roam->is_half_moved)
+        roam->mover = roll(roam->walk, ROAM_OWNERS);
+    roam->is_moving = true;
+    wanted.owner = str_of(ROAM_OWNER[roam->mover]);
+    wanted.to =
+        roam->is_half_moved ? -1 : (int)roll(roam->walk, ROAM_PARTITIONS);
+    note(roam->walk, NO_EMAIL, "%s is to move to {%d}", ROAM_OWNER[roam->mover],
+         wanted.to);
+    queue_owner_move(roam->api, &wanted, on_owner_moved, roam);
+}
+
 static const struct trouble {
     void (*begin)(struct roam *roam);
     unsigned weight;
 } TROUBLES[] = {
     {trouble_move, 8},   {trouble_cut, 4},  {trouble_scripts, 1},
     {trouble_freeze, 3}, {trouble_kill, 1}, {trouble_child, 2},
-    {trouble_hooks, 1},
+    {trouble_hooks, 1},  {move_owner, 3},
 };
 
 static void make_trouble(struct roam *roam)
@@ -180,6 +212,19 @@ static void play_round(struct roam *roam)
 
 /* --- the end --- */
 
+static void end_move(struct roam *roam)
+{
+    int64_t start_ms = real_ms();
+
+    while (roam->is_moving || roam->is_half_moved) {
+        move_owner(roam);
+        tell_all(roam);
+        if (real_ms() - start_ms > 2 * FIXTURE_PATIENCE_MS)
+            walk_fail(roam->walk, NO_EMAIL, "%s does not arrive",
+                      ROAM_OWNER[roam->mover]);
+    }
+}
+
 static bool is_settled(const struct roam_mail *mail)
 {
     return mail->answer != STORED || mail->may_be_canceled ||
@@ -216,17 +261,20 @@ static void on_looked(void *ctx, const struct queue_email *email)
     struct roam_mail *mail = ctx;
 
     mail->roam->asked--;
-    if (email->status != QUEUE_OK && email->status != QUEUE_NOT_FOUND)
-        mail_fail(mail, "it cannot be looked at");
+    mail->is_unseen =
+        email->status != QUEUE_OK && email->status != QUEUE_NOT_FOUND;
     mail->is_found = email->status == QUEUE_OK;
+    if (mail->is_unseen)
+        mail_note(mail, email->why.text);
     if (mail->is_found)
         mail->state = email->deliveries[0].state;
 }
 
-/* What may be stored was settled by nobody. */
+/* What may be stored was settled by nobody; or Redis did not say. */
 static bool is_open(const struct roam_mail *mail)
 {
-    return mail->is_found && !delivery_is_final(mail->state);
+    return mail->is_unseen ||
+           (mail->is_found && !delivery_is_final(mail->state));
 }
 
 static void check_end(const struct roam_mail *mail)
@@ -255,7 +303,7 @@ static bool look_at_mails(struct roam *roam)
 
         until(roam->loop, roam->asked < ROAM_UNDER_WAY);
         roam->asked++;
-        queue_email_get(roam->api, roam_owner(mail->partition), &mail->id, NULL,
+        queue_email_get(roam->api, owner_of_mail(mail), &mail->id, NULL,
                         on_looked, mail);
     }
     until(roam->loop, roam->asked == 0);
@@ -309,6 +357,7 @@ static void end_walk(struct roam *roam)
             move_on(&roam->servers, i);
             tell_all(roam);
         }
+    end_move(roam);
     note(roam->walk, NO_EMAIL, "all ends");
     settle(roam);
     look_until_final(roam);
@@ -335,12 +384,12 @@ static void make_roam_keyring(struct roam *roam)
     assert_non_null(roam->keyring);
 }
 
-static void add_endpoint(struct roam *roam, unsigned partition)
+static void add_owner(struct roam *roam, unsigned owner)
 {
     struct str names[] = {STR("email.sent")};
     const struct endpoint endpoint = {
-        .id = id_new(partition),
-        .owner = str_of(ROAM_OWNER[partition]),
+        .id = id_new(owner),
+        .owner = str_of(ROAM_OWNER[owner]),
         .url = S("https://a.example.com/"),
         .events = names,
         .event_count = 1,
@@ -348,7 +397,13 @@ static void add_endpoint(struct roam *roam, unsigned partition)
         .secret = S("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         .created_ms = clock_wall_ms()};
     struct answered answered = {0};
+    char key[16];
 
+    roam->homes[owner] = owner;
+    snprintf(key, sizeof key, "ph:o:%s", ROAM_OWNER[owner]);
+    server_do(roam->walk, master_of(key), "HSET %s partition %u", key, owner);
+    server_do(roam->walk, master_of("ph:meta"), "HINCRBY ph:meta owners:%u 1",
+              owner);
     queue_endpoint_create(roam->api, &endpoint, NULL, S("{}"), on_answered,
                           &answered);
     until(roam->loop, answered.count > 0);
@@ -374,8 +429,8 @@ static struct roam *roam_create(uint32_t seed)
     roam->api = queue_open(roam->loop, &fixture.config, roam->keyring);
     until(roam->loop, queue_is_ready(roam->api, NULL) &&
                           queue_partition_count(roam->api) == ROAM_PARTITIONS);
-    for (unsigned i = 0; i < ROAM_PARTITIONS; i++)
-        add_endpoint(roam, i);
+    for (unsigned i = 0; i < ROAM_OWNERS; i++)
+        add_owner(roam, i);
     for (unsigned i = 0; i < ROAM_CHILDREN; i++) {
         roam->children[i].roam = roam;
         child_start(&roam->children[i]);
