@@ -79,13 +79,19 @@ static void settle(struct homing *homing, unsigned partition)
                homing);
 }
 
-static unsigned emptiest(const struct reply *counts)
+/* Of those that are there: a home whose server is away takes no mail. */
+static unsigned emptiest(const struct queue *queue, const struct reply *counts)
 {
     unsigned best = 0;
 
-    for (unsigned i = 1; i < reply_count(counts); i++)
-        if (reply_int(reply_at(counts, i)) < reply_int(reply_at(counts, best)))
+    for (unsigned i = 1; i < reply_count(counts); i++) {
+        bool is_emptier =
+            reply_int(reply_at(counts, i)) < reply_int(reply_at(counts, best));
+
+        if (partition_is_up(queue, i) &&
+            (is_emptier || !partition_is_up(queue, best)))
             best = i;
+    }
     return best;
 }
 
@@ -95,7 +101,7 @@ static void on_counts(void *ctx, const struct reply *reply,
     struct homing *homing = ctx;
 
     if (homing_goes_on(homing, reply, why))
-        settle(homing, emptiest(reply));
+        settle(homing, emptiest(homing->call.queue, reply));
 }
 
 void command_init_owners(struct redis_command *command,

@@ -503,6 +503,37 @@ static void set_everywhere(const char *key, const char *value)
         (void)server_ask(&cluster.servers[i], "CONFIG SET %s %s", key, value);
 }
 
+struct found_home {
+    bool is_done;
+    enum queue_status status;
+    unsigned home;
+};
+
+static void on_found_home(void *ctx, const struct queue_home *home)
+{
+    *(struct found_home *)ctx =
+        (struct found_home){true, home->status, home->owner.home};
+}
+
+/* Who is new gets a home that is there, if his name has one. */
+static void expect_homes(struct load *load)
+{
+    unsigned made = 0;
+
+    for (unsigned i = 0; made < 2 * PARTITIONS; i++) {
+        struct found_home found = {0};
+        char name[32];
+
+        snprintf(name, sizeof name, "new%u", i);
+        queue_home_make(load->api, str_of(name), on_found_home, &found);
+        until(load->loop, found.is_done);
+        if (found.status != QUEUE_OK)
+            continue;
+        assert_true(partition_is_up(load->api, found.home));
+        made++;
+    }
+}
+
 /* As a process that runs already goes on with them. */
 static void a_process_begins_with_the_servers_that_are_there(void **state)
 {
@@ -523,6 +554,7 @@ static void a_process_begins_with_the_servers_that_are_there(void **state)
     assert_non_null(strstr(why.text, "redis is away"));
     post_and_wait(load, 0, true);
     post_and_wait(load, 1, false);
+    expect_homes(load);
     server_start(away);
     server_start(replica);
     until(load->loop, is_healed());
