@@ -147,6 +147,7 @@ void held_add_name(const struct held *held, struct redis_command *command)
 {
     command_addf(command, "%s %.*s", held->endpoint.id.text,
                  STR_ARG(held->event));
+    command_add(command, held->token);
 }
 
 /* Times go as delays: the clocks of two hosts need not agree. */

@@ -44,7 +44,7 @@ void held_destroy(struct held **held);
 void held_report(struct held *held, enum task_outcome outcome,
                  int64_t retry_at_ms, const struct task_detail *detail);
 
-/* "endpoint event", as the scripts name a task. */
+/* "endpoint event", as the scripts name a task, and the token of its claim. */
 void held_add_name(const struct held *held, struct redis_command *command);
 /* The six arguments of a result. */
 void held_add_result(const struct held *held, struct redis_command *command);

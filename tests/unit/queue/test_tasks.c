@@ -392,6 +392,22 @@ static void a_report_after_the_lease_is_refused(void **state)
     assert_int_equal(number(redis_ask("XLEN ph:{0}:wa:%s", id.text)), 1);
 }
 
+/* A turn told of it and claimed it anew, and its answer was lost: what is in
+ * hand is the claim before. */
+static void a_task_that_was_claimed_anew_comes_again(void **state)
+{
+    char key[128];
+
+    (void)state;
+    endpoint("*");
+    raise_events(EVENT_SENT, 1);
+    until(one.loop, one.held == 1);
+    snprintf(key, sizeof key, "%s", redis_ask("KEYS ph:{0}:wt:*"));
+    redis_do("HSET %s token another", key);
+    redis_link_reset(one.queue->main, "test");
+    until(one.loop, one.claims == 2);
+}
+
 /* The connection is cut with a task in hand and a report on its way. */
 static void a_lost_connection_loses_nothing(void **state)
 {
@@ -908,6 +924,7 @@ int main(void)
         TEST(what_a_dead_child_held_is_given_back),
         TEST(what_a_dead_child_held_is_released),
         TEST(a_report_after_the_lease_is_refused),
+        TEST(a_task_that_was_claimed_anew_comes_again),
         TEST(a_lost_connection_loses_nothing),
         TEST(a_claim_whose_answer_was_lost_comes_again),
         TEST(eight_fly_per_endpoint_over_all_children),

@@ -92,6 +92,7 @@ static inline void register_hook(struct walk *walk, struct walk_hook *hook)
         snprintf(name, sizeof name, "%s %s", hook->held[i].endpoint,
                  hook->held[i].event);
         call_add(name);
+        call_add(hook->held[i].token);
     }
     call_only(walk);
     note(walk, NO_EMAIL, "{%u}: %s registers behind %s", hook->partition,
