@@ -61,7 +61,7 @@ void head_add(struct head *head, struct arena *arena, struct str name,
         return;
     if (is_cut || !value_is_clean(value))
         head->unclean = FIELDS[field].name;
-    value = value.len == 0 ? S("") : str_trim(value);
+    value = arena_copy(arena, str_trim(value));
     if (head->fields[field].ptr == NULL)
         head->fields[field] = value;
     else if (FIELDS[field].is_list)

@@ -36,8 +36,8 @@ struct head {
     const char *unclean; /* name of a field with a character it may not hold */
 };
 
-/* Takes note of a field. Of a list field that comes twice the values are
- * joined. is_cut: the value goes on behind a NUL. */
+/* Takes note of a field; its value is copied. Of a list field that comes twice
+ * the values are joined. is_cut: the value goes on behind a NUL. */
 void head_add(struct head *head, struct arena *arena, struct str name,
               struct str value, bool is_cut);
 

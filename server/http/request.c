@@ -202,14 +202,16 @@ static enum MHD_Result take_query(void *ctx, enum MHD_ValueKind kind,
     struct http_request *request = reader->request;
     struct query_member *member =
         ARENA_NEW(request->arena, struct query_member);
+    struct str text = arena_copy(
+        request->arena, str_make(value, value == NULL ? 0 : value_len));
 
     (void)kind;
     reader->ok =
         ++reader->count <= QUERY_MEMBERS_MAX &&
-        path_decode(request->arena, str_make(name, name_len), &member->name) &&
         path_decode(request->arena,
-                    str_make(value, value == NULL ? 0 : value_len),
-                    &member->value);
+                    arena_copy(request->arena, str_make(name, name_len)),
+                    &member->name) &&
+        path_decode(request->arena, text, &member->value);
     *reader->end = member;
     reader->end = &member->next;
     return reader->ok ? MHD_YES : MHD_NO;

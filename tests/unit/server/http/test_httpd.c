@@ -97,6 +97,34 @@ static void the_arena_of_who_holds_a_request_is_left_to_him(void **state)
     http_let_go(request);
 }
 
+/* The library writes the next request where the one before it stood. */
+static void what_is_known_of_a_held_request_outlives_its_answer(void **state)
+{
+    struct world *world = *state;
+    struct client *client = enter(world);
+    struct http_request *request;
+    struct str q = S("-");
+
+    say(client, S("GET /hold?q=first HTTP/1.1\r\nHost: h\r\n"
+                  "Authorization: Bearer first\r\n\r\n"));
+    turn_until_asked(world, 1);
+    request = world->held[0];
+    http_hold(request);
+    reply_text(request, 503, S("late"));
+    turn_until_heard(client, "late", 1);
+    say(client, S("GET /hold?q=other HTTP/1.1\r\nHost: h\r\n"
+                  "Authorization: Bearer other\r\n\r\n"));
+    turn_until_asked(world, 2);
+    assert_true(http_query(request, "q", &q));
+    assert_true(str_eq(q, S("first")));
+    assert_true(
+        str_eq(http_field(request, HTTP_AUTHORIZATION), S("Bearer first")));
+    http_let_go(request);
+    reply_text(world->held[1], 200, S("in time"));
+    turn_until_heard(client, "in time", 1);
+    client_close(client);
+}
+
 static void the_handlers_deadline_fires_once(void **state)
 {
     struct world *world = *state;
@@ -356,6 +384,7 @@ int main(void)
         HTTP_TEST(an_answer_may_come_in_the_same_turn_or_later),
         HTTP_TEST(a_client_that_leaves_meanwhile_does_no_harm),
         HTTP_TEST(the_arena_of_who_holds_a_request_is_left_to_him),
+        HTTP_TEST(what_is_known_of_a_held_request_outlives_its_answer),
         HTTP_TEST(the_handlers_deadline_fires_once),
         HTTP_TEST(connections_in_lockstep_do_not_hang),
         HTTP_TEST(an_address_has_its_limit_of_connections),
