@@ -16,7 +16,6 @@ enum {
     METADATA_MAX = 2048,      /* bytes, as JSON */
     HEADERS_SIZE_MAX =
         HEADER_COUNT_MAX * 4 * (HEADER_NAME_MAX + HEADER_VALUE_MAX),
-    CONTENT_JSON_MAX = 6 * 2 * TEMPLATE_OUTPUT_MAX + (1 << 20),
     EXPIRES_IN_MAX = 60 * 86400, /* s; message_ttl is the real limit */
 };
 
@@ -549,24 +548,39 @@ static void put_members(const struct json *from, const struct json *not_in,
 }
 
 /* The body itself, unless it holds files, which are stored apart, or names a
- * template, whose texts take its place. */
-static struct str mail_of(struct reader *reader, struct str body)
+ * template, whose texts take its place. False: it is too long. */
+static bool mail_of(struct reader *reader, struct str body)
 {
-    const struct email_content *content = reader->request->content;
+    struct email_request *request = reader->request;
+    const struct email_content *content = request->content;
     struct json_out out;
     struct buf buf;
+    bool fits;
 
-    if (reader->request->attachment_count == 0 && content == NULL)
-        return body;
-    /* Escapes may come out longer than they went in, by a factor of six. */
-    buf_init(&buf, 6 * body.len + 64 + CONTENT_JSON_MAX);
+    request->mail_json = body;
+    if (request->attachment_count == 0 && content == NULL)
+        return body.len <= RECORD_MAIL_MAX;
+    buf_init(&buf, RECORD_MAIL_MAX);
     json_out_init(&out, &buf);
     json_open_map(&out);
     put_members(reader->root, NULL, &out);
     if (content != NULL)
         put_members(content->root, reader->root, &out);
     json_close_map(&out);
-    return copy_out(reader, &buf);
+    fits = !buf.full;
+    request->mail_json = copy_out(reader, &buf);
+    return fits;
+}
+
+/* Escapes may come out longer than they went in, by a factor of six, and what
+ * is ignored is stored all the same. */
+static void read_mail(struct reader *reader, struct str body)
+{
+    if (!mail_of(reader, body))
+        faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S(""),
+                   "message_too_large",
+                   "is over %d MiB as it is stored, without its attachments",
+                   RECORD_MAIL_MAX >> 20);
 }
 
 enum { READS_MAX = 4 };
@@ -660,10 +674,9 @@ bool email_request_read(struct email_request *request, struct str body,
     read_members(&reader);
     if (faults->count == 0)
         check_size(&reader);
-    if (faults->count > 0)
-        return false;
-    request->mail_json = mail_of(&reader, body);
-    return true;
+    if (faults->count == 0)
+        read_mail(&reader, body);
+    return faults->count == 0;
 }
 
 void email_request_finish(struct email_request *request)

@@ -10,7 +10,7 @@
 
 enum {
     HEAD_MAX = 64,
-    PLAIN_MAX = 64 << 20,
+    PLAIN_MAX = RECORD_MAIL_MAX + (1 << 20),
     MAILBOXES_MAX = 1000,
     ATTACHMENTS_MAX = 10000,
 };

@@ -29,6 +29,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Bytes of a mail's JSON; what else stands in its job needs less than a MiB. */
+enum { RECORD_MAIL_MAX = 63 << 20 };
+
 enum on_unknown { ON_UNKNOWN_RETRY, ON_UNKNOWN_HOLD, ON_UNKNOWN_FAIL };
 /* "hold" or "fail", as a request says it; all else is retry. */
 enum on_unknown on_unknown_named(struct str name);

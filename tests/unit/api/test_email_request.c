@@ -463,6 +463,29 @@ static void a_mail_that_cannot_be_composed_is_refused(void **state)
     buf_finish(&body);
 }
 
+/* Of one byte of a body six may be stored, when it is not stored as it came. */
+static void a_mail_that_cannot_be_stored_is_refused(void **state)
+{
+    const size_t len = 12 << 20;
+    struct world *world = *state;
+    struct buf body;
+    char *ignored;
+
+    buf_init(&body, 16 << 20);
+    buf_add_cstr(&body, "{" FROM "," TO "," SUBJECT "," TEXT
+                        ",\"attachments\":[{\"content\":\"aGVsbG8=\"}],"
+                        "\"topic_id\":\"");
+    ignored = buf_space(&body, len);
+    assert_non_null(ignored);
+    memset(ignored, 0x7f, len);
+    buf_grown(&body, len);
+    buf_add_cstr(&body, "\"}");
+    assert_false(read_str(world, buf_str(&body)));
+    assert_true(str_eq(faults_text(world), S(" message_too_large")));
+    email_request_finish(&world->request);
+    buf_finish(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +502,7 @@ int main(void)
         TEST(two_kilobytes_of_metadata_are_the_most),
         TEST(faults_are_bounded),
         TEST(a_mail_that_cannot_be_composed_is_refused),
+        TEST(a_mail_that_cannot_be_stored_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
