@@ -4,7 +4,7 @@
 #include "server/base/clock.h"
 #include "smtp/message/message.h"
 
-enum { PAGE_SPARE = 64 * 1024, ONE_EMAIL_MAX = 512 * 1024 };
+enum { PAGE_SPARE = 64 * 1024 };
 
 struct listing {
     struct call *call;
@@ -107,7 +107,7 @@ static void on_list(void *ctx, const struct queue_list *list)
         call_fail_queue(call, list->status, &list->why, NULL);
         return;
     }
-    buf_init(&body, PAGE_SPARE + list->count * ONE_EMAIL_MAX);
+    buf_init(&body, PAGE_SPARE + list->count * EMAIL_ITEM_MAX);
     emails_view(list, &body);
     call_reply(call, 200, &body);
     buf_finish(&body);

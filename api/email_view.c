@@ -256,7 +256,7 @@ static void put_payload(struct json_out *out, const struct buf *member,
     struct buf item;
 
     buf_init(&payload, EVENT_PAYLOAD_MAX);
-    buf_init(&item, EVENT_PAYLOAD_MAX + 64);
+    buf_init(&item, EMAIL_ITEM_MAX);
     event_payload(event, summary, &payload);
     CHECK(!payload.full && payload.len > 2 && payload.data[0] == '{');
     buf_add_char(&item, '{');

@@ -10,6 +10,10 @@
 #include "server/base/arena.h"
 #include "server/base/buf.h"
 
+/* Bytes of an email in a page, of an event or of an attempt, of which an event
+ * is the longest. */
+enum { EMAIL_ITEM_MAX = EVENT_PAYLOAD_MAX + 64 };
+
 /* The state of the whole in one word: that of all recipients if it is the
  * same, else of the first that is not final, else "partial". */
 const char *email_status(const struct queue_email *email);

@@ -505,12 +505,6 @@ void emails_send(struct call *call)
 
 static const char NO_EMAIL[] = "Email not found";
 
-static size_t view_max(const struct call *call)
-{
-    /* Escapes in what was stored: six bytes for one at worst. */
-    return 6 * (size_t)call->api->config->api.max_body_bytes + VIEW_SPARE;
-}
-
 static void on_email(void *ctx, const struct queue_email *email)
 {
     struct call *call = ctx;
@@ -541,7 +535,7 @@ static void on_timeline(void *ctx, const struct queue_timeline *timeline)
         call_fail_queue(call, timeline->status, &timeline->why, NO_EMAIL);
         return;
     }
-    buf_init(&body, view_max(call));
+    buf_init(&body, VIEW_SPARE + timeline->count * EMAIL_ITEM_MAX);
     timeline_view(timeline, &body);
     call_reply(call, 200, &body);
     buf_finish(&body);
@@ -567,7 +561,7 @@ static void on_attempts(void *ctx, const struct queue_attempts *attempts)
         call_fail_queue(call, attempts->status, &attempts->why, NO_EMAIL);
         return;
     }
-    buf_init(&body, view_max(call));
+    buf_init(&body, VIEW_SPARE + attempts->count * EMAIL_ITEM_MAX);
     attempts_view(attempts, &body);
     call_reply(call, 200, &body);
     buf_finish(&body);

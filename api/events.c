@@ -2,7 +2,7 @@
 #include "api/call.h"
 #include "api/email_view.h"
 
-enum { PAGE_SPARE = 64 * 1024, ONE_EVENT_MAX = 1024 * 1024 };
+enum { PAGE_SPARE = 64 * 1024 };
 
 static void refuse_old(struct call *call, struct str oldest)
 {
@@ -29,7 +29,7 @@ static void on_pulled(void *ctx, const struct queue_pull *pull)
         call_fail_queue(call, pull->status, &pull->why, NULL);
         return;
     }
-    buf_init(&body, PAGE_SPARE + pull->count * ONE_EVENT_MAX);
+    buf_init(&body, PAGE_SPARE + pull->count * EMAIL_ITEM_MAX);
     events_view(pull, &body);
     call_reply(call, 200, &body);
     buf_finish(&body);

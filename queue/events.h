@@ -135,7 +135,7 @@ MUST_USE bool event_read(struct str bytes, struct arena *arena,
 enum { EVENT_WEBHOOK_ID_LEN = 4 + 32 };
 void event_webhook_id(const struct event *event, struct buf *out);
 
-/* No payload is larger: 50 mailboxes of 4 KiB, 50 tags, escaped, and the
+/* No payload is larger: 100 mailboxes of 4 KiB, 50 tags, escaped, and the
  * rest. */
 enum { EVENT_PAYLOAD_MAX = 2 * 1024 * 1024 };
 

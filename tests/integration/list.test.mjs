@@ -123,3 +123,33 @@ describe('filters', () => {
         assert.equal(data.data[0].last_event, 'sent');
     });
 });
+
+// A name of 4 KiB is quotation marks for the most part, which JSON escapes.
+test('the longest mail there can be is listed', async () => {
+    const key = await service.createKey({ owner: 'long' });
+    const names = Array.from({ length: 50 }, (_, n) =>
+        `${'""'.repeat(2000)}A <a${n}@inbox.test>`);
+    const id = await service.send({ to: names, reply_to: names }, { key });
+    await until('it is listed', async () => {
+        const [mail] = (await list({}, { key })).data;
+        assert.equal(mail?.id, id);
+        assert.deepEqual(mail.to, names);
+        return true;
+    });
+});
+
+test('many events of long mails, though requests are to be short', async () => {
+    const sink = await startSink();
+    const small = await startService({
+        redis: await startRedis(), upstreams: [sink.upstream()],
+        config: { api: { max_body: '32KiB' } },
+    });
+    const tags = Array.from({ length: 50 }, (_, n) =>
+        ({ name: `${n}-`.padEnd(256, 'n'), value: 'v'.repeat(256) }));
+    const to = Array.from({ length: 50 }, (_, n) => `a${n}@inbox.test`);
+    const id = await small.send({ to, tags });
+    await small.emailWith(id, 'sent');
+    const answer = await small.call('GET', `/v1/emails/${id}/events`);
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.data.length, 51);
+});
