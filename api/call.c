@@ -32,14 +32,6 @@ void call_add_field(struct call *call, const char *name, struct str value)
         http_add_field(call->request, name, value);
 }
 
-void call_reply(struct call *call, unsigned status, struct buf *body)
-{
-    struct http_request *request = call_leave(call);
-
-    if (request != NULL)
-        http_reply(request, status, "application/json; charset=utf-8", body);
-}
-
 static void call_fail_with(struct call *call, const struct problem *problem)
 {
     struct http_request *request = call_leave(call);
@@ -51,6 +43,21 @@ static void call_fail_with(struct call *call, const struct problem *problem)
 void call_fail(struct call *call, enum problem_kind kind, const char *message)
 {
     call_fail_with(call, &(struct problem){.kind = kind, .message = message});
+}
+
+/* Another release may have stored texts longer than any of ours. */
+void call_reply(struct call *call, unsigned status, struct buf *body)
+{
+    struct http_request *request;
+
+    if (body->full) {
+        call_fail(call, PROBLEM_UNAVAILABLE,
+                  "What is stored is more than this server can show.");
+        return;
+    }
+    request = call_leave(call);
+    if (request != NULL)
+        http_reply(request, status, "application/json; charset=utf-8", body);
 }
 
 void call_fail_faults(struct call *call, const struct faults *faults)

@@ -2,6 +2,7 @@
 #include "api_world.h"
 
 #include "api/call.h"
+#include "server/base/mem.h"
 
 #include <stdio.h>
 
@@ -453,6 +454,22 @@ static void feedback_says_what_it_made_of_it(void **state)
     expect(world, "{\"pointer\":\"/message\",\"code\":\"bad_message\"");
 }
 
+/* Of another release, whose texts may be longer. */
+static void what_is_too_long_to_be_shown_is_refused(void **state)
+{
+    struct world *world = *state;
+    size_t len = 1 << 20;
+    char *name = xcalloc(1, len);
+
+    memset(name, 'a', len);
+    fake.key.name = str_make(name, len);
+    assert_int_equal(ask(world, "GET /v1/api-keys?limit=7", NULL), 503);
+    expect(world, "more than this server can show");
+    fake.key.name = S("key");
+    assert_int_equal(ask(world, "GET /v1/api-keys?limit=7", NULL), 200);
+    free(name);
+}
+
 /* --- a queue that does not answer --- */
 
 enum { ANSWER_MS = 800, KEY_FRESH_MS = 5000 };
@@ -590,6 +607,7 @@ int main(void)
         API_TEST(a_drain_waits_for_the_answers),
         API_TEST(what_is_under_way_at_the_close_is_answered),
         API_TEST(feedback_says_what_it_made_of_it),
+        API_TEST(what_is_too_long_to_be_shown_is_refused),
         API_TEST(every_endpoint_answers_in_time),
         API_TEST(all_questions_of_a_call_share_its_time),
         API_TEST(what_is_late_at_the_close_is_let_go),
