@@ -210,14 +210,16 @@ static bool read_key(const struct json *map, struct arena *arena,
     key->signs_ms = json_get_int(map, "s");
     key->retires_ms = json_get_int(map, "x");
     key->compromised_ms = json_get_int(map, "c");
-    return id_parse(json_get_str(map, "i"), &key->id);
+    return key->rsa_selector.len <= SENDER_SELECTOR_MAX &&
+           key->ed25519_selector.len <= SENDER_SELECTOR_MAX &&
+           id_parse(json_get_str(map, "i"), &key->id);
 }
 
 static bool read_keys(const struct json *list, struct arena *arena,
                       struct sender_domain *domain)
 {
     domain->key_count = json_count(list);
-    if (domain->key_count > SENDER_KEYS_MAX)
+    if (domain->key_count == 0 || domain->key_count > SENDER_KEYS_MAX)
         return false;
     for (size_t i = 0; i < domain->key_count; i++)
         if (!read_key(json_at(list, i), arena, &domain->keys[i]))
@@ -243,5 +245,6 @@ bool sender_domain_read(struct str text, struct arena *arena,
     domain->checks = (unsigned)json_get_int(map, "t");
     domain->report = copy(arena, map, "rp");
     json_destroy(&map);
-    return is_good && domain->name.len > 0;
+    return is_good && domain->name.len > 0 &&
+           domain->name.len <= SENDER_NAME_MAX;
 }

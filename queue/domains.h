@@ -19,6 +19,7 @@
 
 enum {
     SENDER_NAME_MAX = 253,
+    SENDER_SELECTOR_MAX = 63,  /* one label */
     SENDER_KEYS_MAX = 4,       /* generations that are remembered */
     SENDER_DOMAINS_MAX = 1000, /* of one owner: scripts/domain_create.lua */
     SENDER_REPORT_MAX = 64 * 1024,

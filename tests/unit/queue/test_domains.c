@@ -604,6 +604,44 @@ static void texts_say_what_is_compromised(void **state)
     arena_destroy(&arena);
 }
 
+/* A release that keeps more would write it; ours has no room for it. */
+static void texts_that_are_none_of_ours_are_no_domain(void **state)
+{
+    static const char KEY[] = "{\"i\":\"019300a0-0000-7000-8000-0000000000aa\""
+                              ",\"g\":1,\"rs\":\"%.*s\",\"es\":\"%.*s\"}";
+    static const struct {
+        int name;
+        int rsa; /* of their lengths */
+        int ed25519;
+        bool has_key;
+        bool is_good;
+    } CASES[] = {
+        {SENDER_NAME_MAX, 63, 63, true, true},
+        {SENDER_NAME_MAX + 1, 63, 63, true, false},
+        {SENDER_NAME_MAX, 64, 63, true, false},
+        {SENDER_NAME_MAX, 63, 64, true, false},
+        {SENDER_NAME_MAX, 63, 63, false, false},
+    };
+    struct arena *arena = arena_create();
+    struct sender_domain domain;
+    char letters[SENDER_NAME_MAX + 1];
+
+    (void)state;
+    memset(letters, 'a', sizeof letters);
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        struct str key = arena_printf(arena, KEY, CASES[i].rsa, letters,
+                                      CASES[i].ed25519, letters);
+        struct str text =
+            arena_printf(arena, "{\"n\":\"%.*s\",\"k\":[%.*s]}", CASES[i].name,
+                         letters, CASES[i].has_key ? (int)key.len : 0, key.ptr);
+
+        domain = (struct sender_domain){0};
+        assert_int_equal(sender_domain_read(text, arena, &domain),
+                         CASES[i].is_good);
+    }
+    arena_destroy(&arena);
+}
+
 /* The domain as it is read back, with one more generation. */
 static void put_rotated(struct world *world, bool is_compromised)
 {
@@ -758,6 +796,7 @@ int main(void)
         cmocka_unit_test(there_is_always_room_for_a_generation),
         cmocka_unit_test(mail_goes_with_its_keys_until_they_are_revoked),
         cmocka_unit_test(texts_say_what_is_compromised),
+        cmocka_unit_test(texts_that_are_none_of_ours_are_no_domain),
         WITH_WORLD(private_halves_that_are_compromised_go_at_once),
         WITH_WORLD(halves_come_with_the_domain_as_it_is),
         WITH_WORLD(private_halves_go_when_no_mail_can_name_them),
