@@ -19,8 +19,9 @@
 
 enum {
     RESULTS_MAX = 64, /* with a turn's claims about two ms of Redis' time */
-    CLAIMS_MAX = 256, /* of turn.lua */
-    SHARE_EVERY = 16, /* turns, where rooms are small */
+    RESULTS_BYTES_MAX = 2 << 20, /* of attempts: a command has its limit */
+    CLAIMS_MAX = 256,            /* of turn.lua */
+    SHARE_EVERY = 16,            /* turns, where rooms are small */
 };
 
 /* Of claimer.c, open_wake. */
@@ -53,15 +54,25 @@ static bool results_wait(const struct claims *claims)
     return pace_rests(&claims->claimer->pace) && !claims->claimer->is_stopping;
 }
 
-static void add_results(struct claims *claims, struct redis_command *command)
+/* How many one turn tells, one at least: what servers have said may be long. */
+static size_t results_count(const struct claims *claims)
 {
     size_t count = 0;
+    size_t bytes = 0;
 
-    if (!results_wait(claims))
-        list_each (at, &claims->results)
-            count++;
-    if (count > RESULTS_MAX)
-        count = RESULTS_MAX;
+    list_each (at, &claims->results) {
+        bytes += LIST_MEMBER(at, struct result, link)->attempts.len;
+        if (count == RESULTS_MAX || (count > 0 && bytes > RESULTS_BYTES_MAX))
+            break;
+        count++;
+    }
+    return count;
+}
+
+static void add_results(struct claims *claims, struct redis_command *command)
+{
+    size_t count = results_wait(claims) ? 0 : results_count(claims);
+
     command_add_int(command, (int64_t)count);
     for (; count > 0; count--) {
         struct result *result =

@@ -543,6 +543,32 @@ static void closing_in_the_middle_leaks_nothing(void **state)
     assert_int_equal(marked.count, 0);
 }
 
+/* Servers whose replies are long and full of quotation marks, and several of
+ * them for each mail: more than one command to Redis may hold. */
+static void much_to_tell_takes_several_turns(void **state)
+{
+    enum { MAILS = 40, ATTEMPTS = 7 };
+    struct world *world = *state;
+    struct worker worker;
+    char transcript[ATTEMPT_TRANSCRIPT_MAX];
+
+    memset(transcript, '"', sizeof transcript);
+    worker_start(&worker, world->queue, MAILS);
+    for (int i = 0; i < MAILS; i++)
+        mail_store(world, &(struct mail){.max_age_ms = 60000});
+    until(world->loop, worker.count == MAILS);
+    for (size_t i = 0; i < MAILS; i++) {
+        for (int n = 0; n < ATTEMPTS; n++)
+            queue_report_attempt(
+                worker.claims[i],
+                &(struct attempt){.attempt = 1,
+                                  .transcript =
+                                      str_make(transcript, sizeof transcript)});
+        worker_report(&worker, i, OUTCOME_BOUNCED, 0);
+    }
+    until(world->loop, strcmp(redis_ask("HGET ph:{0}:n final"), "40") == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +577,7 @@ int main(void)
         WORLD_TEST(a_mark_without_an_answer_is_no),
         SLOW_TEST(an_unknown_epoch_registers_again),
         SLOW_TEST(marks_of_a_turn_go_in_one_call),
+        SLOW_TEST(much_to_tell_takes_several_turns),
         SLOW_TEST(cancel_wins_until_the_mark),
         SLOW_TEST(a_report_ends_the_mark),
         SLOW_TEST(recipients_share_one_record),
