@@ -6,7 +6,7 @@
 /* RESP, the protocol of Redis: https://redis.io/topics/protocol */
 
 enum {
-    COMMAND_MAX = 4 << 20,
+    COMMAND_MAX = 64 << 20, /* 500 events of a domain, at most */
     /* Room before the arguments for "*N", EVALSHA and the hash. */
     HEAD_SIZE = 96,
 };

@@ -606,6 +606,22 @@ static void who_has_no_events_is_in_no_ring(void **state)
     assert_string_equal(redis_ask("LLEN ph:{0}:evring"), "0");
 }
 
+/* Of a domain one may have tens of thousands of bytes; they are read by the
+ * hundreds. */
+static void many_long_events_go_along(void **state)
+{
+    static const char script[] = "for i = 1, 120 do redis.call('XADD', "
+                                 "ARGV[1], '*', 'e', ('x'):rep(40000)) end";
+    struct world *world = *state;
+
+    make_key(world, OWNER, 1);
+    mail_store(world, &(struct mail){0});
+    assert_string_equal(redis_ask("XLEN ph:{0}:ev:" OWNER), "1");
+    redis_do("EVAL %s 0 ph:{0}:ev:" OWNER, script);
+    move_to(world, 2);
+    assert_string_equal(redis_ask("XLEN ph:{2}:ev:" OWNER), "121");
+}
+
 static enum queue_status freeze(struct world *world, bool frozen)
 {
     struct answered answered = {0};
@@ -778,6 +794,7 @@ int main(void)
         MOVE_TEST(what_comes_back_when_he_is_unpacked_stays),
         MOVE_TEST(a_task_that_is_due_while_he_arrives_counts_once),
         MOVE_TEST(who_has_no_events_is_in_no_ring),
+        MOVE_TEST(many_long_events_go_along),
         MOVE_TEST(a_frozen_owner_stays_frozen),
         MOVE_TEST(what_cannot_be_is_refused),
         MOVE_TEST(keys_are_changed_where_their_owner_lives),
