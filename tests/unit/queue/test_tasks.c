@@ -402,7 +402,7 @@ static void a_task_that_was_claimed_anew_comes_again(void **state)
     endpoint("*");
     raise_events(EVENT_SENT, 1);
     until(one.loop, one.held == 1);
-    snprintf(key, sizeof key, "%s", redis_ask("KEYS ph:{0}:wt:*"));
+    snprintf(key, sizeof key, "%.120s", redis_ask("KEYS ph:{0}:wt:*"));
     redis_do("HSET %s token another", key);
     redis_link_reset(one.queue->main, "test");
     until(one.loop, one.claims == 2);
