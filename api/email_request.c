@@ -499,7 +499,7 @@ static const struct attachment *files_of(struct reader *reader)
 
 /* What the worker could not compose must not be accepted. Headers are too
  * small to matter. */
-static void check_size(struct reader *reader)
+static bool is_size_good(struct reader *reader)
 {
     const struct email_request *request = reader->request;
     struct message message = {
@@ -515,12 +515,13 @@ static void check_size(struct reader *reader)
         .attachment_count = request->attachment_count,
     };
 
-    if (message_size_bound(&message) + HEADERS_SIZE_MAX > MESSAGE_BYTES_MAX)
-        faults_add(
-            reader->faults, PROBLEM_VALIDATION_ERROR, S(""),
-            "message_too_large",
-            "makes a mail that may be over %d MiB, encoded as it must be",
-            MESSAGE_BYTES_MAX >> 20);
+    if (message_size_bound(&message) + HEADERS_SIZE_MAX <= MESSAGE_BYTES_MAX)
+        return true;
+    faults_add(reader->faults, PROBLEM_VALIDATION_ERROR, S(""),
+               "message_too_large",
+               "makes a mail that may be over %d MiB, encoded as it must be",
+               MESSAGE_BYTES_MAX >> 20);
+    return false;
 }
 
 /* --- all of it --- */
@@ -672,9 +673,7 @@ bool email_request_read(struct email_request *request, struct str body,
 
     request->content = content;
     read_members(&reader);
-    if (faults->count == 0)
-        check_size(&reader);
-    if (faults->count == 0)
+    if (faults->count == 0 && is_size_good(&reader))
         read_mail(&reader, body);
     return faults->count == 0;
 }
