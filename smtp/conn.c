@@ -178,12 +178,16 @@ static void lose_late_dot(struct smtp_session *session)
 void session_lose_connection(struct smtp_session *session, enum stream_end end,
                              const char *reason)
 {
-    bool in_handshake = session_stage(session) == SMTP_STAGE_TLS;
+    enum smtp_stage stage = session_stage(session);
+    bool in_handshake = stage == SMTP_STAGE_TLS;
 
     switch (end) {
     case STREAM_REFUSED:
-    case STREAM_UNREACHABLE:
-        session_lose(session, TROUBLE_REFUSED, reason);
+    case STREAM_UNREACHABLE: /* a network that is gone ends later ones so */
+        session_lose(session,
+                     stage == SMTP_STAGE_CONNECT ? TROUBLE_REFUSED
+                                                 : TROUBLE_LOST,
+                     reason);
         break;
     case STREAM_TLS_UNTRUSTED:
         session_lose(session, TROUBLE_TLS_UNTRUSTED, reason);
@@ -205,9 +209,8 @@ void session_lose_connection(struct smtp_session *session, enum stream_end end,
         break;
     case STREAM_LACKING:
         session_lose(session,
-                     session_stage(session) == SMTP_STAGE_CONNECT
-                         ? TROUBLE_LACKING
-                         : TROUBLE_LOST,
+                     stage == SMTP_STAGE_CONNECT ? TROUBLE_LACKING
+                                                 : TROUBLE_LOST,
                      reason);
         break;
     case STREAM_EOF:

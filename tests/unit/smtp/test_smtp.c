@@ -1,6 +1,9 @@
 /* The engine against scripted servers: what it says, and what it reports. */
 #include "stage.h"
 
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+
 /* --- scenes: one mail, scripts, a result --- */
 
 static const struct scene {
@@ -577,6 +580,53 @@ static void a_peer_that_does_not_read(void **state)
     buf_finish(&message);
 }
 
+/* What the server's socket is sent from now on is lost on the way, and the
+ * client's does not wait for long. */
+static void cut_the_network(uint16_t port)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog program = {1, &drop};
+    const unsigned wait_ms = 1;
+    unsigned cuts = 0;
+
+    for (int fd = 3; fd < 256; fd++) {
+        struct address own = {.len = sizeof own.at};
+        struct address peer = {.len = sizeof peer.at};
+
+        if (getsockname(fd, &own.at.any, &own.len) != 0 ||
+            getpeername(fd, &peer.at.any, &peer.len) != 0)
+            continue;
+        if (address_port(&own) == port)
+            cuts += setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                               sizeof program) == 0;
+        else if (address_port(&peer) == port)
+            cuts += setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &wait_ms,
+                               sizeof wait_ms) == 0;
+    }
+    assert_int_equal(cuts, 2);
+}
+
+/* In the clear the system says so, as it does of a connect. */
+static void a_network_that_is_gone_loses_a_connection(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mail = {0};
+
+    (void)state;
+    play_add(&stage->plays[0], SCRIPT("!hold", ">220 one"));
+    stage_open(stage);
+    stage_deliver(stage, &mail);
+    stage_until_held(stage, 1);
+    stage_settle(stage); /* the client has seen that it is connected */
+    cut_the_network(stage->plays[0].port);
+    play_go_on(&stage->plays[0]);
+    stage_until(stage, &mail.dones, 1);
+    assert_int_equal(mail.result.verdict, SMTP_SOFT);
+    assert_int_equal(mail.result.stage, SMTP_STAGE_EHLO);
+    assert_string_equal(mail.text, "Connection timed out");
+    stage_destroy(stage);
+}
+
 static void an_upstream_that_cannot_be_is_told(void **state)
 {
     const struct smtp_settings settings = {.child_count = 1};
@@ -600,6 +650,7 @@ int main(void)
         cmocka_unit_test(scenes),
         cmocka_unit_test(long_messages_arrive_whole),
         cmocka_unit_test(a_peer_that_does_not_read),
+        cmocka_unit_test(a_network_that_is_gone_loses_a_connection),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
