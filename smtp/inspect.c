@@ -72,13 +72,15 @@ static void on_failed(struct smtp_session *session,
 static void on_time(void *ctx)
 {
     struct probe *probe = ctx;
+    enum smtp_stage stage = session_stage(probe->session);
     struct smtp_finding finding;
     char words[60];
 
     snprintf(words, sizeof words, "not done within %d s",
              SMTP_TEST_MAX_MS / 1000);
-    finding_of_trouble(&finding, session_stage(probe->session), TROUBLE_TIMEOUT,
-                       words);
+    finding_of_trouble(
+        &finding, stage,
+        stage == SMTP_STAGE_DNS ? TROUBLE_NO_DNS : TROUBLE_TIMEOUT, words);
     on_failed(probe->session, &finding);
 }
 

@@ -1,6 +1,9 @@
 /* What an operator sees of an upstream: tests and traces. */
 #include "stage.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 struct tested {
     unsigned count;
     struct smtp_result result;
@@ -82,6 +85,45 @@ static void a_silent_server_is_not_waited_for_longer(void **state)
     stage_destroy(stage);
 }
 
+/* A name server that takes questions and answers none. */
+static int be_silent(char where[32])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(where, 32, "127.0.0.1:%u", ntohs(at.sin_port));
+    return fd;
+}
+
+static void nor_is_a_silent_name_server(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct tested tested = {0};
+    char where[32];
+    int fd = be_silent(where);
+
+    (void)state;
+    stage->upstreams[0].host = "mail.example";
+    dns_close(&stage->dns);
+    stage->dns = dns_open(stage->loop, where, NULL);
+    assert_non_null(stage->dns);
+    stage_open(stage);
+    smtp_upstream_test(stage->smtp, 0, on_tested, &tested);
+    stage_settle(stage);
+    clock_set(START_MS + SMTP_TEST_MAX_MS, WALL_MS + SMTP_TEST_MAX_MS);
+    stage_until(stage, &tested.count, 1);
+    assert_int_not_equal(tested.result.verdict, SMTP_SENT);
+    assert_int_equal(tested.result.stage, SMTP_STAGE_DNS);
+    assert_string_equal(tested.text, "not done within 20 s");
+    stage_destroy(stage);
+    close(fd);
+}
+
 static void the_engine_closes_in_the_middle(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -127,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_test_opens_a_session_of_its_own),
         cmocka_unit_test(a_test_that_fails_changes_nothing),
         cmocka_unit_test(a_silent_server_is_not_waited_for_longer),
+        cmocka_unit_test(nor_is_a_silent_name_server),
         cmocka_unit_test(the_engine_closes_in_the_middle),
         cmocka_unit_test(a_trace_tells_of_mails_and_of_sessions),
     };
