@@ -202,10 +202,10 @@ void session_lose_connection(struct smtp_session *session, enum stream_end end,
                      reason);
         break;
     case STREAM_STALE:
-        if (session->mail->txn.is_decided) /* the recipient was refused */
-            session_lose(session, TROUBLE_LOST, reason);
-        else
+        if (session_is_dotted(session) && !session->mail->txn.is_decided)
             lose_late_dot(session);
+        else /* its recipient was refused, or what is late is another's */
+            session_lose(session, TROUBLE_LOST, reason);
         break;
     case STREAM_LACKING:
         session_lose(session,
@@ -366,6 +366,8 @@ static void let_dot_go(struct session_mail *mail, struct buf *out)
 
     txn_allow_dot(&mail->txn);
     txn_write(&mail->txn, out, SESSION_PIECE);
+    mail->dot_at = stream_sent_bytes(session->stream) +
+                   stream_queued_bytes(session->stream);
     stream_write_by(session->stream, mail->dot_by_ms);
     if (txn_may_be_followed(&mail->txn))
         session->events->dotted(session);
@@ -409,12 +411,20 @@ bool session_is_ahead(const struct smtp_session *session)
                                  : session->greet.state == GREET_GOING;
 }
 
+static bool is_dot_here(const struct smtp_session *session)
+{
+    return session_is_dotted(session) &&
+           stream_sent_bytes(session->stream) < session->mail->dot_at;
+}
+
 static void take_mail_reply(struct smtp_session *session,
                             const struct smtp_reply *reply)
 {
     struct session_mail *mail = session->mail;
     bool was_accepted = mail->txn.rcpt_accepted;
 
+    if (is_dot_here(session))
+        txn_answer_early(&mail->txn);
     if (!txn_reply(&mail->txn, reply) || session_is_ahead(session)) {
         session_lose_unasked(session);
         return;

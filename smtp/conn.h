@@ -44,6 +44,7 @@ struct session_mail {
     unsigned then;     /* of the ruling on it */
     unsigned number;   /* of the session's mails, from 1 */
     int64_t dot_by_ms; /* monotonic; 0: whenever. The owner's */
+    uint64_t dot_at;   /* bytes that the stream sent when the dot has left */
     int64_t until_ms;  /* of use so long; monotonic, 0: for ever. The
                         * owner's, from before it is carried */
     int64_t since_ms;  /* MAIL FROM was written */

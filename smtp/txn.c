@@ -492,6 +492,12 @@ void txn_take_back_dot(struct txn *txn)
     txn->must_close = true;
 }
 
+void txn_answer_early(struct txn *txn)
+{
+    if (txn->read == last_step(txn))
+        txn->is_dotted = false;
+}
+
 /* Where the bytes from at on that need no dot more end, at most max bytes
  * ahead. */
 static size_t plain_end(const struct txn *txn, struct str text, size_t at,

@@ -99,6 +99,9 @@ void txn_allow_dot(struct txn *txn);
 void txn_abandon(struct txn *txn);
 /* The same behind a dot that was written and never left. */
 void txn_take_back_dot(struct txn *txn);
+/* A reply has come, and the dot that was written has not left: if it is the
+ * one to the message, it is taken for one that came before the dot. */
+void txn_answer_early(struct txn *txn);
 
 /* All that was sent is answered, and the next command of the envelope is due:
  * no reply can be under way. */

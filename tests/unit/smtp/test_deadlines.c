@@ -220,6 +220,33 @@ static void a_dot_that_is_late_does_not_leave(void **state)
     stage_destroy(stage);
 }
 
+/* Nor was a message taken whose end the server has not read; whoever says so
+ * is not asked again on that session. */
+static void an_answer_that_comes_before_the_dot_is_none(void **state)
+{
+    struct stage *stage = stage_create(1);
+    struct mail mail = {0};
+    struct task freezing;
+
+    (void)state;
+    task_init(&freezing, freeze, NULL);
+    play_add(&stage->plays[0], SCRIPT(HELLO, MAIL, ">250 a", RCPT, ">250 b",
+                                      "<DATA", "!hold", ">354 c", ">250 d"));
+    stage_open(stage);
+    stage_deliver(stage, &mail);
+    stage_until_held(stage, 1);
+    play_go_on(&stage->plays[0]);
+    loop_turn(stage->loop, 0); /* both replies lie there */
+    task_run_soon(stage->loop, &freezing);
+    stage_until(stage, &mail.dones, 1);
+    assert_int_equal(mail.result.verdict, SMTP_SOFT);
+    assert_int_equal(mail.result.stage, SMTP_STAGE_BODY);
+    assert_string_equal(mail.text, "the message was answered before its end");
+    stage_settle(stage);
+    play_assert_over(&stage->plays[0]);
+    stage_destroy(stage);
+}
+
 static void a_result_waits_for_the_mark(void **state)
 {
     struct stage *stage = stage_create(1);
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(stop_before_the_dot),
         cmocka_unit_test(stop_behind_the_dot),
         cmocka_unit_test(a_dot_that_is_late_does_not_leave),
+        cmocka_unit_test(an_answer_that_comes_before_the_dot_is_none),
         cmocka_unit_test(a_result_waits_for_the_mark),
     };
 
