@@ -78,26 +78,28 @@ failed:
     return false;
 }
 
-/* The listener at where that is open already, taken out of the old set. */
-static bool listener_keep(struct listeners *listeners, const char *where,
-                          struct listener *kept)
-{
-    for (size_t i = 0; i < listeners->count; i++) {
-        if (listeners->items[i].where != NULL &&
-            strcmp(listeners->items[i].where, where) == 0) {
-            *kept = listeners->items[i];
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool is_among(const struct listener *items, size_t count,
                      const struct listener *listener)
 {
     for (size_t i = 0; i < count; i++)
         if (items[i].fds == listener->fds)
             return true;
+    return false;
+}
+
+/* The listener at where that is open already, taken out of the old set: each
+ * but once, though an address may stand there twice. */
+static bool listener_keep(const struct listeners *listeners, const char *where,
+                          struct listener *fresh, size_t count)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listener *old = &listeners->items[i];
+
+        if (strcmp(old->where, where) == 0 && !is_among(fresh, count, old)) {
+            fresh[count] = *old;
+            return true;
+        }
+    }
     return false;
 }
 
@@ -128,7 +130,7 @@ bool listeners_set(struct listeners *listeners, const struct config_list *where,
     struct listener *fresh = xcalloc(where->count, sizeof *fresh);
 
     for (size_t i = 0; i < where->count; i++) {
-        if (listener_keep(listeners, where->items[i], &fresh[i]))
+        if (listener_keep(listeners, where->items[i], fresh, i))
             continue;
         if (!listener_open(listeners, where->items[i], &fresh[i], err)) {
             close_others(listeners, fresh, i, listeners->items,

@@ -628,6 +628,28 @@ static void the_admin_listener_moves_with_a_reload(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
 }
 
+/* Either of the two goes once. */
+static void an_address_may_stand_there_twice(void **state)
+{
+    pid_t supervisor = start();
+    char where[ADDRESS_TEXT_SIZE];
+    FILE *file;
+
+    (void)state;
+    ask('?'); /* it has read its configuration */
+    address_format(&door, where);
+    file = fopen(config_path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "[api]\nlisten = [\"%s\", \"%s\"]\nadmin_listen = \"unix:%s\"\n",
+            where, where, admin_path);
+    fclose(file);
+    kill(supervisor, SIGHUP);
+    await_logged("config.reloaded");
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
 /* Makes the socket of a service manager; where: what NOTIFY_SOCKET holds. */
 static int manage(const char *where)
 {
@@ -777,6 +799,7 @@ int main(void)
         TEST(an_address_that_is_let_go_is_taken),
         TEST(one_that_cannot_begin_never_listens),
         TEST(the_admin_listener_moves_with_a_reload),
+        TEST(an_address_may_stand_there_twice),
         TEST(the_manager_hears_of_each_turn_of_life),
         TEST(a_watchdog_is_told_that_the_loop_turns),
         TEST(children_of_a_dead_supervisor_drain),
