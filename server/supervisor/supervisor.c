@@ -864,6 +864,7 @@ int supervisor_run(const struct supervisor_options *options)
 
     hold_reloads();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some start us: none to wait for */
     supervisor->config = config_read(supervisor, &problems);
     if (supervisor->config == NULL)
         fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));

@@ -650,6 +650,30 @@ static void an_address_may_stand_there_twice(void **state)
     assert_int_equal(wait_for_end(supervisor), 0);
 }
 
+/* A disposition outlives exec, and children that nobody waits for leave no
+ * trace. */
+static void one_that_was_to_ignore_its_children_waits_for_them(void **state)
+{
+    pid_t supervisor;
+    int fd;
+
+    (void)state;
+    assert_int_equal(mkfifo(look_path, 0600), 0);
+    signal(SIGCHLD, SIG_IGN);
+    supervisor = start();
+    signal(SIGCHLD, SIG_DFL);
+    fd = open(look_path, O_WRONLY | O_CLOEXEC); /* it looks */
+    unlink(look_path);
+    close(fd);
+    while (logged("child.started") == 0)
+        assert_int_equal(waitpid(supervisor, NULL, WNOHANG), 0);
+    ask('k');
+    await_logged("child.died");
+    assert_int_not_equal(ask('?'), 0);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(wait_for_end(supervisor), 0);
+}
+
 /* Makes the socket of a service manager; where: what NOTIFY_SOCKET holds. */
 static int manage(const char *where)
 {
@@ -800,6 +824,7 @@ int main(void)
         TEST(one_that_cannot_begin_never_listens),
         TEST(the_admin_listener_moves_with_a_reload),
         TEST(an_address_may_stand_there_twice),
+        TEST(one_that_was_to_ignore_its_children_waits_for_them),
         TEST(the_manager_hears_of_each_turn_of_life),
         TEST(a_watchdog_is_told_that_the_loop_turns),
         TEST(children_of_a_dead_supervisor_drain),
