@@ -162,13 +162,17 @@ struct api *api_open(struct loop *loop, const struct config *config,
     api->queue = queue;
     list_init(&api->calls);
     options.routes = api->routes = routes_create();
-    api->httpd = httpd_open(loop, listen_fds, listen_count, &options, err);
+    api->work = work_open(loop, HELPERS, HELPED_MAX);
+    if (api->work == NULL)
+        error_set(err, ERR_SYSTEM, "there is no thread to be had");
+    else
+        api->httpd = httpd_open(loop, listen_fds, listen_count, &options, err);
     if (api->httpd == NULL) {
+        work_close(&api->work);
         free(api->routes);
         free(api);
         return NULL;
     }
-    api->work = work_open(loop, HELPERS, HELPED_MAX);
     api->keys = key_cache_create();
     api->signings = signing_cache_create();
     api->templates = template_cache_create();

@@ -114,30 +114,35 @@ static void on_finished(void *ctx, int events)
     }
 }
 
-/* Threads inherit the mask: signals are the loop's. */
-static void threads_start(struct work *work)
+/* As many as there are to be had. Threads inherit the mask: signals are the
+ * loop's. */
+static void threads_start(struct work *work, unsigned wanted)
 {
     sigset_t all;
     sigset_t before;
 
     sigfillset(&all);
     CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-    for (unsigned i = 0; i < work->thread_count; i++)
-        CHECK(pthread_create(&work->threads[i], NULL, help, work) == 0);
+    while (work->thread_count < wanted &&
+           pthread_create(&work->threads[work->thread_count], NULL, help,
+                          work) == 0)
+        work->thread_count++;
     CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 
 struct work *work_open(struct loop *loop, unsigned threads, size_t waiting_max)
 {
-    struct work *work = xcalloc(1, sizeof *work);
+    int event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct work *work;
 
     CHECK(threads > 0 && waiting_max > 0);
+    if (event_fd == -1)
+        return NULL;
+    work = xcalloc(1, sizeof *work);
     work->loop = loop;
     work->waiting_max = waiting_max;
-    work->thread_count = threads;
     work->threads = xcalloc(threads, sizeof *work->threads);
-    work->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    CHECK(work->event_fd != -1);
+    work->event_fd = event_fd;
     list_init(&work->told);
     list_init(&work->queued);
     list_init(&work->finished);
@@ -145,14 +150,16 @@ struct work *work_open(struct loop *loop, unsigned threads, size_t waiting_max)
     CHECK(pthread_cond_init(&work->wake, NULL) == 0);
     work->watch = watch_open(loop, work->event_fd, on_finished, work);
     watch_set(work->watch, WATCH_READ);
-    threads_start(work);
+    threads_start(work, threads);
+    if (work->thread_count == 0)
+        work_close(&work);
     return work;
 }
 
 bool work_submit(struct work *work, struct work_job *job)
 {
     CHECK(list_is_empty(&job->link));
-    if (work->waiting == work->waiting_max)
+    if (work == NULL || work->waiting == work->waiting_max)
         return false;
     work->waiting++;
     lock(work);

@@ -30,11 +30,13 @@ void work_job_init(struct work_job *job, void (*run)(void *ctx),
                    void (*done)(void *ctx), void *ctx);
 
 /* After the fork. Signals are blocked in the threads. waiting_max: jobs
- * submitted and not done yet. */
+ * submitted and not done yet. NULL: the system has no descriptor or no thread
+ * for it now; there may be fewer threads than were wanted. */
 struct work;
-struct work *work_open(struct loop *loop, unsigned threads, size_t waiting_max);
+MUST_USE struct work *work_open(struct loop *loop, unsigned threads,
+                                size_t waiting_max);
 
-/* False when waiting_max is reached; nothing was taken then. */
+/* False when waiting_max is reached, or work is NULL; nothing was taken. */
 MUST_USE bool work_submit(struct work *work, struct work_job *job);
 
 /* Drops the jobs that have not begun, waits for those that run, joins the

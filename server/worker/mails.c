@@ -16,12 +16,17 @@ enum { WAIT_LOCKED_MS = 5000, WAIT_AWAY_MS = 1000 };
  * more than all that it does for them otherwise (docs/performance.md). */
 enum { SIGNED_AT_ONCE = 8 };
 
+static void run(void *ctx);
+static void on_done(void *ctx);
+
 static void beside_init(struct beside *beside, struct mails *mails,
                         bool composes)
 {
     *beside = (struct beside){.mails = mails, .composes = composes};
     list_init(&beside->line);
     list_init(&beside->running);
+    work_job_init(&beside->job, run, on_done, beside);
+    task_init(&beside->done, on_done, beside);
 }
 
 void mails_init(struct mails *mails, struct loop *loop,
@@ -162,7 +167,10 @@ static void take_next(struct beside *beside)
            mail->lane == first->lane)
         take(beside, mail);
     atomic_store(&beside->is_urged, false);
-    CHECK(work_submit(beside->work, &beside->job));
+    if (work_submit(beside->work, &beside->job))
+        return;
+    run(beside); /* there is no thread to be had */
+    task_run_soon(beside->mails->loop, &beside->done);
 }
 
 /* Behind those who are as urgent; or before them, where it has stood. */
@@ -217,16 +225,15 @@ static void line_up(struct beside *beside, struct mail *mail)
     stand(beside, mail, false);
     if (running != NULL && mail->lane < running->lane)
         atomic_store(&beside->is_urged, true);
-    if (beside->work == NULL) {
+    if (beside->work == NULL)
         beside->work = work_open(beside->mails->loop, 1, 1);
-        work_job_init(&beside->job, run, on_done, beside);
-    }
     take_next(beside);
 }
 
 static void beside_stop(struct beside *beside)
 {
     work_close(&beside->work);
+    task_cancel(&beside->done);
     let_go(beside, &beside->line);
 }
 

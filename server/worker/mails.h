@@ -69,6 +69,7 @@ struct beside {
     atomic_bool is_urged; /* a more urgent one waits */
     struct work *work;    /* owned; NULL: not needed yet */
     struct work_job job;
+    struct task done; /* of what was run without a thread */
 };
 
 struct mails {

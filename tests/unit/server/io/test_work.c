@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static struct loop *loop;
 
@@ -199,6 +200,44 @@ static void closed_by_its_own_callback(void **state)
     assert_int_equal(sums[1].done + sums[2].done + sums[3].done, 0);
 }
 
+/* Each caller has another way. */
+static void without_a_descriptor_there_is_none(void **state)
+{
+    struct rlimit before;
+    struct rlimit none;
+    struct work *work;
+    struct sum sum;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    work = work_open(loop, 1, 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_null(work);
+    sum_init(&sum, 1);
+    assert_false(work_submit(work, &sum.job));
+}
+
+/* No system has room for a stack of that size. */
+static void nor_without_a_thread(void **state)
+{
+    pthread_attr_t usual;
+    pthread_attr_t vast;
+    struct work *work;
+
+    (void)state;
+    assert_int_equal(pthread_getattr_default_np(&usual), 0);
+    assert_int_equal(pthread_attr_init(&vast), 0);
+    assert_int_equal(pthread_attr_setstacksize(&vast, (size_t)1 << 47), 0);
+    assert_int_equal(pthread_setattr_default_np(&vast), 0);
+    work = work_open(loop, 2, 1);
+    assert_int_equal(pthread_setattr_default_np(&usual), 0);
+    assert_null(work);
+    pthread_attr_destroy(&vast);
+    pthread_attr_destroy(&usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +246,8 @@ int main(void)
         TEST(a_full_queue_refuses),
         TEST(close_waits_for_what_runs_and_drops_the_rest),
         TEST(closed_by_its_own_callback),
+        TEST(without_a_descriptor_there_is_none),
+        TEST(nor_without_a_thread),
 #undef TEST
     };
 

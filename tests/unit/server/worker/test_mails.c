@@ -5,6 +5,7 @@
 #include "server/worker/compose.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 enum { LARGE = 1 << 20, WAIT_MS = 30000, TURNS_MAX = 100, USERS_MAX = 4 };
 
@@ -178,6 +179,28 @@ static void a_large_one_is_told_later_to_all_who_share_it(void **state)
     record_destroy(&record);
 }
 
+/* The loop is held by it then. */
+static void a_large_one_needs_no_thread(void **state)
+{
+    const struct str bytes = attachment(LARGE);
+    struct record *record = record_of("shop@example.com", 1, LARGE);
+    struct rlimit before;
+    struct rlimit none;
+    struct user user;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_false(join(&user, 'a', record, &bytes, 0));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_string_equal(told, ""); /* not from inside */
+    turn_until_told(1);
+    assert_composed(&user);
+    mail_leave(&user.message);
+    record_destroy(&record);
+}
+
 static void the_urgent_go_first_and_small_ones_pass_all(void **state)
 {
     struct record *records[USERS_MAX];
@@ -248,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MAILS_TEST(a_small_one_is_there_at_once),
         MAILS_TEST(a_large_one_is_told_later_to_all_who_share_it),
+        MAILS_TEST(a_large_one_needs_no_thread),
         MAILS_TEST(the_urgent_go_first_and_small_ones_pass_all),
         MAILS_TEST(a_flaw_is_told_likewise),
         MAILS_TEST(who_stops_is_told_nothing),
