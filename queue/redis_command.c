@@ -91,15 +91,16 @@ void command_add_int(struct redis_command *command, int64_t arg)
 
 void command_addf(struct redis_command *command, const char *format, ...)
 {
-    char text[512];
+    struct buf text;
     va_list args;
-    int len;
 
+    buf_init(&text, COMMAND_MAX);
     va_start(args, format);
-    len = vsnprintf(text, sizeof text, format, args);
+    buf_vaddf(&text, format, args);
     va_end(args);
-    CHECK(len >= 0 && (size_t)len < sizeof text);
-    command_add(command, str_make(text, (size_t)len));
+    CHECK(!text.full);
+    command_add(command, buf_str(&text));
+    buf_finish(&text);
 }
 
 /* The next bulk string of what is left; empty: that was all. */

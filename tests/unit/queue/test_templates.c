@@ -226,6 +226,20 @@ static void an_alias_is_one_template_s(void **state)
     assert_string_equal(draft(world, id), " Other two;");
 }
 
+/* It stands in a path, or in a variable of a mail. */
+static void a_name_of_any_length_may_be_looked_for(void **state)
+{
+    struct world *world = *state;
+    char name[4096];
+
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_string_equal(draft(world, name), "none");
+    assert_int_equal(update(world, name, "", "", "one"), QUEUE_NOT_FOUND);
+    assert_int_equal(publish(world, name), QUEUE_NOT_FOUND);
+    assert_int_equal(drop(world, name), QUEUE_NOT_FOUND);
+}
+
 static void asked_again_with_its_key_it_is_made_once(void **state)
 {
     struct world *world = *state;
@@ -319,6 +333,7 @@ int main(void)
         WORLD_TEST(no_update_gets_lost),
         WORLD_TEST(only_two_versions_are_kept),
         WORLD_TEST(an_alias_is_one_template_s),
+        WORLD_TEST(a_name_of_any_length_may_be_looked_for),
         WORLD_TEST(asked_again_with_its_key_it_is_made_once),
         WORLD_TEST(a_page_goes_both_ways),
         WORLD_TEST(an_owner_has_so_many),
