@@ -557,7 +557,16 @@ enum match { MATCH_NO, MATCH_YES, MATCH_DEPENDS, MATCH_WAITS };
 struct judging {
     struct answers *answers;
     const struct address *client;
+    unsigned lookups;
 };
+
+/* One term more that costs a look-up. False: receivers give up [4.6.4]. The
+ * walk counts them too, but not those behind a network of everybody, which
+ * need not be the client's. */
+static bool may_look(struct judging *judging)
+{
+    return ++judging->lookups <= SPF_LOOKUPS_MAX;
+}
 
 static bool is_v4(const struct address *address)
 {
@@ -633,10 +642,23 @@ static enum match match_mx(const struct judging *judging, struct str name,
     return MATCH_NO;
 }
 
-static enum match match_record(const struct judging *judging, struct str name,
+static enum match match_record(struct judging *judging, struct str name,
                                size_t depth);
 
-static enum match match_term(const struct judging *judging,
+static enum match match_by_lookup(struct judging *judging,
+                                  const struct spf_term *term,
+                                  struct str target, size_t depth)
+{
+    if (!may_look(judging))
+        return MATCH_DEPENDS;
+    if (term->kind == SPF_A)
+        return match_host(judging, target, term);
+    if (term->kind == SPF_MX)
+        return match_mx(judging, target, term);
+    return match_record(judging, target, depth + 1);
+}
+
+static enum match match_term(struct judging *judging,
                              const struct spf_term *term, struct str name,
                              size_t depth)
 {
@@ -651,11 +673,9 @@ static enum match match_term(const struct judging *judging,
     case SPF_IP6:
         return is_within(judging, term->domain, term) ? MATCH_YES : MATCH_NO;
     case SPF_A:
-        return match_host(judging, target, term);
     case SPF_MX:
-        return match_mx(judging, target, term);
     case SPF_INCLUDE:
-        return match_record(judging, target, depth + 1);
+        return match_by_lookup(judging, term, target, depth);
     case SPF_PTR:
     case SPF_EXISTS:
         return MATCH_DEPENDS;
@@ -669,7 +689,7 @@ static enum match match_term(const struct judging *judging,
 
 /* YES: the client passes. The first mechanism that matches decides [4.6.2],
  * a redirect where none does. */
-static enum match match_text(const struct judging *judging, struct str name,
+static enum match match_text(struct judging *judging, struct str name,
                              struct str record, size_t depth)
 {
     struct spf_term redirect = {0};
@@ -690,14 +710,14 @@ static enum match match_text(const struct judging *judging, struct str name,
         if (match != MATCH_NO)
             return match;
     }
-    if (redirect.has_macro)
+    if (redirect.domain.len == 0)
+        return MATCH_NO;
+    if (redirect.has_macro || !may_look(judging))
         return MATCH_DEPENDS;
-    return redirect.domain.len > 0
-               ? match_record(judging, redirect.domain, depth + 1)
-               : MATCH_NO;
+    return match_record(judging, redirect.domain, depth + 1);
 }
 
-static enum match match_record(const struct judging *judging, struct str name,
+static enum match match_record(struct judging *judging, struct str name,
                                size_t depth)
 {
     enum match match;
@@ -723,7 +743,7 @@ enum spf_verdict spf_judge(struct answers *answers, struct str name,
         [MATCH_DEPENDS] = SPF_DEPENDS,
         [MATCH_WAITS] = SPF_WAITS,
     };
-    const struct judging judging = {answers, client};
+    struct judging judging = {.answers = answers, .client = client};
 
     return VERDICTS[match_record(&judging, name, 0)];
 }

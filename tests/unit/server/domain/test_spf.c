@@ -41,6 +41,8 @@ static const char *const ZONE[] = {
     "many.test MX 1 j.test",
     "many.test MX 1 k.test",
     "via.test ALIAS spf.relay.test",
+    "behind.test TXT v=spf1 ip4:0.0.0.0/0 redirect=tens.test",
+    "tens.test TXT v=spf1 include:five.test include:five.test -all",
     NULL,
 };
 
@@ -298,6 +300,9 @@ static const struct {
     {"v=spf1 ip4:192.0.2.9 exists:%{i}.test -all", "192.0.2.9", SPF_PASSES},
     {"v=spf1 ptr -all", "192.0.2.9", SPF_DEPENDS},
     {"v=spf1 a:fail.test -all", "192.0.2.9", SPF_DEPENDS},
+    /* What the walk has no need to look at is no way to endless look-ups. */
+    {"v=spf1 ?include:behind.test -all", "192.0.2.9", SPF_FAILS},
+    {"v=spf1 ?include:behind.test -all", "2001:db8::9", SPF_DEPENDS},
 };
 
 static void clients_are_judged_as_receivers_do(void **state)
