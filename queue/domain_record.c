@@ -212,6 +212,8 @@ static bool read_key(const struct json *map, struct arena *arena,
     key->compromised_ms = json_get_int(map, "c");
     return key->rsa_selector.len <= SENDER_SELECTOR_MAX &&
            key->ed25519_selector.len <= SENDER_SELECTOR_MAX &&
+           key->rsa_public.len <= SENDER_PUBLIC_MAX &&
+           key->ed25519_public.len <= SENDER_PUBLIC_MAX &&
            id_parse(json_get_str(map, "i"), &key->id);
 }
 
@@ -225,6 +227,15 @@ static bool read_keys(const struct json *list, struct arena *arena,
         if (!read_key(json_at(list, i), arena, &domain->keys[i]))
             return false;
     return true;
+}
+
+/* What is read can be written, and shown, by this release too. */
+static bool has_room(const struct sender_domain *domain)
+{
+    return domain->name.len <= SENDER_NAME_MAX &&
+           domain->return_path.len <= SENDER_WORD_MAX &&
+           domain->region.len <= SENDER_WORD_MAX &&
+           domain->status.len <= SENDER_WORD_MAX;
 }
 
 bool sender_domain_read(struct str text, struct arena *arena,
@@ -244,7 +255,8 @@ bool sender_domain_read(struct str text, struct arena *arena,
     domain->since_ms = json_get_int(map, "b");
     domain->checks = (unsigned)json_get_int(map, "t");
     domain->report = copy(arena, map, "rp");
+    if (domain->report.len > SENDER_REPORT_MAX)
+        domain->report = S(""); /* the next check writes one */
     json_destroy(&map);
-    return is_good && domain->name.len > 0 &&
-           domain->name.len <= SENDER_NAME_MAX;
+    return is_good && domain->name.len > 0 && has_room(domain);
 }

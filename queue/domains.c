@@ -4,7 +4,6 @@
 #include "server/base/clock.h"
 
 enum {
-    TEXT_MAX = SENDER_REPORT_MAX + 64 * 1024,
     SEALED_MAX = 64 * 1024,
     PARENTS_MAX = 8, /* names above a From's that may sign for it */
     /* A claim so old came to nothing if its holder has no such domain: whoever
@@ -93,7 +92,7 @@ static void add_text(struct redis_command *command,
 {
     struct buf text;
 
-    buf_init(&text, TEXT_MAX);
+    buf_init(&text, SENDER_TEXT_MAX);
     sender_domain_write(domain, &text);
     CHECK(!text.full);
     command_add(command, buf_str(&text));

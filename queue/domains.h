@@ -20,9 +20,13 @@
 enum {
     SENDER_NAME_MAX = 253,
     SENDER_SELECTOR_MAX = 63,  /* one label */
+    SENDER_PUBLIC_MAX = 1024,  /* of RSA with 4096 bits 736 */
+    SENDER_WORD_MAX = 64,      /* return_path, region, status */
     SENDER_KEYS_MAX = 4,       /* generations that are remembered */
     SENDER_DOMAINS_MAX = 1000, /* of one owner: scripts/domain_create.lua */
     SENDER_REPORT_MAX = 64 * 1024,
+    /* All of a domain; quotation marks in its report are escaped. */
+    SENDER_TEXT_MAX = 2 * SENDER_REPORT_MAX + 64 * 1024,
 };
 
 /* A generation of keys: one RSA, one Ed25519. It is published from creation;

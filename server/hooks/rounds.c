@@ -389,7 +389,7 @@ static bool copy_domain(struct check *check, const struct sender_domain *domain)
     struct buf text;
     bool is_good;
 
-    buf_init(&text, 2 * SENDER_REPORT_MAX);
+    buf_init(&text, SENDER_TEXT_MAX);
     sender_domain_write(domain, &text);
     is_good = !text.full &&
               sender_domain_read(buf_str(&text), check->arena, &check->domain);

@@ -642,6 +642,60 @@ static void texts_that_are_none_of_ours_are_no_domain(void **state)
     arena_destroy(&arena);
 }
 
+static struct str repeated(struct arena *arena, char c, size_t count)
+{
+    char *text = arena_alloc(arena, count);
+
+    memset(text, c, count);
+    return str_make(text, count);
+}
+
+static void what_is_read_of_a_domain_can_be_written(void **state)
+{
+    struct arena *arena = arena_create();
+    struct sender_domain domain = {
+        .name = repeated(arena, 'a', SENDER_NAME_MAX),
+        .key_count = SENDER_KEYS_MAX,
+    };
+    struct str *const texts[] = {&domain.return_path,
+                                 &domain.region,
+                                 &domain.status,
+                                 &domain.keys[0].rsa_public,
+                                 &domain.keys[3].ed25519_public,
+                                 &domain.report};
+    static const size_t MOST[] = {SENDER_WORD_MAX,   SENDER_WORD_MAX,
+                                  SENDER_WORD_MAX,   SENDER_PUBLIC_MAX,
+                                  SENDER_PUBLIC_MAX, SENDER_REPORT_MAX};
+    struct sender_domain again;
+    struct buf text;
+
+    (void)state;
+    for (size_t i = 0; i < SENDER_KEYS_MAX; i++) {
+        domain.keys[i].id = id_new(0);
+        domain.keys[i].rsa_selector = domain.keys[i].ed25519_selector =
+            repeated(arena, 's', SENDER_SELECTOR_MAX);
+        domain.keys[i].rsa_public = domain.keys[i].ed25519_public =
+            repeated(arena, '"', SENDER_PUBLIC_MAX);
+    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        *texts[i] = repeated(arena, '"', MOST[i]);
+    buf_init(&text, SENDER_TEXT_MAX);
+    sender_domain_write(&domain, &text);
+    assert_false(text.full);
+    assert_true(sender_domain_read(buf_str(&text), arena, &again));
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        *texts[i] = repeated(arena, '"', MOST[i] + 1);
+        buf_clear(&text);
+        sender_domain_write(&domain, &text);
+        assert_int_equal(sender_domain_read(buf_str(&text), arena, &again),
+                         texts[i] == &domain.report);
+        *texts[i] = repeated(arena, '"', MOST[i]);
+    }
+    assert_int_equal(again.report.len, 0); /* which alone can be missed */
+    buf_finish(&text);
+    arena_destroy(&arena);
+}
+
 /* The domain as it is read back, with one more generation. */
 static void put_rotated(struct world *world, bool is_compromised)
 {
@@ -797,6 +851,7 @@ int main(void)
         cmocka_unit_test(mail_goes_with_its_keys_until_they_are_revoked),
         cmocka_unit_test(texts_say_what_is_compromised),
         cmocka_unit_test(texts_that_are_none_of_ours_are_no_domain),
+        cmocka_unit_test(what_is_read_of_a_domain_can_be_written),
         WITH_WORLD(private_halves_that_are_compromised_go_at_once),
         WITH_WORLD(halves_come_with_the_domain_as_it_is),
         WITH_WORLD(private_halves_go_when_no_mail_can_name_them),
