@@ -66,13 +66,15 @@ static bool read_domain(const struct reply *id, const struct reply *name,
 static bool read_key(const struct reply *reply, struct arena *arena,
                      struct api_key *key)
 {
-    if (reply_count(reply) != FIELDS ||
+    struct str owner = reply_str(reply_at(reply, 1));
+
+    if (reply_count(reply) != FIELDS || owner.len > OWNER_NAME_MAX ||
         !id_parse(reply_str(reply_at(reply, 0)), &key->id) ||
         !key_permission_parse(reply_str(reply_at(reply, 4)),
                               &key->permission) ||
         !read_domain(reply_at(reply, 7), reply_at(reply, 8), arena, key))
         return false;
-    key->owner = arena_copy(arena, reply_str(reply_at(reply, 1)));
+    key->owner = arena_copy(arena, owner);
     key->name = arena_copy(arena, reply_str(reply_at(reply, 2)));
     key->prefix = arena_copy(arena, reply_str(reply_at(reply, 3)));
     key->partition = (unsigned)reply_int(reply_at(reply, 5));

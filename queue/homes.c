@@ -155,6 +155,14 @@ static void ask_for_home(struct homing *homing)
                homing);
 }
 
+static void tell_none(void *ctx)
+{
+    struct homing *homing = ctx;
+
+    homing->home.status = QUEUE_NOT_FOUND;
+    homing_tell(homing);
+}
+
 static void begin(struct queue *queue, struct str owner, bool makes,
                   queue_home_fn done, void *ctx)
 {
@@ -164,7 +172,10 @@ static void begin(struct queue *queue, struct str owner, bool makes,
     homing->makes = makes;
     homing->done = done;
     homing->ctx = ctx;
-    ask_for_home(homing);
+    if (owner.len > OWNER_NAME_MAX)
+        queue_call_later(&homing->call, tell_none);
+    else
+        ask_for_home(homing);
 }
 
 void queue_home_find(struct queue *queue, struct str owner, queue_home_fn done,

@@ -74,8 +74,8 @@
 
 enum { QUEUE_SCHEMA = 1 };
 
-/* Room for any of the names. */
-enum { KEY_MAX = 512 };
+/* Room for any of the names, and for an owner's in it. */
+enum { KEY_MAX = 512, OWNER_NAME_MAX = 255 };
 
 #define KEY_META        "meta"
 #define META_OWNERS     "owners:"

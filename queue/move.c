@@ -725,5 +725,8 @@ void queue_owner_move(struct queue *queue, const struct owner_move *wanted,
     random_bytes(&move->token, sizeof move->token);
     timer_init(&move->timer, on_timer, move);
     move->begun_ms = clock_now_ms();
-    lock(move);
+    if (wanted->owner.len > OWNER_NAME_MAX)
+        move_refuse(move, QUEUE_NOT_FOUND);
+    else
+        lock(move);
 }

@@ -648,8 +648,13 @@ static void what_cannot_be_is_refused(void **state)
 {
     struct world *world = *state;
     struct owner_moved moved;
+    char name[1024];
 
     moved = move_asked(world, (struct owner_move){.to = 1});
+    assert_int_equal(moved.status, QUEUE_NOT_FOUND);
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    moved = move_asked(world, (struct owner_move){.owner = str_of(name)});
     assert_int_equal(moved.status, QUEUE_NOT_FOUND);
     make_key(world, OWNER, 1);
     moved = move_asked(world, (struct owner_move){.to = 3});

@@ -353,6 +353,20 @@ static void an_owner_is_frozen_and_thawed(void **state)
     assert_int_equal(freeze(world, "nobody", true), QUEUE_NOT_FOUND);
 }
 
+/* It stands in names of keys, which have their room. */
+static void a_name_may_be_too_long_for_an_owner(void **state)
+{
+    struct world *world = *state;
+    char name[1024];
+
+    memset(name, 'a', sizeof name);
+    for (size_t len = OWNER_NAME_MAX; len < sizeof name; len += 255) {
+        name[len] = '\0';
+        assert_int_equal(freeze(world, name, true), QUEUE_NOT_FOUND);
+        name[len] = 'a';
+    }
+}
+
 #define PARTITION_TEST(fn)                                                     \
     cmocka_unit_test_setup_teardown(fn, setup, slow_teardown)
 
@@ -371,6 +385,7 @@ int main(void)
         PARTITION_TEST(stats_are_of_all_partitions),
         PARTITION_TEST(partitions_are_listed_and_added),
         PARTITION_TEST(an_owner_is_frozen_and_thawed),
+        PARTITION_TEST(a_name_may_be_too_long_for_an_owner),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT, "test");

@@ -145,6 +145,26 @@ static void a_key_is_found_until_it_is_revoked(void **state)
     assert_int_equal(got.status, QUEUE_NOT_FOUND);
 }
 
+/* A release whose owners may have longer names would write it. */
+static void a_key_of_an_owner_who_cannot_be_is_none(void **state)
+{
+    char hash[SHA256_HEX_SIZE];
+    char name[OWNER_NAME_MAX + 2];
+
+    (void)state;
+    create(1, NULL);
+    (void)key_of(1, hash);
+    memset(name, 'a', sizeof name);
+    name[OWNER_NAME_MAX + 1] = '\0';
+    redis_ask("HSET ph:k:%s owner %s", hash, name);
+    find(1);
+    assert_int_equal(got.status, QUEUE_NOT_FOUND);
+    name[OWNER_NAME_MAX] = '\0';
+    redis_ask("HSET ph:k:%s owner %s", hash, name);
+    find(1);
+    assert_int_equal(got.status, QUEUE_OK);
+}
+
 static void another_owners_key_cannot_be_revoked(void **state)
 {
     char hash[SHA256_HEX_SIZE];
@@ -407,6 +427,8 @@ static int rated_setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_key_of_an_owner_who_cannot_be_is_none,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_is_found_until_it_is_revoked,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(another_owners_key_cannot_be_revoked,
