@@ -36,6 +36,16 @@ static void fail_change(struct call *call, enum queue_status status,
                     status == QUEUE_NOT_FOUND ? no_template(call) : NULL);
 }
 
+/* A release may have stored it that keeps longer ones. False: replied. */
+static bool has_room(struct call *call, const struct stored_template *stored)
+{
+    if (stored->source.len <= TEMPLATE_VERSION_MAX)
+        return true;
+    call_fail(call, PROBLEM_UNAVAILABLE,
+              "What is stored is longer than what this server keeps.");
+    return false;
+}
+
 /* --- POST /templates, PATCH /templates/{id} --- */
 
 struct editing {
@@ -159,7 +169,7 @@ static void on_found(void *ctx, const struct queue_templates *list)
         fail_change(call, list->status, &list->why);
         return;
     }
-    if (!call_goes_on(call))
+    if (!has_room(call, &list->templates[0]) || !call_goes_on(call))
         return;
     buf_clear(&editing->old_source);
     buf_add(&editing->old_source, list->templates[0].source);
@@ -280,9 +290,10 @@ static void on_original(void *ctx, const struct queue_templates *list)
         fail_change(call, list->status, &list->why);
     else if (!call_goes_on(call))
         return;
-    else if (list->status == QUEUE_OK)
+    else if (list->status == QUEUE_OK && has_room(call, &list->templates[0]))
         copy(call, list->templates[0].name, list->templates[0].source);
-    else if (!copy_builtin(call)) /* an equal request may have found it */
+    else if (list->status != QUEUE_OK &&
+             !copy_builtin(call)) /* an equal request may have found it */
         call_refuse(call, &(struct problem){.kind = PROBLEM_NOT_FOUND,
                                             .message = no_template(call)});
 }

@@ -146,6 +146,25 @@ static void a_copy_has_another_name(void **state)
                         "|Hello (Copy)|{\"html\":\"<p>Hello\"}");
 }
 
+/* By a release that keeps longer ones. */
+static void what_is_too_long_is_neither_changed_nor_copied(void **state)
+{
+    struct world *world = *state;
+    char *source = xmalloc(TEMPLATE_VERSION_MAX + 2);
+
+    memset(source, ' ', TEMPLATE_VERSION_MAX + 1);
+    source[TEMPLATE_VERSION_MAX + 1] = '\0';
+    fake.template_source = source;
+    assert_int_equal(ask(world, "POST /v1/templates/hello/duplicate", NULL),
+                     503);
+    assert_int_equal(ask(world, "PATCH /v1/templates/hello",
+                         "{\"name\":\"Other\",\"html\":\"<p>New\"}"),
+                     503);
+    assert_int_equal(fake.stored.len, 0);
+    fake.template_source = NULL;
+    free(source);
+}
+
 static void built_in_ones_are_shown_and_stay(void **state)
 {
     struct world *world = *state;
@@ -328,6 +347,7 @@ int main(void)
         API_TEST(what_is_no_template),
         API_TEST(one_is_shown),
         API_TEST(a_copy_has_another_name),
+        API_TEST(what_is_too_long_is_neither_changed_nor_copied),
         API_TEST(built_in_ones_are_shown_and_stay),
         API_TEST(a_preview_has_examples),
         API_TEST(a_preview_judges_its_sender),
