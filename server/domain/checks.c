@@ -2,7 +2,8 @@
 
 #include "server/base/codec.h"
 
-enum { REASON_MAX = 2000 }; /* before it is cut to DOMAIN_TEXT_MAX */
+/* Before it is cut to DOMAIN_TEXT_MAX: it may quote a line of a policy. */
+enum { REASON_MAX = 80 * 1024 };
 
 struct domain_finding checks_begin(enum domain_check check,
                                    enum domain_weight weight, struct str name,

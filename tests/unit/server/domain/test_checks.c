@@ -765,12 +765,36 @@ static void what_is_found_is_cleaned(void **state)
     arena_destroy(&arena);
 }
 
+/* However long a part is that cannot be read, it is told of. */
+static void a_long_reason_is_cut(void **state)
+{
+    struct arena *arena = arena_create();
+    struct domain_report *report = ARENA_NEW(arena, struct domain_report);
+    char line[6000] = R1 " TXT v=DKIM1; ";
+    size_t len = strlen(line);
+    const char *const lines[SOUND_CHANGES_MAX] = {line};
+    const char *zone[SOUND_LINES_MAX];
+    struct str reason;
+
+    (void)state;
+    memset(line + len, 'x', sizeof line - len - 1);
+    line[sizeof line - 1] = '\0';
+    sound_zone(lines, zone);
+    sound_run(&SOUND_SETUP, zone, arena, report);
+    reason = sound_find(report, DOMAIN_CHECK_DKIM, R1)->reason;
+    assert_int_equal(reason.len, DOMAIN_TEXT_MAX);
+    assert_true(str_starts(reason, S("The record cannot be read at \"xxx")));
+    assert_true(str_ends(reason, S("x...")));
+    arena_destroy(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_flaw_is_told_in_words),
         cmocka_unit_test(spf_is_wanted_where_return_paths_are),
         cmocka_unit_test(what_is_found_is_cleaned),
+        cmocka_unit_test(a_long_reason_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
