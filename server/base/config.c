@@ -317,6 +317,7 @@ static void read_settings(struct config_loading *l)
 
 /* --- routes that need not be written --- */
 
+/* Cut, where they are many: two routes of one name would be told. */
 static const char *joined_name(struct config_loading *l,
                                const struct config_list *names)
 {
@@ -326,7 +327,8 @@ static const char *joined_name(struct config_loading *l,
     buf_init(&joined, FILE_MAX);
     for (size_t i = 0; i < names->count; i++)
         buf_addf(&joined, "%s%s", i == 0 ? "" : "+", names->items[i]);
-    result = arena_cstr(l->arena, buf_str(&joined));
+    result = arena_cstr(l->arena,
+                        str_slice(buf_str(&joined), 0, CONFIG_ROUTE_NAME_MAX));
     buf_finish(&joined);
     return result;
 }

@@ -30,7 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONFIG_UPSTREAMS_MAX = 64 };
+enum { CONFIG_UPSTREAMS_MAX = 64, CONFIG_ROUTE_NAME_MAX = 400 };
 
 /* Members are named as their keys; a unit is appended: _ms for durations,
  * _bytes for sizes. Strings end in NUL, "" when not set. */
@@ -156,7 +156,8 @@ struct config_upstream {
 };
 
 struct config_route {
-    const char *name;  /* given, or the upstreams' names joined by "+" */
+    const char *name;  /* given, or the upstreams' names joined by "+"; at most
+                        * CONFIG_ROUTE_NAME_MAX bytes */
     const char *class; /* "" matches all; so do the next three */
     const char *from_domain;
     const char *to_domain;

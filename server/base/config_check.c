@@ -248,6 +248,10 @@ static void check_route(struct config_loading *l,
 
     if (is_missing(block, "upstreams"))
         config_problem(l, origin, "[[route]] needs upstreams");
+    if (strlen(route->name) > CONFIG_ROUTE_NAME_MAX)
+        config_problem(l, origin_of(block, "name"),
+                       "the name of a [[route]] has at most %d bytes",
+                       CONFIG_ROUTE_NAME_MAX);
     for (size_t i = 0; i < route->upstreams.count; i++) {
         const char *name = route->upstreams.items[i];
 

@@ -16,6 +16,10 @@
 #define SHA256                                                                 \
     "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 
+#define LETTERS_50  "abcdefghijklmnopqrstuvwxyabcdefghijklmnopqrstuvwxy"
+#define LETTERS_200 LETTERS_50 LETTERS_50 LETTERS_50 LETTERS_50
+#define LETTERS_400 LETTERS_200 LETTERS_200
+
 /* The configuration of a text that has no problem. */
 static struct config *good(const char *text)
 {
@@ -65,6 +69,28 @@ static void nothing_set_gives_the_defaults(void **state)
     config_destroy(&c);
     assert_null(c);
     config_destroy(&c);
+}
+
+/* It stands in the names of keys in Redis. */
+static void a_route_s_name_has_its_length(void **state)
+{
+    struct config *c;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 64 * 1024);
+    for (int i = 0; i < CONFIG_UPSTREAMS_MAX; i++)
+        buf_addf(&text,
+                 "[[upstream]]\nname = \"upstream-%02d\"\nhost = \"x\"\n", i);
+    c = good(text.data);
+    assert_int_equal(strlen(c->routes[0].name), CONFIG_ROUTE_NAME_MAX);
+    assert_memory_equal(c->routes[0].name, "upstream-00+upstream-01+", 24);
+    config_destroy(&c);
+    c = good(UPSTREAM "[[route]]\nname = \"" LETTERS_400
+                      "\"\nupstreams = [\"main\"]\n");
+    assert_string_equal(c->routes[0].name, LETTERS_400);
+    config_destroy(&c);
+    buf_finish(&text);
 }
 
 /* The timeouts are those of the catalogue, RFC 5321 section 4.5.3.2. */
@@ -430,6 +456,9 @@ static const struct broken_case {
     {UPSTREAM "[[route]]\nclass = \"bulk\"\nupstreams = [\"main\"]\n[[route]]\n"
               "upstreams = [\"main\"]\n",
      "7:3: there is a [[route]] \"main\" already"},
+    {UPSTREAM "[[route]]\nname = \"" LETTERS_400 "a\"\n"
+              "upstreams = [\"main\"]\n",
+     "5:1: the name of a [[route]] has at most 400 bytes"},
     {UPSTREAM "[[route]]\nclass = \"reste\"\nupstreams = [\"main\"]\n",
      "5:9: class: must be verification, reset, alert, transactional or bulk; "
      "did you mean \"reset\"?"},
@@ -813,6 +842,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(nothing_set_gives_the_defaults),
         TEST(an_upstream_has_defaults_and_a_route),
+        TEST(a_route_s_name_has_its_length),
         TEST(every_kind_of_value_is_read),
         TEST(broken_files_are_told_where_and_why),
         TEST(upstreams_have_an_end),
