@@ -56,6 +56,34 @@ static int teardown(void **state)
     return 0;
 }
 
+/* The first one tells of the other. */
+static struct redis_link *open_link(struct loop *loop, size_t in_flight_max)
+{
+    static const struct config_redis config = {.username = "", .password = ""};
+    static struct redis_address address;
+    struct redis_link *link;
+    struct error err;
+    char url[128];
+
+    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
+    assert_true(redis_address_parse(url, &address, &err));
+    link = redis_link_open(loop, &(struct redis_link_settings){
+                                     .config = &config,
+                                     .address = &address,
+                                     .name = "test",
+                                     .in_flight_max = in_flight_max,
+                                 });
+    until(loop, redis_link_is_up(link));
+    return link;
+}
+
+static void close_link(struct loop *loop, struct redis_link *link)
+{
+    redis_link_close(&link);
+    loop_turn(loop, 0);
+    loop_destroy(&loop);
+}
+
 static void on_answer(void *ctx, const struct reply *reply,
                       const struct error *why)
 {
@@ -67,26 +95,13 @@ static void on_answer(void *ctx, const struct reply *reply,
  * hears of it in time. */
 static void two_that_send_to_each_other_are_not_besieged(void **state)
 {
-    const struct config_redis config = {.username = "", .password = ""};
-    struct redis_address address;
     struct loop *loop = loop_create();
-    struct redis_link *link;
+    struct redis_link *link = open_link(loop, 16);
     struct redis_command command;
     struct error why = {0};
-    char url[128];
     unsigned before;
 
     (void)state;
-    snprintf(url, sizeof url, "cluster://127.0.0.1:%u,127.0.0.1:%u/",
-             servers[0].port, servers[1].port);
-    assert_true(redis_address_parse(url, &address, &why));
-    link = redis_link_open(loop, &(struct redis_link_settings){
-                                     .config = &config,
-                                     .address = &address,
-                                     .name = "test",
-                                     .in_flight_max = 16,
-                                 });
-    until(loop, redis_link_is_up(link));
     before = servers[0].heard + servers[1].heard;
     command_init(&command, "GET");
     command_add_cstr(&command, "key");
@@ -95,9 +110,7 @@ static void two_that_send_to_each_other_are_not_besieged(void **state)
     assert_int_equal(why.kind, ERR_BUSY);
     assert_non_null(strstr(why.text, "MOVED"));
     assert_in_range(servers[0].heard + servers[1].heard - before, 4, 40);
-    redis_link_close(&link);
-    loop_turn(loop, 0);
-    loop_destroy(&loop);
+    close_link(loop, link);
 }
 
 /* --- a slot that does not arrive --- */
@@ -129,24 +142,11 @@ static void on_refused(void *ctx, const struct reply *reply,
 /* While it is on its way no more wait for it than may be under way. */
 static void what_waits_for_a_slot_does_not_pile_up(void **state)
 {
-    const struct config_redis config = {.username = "", .password = ""};
-    struct redis_address address;
     struct loop *loop = loop_create();
-    struct redis_link *link;
-    struct error err;
-    char url[128];
+    struct redis_link *link = open_link(loop, UNDER_WAY_MAX);
     unsigned refused = 0;
 
     (void)state;
-    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
-    assert_true(redis_address_parse(url, &address, &err));
-    link = redis_link_open(loop, &(struct redis_link_settings){
-                                     .config = &config,
-                                     .address = &address,
-                                     .name = "test",
-                                     .in_flight_max = UNDER_WAY_MAX,
-                                 });
-    until(loop, redis_link_is_up(link));
     for (unsigned i = 0; i < BATCHES; i++) {
         unsigned before = servers[0].heard + servers[1].heard;
 
@@ -164,9 +164,7 @@ static void what_waits_for_a_slot_does_not_pile_up(void **state)
     /* Beside a question for the slots, at times. */
     until(loop,
           redis_link_in_flight(link) == BATCHES * UNDER_WAY_MAX - refused);
-    redis_link_close(&link);
-    loop_turn(loop, 0);
-    loop_destroy(&loop);
+    close_link(loop, link);
 }
 
 /* --- servers that have no name yet --- */
@@ -215,32 +213,17 @@ static void on_text(void *ctx, const struct reply *reply,
 
 static void a_server_without_a_name_has_an_address(void **state)
 {
-    const struct config_redis config = {.username = "", .password = ""};
-    struct redis_address address;
     struct loop *loop = loop_create();
-    struct redis_link *link;
+    struct redis_link *link = open_link(loop, 16);
     struct redis_command command;
-    struct error err;
-    char url[128];
     bool is_answered = false;
 
     (void)state;
-    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
-    assert_true(redis_address_parse(url, &address, &err));
-    link = redis_link_open(loop, &(struct redis_link_settings){
-                                     .config = &config,
-                                     .address = &address,
-                                     .name = "test",
-                                     .in_flight_max = 16,
-                                 });
-    until(loop, redis_link_is_up(link));
     command_init(&command, "GET");
     command_add_cstr(&command, "key");
     redis_send(link, &command, 1000, on_text, &is_answered);
     until(loop, is_answered);
-    redis_link_close(&link);
-    loop_turn(loop, 0);
-    loop_destroy(&loop);
+    close_link(loop, link);
 }
 
 /* --- one of them is away --- */
@@ -260,28 +243,13 @@ static int silent_setup(void **state)
 /* Who begins while a server is away does so with the others. */
 static void a_link_begins_with_the_servers_that_are_there(void **state)
 {
-    const struct config_redis config = {.username = "", .password = ""};
-    struct redis_address address;
     struct loop *loop = loop_create();
-    struct redis_link *link;
-    struct error err;
-    char url[128];
+    struct redis_link *link = open_link(loop, 16);
 
     (void)state;
-    snprintf(url, sizeof url, "cluster://127.0.0.1:%u/", servers[0].port);
-    assert_true(redis_address_parse(url, &address, &err));
-    link = redis_link_open(loop, &(struct redis_link_settings){
-                                     .config = &config,
-                                     .address = &address,
-                                     .name = "test",
-                                     .in_flight_max = 16,
-                                 });
-    until(loop, redis_link_is_up(link));
     assert_true(redis_link_serves(link, S("{2}")));  /* slot 5649 */
     assert_false(redis_link_serves(link, S("{0}"))); /* slot 13907 */
-    redis_link_close(&link);
-    loop_turn(loop, 0);
-    loop_destroy(&loop);
+    close_link(loop, link);
 }
 
 /* Nothing goes without meta (slot 13486), and that is what it says. */
